@@ -1,0 +1,34 @@
+# Every verb works from a bare clone: Python 3.11 or newer and make are all it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format lock clean
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(READY)  ## synthesise a small data set, extract it, train on it, show the result
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m avsc.train.demo
+
+test: $(READY)  ## run the tests against the installed package
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)  ## renew constraints.txt, the versions that development and CI use
+	$(BIN)/uv pip compile --quiet --universal --no-annotate --no-header --upgrade --extra test -o constraints.txt setup.cfg
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache demo

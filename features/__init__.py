@@ -1,0 +1,1 @@
+"""What is kept of a clip: decoding, acoustic features, pictures, their specs and the store."""

@@ -1,0 +1,131 @@
+"""Specs: what a product is made of, and the digest that names it.
+
+A *product* is one kind of thing that a store keeps of each clip. Its *spec* is a frozen dataclass
+of every parameter that changes the result; the SHA-256 of the spec's canonical JSON (sorted keys,
+no spaces) is the digest that names the product's folder. `version` is the version of the algorithm
+and is raised by hand when a mended defect changes results. Defaults are the paper's (section 2.2.1
+and Table 1); what the paper leaves open is stated in the README.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+from avsc.manifests.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Base of all specs.
+
+    Attributes:
+        version: version of the algorithm.
+    """
+
+    product: ClassVar[str]
+    version: int = 1
+
+    def canonical(self) -> str:
+        """Return the canonical JSON: product and parameters, keys sorted, no spaces."""
+        return json.dumps(
+            {"product": self.product, **asdict(self)}, sort_keys=True, separators=(",", ":")
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Make a spec of what `dataclasses.asdict` gave; unknown names are an error."""
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - known - {"product"})
+        if unknown:
+            raise SettingError(
+                f"{cls.product}: unknown parameter {unknown[0]!r}; known are "
+                f"{', '.join(sorted(known))}."
+            )
+        return cls(**{name: value for name, value in values.items() if name != "product"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcousticSpec(Spec):
+    """What both acoustic products share: resampling, framing, magnitude, logarithm.
+
+    Attributes:
+        sample_rate: rate that the sound is resampled to, Hz.
+        window: length of the (periodic Hann) window, samples at `sample_rate` (512 ms).
+        hop: distance between windows, samples (171 ms).
+        floor: smallest value that the natural logarithm is taken of.
+    """
+
+    sample_rate: int = 16_000
+    window: int = 8192
+    hop: int = 2736
+    floor: float = 1e-10
+
+    def __post_init__(self) -> None:
+        for name in ("sample_rate", "window", "hop"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value > 0):
+                raise SettingError(f"{self.product}: {name} is {value!r}; a whole number > 0.")
+        if not self.floor > 0:
+            raise SettingError(f"{self.product}: floor is {self.floor!r}; a number > 0.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalogramSpec(AcousticSpec):
+    """Long-term scalogram: Gaussian wavelets on the magnitude spectrum (290 with these defaults).
+
+    Attributes:
+        q: wavelets per octave above the elbow.
+        t: support of the longest wavelet, samples.
+    """
+
+    product: ClassVar[str] = "scalogram"
+    q: int = 41
+    t: int = 8192
+
+
+@dataclass(frozen=True, kw_only=True)
+class FbankSpec(AcousticSpec):
+    """Long-term log mel filter bank on the same magnitude spectrum.
+
+    Attributes:
+        bands: number of mel (HTK) bands.
+        low: lower edge of the first band, Hz.
+        high: upper edge of the last band, Hz.
+    """
+
+    product: ClassVar[str] = "fbank"
+    bands: int = 256
+    low: float = 0.0
+    high: float = 8000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec(Spec):
+    """One JPEG picture for each second k of a clip: the one on show at k + 0.5 s.
+
+    Attributes:
+        short_side: shorter side of the stored picture, pixels; 0 keeps the source's size.
+            Pictures are never enlarged.
+        quality: JPEG quality, 1 to 100.
+    """
+
+    product: ClassVar[str] = "images"
+    short_side: int = 320
+    quality: int = 90
+
+    def __post_init__(self) -> None:
+        if self.short_side < 0:
+            raise SettingError(f"images: short_side is {self.short_side}; 0 or more pixels.")
+        if not 1 <= self.quality <= 100:
+            raise SettingError(f"images: quality is {self.quality}; 1 to 100.")
+
+
+SPECS: dict[str, type[Spec]] = {
+    spec.product: spec for spec in (ScalogramSpec, FbankSpec, ImageSpec)
+}

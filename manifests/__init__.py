@@ -1,0 +1,1 @@
+"""Which clips there are: clips, data sets, folds, splits, and the readers that find them."""

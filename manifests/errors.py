@@ -1,0 +1,48 @@
+"""Faults that a user can mend.
+
+Everything that is wrong with what a user gave (a recording, a list, a store, a setting) is raised
+as an `AvscError` whose text names the thing, what was found, what was wanted and what to do. The
+programs print it as one line; anything else that reaches the shell is a defect of ours.
+"""
+
+
+class AvscError(Exception):
+    """A fault with a message for the user; it ends a program with exit status 1."""
+
+    exit_code = 1
+
+
+class ManifestError(AvscError):
+    """A data set's lists or folders are not what they should be."""
+
+
+class MediaError(AvscError):
+    """A recording cannot give what was asked of it.
+
+    `code` is a short, stable, machine-readable reason such as ``"missing"`` or ``"truncated"``;
+    it is what the store's ``failures.csv`` keeps beside the message.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type["MediaError"], tuple[str, str]]:
+        """Pickle both arguments, so that the error survives the way back from a worker."""
+        return type(self), (self.code, str(self))
+
+
+class StoreError(AvscError):
+    """A store is incomplete, damaged, or of another version."""
+
+
+class VerificationError(AvscError):
+    """A verification found differences; exit status 5."""
+
+    exit_code = 5
+
+
+class SettingError(AvscError):
+    """A setting cannot be used as given; exit status 2, as for any wrong use of a command."""
+
+    exit_code = 2

@@ -1,0 +1,1 @@
+"""How a store is made: the plan of what is missing, blocks of clips, Dask runs, closing."""

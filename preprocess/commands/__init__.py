@@ -1,0 +1,1 @@
+"""The verbs of ``avsc-prep``, one module a verb."""

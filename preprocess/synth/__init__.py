@@ -1,0 +1,1 @@
+"""Synthetic data sets in the layout of TAU2021, for demonstrations and tests."""

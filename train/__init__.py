@@ -1,0 +1,1 @@
+"""What is learned from a store: batches, networks, the training loop, evaluation, reports."""

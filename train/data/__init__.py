@@ -1,0 +1,1 @@
+"""From a store to batches: pairs, positioned reads, image augmentation."""

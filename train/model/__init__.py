@@ -1,0 +1,1 @@
+"""The networks: acoustic encoder, visual encoder, scene classifier."""

@@ -1,0 +1,1 @@
+"""Evaluation as the official task does it: predictions, metrics, reports, figures."""
