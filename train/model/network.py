@@ -1,0 +1,108 @@
+"""The whole network: acoustic encoder, visual encoder, scene classifier.
+
+Source: equation 1 of the paper: e = AE(a) + VE(v) joined end to end, acoustic first, then SC(e).
+Either encoder may be absent: audio only, video only, or embeddings made beforehand.
+
+A *frozen* encoder is what pre-training left: its parameters ask for no gradient, no graph is kept
+through it, and it stays in evaluation mode whatever `train` says, so that its batch statistics do
+not move and its dropout is off. What is trained computes in float32.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Self
+
+import torch
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.visual import VisualEncoder
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """Acoustic frames and pictures to logits of scenes.
+
+    Args:
+        acoustic: acoustic encoder, or None.
+        visual: visual encoder, or None.
+        classifier: scene classifier over the joined embeddings.
+        frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
+        frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
+        low_precision: on a CUDA device, compute the visual encoder in bfloat16 where it is frozen.
+    """
+
+    def __init__(
+        self,
+        acoustic: AcousticEncoder | None,
+        visual: VisualEncoder | None,
+        classifier: SceneClassifier,
+        *,
+        frozen_visual: bool = True,
+        frozen_acoustic: bool = False,
+        low_precision: bool = False,
+    ) -> None:
+        super().__init__()
+        self.acoustic = acoustic
+        self.visual = visual
+        self.classifier = classifier
+        self.frozen_visual = frozen_visual
+        self.frozen_acoustic = frozen_acoustic
+        self.low_precision = low_precision
+        for encoder in self._frozen():
+            encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def _frozen(self) -> list[nn.Module]:
+        candidates = ((self.acoustic, self.frozen_acoustic), (self.visual, self.frozen_visual))
+        return [encoder for encoder, frozen in candidates if encoder is not None and frozen]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; frozen encoders stay in evaluation mode."""
+        super().train(mode)
+        for encoder in self._frozen():
+            encoder.eval()
+        return self
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What an optimiser updates: every parameter outside the frozen encoders."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def embed_sound(self, frames: Tensor) -> Tensor:
+        """Embed acoustic frames [B, channels, bins] as float32 [B, 1024]."""
+        assert self.acoustic is not None
+        with _gradients(not self.frozen_acoustic):
+            return self.acoustic(frames)  # type: ignore[no-any-return]
+
+    def embed_pictures(self, pictures: Tensor) -> Tensor:
+        """Embed normalised pictures [B, 3, S, S] as float32 [B, features]."""
+        assert self.visual is not None
+        autocast = self.low_precision and self.frozen_visual and pictures.is_cuda
+        with (
+            _gradients(not self.frozen_visual),
+            torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast),
+        ):
+            return self.visual(pictures).float()  # type: ignore[no-any-return]
+
+    def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:
+        """Classify acoustic frames and embeddings of pictures; None where there is no such input.
+
+        Args:
+            acoustic: float32 [B, channels, bins] or None.
+            visual_embedding: float32 [B, features] or None, from `embed_pictures` or a store.
+
+        Returns:
+            Logits, float32 [B, classes].
+        """
+        parts = [] if acoustic is None else [self.embed_sound(acoustic)]
+        if visual_embedding is not None:
+            parts.append(visual_embedding)
+        return self.classifier(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+
+    def forward(self, acoustic: Tensor | None, pictures: Tensor | None) -> Tensor:
+        """Classify acoustic frames [B, channels, bins] and pictures [B, 3, S, S]: logits."""
+        embedding = None if pictures is None else self.embed_pictures(pictures)
+        return self.classify(acoustic, embedding)
+
+
+def _gradients(wanted: bool) -> AbstractContextManager[None]:
+    """Leave gradients as they are, or keep no graph at all."""
+    return nullcontext() if wanted else torch.no_grad()

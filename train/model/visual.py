@@ -1,0 +1,86 @@
+"""Visual encoder: an image model of timm without its classification layer.
+
+Source: section 2.2.2 and Table 1 of the paper: EfficientNetV2-S on 288 x 288 pixels and ResNet50 on
+224 x 224, "remove the final classification layer". The paper names no implementation; 288 points to
+timm's ``efficientnetv2_rw_s`` (trained at 288). Any other model of timm may be named. Pictures are
+float [B, 3, S, S], RGB, normalised as `VisualEncoder.image_input` says.
+"""
+
+from typing import Any
+
+import timm
+from avsc.manifests.errors import SettingError
+from avsc.train.data.views import ImageInput
+from avsc.train.model.weights import digest, starting_model
+from torch import Tensor, nn
+
+PAPER_BACKBONES = {
+    "effnetv2-s": "efficientnetv2_rw_s.ra2_in1k",
+    "resnet50": "resnet50.a1_in1k",
+}
+"""The paper's two image models, by short name; the tags fix the input's mean and deviation."""
+
+
+class VisualEncoder(nn.Module):
+    """Pictures [B, 3, S, S] to embeddings [B, features].
+
+    Attributes:
+        features: values of an embedding (1,792 for effnetv2-s, 2,048 for resnet50).
+        image_input: the pictures it takes.
+        origin: where its first weights came from, for the run's records.
+        digest: SHA-256 of its first weights, for the run's records.
+    """
+
+    def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:
+        super().__init__()
+        self.model = model
+        self.features = int(model.head_hidden_size)  # type: ignore[arg-type]
+        self.image_input = image_input
+        self.origin = origin
+        self.digest = digest(model)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Encode pictures [B, 3, S, S] as [B, features]."""
+        return self.model(pictures)  # type: ignore[no-any-return]
+
+
+def visual_encoder(
+    backbone: str,
+    weights: str,
+    image_size: int | None = None,
+    *,
+    view: str = "crop",
+    seed: int = 0,
+) -> VisualEncoder:
+    """Make a visual encoder.
+
+    Args:
+        backbone: ``"effnetv2-s"``, ``"resnet50"``, or any name of timm's.
+        weights: ``"pretrained"``, ``"random"``, or a file (see `avsc.train.model.weights`).
+        image_size: height and width of its pictures, pixels; None takes those it was trained on.
+        view: how evaluation brings pictures to that size.
+        seed: seed of random weights.
+
+    Raises:
+        SettingError: timm has no such model, or the model cannot take this image size.
+        WeightsError: the weights cannot be had, or are another model's.
+    """
+    name = PAPER_BACKBONES.get(backbone, backbone)
+    if not timm.is_model(name):
+        raise SettingError(
+            f"backbone {backbone!r} is unknown to timm {timm.__version__}; wanted "
+            f"{', '.join(PAPER_BACKBONES)} or a name that timm.list_models() lists."
+        )
+    config: Any = timm.get_pretrained_cfg(name)
+    if config is None:
+        raise SettingError(f"backbone {backbone!r}: timm {timm.__version__} knows no such tag.")
+    trained_size = config.input_size[-1]
+    size = trained_size if image_size is None else image_size
+    if config.fixed_input_size and size != trained_size:
+        raise SettingError(
+            f"backbone {backbone!r} takes pictures of {trained_size} pixels only; found "
+            f"image size {size}."
+        )
+    image_input = ImageInput(size, config.mean, config.std, view)
+    model, origin = starting_model(name, weights, seed)
+    return VisualEncoder(model, image_input, origin)
