@@ -68,13 +68,15 @@ class Network(nn.Module):
 
     def embed_sound(self, frames: Tensor) -> Tensor:
         """Embed acoustic frames [B, channels, bins] as float32 [B, 1024]."""
-        assert self.acoustic is not None
+        if self.acoustic is None:
+            raise ValueError("the network has no acoustic encoder")
         with _gradients(not self.frozen_acoustic):
             return self.acoustic(frames)  # type: ignore[no-any-return]
 
     def embed_pictures(self, pictures: Tensor) -> Tensor:
         """Embed normalised pictures [B, 3, S, S] as float32 [B, features]."""
-        assert self.visual is not None
+        if self.visual is None:
+            raise ValueError("the network has no visual encoder")
         autocast = self.low_precision and self.frozen_visual and pictures.is_cuda
         with (
             _gradients(not self.frozen_visual),

@@ -9,6 +9,7 @@ float [B, 3, S, S], RGB, normalised as `VisualEncoder.image_input` says.
 from typing import Any
 
 import timm
+import torch
 from avsc.manifests.errors import SettingError
 from avsc.train.data.views import ImageInput
 from avsc.train.model.weights import digest, starting_model
@@ -33,7 +34,8 @@ class VisualEncoder(nn.Module):
 
     def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:
         super().__init__()
-        self.model = model
+        # Measured as fast as or faster than the default order on a CPU, and what GPUs want.
+        self.model = model.to(memory_format=torch.channels_last)
         self.features = int(model.head_hidden_size)  # type: ignore[arg-type]
         self.image_input = image_input
         self.origin = origin
@@ -41,7 +43,7 @@ class VisualEncoder(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Encode pictures [B, 3, S, S] as [B, features]."""
-        return self.model(pictures)  # type: ignore[no-any-return]
+        return self.model(pictures.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
 
 def visual_encoder(
@@ -66,14 +68,13 @@ def visual_encoder(
         WeightsError: the weights cannot be had, or are another model's.
     """
     name = PAPER_BACKBONES.get(backbone, backbone)
-    if not timm.is_model(name):
+    try:
+        config: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as fault:
         raise SettingError(
-            f"backbone {backbone!r} is unknown to timm {timm.__version__}; wanted "
+            f"backbone {backbone!r} is unknown to timm {timm.__version__} ({fault}); wanted "
             f"{', '.join(PAPER_BACKBONES)} or a name that timm.list_models() lists."
-        )
-    config: Any = timm.get_pretrained_cfg(name)
-    if config is None:
-        raise SettingError(f"backbone {backbone!r}: timm {timm.__version__} knows no such tag.")
+        ) from fault
     trained_size = config.input_size[-1]
     size = trained_size if image_size is None else image_size
     if config.fixed_input_size and size != trained_size:

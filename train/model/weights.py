@@ -158,8 +158,7 @@ def _content(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        # Byte strings of Python 2 are read as latin1; files of Python 3 have none.
-        return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:  # damaged files raise nearly every type there is
         code = re.search(r"GLOBAL (\S+)", str(fault))
         if code:

@@ -1,0 +1,170 @@
+"""The network: what is joined, what learns and what stays as it is."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.network import Network
+from avsc.train.model.visual import visual_encoder
+from avsc.train.model.weights import digest, starting_weights
+from torch import Tensor, nn
+
+SIZE, FEATURES = 64, 96
+
+
+@pytest.fixture(autouse=True)
+def one_seed() -> Iterator[None]:
+    with starting_weights(5):
+        yield
+
+
+def make(acoustic: bool = True, visual: bool = True, **settings: bool) -> Network:
+    sound = AcousticEncoder(2, 256) if acoustic else None
+    if sound:
+        sound.set_normalisation(torch.zeros(2, 256), torch.ones(2, 256))
+    sight = visual_encoder("test_resnet", "random", SIZE) if visual else None
+    inputs = 1024 * acoustic + FEATURES * visual
+    return Network(sound, sight, SceneClassifier(inputs, 10), **settings)
+
+
+def batch() -> tuple[Tensor, Tensor, Tensor]:
+    return torch.randn(8, 2, 256), torch.randn(8, 3, SIZE, SIZE), torch.arange(8)
+
+
+def learn(network: Network) -> None:
+    """Take one step of SGD in training mode."""
+    sound, pictures, scene = batch()
+    network.train()
+    optimiser = torch.optim.SGD(network.trainable_parameters(), lr=0.1)
+    nn.functional.cross_entropy(network(sound, pictures), scene).backward()
+    optimiser.step()
+
+
+def with_gradient(module: nn.Module) -> list[bool]:
+    return [
+        parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
+        for parameter in module.parameters()
+    ]
+
+
+def test_joint_training_never_touches_the_visual_encoder():
+    network = make()
+    before = {name: digest(part) for name, part in network.named_children()}
+    learn(network)
+    assert network.acoustic is not None and network.visual is not None
+    assert all(with_gradient(network.acoustic)) and all(with_gradient(network.classifier))
+    assert all(parameter.grad is None for parameter in network.visual.parameters())
+    after = {name: digest(part) for name, part in network.named_children()}
+    assert after["visual"] == before["visual"]  # its running statistics too
+    assert after["acoustic"] != before["acoustic"] and after["classifier"] != before["classifier"]
+
+
+def test_statistics_of_the_trained_encoder_move():
+    network = make()
+    sound, pictures, _ = batch()
+    with torch.no_grad():
+        network.train()(sound, pictures)
+    assert network.acoustic is not None
+    assert int(network.acoustic.linear[1].num_batches_tracked) == 1
+
+
+def test_end_to_end_training_moves_the_visual_encoder():
+    network = make(frozen_visual=False)
+    before = digest(network.visual)
+    learn(network)
+    # Not all: timm starts the last scale of a residual branch at zero.
+    assert any(with_gradient(network.visual))
+    assert digest(network.visual) != before
+    assert len(network.trainable_parameters()) == len(list(network.parameters()))
+
+
+def test_frozen_acoustic_encoder_stays_as_it_is():
+    network = make(frozen_acoustic=True)
+    before = digest(network.acoustic)
+    learn(network)
+    assert digest(network.acoustic) == before
+    assert all(with_gradient(network.classifier))
+
+
+def test_frozen_encoders_stay_in_evaluation_mode():
+    network = make(frozen_acoustic=True)
+    for mode in (True, False, True):
+        network.train(mode)
+        assert network.classifier.training == mode
+        assert not any(
+            layer.training for layer in (*network.visual.modules(), *network.acoustic.modules())
+        )
+
+
+def test_embeddings_do_not_depend_on_the_mode():
+    network, pictures = make(), batch()[1]
+    trained, evaluated = (network.train(mode).embed_pictures(pictures) for mode in (True, False))
+    assert torch.equal(trained, evaluated)
+    assert trained.shape == (8, FEATURES) and not trained.requires_grad
+
+
+def test_trainable_parameters_are_those_of_acoustic_encoder_and_classifier():
+    network = make()
+    assert sum(p.numel() for p in network.trainable_parameters()) == (
+        4_207_160 + (1024 + FEATURES) * 1024 + 3 * 1024 + 1024 * 10 + 10
+    )
+
+
+def test_forward_joins_the_embeddings_sound_first():
+    network = make().eval()
+    sound, pictures, _ = batch()
+    joined = torch.cat([network.acoustic(sound), network.visual(pictures)], dim=1)
+    logits = network(sound, pictures)
+    torch.testing.assert_close(logits, network.classifier(joined))
+    torch.testing.assert_close(logits, network.classify(sound, network.embed_pictures(pictures)))
+
+
+def test_either_modality_alone():
+    sound, pictures, _ = batch()
+    audio, video = make(visual=False).eval(), make(acoustic=False).eval()
+    assert audio(sound, None).shape == video(None, pictures).shape == (8, 10)
+    torch.testing.assert_close(
+        video.classify(None, video.embed_pictures(pictures)), video(None, pictures)
+    )
+
+
+def test_embeddings_made_beforehand_need_no_visual_encoder():
+    joint, (sound, pictures, _) = make().eval(), batch()
+    stored = joint.embed_pictures(pictures)
+    second = Network(joint.acoustic, None, joint.classifier).eval()
+    torch.testing.assert_close(second.classify(sound, stored), joint(sound, pictures))
+
+
+def test_an_input_without_its_encoder_is_refused():
+    sound, pictures, _ = batch()
+    with pytest.raises(ValueError, match="no visual encoder"):
+        make(visual=False)(sound, pictures)
+    with pytest.raises(ValueError, match="no acoustic encoder"):
+        make(acoustic=False)(sound, pictures)
+
+
+def test_state_dict_round_trip():
+    first, (sound, pictures, _) = make(), batch()
+    learn(first)
+    second = make()
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.eval()(sound, pictures), first.eval()(sound, pictures))
+
+
+def test_low_precision_is_for_cuda_alone():
+    exact, pictures = make(), batch()[1]
+    low = make(low_precision=True)
+    low.load_state_dict(exact.state_dict())
+    assert torch.equal(low.embed_pictures(pictures), exact.embed_pictures(pictures))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_low_precision_on_cuda_gives_float32():
+    exact, pictures = make().cuda(), batch()[1].cuda()
+    low = make(low_precision=True).cuda()
+    low.load_state_dict(exact.state_dict())
+    found, wanted = low.embed_pictures(pictures), exact.embed_pictures(pictures)
+    assert found.dtype == torch.float32 and not torch.equal(found, wanted)
+    assert nn.functional.cosine_similarity(found, wanted).min() > 0.99

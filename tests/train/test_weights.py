@@ -1,0 +1,260 @@
+"""Loading weights: every format, every refusal; nothing is fetched and no code is run."""
+
+import os
+import pickle
+from collections import OrderedDict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants as hub
+import pytest
+import safetensors.torch
+import timm
+import torch
+from avsc.train.model.visual import VisualEncoder, visual_encoder
+from avsc.train.model.weights import (
+    WeightsError,
+    digest,
+    load_file,
+    read_state,
+    starting_model,
+)
+from torch import Tensor, nn
+
+BACKBONE = "test_resnet"
+LEGACY = Path(__file__).parent / "legacy" / "places365_layout.pth.tar"
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, Tensor]:
+    """State dict of a model with 365 classes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        return dict(timm.create_model(BACKBONE, num_classes=365).state_dict())
+
+
+def holds(encoder: VisualEncoder, state: dict[str, Tensor]) -> bool:
+    found = encoder.model.state_dict()
+    return all(torch.equal(value, state[name]) for name, value in found.items())
+
+
+class Small(nn.Module):
+    """A model with the names of the legacy file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 2, kernel_size=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(2)
+
+
+# Formats
+
+
+def test_files_of_every_format(tmp_path: Path, trained: dict[str, Tensor]):
+    prefixed = OrderedDict((f"module.{name}", value) for name, value in trained.items())
+    run = {"state_dict": trained, "epoch": 3, "top1": 0.5, "backbone": BACKBONE}
+    torch.save(trained, tmp_path / "plain.pth")
+    torch.save(trained, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save(run, tmp_path / "run.pt")
+    torch.save({"state_dict": prefixed}, tmp_path / "parallel.pth.tar")
+    safetensors.torch.save_file(trained, tmp_path / "some.safetensors")
+    digests = set()
+    for path in sorted(tmp_path.iterdir()):
+        encoder = visual_encoder(BACKBONE, str(path))
+        assert holds(encoder, trained), path
+        assert encoder.origin.startswith(f"file {path.name} sha256:")
+        digests.add(encoder.digest)
+    assert len(digests) == 1
+
+
+def test_origin_names_the_files_own_sha256(tmp_path: Path):
+    torch.save(Small().state_dict(), tmp_path / "small.pt")
+    origin = load_file(Small(), tmp_path / "small.pt")
+    assert (
+        origin == f"file small.pt sha256:{sha256((tmp_path / 'small.pt').read_bytes()).hexdigest()}"
+    )
+
+
+def test_python_2_file_of_csails_layout():
+    """The file was written by Python 2.7 itself; see legacy/write.py."""
+    state = read_state(LEGACY)
+    assert state["conv1.weight"].flatten().tolist() == [0, 0.125, 0.25, 0.375, 0.5, 0.625]
+    assert state["conv1.weight"].shape == (2, 3, 1, 1)
+    assert state["fc.weight"].shape == (365, 2)
+    model = Small()
+    load_file(model, LEGACY, heads=("fc",))
+    assert model.bn1.running_var.tolist() == [1.5, 1.625]
+    assert int(model.bn1.num_batches_tracked) == 0
+
+
+def test_random_weights_come_from_their_seed_alone():
+    before = torch.get_rng_state()
+    first, again, other = (visual_encoder(BACKBONE, "random", seed=seed) for seed in (1, 1, 2))
+    assert first.digest == again.digest != other.digest
+    assert first.origin == "random seed 1"
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_digest_is_of_names_shapes_and_values():
+    def of(**tensors: Tensor) -> str:
+        module = nn.Module()
+        for name, value in tensors.items():
+            module.register_buffer(name, value)
+        return digest(module)
+
+    values = torch.arange(6.0)
+    base = of(a=values)
+    assert of(a=values.clone()) == base
+    changed = values.clone()
+    changed[5] += 1e-6
+    variants = [of(b=values), of(a=values.reshape(2, 3)), of(a=values.double()), of(a=changed)]
+    assert len({base, *variants}) == 5
+    picture = torch.randn(2, 3, 4, 4)
+    assert of(a=picture) == of(a=picture.contiguous(memory_format=torch.channels_last))
+
+
+# Pre-trained weights, without a network
+
+
+@pytest.fixture
+def offline_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hugging Face cache, and HF_HUB_OFFLINE=1 as the library has read it."""
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def fill(cache: Path, state: dict[str, Tensor]) -> None:
+    model = cache / f"models--timm--{BACKBONE}.r160_in1k"
+    snapshot = model / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("0" * 40)
+    safetensors.torch.save_file(state, snapshot / "model.safetensors")
+
+
+def test_pretrained_weights_out_of_the_cache(offline_cache: Path):
+    state = dict(timm.create_model(BACKBONE).state_dict())
+    fill(offline_cache, state)
+    encoder = visual_encoder(BACKBONE, "pretrained")
+    assert holds(encoder, state)
+    assert encoder.origin == f"timm {BACKBONE}.r160_in1k"
+    size = encoder.image_input.size
+    assert encoder.eval()(torch.zeros(1, 3, size, size)).shape == (1, encoder.features)
+
+
+def test_pretrained_weights_that_lack_a_tensor_are_refused(offline_cache: Path):
+    state = dict(timm.create_model(BACKBONE).state_dict())
+    del state["conv1.0.weight"]
+    fill(offline_cache, state)
+    with pytest.raises(WeightsError, match=r"test_resnet\.r160_in1k cannot be had"):
+        visual_encoder(f"{BACKBONE}.r160_in1k", "pretrained")
+
+
+@pytest.mark.usefixtures("offline_cache")
+def test_pretrained_weights_that_cannot_be_had():
+    with pytest.raises(WeightsError) as fault:
+        visual_encoder("effnetv2-s", "pretrained")
+    told = str(fault.value)
+    assert told.startswith("pre-trained weights of efficientnetv2_rw_s.ra2_in1k cannot be had: ")
+    assert all(way in told for way in ("'pretrained'", ".safetensors", "'random', by name"))
+    assert "\n" not in told
+
+
+@pytest.mark.usefixtures("offline_cache")
+def test_model_without_pretrained_weights():
+    with pytest.raises(WeightsError, match="weights of efficientnetv2_m cannot be had"):
+        starting_model("efficientnetv2_m", "pretrained", seed=0)
+
+
+# Refusals
+
+
+class Evil:
+    """Pickled, it is a call that leaves a mark when the pickle is read."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("layout", ["zip", "old", "bare pickle"])
+def test_pickles_that_run_code_are_refused(tmp_path: Path, layout: str):
+    mark, path = tmp_path / "mark", tmp_path / "evil.pth.tar"
+    content = {"arch": Evil(mark), "state_dict": {"conv1.weight": torch.zeros(1)}}
+    if layout == "bare pickle":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=layout == "zip")
+    with pytest.raises(WeightsError, match=r"names posix\.mkdir.*that may run code are not loaded"):
+        read_state(path)
+    assert not mark.exists()
+    if layout == "bare pickle":
+        pickle.loads(path.read_bytes())
+    else:
+        torch.load(path, weights_only=False)
+    assert mark.exists()  # so the file does run code where it is let
+
+
+@pytest.mark.parametrize("name", ["cut.pth", "cut.safetensors", "text.pth", "empty.pth"])
+def test_damaged_files_are_named(tmp_path: Path, name: str):
+    path = tmp_path / name
+    if name == "cut.pth":
+        torch.save(Small().state_dict(), path)
+        path.write_bytes(path.read_bytes()[:-200])
+    elif name == "cut.safetensors":
+        safetensors.torch.save_file(Small().state_dict(), path)
+        path.write_bytes(path.read_bytes()[:-8])
+    else:
+        path.write_text("<html>not found</html>\n" if name == "text.pth" else "")
+    with pytest.raises(WeightsError, match=f"{name}: cannot be read as weights") as fault:
+        read_state(path)
+    assert "\n" not in str(fault.value)
+
+
+def test_cut_python_2_file_is_named(tmp_path: Path):
+    (tmp_path / "cut.pth.tar").write_bytes(LEGACY.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match=r"cut\.pth\.tar: cannot be read as weights"):
+        read_state(tmp_path / "cut.pth.tar")
+
+
+@pytest.mark.parametrize(
+    "content", [{}, [torch.zeros(1)], {"a": 1}, {"state_dict": {}}, {"state_dict": 3}, {1: 2}]
+)
+def test_files_without_a_state_dict_are_named(tmp_path: Path, content: Any):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(WeightsError, match=r"other\.pt: found .*wanted names with tensors"):
+        read_state(tmp_path / "other.pt")
+
+
+def test_missing_file_lists_the_ways(tmp_path: Path):
+    with pytest.raises(WeightsError, match=r"no such file of weights.*'pretrained'.*'random'"):
+        visual_encoder(BACKBONE, str(tmp_path / "absent.pth"))
+    with pytest.raises(WeightsError, match="imagenet: no such file"):
+        visual_encoder(BACKBONE, "imagenet")
+
+
+def test_differences_are_counted_and_named(tmp_path: Path):
+    state = Small().state_dict()
+    state["conv9.weight"] = state.pop("conv1.weight")
+    state["bn1.bias"] = torch.zeros(4)
+    torch.save(state, tmp_path / "other.pth")
+    model = Small()
+    before = digest(model)
+    with pytest.raises(WeightsError) as fault:
+        load_file(model, tmp_path / "other.pth")
+    told = str(fault.value)
+    assert "not weights of this Small, which has 6 tensors" in told
+    assert "1 missing: conv1.weight" in told
+    assert "1 unexpected: conv9.weight" in told
+    assert "1 of another shape: bn1.bias (4,) (wanted (2,))" in told
+    assert digest(model) == before
+
+
+def test_a_file_of_another_backbone_is_refused(tmp_path: Path, trained: dict[str, Tensor]):
+    torch.save(trained, tmp_path / "resnet.pth")
+    with pytest.raises(WeightsError, match="not weights of this EfficientNet"):
+        visual_encoder("test_efficientnet", str(tmp_path / "resnet.pth"))
