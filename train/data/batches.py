@@ -1,0 +1,174 @@
+"""Batches: a run's samples, shuffled, augmented and cut into batches.
+
+Everything random comes from generators keyed by what it is for: the order of an epoch by (seed,
+epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same whatever
+the number of workers, and wherever in an epoch a run is taken up again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from avsc.manifests.errors import SettingError
+from avsc.train.data.augment import UNCHANGED, Augment
+from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.pairs import Samples
+from avsc.train.data.source import Source
+from avsc.train.data.views import ImageInput
+from numpy.typing import NDArray
+from torch import Tensor
+
+ORDER, AUGMENTATION = 1, 2  # what a generator is for: the first word of its key
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that a training step sees together, on the run's device.
+
+    Attributes:
+        acoustic: float32 [batch, channels, bins]; None without sound.
+        pictures: normalised, float32 [batch, 3, size, size]; None without pictures.
+        scene: class indices, int64 [batch].
+        index: which of the run's samples these are, int64 [batch].
+    """
+
+    acoustic: Tensor | None
+    pictures: Tensor | None
+    scene: Tensor
+    index: Tensor
+
+
+def batches_per_epoch(samples: Samples, batch_size: int) -> int:
+    """Return the number of whole batches in an epoch; what is left over is not trained on.
+
+    Raises:
+        SettingError: there is not one.
+    """
+    if batch_size < 1:
+        raise SettingError(f"batch size is {batch_size}; 1 or more.")
+    if len(samples) < batch_size:
+        raise SettingError(
+            f"there are {len(samples)} training samples, fewer than one batch of {batch_size}; "
+            f"lower the batch size to {max(1, len(samples))} or less, or train on more clips."
+        )
+    return len(samples) // batch_size
+
+
+def training_batches(
+    source: Source,
+    samples: Samples,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    start_batch: int = 0,
+    geometry: ImageInput | None,
+    augment: Augment | None,
+    workers: int,
+    device: torch.device,
+    shard: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """Return the batches of one epoch, each sample once at most, the last incomplete one dropped.
+
+    Args:
+        source: what the samples refer to.
+        samples: the run's training samples.
+        batch_size: samples in a batch, over all shards.
+        seed: the run's, 0 or more.
+        epoch: counted from 0.
+        start_batch: first batch wanted, for a run that is taken up in the middle of an epoch.
+        geometry: the visual encoder's input; needed where the samples have pictures.
+        augment: of the pictures; None shows each in its evaluation view.
+        workers: threads that prepare pictures; 0 prepares none ahead of need.
+        device: where the batches are wanted.
+        shard: (i, n) gives every n-th sample of each batch, from the i-th on: the n shards of a
+            batch are disjoint and, together, the batch of an unsharded run.
+
+    Raises:
+        SettingError: fewer samples than one batch, or a batch that n does not divide.
+    """
+    count = batches_per_epoch(samples, batch_size)
+    first, step = shard
+    if batch_size % step:
+        raise SettingError(f"a batch of {batch_size} cannot be shared evenly by {step} processes.")
+    augment = augment or UNCHANGED
+    order = np.random.default_rng((ORDER, seed, epoch)).permutation(len(samples))
+    numbers = range(start_batch, count)
+    cut = {b: order[b * batch_size : (b + 1) * batch_size][first::step] for b in numbers}
+
+    def request(b: int) -> Request:
+        assert samples.picture is not None
+        drawn = augment.draw(np.random.default_rng((AUGMENTATION, seed, epoch, b)), batch_size)
+        return Request(samples.picture[cut[b]], drawn[first::step])
+
+    if samples.picture is None:
+        return (_batch(source, samples, cut[b], None, device) for b in numbers)
+    pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
+    return (
+        _batch(source, samples, cut[b], shown, device)
+        for b, shown in zip(numbers, pictures, strict=True)
+    )
+
+
+def picture_batches(
+    source: Source,
+    which: NDArray[np.int64],
+    *,
+    batch_size: int,
+    geometry: ImageInput,
+    workers: int,
+    device: torch.device,
+) -> Iterator[Tensor]:
+    """Return the evaluation views of pictures, in their order, none dropped.
+
+    Args:
+        source: what the pictures are read from.
+        which: record numbers [pictures].
+        batch_size: pictures in a batch; the last may hold fewer.
+        geometry: the visual encoder's input.
+        workers: threads that prepare pictures; 0 prepares none ahead of need.
+        device: where the pictures are wanted.
+
+    Returns:
+        Normalised pictures, float32 [batch, 3, size, size] each.
+    """
+    if batch_size < 1:
+        raise SettingError(f"batch size is {batch_size}; 1 or more.")
+    neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
+    cuts = (which[start : start + batch_size] for start in range(0, len(which), batch_size))
+    requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
+    return _loader(source, geometry, UNCHANGED, workers, device).load(requests)
+
+
+def _loader(
+    source: Source,
+    geometry: ImageInput | None,
+    augment: Augment,
+    workers: int,
+    device: torch.device,
+) -> PictureLoader:
+    if source.images is None or geometry is None:
+        raise ValueError("batches of pictures need a source opened with them, and a geometry")
+    if workers < 0:
+        raise SettingError(f"workers is {workers}; 0 or more.")
+    return PictureLoader(source.images, geometry, augment, workers, device)
+
+
+def _batch(
+    source: Source,
+    samples: Samples,
+    which: NDArray[np.int64],
+    pictures: Tensor | None,
+    device: torch.device,
+) -> Batch:
+    acoustic = None
+    if samples.frame is not None:
+        assert source.acoustic is not None
+        acoustic = torch.from_numpy(source.acoustic[samples.frame[which]]).to(device)
+    return Batch(
+        acoustic,
+        pictures,
+        torch.from_numpy(samples.scene[which]).to(device),
+        torch.from_numpy(which).to(device),
+    )

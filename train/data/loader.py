@@ -1,0 +1,122 @@
+"""From encoded pictures to network input, ahead of need.
+
+The work is done by threads: decoding and rendering leave the interpreter's lock alone, so that
+threads scale as processes would, and there is nothing to start, to copy between processes, or to
+lose to a signal. On the CPU the threads read, decode and render into the batch's own memory; for
+any other device they only read, and the whole batch is decoded and rendered there.
+
+Who does the work, and when, changes nothing in the result: all that is random was drawn before.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from avsc.features import jpeg
+from avsc.features.store.reader import Records
+from avsc.train.data import pixels_cpu, pixels_torch
+from avsc.train.data.augment import Augment
+from avsc.train.data.views import ImageInput
+from numpy.typing import NDArray
+from torch import Tensor
+
+PORTION = 16  # pictures in one thread's task: long beside the cost of handing it over
+
+
+@dataclass(frozen=True)
+class Request:
+    """Pictures of one batch.
+
+    Attributes:
+        which: record numbers [batch].
+        drawn: their parameters, from `Augment.draw` [batch].
+    """
+
+    which: NDArray[np.int64]
+    drawn: NDArray[np.void]
+
+    def portions(self) -> Iterator["Request"]:
+        """Cut into tasks for the threads."""
+        for start in range(0, len(self.which), PORTION):
+            part = slice(start, start + PORTION)
+            yield Request(self.which[part], self.drawn[part])
+
+
+@dataclass(frozen=True)
+class PictureLoader:
+    """Makes network input of requests.
+
+    Attributes:
+        images: records of the encoded pictures.
+        image: the network's input.
+        augment: what `Request.drawn` was drawn by.
+        workers: number of threads; 0 prepares nothing ahead of need.
+        device: where the pictures are wanted.
+    """
+
+    images: Records
+    image: ImageInput
+    augment: Augment
+    workers: int
+    device: torch.device
+
+    def load(self, requests: Iterable[Request]) -> Iterator[Tensor]:
+        """Yield the pictures of each request, float32 [batch, 3, size, size], in their order.
+
+        Two batches at most are in the making while one is used.
+
+        Raises:
+            AvscError: a picture is damaged, or cannot be decoded.
+        """
+        ahead = 2 if self.workers else 0
+        with ThreadPoolExecutor(max(1, self.workers), "pictures") as pool:
+            making: deque[_Making] = deque()
+            try:
+                for request in requests:
+                    making.append(self._start(pool, request))
+                    if len(making) > ahead:
+                        yield self._finish(making.popleft())
+                while making:
+                    yield self._finish(making.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _start(self, pool: ThreadPoolExecutor, request: Request) -> "_Making":
+        if self.device.type != "cpu":
+            return request, None, [pool.submit(self._read, part) for part in request.portions()]
+        shape = (len(request.which), 3, self.image.size, self.image.size)
+        out = np.empty(shape, np.float32)  # in huge pages, unlike torch.empty: fewer page faults
+        tasks = [
+            pool.submit(self._render, part, out[i * PORTION : (i + 1) * PORTION])
+            for i, part in enumerate(request.portions())
+        ]
+        return request, out, tasks
+
+    def _finish(self, making: "_Making") -> Tensor:
+        request, out, tasks = making
+        done = [picture for task in tasks for picture in task.result()]
+        if out is not None:
+            return torch.from_numpy(out)
+        pictures = pixels_torch.decode_on_device(done, self.device)
+        windows = [
+            self.augment.window(drawn, picture.shape[1], picture.shape[2], self.image)
+            for drawn, picture in zip(request.drawn, pictures, strict=True)
+        ]
+        return pixels_torch.render(pictures, windows, request.drawn, self.image)
+
+    def _read(self, request: Request) -> list[Tensor]:
+        return [torch.from_numpy(self.images.read(record)) for record in request.which.tolist()]
+
+    def _render(self, request: Request, out: NDArray[np.float32]) -> list[Tensor]:
+        for record, drawn, place in zip(request.which.tolist(), request.drawn, out, strict=True):
+            picture = jpeg.decode(self.images.read(record))
+            height, width, _ = picture.shape
+            window = self.augment.window(drawn, height, width, self.image)
+            pixels_cpu.render(picture, window, drawn, self.image, place)
+        return []
+
+
+_Making = tuple[Request, NDArray[np.float32] | None, list[Future[list[Tensor]]]]

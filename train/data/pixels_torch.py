@@ -1,0 +1,165 @@
+"""Pictures to network input by torch, a whole batch at a time, on any device.
+
+The same parameters and the same meaning as `pixels_cpu`, step by step: crop and antialiased
+bilinear resize, flip, the four jitters in each sample's own order, normalisation. The resize is
+two batched matrix products with each sample's own weights (rows, then columns), so that pictures
+of different sizes and crops go through one call; a step of the jitter handles all samples at once.
+In float32 it agrees with `pixels_cpu` to within rounding.
+
+Checked on the CPU; not run on a GPU so far.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torchvision.io  # noqa: F401  (registers torch.ops.image)
+from avsc.manifests.errors import AvscError
+from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION
+from avsc.train.data.views import Axis, ImageInput, Window
+from numpy.typing import NDArray
+from torch import Tensor
+
+GREY = (0.2989, 0.587, 0.114)
+RGB = 3  # torchvision.io.ImageReadMode.RGB
+
+
+def decode_on_device(encoded: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+    """Decode JPEGs to RGB pictures, uint8 [3, height, width], on the device.
+
+    On CUDA this is nvJPEG's batch decoder. The operator is called where torchvision registers it,
+    because torchvision's Python function around it warns that torchcodec is to replace it; this is
+    the one place to change then.
+
+    Args:
+        encoded: uint8 [bytes] each, on the CPU.
+        device: where the pictures are wanted.
+
+    Raises:
+        AvscError: a picture cannot be decoded, or torchvision lacks its image operators.
+    """
+    try:
+        if device.type == "cuda":
+            pictures: list[Tensor] = torch.ops.image.decode_jpegs_cuda(list(encoded), RGB, device)
+            return pictures
+        return [torch.ops.image.decode_jpeg(data, RGB, False).to(device) for data in encoded]
+    except (AttributeError, RuntimeError) as error:
+        raise AvscError(
+            f"cannot decode a batch of {len(encoded)} JPEGs on {device}: {error}. Check the store "
+            "with avsc-prep verify, and that torchvision came with its image operators."
+        ) from error
+
+
+def resize_weights(
+    axes: Sequence[Axis], flip: NDArray[np.bool_], size: int, source: int, device: torch.device
+) -> Tensor:
+    """Return the weight of each source pixel in each output pixel, float32 [batch, size, source].
+
+    A triangle of half-width max(1, length / scaled) around each output pixel's centre, cut at the
+    ends of the axis's source pixels; the weights of an output pixel sum to 1.
+
+    Args:
+        axes: one for each sample.
+        flip: samples whose outputs are in reverse order [batch].
+        size: number of output pixels.
+        source: number of source pixels of the (padded) pictures.
+        device: where the weights are wanted.
+    """
+    start, length, scaled, offset = np.array(axes, dtype=np.float64).T[..., None]
+    seen = np.arange(size)
+    seen = np.where(flip[:, None], seen[::-1], seen)
+    scale = length / scaled
+    middle = start + (offset + seen + 0.5) * scale
+    placed = np.stack(
+        np.broadcast_arrays(middle, np.maximum(scale, 1), start, start + length), dtype=np.float32
+    )
+    centre, reach, low, high = torch.from_numpy(placed).to(device)[..., None]
+    pixel = torch.arange(source, device=device) + 0.5
+    weight: Tensor = (1 - (pixel - centre).abs() / reach).clamp_(min=0)
+    weight *= (pixel > low) & (pixel < high)
+    weight /= weight.sum(2, keepdim=True)
+    return weight
+
+
+def turn_hue(pictures: Tensor, turn: Tensor) -> Tensor:
+    """Turn the hue by a share of the full circle; saturation and value (HSV) are kept.
+
+    Args:
+        pictures: [batch, 3, height, width], any range.
+        turn: [batch, 1, 1, 1].
+    """
+    red, green, blue = (pictures[:, c : c + 1] for c in range(3))
+    value = pictures.amax(1, keepdim=True)
+    span = value - pictures.amin(1, keepdim=True)
+    safe = torch.where(span > 0, span, 1)
+    sixths = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    corner = torch.tensor([5.0, 3.0, 1.0], device=pictures.device).view(3, 1, 1)
+    k = (corner + sixths + turn * 6) % 6
+    return value - span * torch.minimum(k, 4 - k).clamp_(0, 1)
+
+
+def jitter(pictures: Tensor, order: NDArray[np.int8], factor: NDArray[np.float32]) -> Tensor:
+    """Apply the four colour jitters, each sample in its own order; may overwrite `pictures`.
+
+    Args:
+        pictures: intensities in [0, 255], [batch, 3, height, width].
+        order: parts in the order they are applied [batch, 4].
+        factor: of brightness, contrast, saturation; turn of hue [batch, 4].
+    """
+    if (factor == np.array(NEUTRAL, np.float32)).all():
+        return pictures
+    device = pictures.device
+    amount = np.take_along_axis(factor, order.astype(np.int64), axis=1)
+    rest = 1 - amount
+    # What each step makes of a pixel: shares of itself, its own grey and the picture's mean grey.
+    shares = np.stack([np.where(order == HUE, 1, amount), rest * (order == SATURATION),
+                       rest * (order == CONTRAST)]).astype(np.float32)  # fmt: skip
+    own, grey_share, mean_share = torch.from_numpy(shares).to(device)[..., None, None, None]
+    turns = torch.from_numpy(amount).to(device)[..., None, None, None]
+    weights = torch.tensor(GREY, device=device).view(3, 1, 1)
+    for step in range(order.shape[1]):
+        grey = (pictures * weights).sum(1, keepdim=True)
+        other = grey * grey_share[:, step] + grey.mean((2, 3), keepdim=True) * mean_share[:, step]
+        pictures = (pictures * own[:, step]).add_(other).clamp_(0, 255)
+        turned = np.flatnonzero(order[:, step] == HUE)
+        if turned.size:
+            which = torch.from_numpy(turned).to(device)
+            pictures[which] = turn_hue(pictures[which], turns[which, step])
+    return pictures
+
+
+def render(
+    pictures: Sequence[Tensor],
+    windows: Sequence[Window],
+    drawn: NDArray[np.void],
+    image: ImageInput,
+) -> Tensor:
+    """Return what a network sees of a batch of pictures.
+
+    Args:
+        pictures: RGB, uint8 [3, height, width] each, all on one device; sizes may differ.
+        windows: the part of each that is seen.
+        drawn: from `Augment.draw` [batch].
+        image: the network's input.
+
+    Returns:
+        Normalised pictures, float32 [batch, 3, size, size], on the pictures' device.
+    """
+    device = pictures[0].device
+    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
+    padded = torch.zeros(len(pictures), 3, height, width, dtype=torch.uint8, device=device)
+    for place, picture in zip(padded, pictures, strict=True):
+        place[:, : picture.shape[1], : picture.shape[2]] = picture
+    rows, columns = zip(*windows, strict=True)
+    down = resize_weights(rows, np.zeros(len(rows), bool), image.size, height, device)
+    across = resize_weights(columns, drawn["flip"], image.size, width, device)
+    seen = down[:, None] @ padded.float() @ across.mT[:, None]
+    seen = jitter(seen, drawn["order"], drawn["factor"])
+    mean, std = (
+        torch.tensor(value, device=device).view(3, 1, 1) for value in (image.mean, image.std)
+    )
+    return (seen / 255 - mean) / std
