@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+import torchvision
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import (
     WeightsError,
@@ -66,6 +67,16 @@ def test_files_of_every_format(tmp_path: Path, trained: dict[str, Tensor]):
         assert encoder.origin.startswith(f"file {path.name} sha256:")
         digests.add(encoder.digest)
     assert len(digests) == 1
+
+
+def test_torchvisions_resnet_gives_torchvisions_embeddings(tmp_path: Path):
+    model = torchvision.models.resnet18(weights=None).eval()
+    torch.save(model.state_dict(), tmp_path / "resnet18.pth")
+    model.fc = nn.Identity()
+    encoder = visual_encoder("resnet18", str(tmp_path / "resnet18.pth")).eval()
+    pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(pictures), model(pictures), rtol=1e-4, atol=1e-4)
 
 
 def test_origin_names_the_files_own_sha256(tmp_path: Path):

@@ -3,12 +3,11 @@
 Source: equation 1 of the paper: e = AE(a) + VE(v) joined end to end, acoustic first, then SC(e).
 Either encoder may be absent: audio only, video only, or embeddings made beforehand.
 
-A *frozen* encoder is what pre-training left: its parameters ask for no gradient, no graph is kept
-through it, and it stays in evaluation mode whatever `train` says, so that its batch statistics do
-not move and its dropout is off. What is trained computes in float32.
+A *frozen* encoder is what pre-training left: its parameters ask for no gradient, so that no graph
+is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
+statistics do not move and its dropout is off. What is trained computes in float32.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Self
 
 import torch
@@ -70,18 +69,14 @@ class Network(nn.Module):
         """Embed acoustic frames [B, channels, bins] as float32 [B, 1024]."""
         if self.acoustic is None:
             raise ValueError("the network has no acoustic encoder")
-        with _gradients(not self.frozen_acoustic):
-            return self.acoustic(frames)  # type: ignore[no-any-return]
+        return self.acoustic(frames)  # type: ignore[no-any-return]
 
     def embed_pictures(self, pictures: Tensor) -> Tensor:
         """Embed normalised pictures [B, 3, S, S] as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
         autocast = self.low_precision and self.frozen_visual and pictures.is_cuda
-        with (
-            _gradients(not self.frozen_visual),
-            torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast),
-        ):
+        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast):
             return self.visual(pictures).float()  # type: ignore[no-any-return]
 
     def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:
@@ -103,8 +98,3 @@ class Network(nn.Module):
         """Classify acoustic frames [B, channels, bins] and pictures [B, 3, S, S]: logits."""
         embedding = None if pictures is None else self.embed_pictures(pictures)
         return self.classify(acoustic, embedding)
-
-
-def _gradients(wanted: bool) -> AbstractContextManager[None]:
-    """Leave gradients as they are, or keep no graph at all."""
-    return nullcontext() if wanted else torch.no_grad()

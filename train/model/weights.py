@@ -3,9 +3,10 @@
 - ``"pretrained"``: timm's own, from the Hugging Face cache or the network (``HF_HUB_OFFLINE=1``
   means the cache alone);
 - a file: ``.safetensors``, or what `torch.save` wrote: a state dict, or a dict whose
-  ``"state_dict"`` is one. So timm's and torchvision's state dicts, a Places365 run's checkpoint,
-  and CSAIL's ``resnet50_places365.pth.tar`` (no tar, but PyTorch 0.2 and Python 2.7: names
-  prefixed ``module.``, byte strings, no ``num_batches_tracked``) are all read by one path;
+  ``"state_dict"`` is one. So timm's state dicts, torchvision's (where both name the layers alike,
+  as in ResNets), a Places365 run's checkpoint, and CSAIL's ``resnet50_places365.pth.tar`` (no tar,
+  but PyTorch 0.2 and Python 2.7: names prefixed ``module.``, byte strings, no
+  ``num_batches_tracked``) are all read by one path;
 - ``"random"``: only by this name, drawn from a given seed.
 
 Names and shapes must be the model's own, apart from the classification layer, which is dropped,
@@ -21,7 +22,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import timm
 import torch
