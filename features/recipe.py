@@ -1,0 +1,158 @@
+"""One clip -> everything that is kept of it.
+
+Each recording is opened once for all the products asked for. Both acoustic products come from one
+decode, one resampling and one magnitude spectrum. What cannot be made is said, product by product,
+and never keeps anything else from being made.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avsc.features.filterbank import FilterBank
+from avsc.features.framing import magnitude, n_frames
+from avsc.features.jpeg import encode
+from avsc.features.mel import mel_filters
+from avsc.features.pictures import pictures, rgb
+from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
+from avsc.features.specs import AcousticSpec, FbankSpec, ImageSpec, ScalogramSpec, Spec
+from avsc.features.store.failures import Failure
+from avsc.features.wavelets import scalogram_filters
+from avsc.manifests.errors import MediaError
+
+CHANNELS = 2
+
+
+@dataclass
+class Made:
+    """What a clip gave.
+
+    Attributes:
+        records: by product, (key, data) in the order of the keys; see `features.store.part`.
+        failures: what could not be made.
+        warnings: what the user should know although everything was made.
+    """
+
+    records: dict[str, list[tuple[int, npt.NDArray[Any]]]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def empty(spec: Spec) -> npt.NDArray[Any]:
+    """Return an array of no rows with the type and row shape of a product's data."""
+    if isinstance(spec, AcousticSpec):
+        return np.empty((0, CHANNELS, len(filters(spec))), np.float32)
+    return np.empty(0, np.uint8)
+
+
+def filters(spec: AcousticSpec) -> npt.NDArray[np.float64]:
+    """Return the filters of an acoustic product, float64 [bins, window // 2 + 1]."""
+    if isinstance(spec, ScalogramSpec):
+        return scalogram_filters(spec)
+    if isinstance(spec, FbankSpec):
+        return mel_filters(spec)
+    raise TypeError(f"{spec} has no filters")
+
+
+def make_clip(
+    clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec]
+) -> Made:
+    """Make the products of one clip.
+
+    Args:
+        clip: its id, for messages.
+        audio: its sound; equal to `video` when the sound is the video file's own track.
+        video: its pictures.
+        specs: the spec of each product asked for.
+
+    Returns:
+        Records, failures and warnings; a recording that cannot be read is a failure, no exception.
+    """
+    made = Made({name: [] for name in specs})
+    acoustic = {n: s for n, s in specs.items() if isinstance(s, AcousticSpec)}
+    if acoustic:
+        _add_sound(made, clip, audio, acoustic)
+    for name, spec in specs.items():
+        if isinstance(spec, ImageSpec):
+            _add_pictures(made, clip, name, audio, video, spec)
+    return made
+
+
+def _add_sound(
+    made: Made, clip: str, audio: Path | None, specs: Mapping[str, AcousticSpec]
+) -> None:
+    sounds: dict[int, Sound] = {}
+    spectra: dict[tuple[int, int, int], npt.NDArray[np.float32]] = {}
+    for name, spec in specs.items():
+        try:
+            if audio is None:
+                raise MediaError("not-listed", f"{clip}: the manifest names no sound.")
+            if spec.sample_rate not in sounds:
+                sounds[spec.sample_rate] = read_sound(audio, spec.sample_rate)
+            sound = sounds[spec.sample_rate]
+            framing = (spec.sample_rate, spec.window, spec.hop)
+            if framing not in spectra:
+                _check_length(audio, sound, spec)
+                spectra[framing] = magnitude(sound.samples, spec)
+        except MediaError as fault:
+            made.failures.append(Failure(clip, name, None, "sound", fault.code, str(fault)))
+            continue
+        made.records[name].append((0, _bank(spec).log(spectra[framing], spec.floor)))
+    if any(sound.silent for sound in sounds.values()):
+        made.warnings.append(f"{audio}: digital silence; kept.")
+
+
+def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
+    samples = sound.samples.shape[1]
+    if n_frames(samples, spec) == 0:
+        raise MediaError(
+            "too-short",
+            f"{path}: {samples / spec.sample_rate:.3f} s of sound; one window needs "
+            f"{spec.window / spec.sample_rate:.3f} s. Nothing is padded: leave the clip out.",
+        )
+
+
+@lru_cache(maxsize=8)
+def _bank(spec: AcousticSpec) -> FilterBank:
+    return FilterBank(filters(spec))
+
+
+def _add_pictures(
+    made: Made, clip: str, name: str, audio: Path | None, video: Path | None, spec: ImageSpec
+) -> None:
+    """Add one JPEG for each second; a second without a picture is a failure of its own."""
+    try:
+        if video is None:
+            raise MediaError("not-listed", f"{clip}: the manifest names no video.")
+        seconds, start = _time_line(audio, video)
+        for second, frame in pictures(video, seconds, start):
+            if isinstance(frame, MediaError):
+                fault = Failure(clip, name, second, "pictures", frame.code, str(frame))
+                made.failures.append(fault)
+            else:
+                jpeg = encode(rgb(frame, spec.short_side), spec)
+                made.records[name].append((second, np.frombuffer(jpeg, np.uint8)))
+    except MediaError as fault:
+        made.records[name].clear()
+        made.failures = [f for f in made.failures if f.product != name]
+        made.failures.append(Failure(clip, name, None, "pictures", fault.code, str(fault)))
+
+
+def _time_line(audio: Path | None, video: Path) -> tuple[int | None, Any]:
+    """Return the clip's whole seconds k (k + 0.5 s before its end) and where its time 0 lies.
+
+    The clip is as long as its sound; a clip without sound that can be read is as long as its video.
+    """
+    if audio is None:
+        return None, None
+    try:
+        seconds = max(0, ceil(sound_seconds(audio) - 0.5))
+        return seconds, sound_start(audio) if audio == video else None
+    except MediaError:
+        return None, None

@@ -1,0 +1,53 @@
+"""failures.csv: what a store lacks, and why.
+
+One row for each product of a clip that could not be made; for pictures also one for each second
+without a picture. Columns: clip, product, key (the second, or empty for the whole clip), stage,
+code (short and stable), message.
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+
+@dataclass(frozen=True, order=True)
+class Failure:
+    """One thing that could not be made.
+
+    Attributes:
+        clip: id of the clip.
+        product: name of the product.
+        key: second of the missing picture, or None when nothing of the product was made.
+        stage: ``"sound"``, ``"pictures"`` or ``"worker"``.
+        code: short, stable reason, such as ``"truncated"``.
+        message: the reason in words.
+    """
+
+    clip: str
+    product: str
+    key: int | None
+    stage: str
+    code: str
+    message: str
+
+
+def encode_failures(failures: Iterable[Failure]) -> bytes:
+    """Return the bytes of failures.csv."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Failure)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(failure) for failure in failures)
+    return text.getvalue().encode()
+
+
+def read_failures(path: Path) -> tuple[Failure, ...]:
+    """Read failures.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return tuple(Failure(**{**row, "key": _key(row["key"])}) for row in rows)
+
+
+def _key(text: str) -> int | None:
+    return int(text) if text else None

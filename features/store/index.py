@@ -1,0 +1,191 @@
+"""index.h5: the table of every record of a closed store, and the store's fingerprint.
+
+Closing a store reads the tables of all its parts once and writes them as one file, so that a reader
+opens a single small file and then takes every record by one positioned read. The index names the
+SHA-256 of store.json, clips.csv and failures.csv, and of each part: a store that was changed after
+it was closed is told from one that was not.
+
+One group a product, with the datasets
+
+    path, sha256   bytes [parts]      part files relative to the store, and their digests
+    clip, key      int32 [records]    row in the clip table; second of a picture or 0
+    part           int32 [records]    part that holds the record
+    start          int64 [records]    where the record begins in the part file, bytes
+    rows           int64 [records]    rows of data (bytes of a picture, frames of an array)
+    crc32          uint32 [records]   of the record's bytes
+
+and attributes `item_shape`, `dtype` and `table_crc32`. Records are ordered by (clip, key).
+"""
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from avsc.features.specs import Spec
+from avsc.features.store.layout import (
+    Description,
+    clips_file,
+    description_file,
+    failures_file,
+    index_file,
+    sha256_file,
+)
+from avsc.features.store.part import Part
+from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import publish
+
+
+@dataclass(frozen=True)
+class Table:
+    """The records of one product over the whole store; see the module's table."""
+
+    path: npt.NDArray[np.bytes_]
+    sha256: npt.NDArray[np.bytes_]
+    clip: npt.NDArray[np.int32]
+    key: npt.NDArray[np.int32]
+    part: npt.NDArray[np.int32]
+    start: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    crc32: npt.NDArray[np.uint32]
+    item_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of data."""
+        return self.dtype.itemsize * int(np.prod(self.item_shape, dtype=np.int64))
+
+
+ARRAYS = tuple(f.name for f in fields(Table) if f.name not in ("item_shape", "dtype"))
+
+
+@dataclass(frozen=True)
+class Index:
+    """What index.h5 says: the fingerprint and a table for each product."""
+
+    fingerprint: str
+    tables: dict[str, Table]
+
+
+def gather(store: Path, parts: Sequence[Part], sha256: Sequence[str], block_size: int) -> Table:
+    """Join the tables of a product's parts, given in the order of their blocks."""
+    first_row = np.arange(len(parts)) * block_size
+    counts = [len(part.clip) for part in parts]
+    return Table(
+        path=np.array([part.path.relative_to(store).as_posix().encode() for part in parts]),
+        sha256=np.array([digest.encode() for digest in sha256]),
+        clip=np.concatenate(
+            [p.clip + first for p, first in zip(parts, first_row, strict=True)]
+        ).astype("<i4"),
+        key=np.concatenate([part.key for part in parts]),
+        part=np.repeat(np.arange(len(parts), dtype="<i4"), counts),
+        start=np.concatenate([p.data_offset + p.offset[:-1] * p.row_bytes for p in parts]),
+        rows=np.concatenate([np.diff(part.offset) for part in parts]),
+        crc32=np.concatenate([part.crc32 for part in parts]),
+        item_shape=parts[0].item_shape,
+        dtype=parts[0].dtype,
+    )
+
+
+def fingerprint(
+    dataset: str, specs: dict[str, Spec], ids: Sequence[str], tables: dict[str, Table]
+) -> str:
+    """Return the SHA-256 of what a store holds: specs, clip ids, record checksums in row order.
+
+    Paths, times, versions and the block size have no part in it: the same content has the same
+    fingerprint wherever and however it was made.
+    """
+    digest = hashlib.sha256("\n".join(("avsc store", dataset, *ids, "")).encode())
+    for name in sorted(tables):
+        table = tables[name]
+        digest.update(specs[name].canonical().encode())
+        for column, kind in (("clip", "<i8"), ("key", "<i8"), ("rows", "<i8"), ("crc32", "<u4")):
+            digest.update(getattr(table, column).astype(kind).tobytes())
+    return digest.hexdigest()
+
+
+def heads(store: Path) -> dict[str, str]:
+    """Return the SHA-256 of the files that head a store."""
+    files = (description_file(store), clips_file(store), failures_file(store))
+    return {file.name: sha256_file(file) for file in files}
+
+
+def write_index(
+    store: Path, description: Description, ids: Sequence[str], tables: dict[str, Table]
+) -> str:
+    """Write index.h5, which closes the store; return the fingerprint."""
+    mark = fingerprint(description.dataset, description.specs, ids, tables)
+    with h5py.File.in_memory(libver=("v110", "v110")) as file:
+        file.attrs["fingerprint"] = mark
+        for name, digest in heads(store).items():
+            file.attrs[name] = digest
+        for product, table in tables.items():
+            group = file.create_group(product)
+            group.attrs["item_shape"] = np.array(table.item_shape, "<i8")
+            group.attrs["dtype"] = table.dtype.str
+            group.attrs["table_crc32"] = np.uint32(_crc32(table))
+            for name in ARRAYS:
+                group.create_dataset(name, data=getattr(table, name), track_times=False)
+        file.flush()
+        data = bytes(file.id.get_file_image())
+    publish(index_file(store), data)
+    return mark
+
+
+def read_index(store: Path) -> Index:
+    """Read and check index.h5.
+
+    Raises:
+        StoreError: the store is not closed, was changed since, or the index is damaged.
+    """
+    path = index_file(store)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            said = {name: str(file.attrs[name]) for name in ("store.json", "clips.csv")}
+            said["failures.csv"] = str(file.attrs["failures.csv"])
+            index = Index(str(file.attrs["fingerprint"]), {n: _table(file[n]) for n in file})
+    except FileNotFoundError:
+        raise StoreError(
+            f"{store}: the store is not closed (index.h5 is missing): blocks are still to be "
+            "made. Run the same `avsc-prep extract` again; it does only what is missing."
+        ) from None
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as fault:
+        raise StoreError(
+            f"{path}: damaged ({fault}). Remove it and run `avsc-prep extract` again, which "
+            "makes it anew from the parts."
+        ) from fault
+    for name, digest in said.items():
+        if not (store / name).is_file() or sha256_file(store / name) != digest:
+            raise StoreError(
+                f"{store / name}: not the file that the store was closed with. Run `avsc-prep "
+                "extract` again, which makes what is missing and closes the store."
+            )
+    return index
+
+
+def _table(group: h5py.Group) -> Table:
+    for name in ARRAYS:
+        properties = group[name].id.get_create_plist()
+        if properties.get_external_count() or group[name].is_virtual:
+            raise ValueError(f"{name} is not kept in the file itself")
+    table = Table(
+        **{name: group[name][()] for name in ARRAYS},
+        item_shape=tuple(int(n) for n in group.attrs["item_shape"]),
+        dtype=np.dtype(str(group.attrs["dtype"])),
+    )
+    if _crc32(table) != int(group.attrs["table_crc32"]):
+        raise ValueError("the checksum of the table differs")
+    return table
+
+
+def _crc32(table: Table) -> int:
+    crc = 0
+    for name in ARRAYS:
+        crc = zlib.crc32(np.ascontiguousarray(getattr(table, name)).tobytes(), crc)
+    return crc

@@ -1,0 +1,186 @@
+"""One part file: the records that one spec made of one block of clips.
+
+An HDF5 file with
+
+    data    uint8 [bytes] for pictures (JPEG), float32 [rows, ...] for arrays; contiguous
+    clip    int32 [records]        row of the clip in the block
+    key     int32 [records]        second of a picture; 0 for arrays
+    offset  int64 [records + 1]    rows of `data` where each record begins
+    crc32   uint32 [records]       of the record's bytes
+    ids     bytes [clips]          ids of the block's clips
+
+and attributes `product`, `spec` (canonical JSON) and `table_crc32` (over the small tables). Records
+are ordered by (clip, key). A clip that failed has no record. The file holds no times and no
+versions, so that equal content gives equal bytes; it is built in memory and published by a rename,
+because HDF5 reports a full disk too late and never survives being killed in mid-write. The format
+version v110 gives HDF5's own metadata checksums.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from avsc.features.specs import Spec
+from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import publish
+
+TABLES = ("clip", "key", "offset", "crc32", "ids")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one spec made of one clip, or one picture of it.
+
+    Attributes:
+        clip: row of the clip in its block.
+        key: second of a picture; 0 for arrays.
+        data: uint8 [bytes] or float32 [rows, ...], C-contiguous.
+    """
+
+    clip: int
+    key: int
+    data: npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tables of a part file, checked.
+
+    Attributes:
+        path: the file.
+        product: name of the product.
+        spec: canonical JSON of the spec.
+        ids: ids of the block's clips.
+        clip, key, offset, crc32: per record, as in the module's table.
+        item_shape: shape of one row of `data`: () for bytes, (channels, bins) for frames.
+        dtype: of `data`.
+        data_offset: where `data` begins in the file, bytes.
+    """
+
+    path: Path
+    product: str
+    spec: str
+    ids: tuple[str, ...]
+    clip: npt.NDArray[np.int32]
+    key: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+    crc32: npt.NDArray[np.uint32]
+    item_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    data_offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of `data`."""
+        return self.dtype.itemsize * int(np.prod(self.item_shape, dtype=np.int64))
+
+
+def encode_part(
+    spec: Spec, ids: Sequence[str], records: Sequence[Record], empty: npt.NDArray[Any]
+) -> bytes:
+    """Return the bytes of a part file.
+
+    Args:
+        spec: what made the records.
+        ids: ids of the block's clips, in row order.
+        records: ordered by (clip, key).
+        empty: array of no rows with the data's type and row shape, for a part without records.
+
+    Raises:
+        ValueError: the records are not in order or not of one kind.
+    """
+    order = [(record.clip, record.key) for record in records]
+    if sorted(set(order)) != order:
+        raise ValueError("records must be ordered by (clip, key), each once")
+    arrays = [np.ascontiguousarray(record.data) for record in records]
+    if any(a.dtype != empty.dtype or a.shape[1:] != empty.shape[1:] for a in arrays):
+        raise ValueError(f"records must be of type {empty.dtype} and shape [*, {empty.shape[1:]}]")
+    rows = np.cumsum([0, *(len(a) for a in arrays)], dtype="<i8")
+    tables: dict[str, npt.NDArray[Any]] = {
+        "clip": np.array([record.clip for record in records], "<i4"),
+        "key": np.array([record.key for record in records], "<i4"),
+        "offset": rows,
+        "crc32": np.array([zlib.crc32(memoryview(a).cast("B")) for a in arrays], "<u4"),
+        "ids": np.array([name.encode() for name in ids], "S"),
+    }
+    with h5py.File.in_memory(libver=("v110", "v110")) as file:
+        file.attrs["product"] = spec.product
+        file.attrs["spec"] = spec.canonical()
+        file.attrs["table_crc32"] = np.uint32(table_crc32(tables))
+        for name, table in tables.items():
+            file.create_dataset(name, data=table, track_times=False)
+        shape = (int(rows[-1]), *empty.shape[1:])
+        data = file.create_dataset("data", shape, empty.dtype, track_times=False)
+        for begin, end, array in zip(rows[:-1], rows[1:], arrays, strict=True):
+            data[begin:end] = array
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def write_part(
+    path: Path,
+    spec: Spec,
+    ids: Sequence[str],
+    records: Sequence[Record],
+    empty: npt.NDArray[Any],
+) -> None:
+    """Publish a part file; see `encode_part` for the arguments."""
+    publish(path, encode_part(spec, ids, records, empty))
+
+
+def table_crc32(tables: dict[str, npt.NDArray[Any]]) -> int:
+    """Return the CRC-32 over the small tables, in the order of `TABLES`."""
+    crc = 0
+    for name in TABLES:
+        crc = zlib.crc32(tables[name].tobytes(), crc)
+    return crc
+
+
+def read_part(path: Path) -> Part:
+    """Read and check the tables of a part file; the data is left where it is.
+
+    Raises:
+        StoreError: the file is missing, damaged, or keeps its data outside itself.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _read(path, file)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: the part is missing. Run `avsc-prep extract` again.") from None
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as fault:
+        raise StoreError(
+            f"{path}: damaged ({fault}). Run `avsc-prep extract --check content` to make it again."
+        ) from fault
+
+
+def _read(path: Path, file: h5py.File) -> Part:
+    for name in (*TABLES, "data"):
+        if file.get(name, getlink=True).__class__ is not h5py.HardLink:
+            raise ValueError(f"{name} is not kept in the file itself")
+    data = file["data"]
+    properties = data.id.get_create_plist()
+    if properties.get_layout() != h5py.h5d.CONTIGUOUS or properties.get_external_count():
+        raise ValueError("data is not one contiguous run in the file itself")
+    tables = {name: file[name][()] for name in TABLES}
+    if table_crc32(tables) != int(file.attrs["table_crc32"]):
+        raise ValueError("the checksum of the tables differs")
+    if int(tables["offset"][-1]) != len(data):
+        raise ValueError("the tables do not fit the data")
+    return Part(
+        path=path,
+        product=str(file.attrs["product"]),
+        spec=str(file.attrs["spec"]),
+        ids=tuple(name.decode() for name in tables["ids"]),
+        clip=tables["clip"],
+        key=tables["key"],
+        offset=tables["offset"],
+        crc32=tables["crc32"],
+        item_shape=tuple(data.shape[1:]),
+        dtype=data.dtype,
+        data_offset=int(data.id.get_offset() or 0),
+    )

@@ -1,0 +1,175 @@
+"""Reading a closed store: every record by one positioned read, checked when first touched.
+
+Nothing of HDF5 is on this path: the index says where each record's bytes lie, and `os.preadv` takes
+them (no lock, no chunk cache, no state shared between processes). Files are opened when first
+needed, in each process for itself, so that a reader may be passed to worker processes.
+"""
+
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from avsc.features.specs import Spec
+from avsc.features.store.failures import Failure, read_failures
+from avsc.features.store.index import Table, read_index
+from avsc.features.store.layout import clips_file, failures_file, read_description
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import StoreError
+from avsc.manifests.table import read_rows
+
+OPEN_FILES = 400
+
+
+class Records:
+    """The records of one product, ordered by (clip, key).
+
+    Attributes:
+        product: name of the product.
+        clip: int32 [records], row of the store's clip table.
+        key: int32 [records], second of a picture; 0 for arrays.
+        rows: int64 [records], bytes of a picture or frames of an array.
+        item_shape: shape of one row: () for pictures, (channels, bins) for frames.
+    """
+
+    def __init__(self, store: Path, product: str, table: Table) -> None:
+        self.product = product
+        self.clip, self.key, self.rows = table.clip, table.key, table.rows
+        self.item_shape = table.item_shape
+        self._dtype, self._row_bytes = table.dtype, table.row_bytes
+        self._paths = [str(store / name.decode()) for name in table.path]
+        self._part, self._start, self._crc32 = table.part, table.start, table.crc32
+        self._checked = np.zeros(len(table.clip), bool)
+        self._files: OrderedDict[int, int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def read(self, record: int) -> npt.NDArray[Any]:
+        """Return one record: uint8 [bytes], or float32 [frames, channels, bins].
+
+        Raises:
+            StoreError: the part is missing or shorter than the index says, or the record's
+                checksum differs.
+        """
+        data = np.empty((int(self.rows[record]), *self.item_shape), self._dtype)
+        self._fill(record, data)
+        return data
+
+    def load(
+        self, which: npt.NDArray[np.integer[Any]] | None = None
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Return the rows of many records, one after the other, and where each begins.
+
+        Args:
+            which: numbers of the records; None means all.
+
+        Returns:
+            The rows [sum of rows, *item_shape] and int64 offsets [records + 1].
+        """
+        numbers = np.arange(len(self)) if which is None else np.asarray(which)
+        offset = np.concatenate([[0], np.cumsum(self.rows[numbers])]).astype(np.int64)
+        data = np.empty((int(offset[-1]), *self.item_shape), self._dtype)
+        for number, begin, end in zip(numbers, offset[:-1], offset[1:], strict=True):
+            self._fill(int(number), data[begin:end])
+        return data, offset
+
+    def close(self) -> None:
+        """Close the part files; they are opened again when needed."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+
+    def __del__(self) -> None:
+        if hasattr(self, "_files"):
+            self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": OrderedDict()}
+
+    def _fill(self, record: int, data: npt.NDArray[Any]) -> None:
+        part = int(self._part[record])
+        view = memoryview(data.reshape(-1).view(np.uint8))
+        try:
+            got = os.preadv(self._file(part), [view], int(self._start[record]))
+        except OSError as fault:
+            raise StoreError(self._damaged(record, fault.strerror or str(fault))) from fault
+        if got != len(view):
+            raise StoreError(self._damaged(record, f"{got} of {len(view)} bytes are there"))
+        if not self._checked[record]:
+            if zlib.crc32(view) != self._crc32[record]:
+                raise StoreError(self._damaged(record, "its checksum differs"))
+            self._checked[record] = True
+
+    def _file(self, part: int) -> int:
+        if part in self._files:
+            self._files.move_to_end(part)
+        else:
+            if len(self._files) >= OPEN_FILES:
+                os.close(self._files.popitem(last=False)[1])
+            self._files[part] = os.open(self._paths[part], os.O_RDONLY)
+        return self._files[part]
+
+    def _damaged(self, record: int, what: str) -> str:
+        return (
+            f"{self._paths[int(self._part[record])]}: record {record} of {self.product} cannot be "
+            f"read ({what}). Run `avsc-prep verify` to see what is damaged and `avsc-prep "
+            "extract --check content` to make it again."
+        )
+
+
+class Store:
+    """A closed store.
+
+    Attributes:
+        path: its folder.
+        name: name of the data set.
+        classes: scene labels in the order of their class indices.
+        clips: the clips, in row order.
+        fingerprint: SHA-256 of what the store holds.
+        failures: what could not be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        description = read_description(path)
+        index = read_index(path)
+        self.path = path
+        self.name, self.classes = description.dataset, description.classes
+        self.clips: tuple[Clip, ...] = tuple(read_rows(clips_file(path)))
+        self.fingerprint = index.fingerprint
+        self.failures: tuple[Failure, ...] = read_failures(failures_file(path))
+        self._specs, self._tables = description.specs, index.tables
+
+    @classmethod
+    def open(cls, path: Path | str, products: Sequence[str] = ()) -> "Store":
+        """Open a closed store that holds the products named.
+
+        Raises:
+            StoreError: there is no store, it is not closed, damaged, of another schema version,
+                or lacks a product.
+        """
+        store = cls(Path(path))
+        for product in products:
+            if product not in store._tables:
+                raise StoreError(
+                    f"{path}: the store has no {product}; it has "
+                    f"{', '.join(sorted(store._tables))}. Run `avsc-prep extract --products "
+                    f"{','.join(sorted({*store._tables, product}))}` to add it."
+                )
+        return store
+
+    @property
+    def products(self) -> tuple[str, ...]:
+        """Names of the products that the store holds."""
+        return tuple(sorted(self._tables))
+
+    def spec(self, product: str) -> Spec:
+        """Return the spec that made a product."""
+        return self._specs[product]
+
+    def records(self, product: str) -> Records:
+        """Return the records of a product."""
+        return Records(self.path, product, self._tables[product])

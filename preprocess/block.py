@@ -1,0 +1,196 @@
+"""The unit of work: one block of clips -> a part and a receipt for each product.
+
+The same function runs in a local worker, on a cluster, and with no scheduler at all. Its result
+depends on the clips and the specs alone. Records of clips that need not be made again are taken from
+the part that is there, after their checksums were found right.
+"""
+
+import hashlib
+import resource
+import time
+import zlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from avsc.features.recipe import Made, empty, make_clip
+from avsc.features.specs import Spec
+from avsc.features.store.failures import Failure
+from avsc.features.store.layout import part_file, receipt_file
+from avsc.features.store.part import Record, encode_part, read_part
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import publish
+from avsc.preprocess.isolate import make_clip_isolated
+from avsc.preprocess.plan import Task, sources
+from avsc.preprocess.receipt import Receipt, Source, read_receipt, versions, write_receipt
+
+Kept = dict[str, list[tuple[int, npt.NDArray[Any]]]]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a block's work came to; small, because it travels back to the driver.
+
+    Attributes:
+        block: number of the block.
+        clips: clips of which something was made or tried.
+        failures: what could not be made.
+        warnings: what should be known.
+        seconds: wall-clock time.
+        peak_memory: largest resident set of the worker so far, bytes.
+    """
+
+    block: int
+    clips: int
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    peak_memory: int
+
+
+def work(task: Task) -> Summary:
+    """Make what a task asks for and publish it.
+
+    Raises:
+        AvscError: a file could not be written.
+    """
+    begin = time.perf_counter()
+    with threadpool_limits(1):
+        made, found = _make(task)
+    failures: list[Failure] = []
+    warnings: dict[str, None] = {}
+    for name, spec in task.specs.items():
+        mine = [made[row] for row in sorted(made) if row in task.todo[name]]
+        lost = tuple(f for clip in mine for f in clip.failures if f.product == name)
+        known = tuple(w for clip in mine for w in clip.warnings)
+        _publish(task, name, spec, made, found, lost, known, begin)
+        failures.extend(lost)
+        warnings.update(dict.fromkeys(known))
+    return Summary(
+        task.block,
+        len(made),
+        tuple(failures),
+        tuple(warnings),
+        time.perf_counter() - begin,
+        _peak_memory(),
+    )
+
+
+def _make(task: Task) -> tuple[dict[int, Made], dict[int, dict[str, Source]]]:
+    """Return, for each row to be made, what it gave and the recordings it was made of."""
+    _forget_unreadable(task)
+    make = make_clip_isolated if task.isolate else make_clip
+    made, found = {}, {}
+    for row in sorted(frozenset[int]().union(*task.todo.values())):
+        clip = task.clips[row]
+        specs = {name: spec for name, spec in task.specs.items() if row in task.todo[name]}
+        found[row] = sources(task.root, clip, content=True)
+        made[row] = make(clip.id, _path(task, clip.audio), _path(task, clip.video), specs)
+        _refuse_if_changed(task, clip, found[row], made[row], specs)
+    return made, found
+
+
+def _path(task: Task, relative: str | None) -> Path | None:
+    return None if relative is None else task.root / relative
+
+
+def _refuse_if_changed(
+    task: Task, clip: Clip, before: dict[str, Source], made: Made, specs: dict[str, Spec]
+) -> None:
+    """Fail a clip whose recordings changed while they were read: its records may be of both."""
+    after = sources(task.root, clip)
+    for name, source in before.items():
+        if (source.size, source.modified) != (after[name].size, after[name].modified):
+            text = f"{task.root / name}: changed while it was read; run the command again."
+            made.records = {product: [] for product in specs}
+            made.failures = [
+                Failure(clip.id, product, None, "source", "changed", text) for product in specs
+            ]
+
+
+def _forget_unreadable(task: Task) -> None:
+    """Add the rows to the task that the parts which are there cannot give."""
+    for name, spec in task.specs.items():
+        others = frozenset(range(len(task.clips))) - task.todo[name]
+        if others and _kept(task, spec) is None:
+            task.todo[name] = task.todo[name] | others
+
+
+def _kept(task: Task, spec: Spec) -> Kept | None:
+    """Return the records of a part that is there, by clip id; None when it is not all right."""
+    path = part_file(task.store, spec, task.block)
+    kept: Kept = defaultdict(list)
+    try:
+        part = read_part(path)
+        with path.open("rb") as file:
+            for clip, key, first, last, crc32 in zip(
+                part.clip, part.key, part.offset[:-1], part.offset[1:], part.crc32, strict=True
+            ):
+                file.seek(part.data_offset + int(first) * part.row_bytes)
+                data = np.frombuffer(file.read(int(last - first) * part.row_bytes), part.dtype)
+                record = data.reshape(-1, *part.item_shape)
+                if _crc32(record) != crc32:
+                    return None
+                kept[part.ids[clip]].append((int(key), record))
+    except (StoreError, OSError, ValueError):
+        return None
+    return kept
+
+
+def _crc32(data: npt.NDArray[Any]) -> int:
+    return zlib.crc32(memoryview(np.ascontiguousarray(data)).cast("B"))
+
+
+def _publish(
+    task: Task,
+    name: str,
+    spec: Spec,
+    made: dict[int, Made],
+    found: dict[int, dict[str, Source]],
+    failures: tuple[Failure, ...],
+    warnings: tuple[str, ...],
+    begin: float,
+) -> None:
+    """Write a product's part, then its receipt, which marks it as complete."""
+    path = part_file(task.store, spec, task.block)
+    receipt = receipt_file(task.store, spec, task.block)
+    todo = task.todo[name]
+    ids = tuple(clip.id for clip in task.clips)
+    kept = _kept(task, spec) if len(todo) < len(ids) else None
+    before = read_receipt(receipt)
+    records, of = [], []
+    for row, clip in enumerate(ids):
+        if row in todo:
+            records += [Record(row, key, data) for key, data in made[row].records[name]]
+            of.append(found[row])
+        else:
+            assert kept is not None and before is not None, "rows are kept only from whole parts"
+            records += [Record(row, key, data) for key, data in kept.get(clip, [])]
+            of.append(before.sources[before.ids.index(clip)])
+    data = encode_part(spec, ids, records, empty(spec))
+    receipt.unlink(missing_ok=True)
+    publish(path, data)
+    write_receipt(
+        receipt,
+        Receipt(
+            ids=ids,
+            sources=tuple(of),
+            failures=failures,
+            warnings=warnings,
+            part_sha256=hashlib.sha256(data).hexdigest(),
+            part_size=len(data),
+            seconds=time.perf_counter() - begin,
+            peak_memory=_peak_memory(),
+            versions=versions(),
+        ),
+    )
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
