@@ -152,7 +152,8 @@ def _loader(
         raise ValueError("batches of pictures need a source opened with them, and a geometry")
     if workers < 0:
         raise SettingError(f"workers is {workers}; 0 or more.")
-    return PictureLoader(source.images, geometry, augment, workers, device)
+    whole = device.type != "cpu"
+    return PictureLoader(source.images, geometry, augment, workers, device, whole)
 
 
 def _batch(

@@ -2,8 +2,8 @@
 
 The work is done by threads: decoding and rendering leave the interpreter's lock alone, so that
 threads scale as processes would, and there is nothing to start, to copy between processes, or to
-lose to a signal. On the CPU the threads read, decode and render into the batch's own memory; for
-any other device they only read, and the whole batch is decoded and rendered there.
+lose to a signal. For the CPU the threads read, decode and render, each picture straight into its
+place in the batch; for a GPU they only read, and the whole batch is decoded and rendered there.
 
 Who does the work, and when, changes nothing in the result: all that is random was drawn before.
 """
@@ -55,6 +55,8 @@ class PictureLoader:
         augment: what `Request.drawn` was drawn by.
         workers: number of threads; 0 prepares nothing ahead of need.
         device: where the pictures are wanted.
+        whole: decode and render a whole batch at once on `device`; otherwise picture by picture
+            in the threads, which only the CPU can.
     """
 
     images: Records
@@ -62,6 +64,7 @@ class PictureLoader:
     augment: Augment
     workers: int
     device: torch.device
+    whole: bool
 
     def load(self, requests: Iterable[Request]) -> Iterator[Tensor]:
         """Yield the pictures of each request, float32 [batch, 3, size, size], in their order.
@@ -72,20 +75,20 @@ class PictureLoader:
             AvscError: a picture is damaged, or cannot be decoded.
         """
         ahead = 2 if self.workers else 0
-        with ThreadPoolExecutor(max(1, self.workers), "pictures") as pool:
-            making: deque[_Making] = deque()
-            try:
-                for request in requests:
-                    making.append(self._start(pool, request))
-                    if len(making) > ahead:
-                        yield self._finish(making.popleft())
-                while making:
+        pool = ThreadPoolExecutor(max(1, self.workers), "pictures")
+        making: deque[_Making] = deque()
+        try:
+            for request in requests:
+                making.append(self._start(pool, request))
+                if len(making) > ahead:
                     yield self._finish(making.popleft())
-            finally:
-                pool.shutdown(cancel_futures=True)
+            while making:
+                yield self._finish(making.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, request: Request) -> "_Making":
-        if self.device.type != "cpu":
+        if self.whole:
             return request, None, [pool.submit(self._read, part) for part in request.portions()]
         shape = (len(request.which), 3, self.image.size, self.image.size)
         out = np.empty(shape, np.float32)  # in huge pages, unlike torch.empty: fewer page faults
