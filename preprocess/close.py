@@ -64,7 +64,9 @@ def close(store: Path, dataset: Dataset, description: Description) -> Closed:
             environments.add(tuple(sorted(receipt.versions.items())))
             peak_memory = max(peak_memory, receipt.peak_memory)
         tables[name] = gather(store, parts, digests, size)
-    ordered = tuple(sorted(failures, key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key)))
+    ordered = tuple(
+        sorted(failures, key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key))
+    )
     publish(failures_file(store), encode_failures(ordered))
     ids = [clip.id for clip in dataset.clips]
     mark = write_index(store, description, ids, tables)

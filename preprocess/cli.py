@@ -1,0 +1,24 @@
+"""avsc-prep: from recordings to a store."""
+
+from typing import NoReturn
+
+from avsc.manifests.shell import LazyGroup, run_program
+
+VERBS = {
+    "extract": ("avsc.preprocess.commands.extract:extract", "Make what a store is missing."),
+    "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
+    "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),
+    "synth": ("avsc.preprocess.commands.synth:synth", "Make a miniature data set."),
+}
+
+program = LazyGroup(
+    VERBS,
+    help="From recordings to an HDF5 store of acoustic features and pictures.",
+    epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, with "
+    "failures listed; 5 verification failed; 130 interrupted, 143 terminated (run it again).",
+)
+
+
+def main() -> NoReturn:
+    """Run the program."""
+    run_program(program, "avsc-prep")

@@ -1,0 +1,55 @@
+"""``avsc-prep info``: what a store holds, how complete it is, how big."""
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from avsc.features.store.failures import read_failures
+from avsc.features.store.index import read_index
+from avsc.features.store.layout import (
+    clips_file,
+    failures_file,
+    index_file,
+    part_file,
+    product_folder,
+    read_description,
+    receipt_file,
+)
+from avsc.manifests.shell import DONE
+from avsc.manifests.table import read_rows
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+def info(store: Path) -> int:
+    """Say what a STORE holds, how complete it is and how big."""
+    description = read_description(store)
+    clips = read_rows(clips_file(store))
+    blocks = range(-(-len(clips) // description.block_size))
+    folds = Counter(clip.fold or "no fold" for clip in clips)
+    counts = ", ".join(f"{number} {fold}" for fold, number in sorted(folds.items()))
+    click.echo(f"{store}: {description.dataset}, {len(clips)} clips ({counts})")
+    click.echo(f"{len(description.classes)} scenes: {', '.join(description.classes)}")
+    for name, spec in sorted(description.specs.items()):
+        made = [b for b in blocks if receipt_file(store, spec, b).exists()]
+        size = sum(part_file(store, spec, block).stat().st_size for block in made)
+        click.echo(f"{name} {spec.digest[:12]}: {len(made)}/{len(blocks)} parts, {size:,} bytes")
+        click.echo(f"  {json.dumps(asdict(spec))}")
+    used = {product_folder(store, spec) for spec in description.specs.values()}
+    for folder in sorted(set(store.glob("*/*/")) - used):
+        click.echo(f"superseded, may be removed: {folder}")
+    if not index_file(store).exists():
+        click.echo("Not closed: run the same `avsc-prep extract` again.")
+        return DONE
+    index = read_index(store)
+    for name, table in sorted(index.tables.items()):
+        lost = len(clips) - len(set(table.clip.tolist()))
+        click.echo(f"{name}: {len(table.clip)} records, {lost} clips without")
+    failures = read_failures(failures_file(store))
+    for (product, code), number in sorted(Counter((f.product, f.code) for f in failures).items()):
+        click.echo(f"failed: {product}, {code}: {number}")
+    click.echo(f"Closed. Fingerprint {index.fingerprint}")
+    return DONE

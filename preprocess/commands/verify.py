@@ -1,0 +1,23 @@
+"""``avsc-prep verify``: compute every checksum of a store again."""
+
+from pathlib import Path
+
+import click
+
+from avsc.features.store.verify import verify as verify_store
+from avsc.manifests.shell import DONE, VERIFICATION_FAILED
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+def verify(store: Path) -> int:
+    """Read every byte of a closed STORE and compare it with its checksums; changes nothing."""
+    found = verify_store(store)
+    for problem in found.problems:
+        click.echo(problem, err=True)
+    click.echo(f"{found.parts} parts, {found.records} records, {len(found.problems)} problems")
+    click.echo(f"Fingerprint {found.fingerprint}")
+    if not found.problems:
+        return DONE
+    click.echo("Run `avsc-prep extract --check content` to make what is damaged again.", err=True)
+    return VERIFICATION_FAILED
