@@ -21,12 +21,13 @@ import cv2
 import numpy as np
 import simplejpeg
 import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as tv
+
 from avsc.features import jpeg
 from avsc.train.data import pixels_cpu, pixels_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.views import ImageInput
-from PIL import Image
-from torchvision.transforms.v2 import functional as tv
 
 IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 AUGMENT = Augment()

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from avsc.manifests.errors import SettingError
-from avsc.train.data.augment import NEUTRAL, UNCHANGED, Augment
-from avsc.train.data.views import ImageInput, evaluation_window
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from torchvision.transforms import v2
+
+from avsc.manifests.errors import SettingError
+from avsc.train.data.augment import NEUTRAL, UNCHANGED, Augment
+from avsc.train.data.views import ImageInput, evaluation_window
 
 N = 20_000
 LIKELY = 1e-4  # a right distribution fails a test with this probability; seeds are fixed

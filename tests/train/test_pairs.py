@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from avsc.features.specs import ScalogramSpec
 from avsc.train.data.pairs import frame_samples, pair, picture_samples
 
@@ -54,7 +55,9 @@ def test_tau2021_has_56_pairs_a_clip():
     clips = 12_291
     scene = np.arange(clips) % 10
     frames = frame_samples(np.arange(clips), np.full(clips, 56), scene, SPEC)
-    pictures = picture_samples(np.repeat(np.arange(clips), 10), np.tile(np.arange(10), clips), scene)
+    pictures = picture_samples(
+        np.repeat(np.arange(clips), 10), np.tile(np.arange(10), clips), scene
+    )
     pairs = pair(frames, pictures)
     assert len(pairs) == clips * 56
     np.testing.assert_array_equal(pairs.frame, np.arange(clips * 56))
@@ -68,7 +71,9 @@ def test_no_pictures_no_pairs():
     scene = np.zeros(3, np.int64)
     frames = frame_samples(np.arange(3), np.full(3, 56), scene, SPEC)
     assert len(pair(frames, picture_samples(none, none, scene))) == 0
-    assert len(pair(frame_samples(none, none, scene, SPEC), picture_samples(none, none, scene))) == 0
+    assert (
+        len(pair(frame_samples(none, none, scene, SPEC), picture_samples(none, none, scene))) == 0
+    )
 
 
 def test_sound_alone_uses_every_frame_and_sight_alone_every_picture_once():

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
+
 from avsc.manifests.errors import SettingError
 from avsc.train.data.views import ImageInput, Window, crop_window, evaluation_window
-from numpy.typing import NDArray
 
 PARTS = ("crop", "flip", "jitter")
 TRIES = 10

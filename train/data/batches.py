@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.loader import PictureLoader, Request
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
-from numpy.typing import NDArray
-from torch import Tensor
 
 ORDER, AUGMENTATION = 1, 2  # what a generator is for: the first word of its key
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from avsc.features import jpeg
 from avsc.features.store.reader import Records
 from avsc.train.data import pixels_cpu, pixels_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.views import ImageInput
-from numpy.typing import NDArray
-from torch import Tensor
 
 PORTION = 16  # pictures in one thread's task: long beside the cost of handing it over
 

@@ -9,9 +9,10 @@ is drawn later, samples themselves come in a fixed order: by clip, then by frame
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from avsc.features import framing
 from avsc.features.specs import AcousticSpec
-from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]

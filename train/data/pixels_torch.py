@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torchvision.io  # noqa: F401  (registers torch.ops.image)
+from numpy.typing import NDArray
+from torch import Tensor
+
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION
 from avsc.train.data.views import Axis, ImageInput, Window
-from numpy.typing import NDArray
-from torch import Tensor
 
 GREY = (0.2989, 0.587, 0.114)
 RGB = 3  # torchvision.io.ImageReadMode.RGB
@@ -38,6 +38,8 @@ def decode_on_device(encoded: Sequence[Tensor], device: torch.device) -> list[Te
     Raises:
         AvscError: a picture cannot be decoded, or torchvision lacks its image operators.
     """
+    import torchvision.io  # noqa: F401  registers torch.ops.image; seconds to import
+
     try:
         if device.type == "cuda":
             pictures: list[Tensor] = torch.ops.image.decode_jpegs_cuda(list(encoded), RGB, device)

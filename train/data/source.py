@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
+
 from avsc.features.specs import AcousticSpec
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.pairs import Samples, frame_samples, pair, picture_samples
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
