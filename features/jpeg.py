@@ -13,9 +13,10 @@ other colours.
 import cv2
 import numpy as np
 import simplejpeg
+from numpy.typing import NDArray
+
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import MediaError
-from numpy.typing import NDArray
 
 MAX_PIXELS = 8192 * 8192
 """A JPEG with more pixels is refused before it is decoded."""

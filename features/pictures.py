@@ -33,11 +33,12 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
+
 from avsc.features.h264 import run_starts
 from avsc.features.jpeg import fitted
 from avsc.features.video import Packet, Video, opened
 from avsc.manifests.errors import MediaError
-from numpy.typing import NDArray
 
 MAX_SECONDS = 4 * 3600
 """A longer video is refused."""

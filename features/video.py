@@ -17,6 +17,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 from av.stream import Disposition
+
 from avsc.manifests.errors import MediaError
 
 MAX_BYTES = 2 << 30
@@ -60,8 +61,11 @@ def opened(path: Path) -> Iterator[Video]:
             ``"undecodable"``, or ``"truncated"`` when its index or every picture is missing.
     """
     size = _size(path)
+    options = {"protocol_whitelist": "file"}
     try:
-        container = av.open(path, metadata_errors="replace", options={"protocol_whitelist": "file"})
+        if _is_mp4(path):  # its header says all that must be known, so decode nothing to open it
+            options["skip_frame"] = "all"
+        container = av.open(path, metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError) as error:
         raise _refusal(path, error) from error
     with container:
@@ -88,19 +92,22 @@ def _size(path: Path) -> int:
     return size
 
 
+def _is_mp4(path: Path) -> bool:
+    """Return whether a file begins as MP4 files do."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
+
+
 def _refusal(path: Path, error: OSError | av.error.FFmpegError) -> MediaError:
     """Return what it means that a file could not be opened or read."""
     if isinstance(error, PermissionError):
         return MediaError("unreadable", f"{path}: no permission to read it.")
-    if isinstance(error, av.error.InvalidDataError):
-        with path.open("rb") as file:
-            head = file.read(12)
-        if head[4:8] == b"ftyp":
-            return MediaError(
-                "truncated",
-                f"{path}: an MP4 file without a usable index (moov), as when it is cut off or was "
-                "never finished; copy it again.",
-            )
+    if isinstance(error, av.error.InvalidDataError) and _is_mp4(path):
+        return MediaError(
+            "truncated",
+            f"{path}: an MP4 file without a usable index (moov), as when it is cut off or was "
+            "never finished; copy it again.",
+        )
     return MediaError(
         "undecodable", f"{path}: {error.strerror or error}; wanted a video that FFmpeg can decode."
     )
