@@ -27,6 +27,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+
 from avsc.features.specs import Spec
 from avsc.features.store.layout import (
     Description,

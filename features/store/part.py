@@ -25,6 +25,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+
 from avsc.features.specs import Spec
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish

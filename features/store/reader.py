@@ -6,14 +6,15 @@ needed, in each process for itself, so that a reader may be passed to worker pro
 """
 
 import os
+import resource
 import zlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure, read_failures
 from avsc.features.store.index import Table, read_index
@@ -21,8 +22,6 @@ from avsc.features.store.layout import clips_file, failures_file, read_descripti
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_rows
-
-OPEN_FILES = 400
 
 
 class Records:
@@ -41,10 +40,11 @@ class Records:
         self.clip, self.key, self.rows = table.clip, table.key, table.rows
         self.item_shape = table.item_shape
         self._dtype, self._row_bytes = table.dtype, table.row_bytes
+        _allow_open_files(len(table.path))
         self._paths = [str(store / name.decode()) for name in table.path]
         self._part, self._start, self._crc32 = table.part, table.start, table.crc32
         self._checked = np.zeros(len(table.clip), bool)
-        self._files: OrderedDict[int, int] = OrderedDict()
+        self._files: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -88,7 +88,7 @@ class Records:
             self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": OrderedDict()}
+        return {**self.__dict__, "_files": {}}
 
     def _fill(self, record: int, data: npt.NDArray[Any]) -> None:
         part = int(self._part[record])
@@ -105,12 +105,11 @@ class Records:
             self._checked[record] = True
 
     def _file(self, part: int) -> int:
-        if part in self._files:
-            self._files.move_to_end(part)
-        else:
-            if len(self._files) >= OPEN_FILES:
-                os.close(self._files.popitem(last=False)[1])
-            self._files[part] = os.open(self._paths[part], os.O_RDONLY)
+        """Return a descriptor; two threads that open a part at once keep the first one's."""
+        if part not in self._files:
+            opened = os.open(self._paths[part], os.O_RDONLY)
+            if self._files.setdefault(part, opened) != opened:
+                os.close(opened)
         return self._files[part]
 
     def _damaged(self, record: int, what: str) -> str:
@@ -119,6 +118,14 @@ class Records:
             f"read ({what}). Run `avsc-prep verify` to see what is damaged and `avsc-prep "
             "extract --check content` to make it again."
         )
+
+
+def _allow_open_files(parts: int) -> None:
+    """Raise this process's limit of open files, up to what the system grants, for all the parts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = soft + parts if hard == resource.RLIM_INFINITY else min(hard, soft + parts)
+    if soft != resource.RLIM_INFINITY and wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Store:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from avsc.features.store.index import Table, fingerprint, gather, read_index
 from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
 from avsc.features.store.part import Part, read_part

@@ -1,0 +1,23 @@
+"""avsc-fit: from a store to a trained, evaluated system."""
+
+from typing import NoReturn
+
+from avsc.manifests.shell import LazyGroup, run_program
+from avsc.train.systems import SYSTEMS
+
+VERBS = {
+    **{name: (f"avsc.train.commands.fit:{name}", s.help) for name, s in SYSTEMS.items()},
+    "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
+}
+
+program = LazyGroup(
+    VERBS,
+    help="Train systems of audio-visual scene classification on a store, and evaluate them.",
+    epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 75 stopped by a "
+    "signal, state saved; 130 interrupted, state saved. The same command goes on.",
+)
+
+
+def main() -> NoReturn:
+    """Run the program."""
+    run_program(program, "avsc-fit")

@@ -1,0 +1,1 @@
+"""The verbs of ``avsc-fit``: one for each system, and evaluation."""

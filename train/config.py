@@ -1,0 +1,194 @@
+"""Every setting of a training run, once: its name, type, default, limits and help.
+
+The command line's options, the names in a ``--config`` file, the ``AVSC_*`` variables and a run's
+``settings.json`` are all made from the fields of `Settings`. Defaults are the paper's (section 3.2
+and Table 1); what the paper leaves open is chosen here and stated in the README.
+
+Each field's metadata says what it is (``help``), what it may be (``choices``, ``least``, ``above``,
+``most``), which input it belongs to (``input``: a run without that input does not depend on it),
+and whether a run that goes on may change it (``free``): such a setting does not change a run's
+numbers, only where they are computed, how often they are saved, or how far they are taken.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from avsc.manifests.errors import SettingError
+from avsc.train.systems import System
+
+
+def setting(default: Any, help: str, **about: Any) -> Any:
+    """Declare one setting; `about` is the rest of its metadata (see the module)."""
+    return field(default=default, metadata={"help": help, **about})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run; checked when made."""
+
+    store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
+    feature: str = setting(
+        "scalogram", "Acoustic feature.", choices=("scalogram", "fbank"), input="sound"
+    )
+    concat: str = setting(
+        "input",
+        "What the acoustic encoder's first linear layer sees beside its last block.",
+        choices=("input", "all"),
+        input="sound",
+    )
+    backbone: str = setting(
+        "effnetv2-s", "Image model: effnetv2-s, resnet50, or a name of timm's.", input="pictures"
+    )
+    visual_weights: str = setting(
+        "pretrained",
+        "First weights of the image model: pretrained, random, or a file.",
+        input="pictures",
+    )
+    image_size: int | None = setting(
+        None,
+        "Height and width that the image model sees, pixels.  [default: its own]",
+        least=1,
+        input="pictures",
+    )
+    view: str = setting(
+        "crop",
+        "How pictures that are not augmented are brought to that size.",
+        choices=("crop", "squash"),
+        input="pictures",
+    )
+    augment: str = setting(
+        "crop,flip,jitter",
+        "Augmentation of training pictures: any of crop, flip, jitter; or none.",
+        input="pictures",
+    )
+    batch_size: int = setting(256, "Samples in a batch.", least=2)
+    epochs: int = setting(150, "Epochs to train.", least=1, free=True)
+    lr_max: float = setting(1e-2, "Learning rate after each restart.", above=0)
+    lr_min: float = setting(1e-5, "Learning rate that each cycle ends at.", least=0)
+    lr_period: int = setting(10, "Epochs in the first cycle of the learning rate.", least=1)
+    lr_factor: int = setting(2, "How many times as long each cycle is as the last.", least=1)
+    momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
+    weight_decay: float = setting(0.0, "Weight decay.", least=0)
+    dropout: float = setting(0.5, "Probability of dropping a hidden unit.", least=0, most=1)
+    validation: str = setting(
+        "location",
+        "What is kept of the training fold to choose the best epoch by: whole locations, random "
+        "clips, the clips that a file lists, or none.",
+        choices=("location", "random", "file", "none"),
+    )
+    validation_fraction: float = setting(
+        0.1, "Share of the training clips kept (location, random).", above=0, most=0.9
+    )
+    validation_file: Path | None = setting(
+        None, "List of the clips kept (with --validation file).", free=True
+    )
+    protocol: str = setting(
+        "strict",
+        "Frames that count for a second: windows wholly inside it, or centred in it.",
+        choices=("strict", "centred"),
+    )
+    patience: int = setting(
+        0, "Stop after so many epochs without a better validation; 0: never.", least=0, free=True
+    )
+    seed: int = setting(0, "Seed of all that is random.", least=0)
+    device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
+    workers: int | None = setting(
+        None,
+        "Threads that prepare pictures; changes no result.  [default: one a core]",
+        least=0,
+        free=True,
+        input="pictures",
+    )
+    save_minutes: float = setting(
+        10.0, "Minutes between saves within an epoch; every epoch's end is saved.", above=0,
+        free=True,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            _check(option(each.name), getattr(self, each.name), **each.metadata)
+        if self.lr_min > self.lr_max:
+            raise SettingError(
+                f"--lr-min is {self.lr_min:g}, above --lr-max, which is {self.lr_max:g}; the "
+                "learning rate falls from the one to the other."
+            )
+        if (self.validation == "file") != (self.validation_file is not None):
+            raise SettingError(
+                f"--validation is {self.validation} and --validation-file is "
+                f"{self.validation_file}; a file goes with --validation file, and with it alone."
+            )
+        if self.validation == "none" and self.patience:
+            raise SettingError(
+                f"--patience is {self.patience}, but --validation none leaves nothing to judge "
+                "an epoch by; give one of the others."
+            )
+
+    def numbers(self, system: System) -> dict[str, Any]:
+        """Return the settings that the numbers of a run of `system` depend on, in JSON's types."""
+        inputs = {"sound": system.sound, "pictures": system.pictures}
+        values = self.record()
+        return {
+            each.name: values[each.name]
+            for each in fields(self)
+            if not each.metadata.get("free") and inputs.get(each.metadata.get("input", ""), True)
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Return every setting in JSON's types."""
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_record(cls, values: dict[str, Any]) -> "Settings":
+        """Make settings of what `record` gave; unknown names are an error."""
+        known = {each.name: each for each in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise SettingError(
+                f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
+            )
+        paths = {"store", "validation_file"}
+        return cls(
+            **{
+                name: Path(value) if name in paths and value is not None else value
+                for name, value in values.items()
+            }
+        )
+
+
+def option(name: str) -> str:
+    """Return the option of a setting.
+
+    >>> option("visual_weights")
+    '--visual-weights'
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def _check(
+    name: str,
+    value: Any,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    **_: Any,
+) -> None:
+    """Raise a `SettingError` unless `value` is within the limits."""
+    if choices is not None and value not in choices:
+        raise SettingError(f"{name} is {value!r}; one of {', '.join(choices)}.")
+    if value is None or isinstance(value, str | Path):
+        return
+    # Written so that a NaN, which compares as false, is refused too.
+    limits = {
+        f"{least} or more": least is None or value >= least,
+        f"above {above}": above is None or value > above,
+        f"{most} or less": most is None or value <= most,
+        "finite": value < float("inf"),
+    }
+    broken = [text for text, kept in limits.items() if not kept]
+    if broken:
+        raise SettingError(f"{name} is {value}; wanted {' and '.join(broken)}.")

@@ -1,0 +1,50 @@
+"""Learning rate: cosine annealing with warm restarts, in closed form.
+
+Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5; section 3.2 of the paper. Time is
+counted in epochs and moves with every step: step b of n in epoch e is at e + b / n. With the
+defaults the rate restarts at epochs 10, 30, 70 and 150.
+
+As a pure function of the time it needs no state to be saved: a run that goes on, wherever it was
+stopped, takes the same rates.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WarmRestarts:
+    """Cycles in which the rate falls from `highest` to `lowest` along half a cosine.
+
+    Attributes:
+        highest: rate at the start of each cycle.
+        lowest: rate that each cycle falls to.
+        period: epochs in the first cycle.
+        factor: how many times as long each cycle is as the one before.
+    """
+
+    highest: float = 1e-2
+    lowest: float = 1e-5
+    period: int = 10
+    factor: int = 2
+
+    def cycle(self, epoch: float) -> tuple[int, int]:
+        """Return where the cycle that holds `epoch` starts, and its length, in epochs.
+
+        >>> WarmRestarts().cycle(29.9), WarmRestarts().cycle(30)
+        ((10, 20), (30, 40))
+        """
+        start, length = 0, self.period
+        while epoch >= start + length:
+            start, length = start + length, length * self.factor
+        return start, length
+
+    def rate(self, epoch: float) -> float:
+        """Return the learning rate at a time of `epoch` epochs, 0 or more.
+
+        >>> WarmRestarts().rate(10), round(WarmRestarts().rate(20), 6)
+        (0.01, 0.005005)
+        """
+        start, length = self.cycle(epoch)
+        fall = (1 + math.cos(math.pi * (epoch - start) / length)) / 2
+        return self.lowest + (self.highest - self.lowest) * fall

@@ -1,0 +1,57 @@
+"""Being asked to stop: by a cluster (SIGTERM, SIGUSR1) or at the keyboard (SIGINT).
+
+The first signal is only noted; the loop finishes its step, saves and leaves with the status that
+says that the run can go on. From then on signals have their former effect, so that a second one
+ends the program at once; every file of a run is whole or absent, so that nothing is lost by that.
+"""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+RESUMABLE = 75  # EX_TEMPFAIL: try again
+STATUS = {signal.SIGTERM: RESUMABLE, signal.SIGUSR1: RESUMABLE, signal.SIGINT: 130}
+
+
+class StopRequest:
+    """Notes the first signal that asks to stop, while used as a context manager.
+
+    Signals reach the main thread alone; the context must be entered there.
+
+    Attributes:
+        signal: the signal that came, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._former: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._former = {number: signal.signal(number, self._note) for number in STATUS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._give_back()
+
+    def __bool__(self) -> bool:
+        """Whether to stop."""
+        return self.signal is not None
+
+    @property
+    def status(self) -> int:
+        """Exit status of a program that stopped for this reason."""
+        return 0 if self.signal is None else STATUS[self.signal]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)
+        self._former = {}
