@@ -60,9 +60,7 @@ def filters(spec: AcousticSpec) -> npt.NDArray[np.float64]:
     raise TypeError(f"{spec} has no filters")
 
 
-def make_clip(
-    clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec]
-) -> Made:
+def make_clip(clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec]) -> Made:
     """Make the products of one clip.
 
     Args:
