@@ -7,6 +7,7 @@ their ids, so that a row number means the same clip everywhere, whatever the ord
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from avsc.manifests.errors import ManifestError
@@ -58,7 +59,7 @@ class Dataset:
         ids = [clip.id for clip in self.clips]
         if not ids:
             raise ManifestError(f"{self.name}: the manifest lists no clips.")
-        for before, after in zip(ids, ids[1:], strict=False):
+        for before, after in pairwise(ids):
             if before == after:
                 raise ManifestError(f"{self.name}: clip {after!r} is listed twice; remove one.")
             if before > after:

@@ -99,7 +99,7 @@ def _of_scene(places: list[list[int]], fraction: float, draw: np.random.Generato
     for place in order[:-1]:
         if abs(len(held) + len(place) - wanted) < abs(len(held) - wanted):
             held |= set(place)
-    return held or set(min(order, key=len))
+    return held or set(sorted(order, key=len)[0])
 
 
 def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:

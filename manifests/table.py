@@ -1,7 +1,7 @@
 """The generic manifest: a table of clips as CSV, for any data set. Also a store's clips.csv.
 
-Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test), `city`,
-`location`. Comma or TAB, told from the header; UTF-8. `audio` may equal `video` (the video's own
+Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test),
+`city`, `location`. Comma or TAB, told from the header; UTF-8. `audio` may equal `video` (the video's own
 sound track); one of the two may be empty or its column absent.
 """
 
@@ -68,7 +68,8 @@ def read_rows(path: Path) -> list[Clip]:
         reason = getattr(fault, "strerror", None) or "not UTF-8 text"
         raise ManifestError(f"{path}: cannot be read ({reason}).") from fault
     delimiter = "\t" if "\t" in header else ","
-    clips, seen = [], {}
+    clips: list[Clip] = []
+    seen: dict[str, str] = {}
     for where, row in lines(path, ("id", "scene"), delimiter):
         clip = _clip(where, {name: row.get(name) or None for name in COLUMNS})
         if clip.id in seen:

@@ -1,14 +1,13 @@
 """The unit of work: one block of clips -> a part and a receipt for each product.
 
 The same function runs in a local worker, on a cluster, and with no scheduler at all. Its result
-depends on the clips and the specs alone. Records of clips that need not be made again are taken from
-the part that is there, after their checksums were found right.
+depends on the clips and the specs alone. Records of clips that need not be made again are taken
+from the part that is there, after their checksums were found right.
 """
 
 import hashlib
 import resource
 import time
-import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from avsc.features.recipe import Made, empty, make_clip
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
-from avsc.features.store.part import Record, encode_part, read_part
+from avsc.features.store.part import Record, crc32, encode_part, read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
@@ -129,22 +128,18 @@ def _kept(task: Task, spec: Spec) -> Kept | None:
     try:
         part = read_part(path)
         with path.open("rb") as file:
-            for clip, key, first, last, crc32 in zip(
+            for clip, key, first, last, checksum in zip(
                 part.clip, part.key, part.offset[:-1], part.offset[1:], part.crc32, strict=True
             ):
                 file.seek(part.data_offset + int(first) * part.row_bytes)
                 data = np.frombuffer(file.read(int(last - first) * part.row_bytes), part.dtype)
                 record = data.reshape(-1, *part.item_shape)
-                if _crc32(record) != crc32:
+                if crc32(record) != checksum:
                     return None
                 kept[part.ids[clip]].append((int(key), record))
     except (StoreError, OSError, ValueError):
         return None
     return kept
-
-
-def _crc32(data: npt.NDArray[Any]) -> int:
-    return zlib.crc32(memoryview(np.ascontiguousarray(data)).cast("B"))
 
 
 def _publish(

@@ -1,8 +1,8 @@
 """Where the blocks are worked on: Dask workers, one thread and one decoder each.
 
 Only a few tasks more than there are workers are handed out at a time, and each result is released
-as it arrives, so that nothing held by a lost worker is ever computed again. A worker that dies costs
-its block's time; a block that lost two is worked on clip by clip, each in a process of its own.
+as it arrives, so that nothing held by a lost worker is ever computed again. A worker that dies
+costs its block's time; a block that lost two is worked on clip by clip, each in a process of its own.
 """
 
 import logging

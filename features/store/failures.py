@@ -46,7 +46,7 @@ def read_failures(path: Path) -> tuple[Failure, ...]:
     """Read failures.csv."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
-        return tuple(Failure(**{**row, "key": _key(row["key"])}) for row in rows)
+        return tuple(Failure(key=_key(row.pop("key")), **row) for row in rows)
 
 
 def _key(text: str) -> int | None:

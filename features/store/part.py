@@ -106,7 +106,7 @@ def encode_part(
         "clip": np.array([record.clip for record in records], "<i4"),
         "key": np.array([record.key for record in records], "<i4"),
         "offset": rows,
-        "crc32": np.array([zlib.crc32(memoryview(a).cast("B")) for a in arrays], "<u4"),
+        "crc32": np.array([crc32(a) for a in arrays], "<u4"),
         "ids": np.array([name.encode() for name in ids], "S"),
     }
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
@@ -132,6 +132,11 @@ def write_part(
 ) -> None:
     """Publish a part file; see `encode_part` for the arguments."""
     publish(path, encode_part(spec, ids, records, empty))
+
+
+def crc32(data: npt.NDArray[Any]) -> int:
+    """Return the CRC-32 of an array's bytes."""
+    return zlib.crc32(data.reshape(-1).view(np.uint8).data)
 
 
 def table_crc32(tables: dict[str, npt.NDArray[Any]]) -> int:

@@ -92,7 +92,7 @@ class Records:
 
     def _fill(self, record: int, data: npt.NDArray[Any]) -> None:
         part = int(self._part[record])
-        view = memoryview(data.reshape(-1).view(np.uint8))
+        view = data.reshape(-1).view(np.uint8).data
         try:
             got = os.preadv(self._file(part), [view], int(self._start[record]))
         except OSError as fault:

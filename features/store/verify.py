@@ -69,7 +69,7 @@ def verify(
             tables[product] = gather(
                 store, parts, [d.decode() for d in table.sha256], description.block_size
             )
-            if any(
+            if not problems and any(
                 not np.array_equal(getattr(tables[product], column), getattr(table, column))
                 for column in ("clip", "key", "part", "start", "rows", "crc32")
             ):
