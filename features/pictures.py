@@ -22,12 +22,10 @@ picture counts as corrupt. In a file that was cut off, the pictures before the c
 those after it are missing.
 """
 
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 from pathlib import Path
 
 import av
@@ -35,13 +33,10 @@ import numpy as np
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from avsc.features.h264 import run_starts
 from avsc.features.jpeg import fitted
-from avsc.features.video import Packet, Video, opened
+from avsc.features.schedule import Schedule, schedule_of
+from avsc.features.video import Video, opened
 from avsc.manifests.errors import MediaError
-
-MAX_SECONDS = 4 * 3600
-"""A longer video is refused."""
 
 MAX_HELD_PIXELS = 1 << 30
 """A run is refused when all its wanted pictures together, held in memory, have more pixels."""
@@ -74,7 +69,7 @@ def pictures(
             is missing), ``"undecodable"``, ``"no-video"``, ``"too-large"``: no picture at all.
     """
     with opened(path) as video:
-        schedule = _schedule(video)
+        schedule = schedule_of(video)
         zero = video.zero if start is None else Fraction(start)
         count = max(0, ceil(schedule.end - zero - _HALF)) if seconds is None else seconds
         shown = [schedule.on_show(zero + k + _HALF, f"{path}: second {k}") for k in range(count)]
@@ -89,7 +84,7 @@ def pictures(
                 continue
             if schedule.run_of(time) != run:
                 run = schedule.run_of(time)
-                frames = _decoded_run(video, schedule, run, wanted[run])
+                frames = _pictures_of_run(video, schedule, run, wanted[run])
             yield k, frames[time] if time in frames else _corrupt(path, k)
 
 
@@ -101,7 +96,7 @@ def video_seconds(path: Path, start: Fraction | float | None = None) -> float:
     """
     with opened(path) as video:
         zero = video.zero if start is None else Fraction(start)
-        return float(_schedule(video).end - zero)
+        return float(schedule_of(video).end - zero)
 
 
 def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
@@ -131,97 +126,8 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(plain, turns))
 
 
-@dataclass(frozen=True)
-class _Schedule:
-    """When the pictures of a video are on show. Times are whole ticks.
-
-    Attributes:
-        tick: seconds.
-        times: times of the pictures, ascending.
-        last: end of the last picture's display interval.
-        place: a picture's time -> its packet's index; empty when packets carry no times.
-        runs: index of the first packet of each run.
-        cut: time from which pictures may be lost in a file that was cut off, else None. A picture
-            is never shown before its packet is due for decoding, so that those due before are here.
-        end: end of the last picture that the file holds or, before it was cut off, held, seconds.
-    """
-
-    tick: Fraction
-    times: list[int]
-    last: int
-    place: dict[int, int]
-    runs: list[int]
-    cut: int | None
-    end: Fraction
-
-    def on_show(self, instant: Fraction, name: str) -> int | MediaError:
-        """Return the time of the picture on show at an instant, or why there is none."""
-        now = floor(instant / self.tick)
-        if self.cut is not None and now >= self.cut:
-            return MediaError("truncated", f"{name}: the file is cut off before it; copy it again.")
-        row = bisect_right(self.times, now) - 1
-        if row < 0 or now >= self.last:
-            first, last = (float(time * self.tick) for time in (self.times[0], self.last))
-            return MediaError(
-                "no-picture",
-                f"{name}: no picture at {float(instant):g} s of the file's clock; there are "
-                f"pictures from {first:g} s to {last:g} s.",
-            )
-        return self.times[row]
-
-    def run_of(self, time: int) -> int:
-        """Return the number of the run that holds a picture."""
-        return bisect_right(self.runs, self.place.get(time, 0)) - 1
-
-
-def _schedule(video: Video) -> _Schedule:
-    """Return when the pictures of a video are on show."""
-    shown = [(index, packet) for index, packet in enumerate(video.packets) if not packet.is_discard]
-    durations = {packet.pts: packet.duration or 0 for _, packet in shown}
-    place = {packet.pts: index for index, packet in shown if packet.pts is not None}
-    if len(place) < len(shown):
-        durations, place = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}, {}
-    times = sorted(time for time in durations if time is not None)
-    if not times:
-        raise MediaError(
-            "undecodable", f"{video.path}: its pictures carry no times; put the video into MP4."
-        )
-    spacing = (times[-1] - times[0]) // max(1, len(times) - 1)
-    last = times[-1] + (durations[times[-1]] or spacing)
-    end = last * video.tick
-    if not video.whole and video.declared_end is not None:
-        end = max(end, video.declared_end)
-    if end - video.zero > MAX_SECONDS:
-        raise MediaError(
-            "too-large",
-            f"{video.path}: lasts {float(end - video.zero):g} s; at most {MAX_SECONDS} s: cut it "
-            "into shorter clips.",
-        )
-    return _Schedule(
-        tick=video.tick,
-        times=times,
-        last=last,
-        place=place,
-        runs=run_starts(video.context, video.packets) if place else [0],
-        cut=None if video.whole else (video.packets[-1].dts or 0) + 1,
-        end=end,
-    )
-
-
-def _all_frames(video: Video) -> Iterator[av.VideoFrame]:
-    """Yield every picture of a video whose packets do not say which picture is whose."""
-    for packet in (*video.packets, None):
-        frames = _frames(video.context, packet)
-        if frames is None or any(frame.is_corrupt for frame in frames):
-            raise MediaError(
-                "undecodable",
-                f"{video.path}: damaged, and its packets carry no times; copy the file again.",
-            )
-        yield from frames
-
-
-def _decoded_run(
-    video: Video, schedule: _Schedule, run: int, wanted: set[int]
+def _pictures_of_run(
+    video: Video, schedule: Schedule, run: int, wanted: set[int]
 ) -> dict[int, av.VideoFrame]:
     """Return the wanted pictures of a run that are right, by their times."""
     pixels = len(wanted) * video.context.width * video.context.height
@@ -231,66 +137,41 @@ def _decoded_run(
             f"{video.path}: {len(wanted)} pictures must be held at once, {pixels} pixels; at most "
             f"{MAX_HELD_PIXELS}: cut the video into shorter clips.",
         )
-    first = schedule.runs[run]
-    final = len(video.packets) - 1
-    if schedule.place:
-        final = max(schedule.place[time] for time in wanted)
-    packets = dict(enumerate(video.packets[first : final + 1], first))
-    skipping = bool(schedule.place) and video.context.codec.canonical_name == "h264"
-    found = _decode(video.context, packets, wanted, schedule.place, skipping=skipping)
-    if skipping and len(found) < len(wanted):
-        found |= _decode(video.context, packets, wanted, schedule.place, skipping=False)
+    found = _decoded(video, schedule, run, wanted, skipping=schedule.by_packets)
+    if schedule.by_packets and len(found) < len(wanted):
+        found |= _decoded(video, schedule, run, wanted, skipping=False)
+    for frame in found.values():
+        frame.time_base = video.tick
     return found
 
 
-def _decode(
-    context: av.VideoCodecContext,
-    packets: dict[int, Packet],
-    wanted: set[int],
-    place: dict[int, int],
-    *,
-    skipping: bool,
+def _decoded(
+    video: Video, schedule: Schedule, run: int, wanted: set[int], *, skipping: bool
 ) -> dict[int, av.VideoFrame]:
-    """Return the wanted pictures among packets, without those that come after damage.
+    """Decode a run up to its last wanted picture; leave out what is damaged or comes after damage.
 
-    Args:
-        context: the decoder.
-        packets: a run's first packets, by their indices.
-        wanted: times of the wanted pictures.
-        place: a picture's time -> its packet's index.
-        skipping: whether the decoder may leave pictures out that are neither wanted nor needed.
+    `skipping` lets the decoder leave out pictures that are neither wanted nor referred to.
     """
-    context.flush_buffers()
-    first = min(packets)
-    damage = len(packets) + first
+    first, stop = schedule.runs[run], 1 + max(schedule.place[time] for time in wanted)
+    damage = stop
     found: dict[int, av.VideoFrame] = {}
-    for index, packet in (*packets.items(), (damage, None)):
+    video.context.flush_buffers()
+    for index, packet in enumerate((*video.packets[first:stop], None), first):
         idle = skipping and packet is not None and packet.pts not in wanted
-        context.skip_frame = "NONREF" if idle else "DEFAULT"
-        frames = _frames(context, packet)
+        video.context.skip_frame = "NONREF" if idle else "DEFAULT"
+        frames = video.decode(packet)
         failed = frames is None
         if frames is None:
             damage = min(damage, index)
-            frames = _frames(context, None) or []
+            frames = video.decode(None) or []
         for frame in frames:
-            time = frame.pts
-            if time is None:
-                continue
             if frame.is_corrupt:
-                damage = min(damage, place.get(time, first))
-            elif time in wanted:
-                found[time] = frame
+                damage = min(damage, schedule.place.get(frame.pts or 0, first))
+            elif frame.pts is not None and frame.pts in wanted:
+                found[frame.pts] = frame
         if failed:
             break
-    return {time: frame for time, frame in found.items() if place.get(time, first) < damage}
-
-
-def _frames(context: av.VideoCodecContext, packet: "Packet | None") -> list[av.VideoFrame] | None:
-    """Return what the decoder gives for a packet (None: all that is left); None for an error."""
-    try:
-        return context.decode(packet)
-    except av.error.FFmpegError:
-        return None
+    return {time: frame for time, frame in found.items() if schedule.place[time] < damage}
 
 
 def _corrupt(path: Path, second: int) -> MediaError:

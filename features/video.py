@@ -5,6 +5,8 @@ zero is the start of the file's first stream (sound or video).
 
 The decoder has one thread, since every core has its own clip to work on, and gives up at the first
 error (``err_detect=explode``) rather than conceal it.
+
+Source: ISO/IEC 14496-12, 4.2 (boxes of MP4 files).
 """
 
 from collections.abc import Iterator
@@ -51,6 +53,13 @@ class Video:
     declared_end: Fraction | None
     whole: bool
 
+    def decode(self, packet: "Packet | None") -> list[av.VideoFrame] | None:
+        """Return what the decoder gives for a packet (None: all it has left); None for an error."""
+        try:
+            return self.context.decode(packet)
+        except av.error.FFmpegError:
+            return None
+
 
 @contextmanager
 def opened(path: Path) -> Iterator[Video]:
@@ -63,11 +72,16 @@ def opened(path: Path) -> Iterator[Video]:
     size = _size(path)
     options = {"protocol_whitelist": "file"}
     try:
-        if _is_mp4(path):  # its header says all that must be known, so decode nothing to open it
+        if _is_mp4(path, size):  # its index says all that must be known: decode nothing to open it
             options["skip_frame"] = "all"
         container = av.open(path, metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError) as error:
-        raise _refusal(path, error) from error
+        reason = error.strerror or str(error)
+        if isinstance(error, PermissionError):
+            raise MediaError("unreadable", f"{path}: {reason}; wanted a video file.") from error
+        raise MediaError(
+            "undecodable", f"{path}: {reason}; wanted a video that FFmpeg can decode."
+        ) from error
     with container:
         yield _read(path, size, container)
 
@@ -92,24 +106,28 @@ def _size(path: Path) -> int:
     return size
 
 
-def _is_mp4(path: Path) -> bool:
-    """Return whether a file begins as MP4 files do."""
+def _is_mp4(path: Path, size: int) -> bool:
+    """Return whether a file is MP4, which must have an index (its outermost box ``moov``)."""
+    begin, name = 0, b""
     with path.open("rb") as file:
-        return file.read(8)[4:] == b"ftyp"
-
-
-def _refusal(path: Path, error: OSError | av.error.FFmpegError) -> MediaError:
-    """Return what it means that a file could not be opened or read."""
-    if isinstance(error, PermissionError):
-        return MediaError("unreadable", f"{path}: no permission to read it.")
-    if isinstance(error, av.error.InvalidDataError) and _is_mp4(path):
-        return MediaError(
-            "truncated",
-            f"{path}: an MP4 file without a usable index (moov), as when it is cut off or was "
-            "never finished; copy it again.",
-        )
-    return MediaError(
-        "undecodable", f"{path}: {error.strerror or error}; wanted a video that FFmpeg can decode."
+        while begin < size and name != b"moov":
+            file.seek(begin)
+            head = file.read(16)
+            name = head[4:8]
+            if begin == 0 and name != b"ftyp":
+                return False
+            length = int.from_bytes(head[:4])
+            if length == 1:
+                length = int.from_bytes(head[8:])
+            if length == 0:
+                length = size - begin
+            begin += max(8, length)
+    if name == b"moov" and begin <= size:
+        return True
+    raise MediaError(
+        "truncated",
+        f"{path}: an MP4 file without its whole index (moov), as when it is cut off or was never "
+        "finished; copy it again.",
     )
 
 

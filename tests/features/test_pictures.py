@@ -13,6 +13,7 @@ import pytest
 from videos import drawn, write_video
 
 from avsc.features import pictures as pictures_module
+from avsc.features import schedule as schedule_module
 from avsc.features import video as video_module
 from avsc.features.h264 import run_starts
 from avsc.features.pictures import pictures, rgb, video_seconds
@@ -345,7 +346,7 @@ def test_no_permission(scene, tmp_path):
     [
         (video_module, "MAX_BYTES", 100),
         (video_module, "MAX_PIXELS", 96 * 64 - 1),
-        (pictures_module, "MAX_SECONDS", 2),
+        (schedule_module, "MAX_SECONDS", 2),
     ],
 )
 def test_limits(module, limit, value, scene, tmp_path, monkeypatch):

@@ -1,0 +1,123 @@
+"""When the pictures of a video are on show.
+
+Conventions. Times are whole ticks of the video's clock (see `video`). A picture is on show in
+[its time, the next picture's time); the last one for its own duration.
+
+The packets' own times are used; nothing is decoded, unless packets carry no times or two of them
+the same: then everything is decoded and the pictures' times are used.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+import av
+
+from avsc.features.h264 import run_starts
+from avsc.features.video import Video
+from avsc.manifests.errors import MediaError
+
+MAX_SECONDS = 4 * 3600
+"""A longer video is refused."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the pictures of a video are on show. Times are whole ticks.
+
+    Attributes:
+        tick: seconds.
+        times: times of the pictures, ascending.
+        last: end of the last picture's display interval.
+        place: a picture's time -> index of the packet that it needs, and none after it.
+        runs: index of the first packet of each run (see `h264`).
+        by_packets: whether each packet is known to hold the H.264 picture of its own time, so that
+            the decoder may leave pictures out.
+        cut: time from which pictures may be lost in a file that was cut off, else None. A picture
+            is never shown before its packet is due for decoding, so that those due before are here.
+        end: end of the last picture that the file holds or, before it was cut off, held, seconds.
+    """
+
+    tick: Fraction
+    times: list[int]
+    last: int
+    place: dict[int, int]
+    runs: list[int]
+    by_packets: bool
+    cut: int | None
+    end: Fraction
+
+    def on_show(self, instant: Fraction, name: str) -> int | MediaError:
+        """Return the time of the picture on show at an instant, or why there is none."""
+        now = floor(instant / self.tick)
+        if self.cut is not None and now >= self.cut:
+            return MediaError("truncated", f"{name}: the file is cut off before it; copy it again.")
+        row = bisect_right(self.times, now) - 1
+        if row < 0 or now >= self.last:
+            first, last = (float(time * self.tick) for time in (self.times[0], self.last))
+            return MediaError(
+                "no-picture",
+                f"{name}: no picture at {float(instant):g} s of the file's clock; there are "
+                f"pictures from {first:g} s to {last:g} s.",
+            )
+        return self.times[row]
+
+    def run_of(self, time: int) -> int:
+        """Return the number of the run that holds a picture."""
+        return bisect_right(self.runs, self.place[time]) - 1
+
+
+def schedule_of(video: Video) -> Schedule:
+    """Return when the pictures of a video are on show.
+
+    Raises:
+        MediaError: ``"undecodable"`` when its pictures have no times; ``"too-large"`` when it is
+            longer than `MAX_SECONDS`.
+    """
+    packets = {i: packet for i, packet in enumerate(video.packets) if not packet.is_discard}
+    durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
+    place = {packet.pts: i for i, packet in packets.items() if packet.pts is not None}
+    told = len(place) == len(packets)
+    if not told:
+        durations = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}
+        place = dict.fromkeys((t for t in durations if t is not None), len(video.packets) - 1)
+    times = sorted(place)
+    if not times:
+        raise MediaError(
+            "undecodable", f"{video.path}: its pictures carry no times; put the video into MP4."
+        )
+    spacing = (times[-1] - times[0]) // max(1, len(times) - 1)
+    last = times[-1] + (durations[times[-1]] or spacing)
+    end = last * video.tick
+    if not video.whole and video.declared_end is not None:
+        end = max(end, video.declared_end)
+    if end - video.zero > MAX_SECONDS:
+        raise MediaError(
+            "too-large",
+            f"{video.path}: lasts {float(end - video.zero):g} s; at most {MAX_SECONDS} s: cut it "
+            "into shorter clips.",
+        )
+    return Schedule(
+        tick=video.tick,
+        times=times,
+        last=last,
+        place=place,
+        runs=run_starts(video.context, video.packets) if told else [0],
+        by_packets=told and video.context.codec.canonical_name == "h264",
+        cut=None if video.whole else (video.packets[-1].dts or 0) + 1,
+        end=end,
+    )
+
+
+def _all_frames(video: Video) -> Iterator[av.VideoFrame]:
+    """Yield every picture of a video whose packets do not say which picture is whose."""
+    for packet in (*video.packets, None):
+        frames = video.decode(packet)
+        if frames is None or any(frame.is_corrupt for frame in frames):
+            raise MediaError(
+                "undecodable",
+                f"{video.path}: damaged, and its packets carry no times; copy the file again.",
+            )
+        yield from frames
