@@ -1,0 +1,79 @@
+"""Acoustic frames: where they lie in time, and their magnitude spectra.
+
+Frame i is the window of samples [i * hop, i * hop + window) at the spec's rate. Frames are not
+centred on multiples of the hop and nothing is padded: n samples give 1 + (n - window) // hop
+frames, none when n < window. All time arithmetic is in whole samples; segment k of a clip is the
+half-open second [k, k + 1).
+
+With the paper's numbers (section 2.2.1: 512 ms and 171 ms) 10 s give 56 frames, of which 4 to 6 are
+centred in each second, and 2 or 3 lie wholly inside it.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.signal import get_window
+
+from avsc.features.specs import AcousticSpec
+
+Integers = npt.NDArray[np.int64]
+
+
+def n_frames(n_samples: int, spec: AcousticSpec) -> int:
+    """Return how many whole windows fit into so many samples at the spec's rate."""
+    return max(0, 1 + (n_samples - spec.window) // spec.hop)
+
+
+def first_sample(i: npt.ArrayLike, spec: AcousticSpec) -> Integers:
+    """Return the first sample of frames i."""
+    return np.asarray(i, np.int64) * spec.hop
+
+
+def centre_sample(i: npt.ArrayLike, spec: AcousticSpec) -> Integers:
+    """Return the sample in the middle of frames i; of an even window, the later of the two."""
+    return first_sample(i, spec) + spec.window // 2
+
+
+def second(i: npt.ArrayLike, spec: AcousticSpec) -> Integers:
+    """Return the k of the second [k, k + 1) that the centres of frames i lie in."""
+    return centre_sample(i, spec) // spec.sample_rate
+
+
+def inside(i: npt.ArrayLike, spec: AcousticSpec) -> npt.NDArray[np.bool_]:
+    """Return whether the windows of frames i lie wholly inside the second of their centre."""
+    first = first_sample(i, spec)
+    last = first + spec.window - 1
+    whole: npt.NDArray[np.bool_] = first // spec.sample_rate == last // spec.sample_rate
+    return whole
+
+
+def magnitude(samples: npt.NDArray[np.float32], spec: AcousticSpec) -> npt.NDArray[np.float32]:
+    """Return the magnitude spectra of all frames, divided by the sum of the window.
+
+    A sine of amplitude A whose frequency is that of a bin gives A / 2 in this bin.
+
+    Args:
+        samples: float32 [channels, n] at the spec's rate.
+        spec: window and hop.
+
+    Returns:
+        float32 [frames, channels, window // 2 + 1]; bin j is at j * sample_rate / window Hz.
+    """
+    window = _window(spec.window)
+    frames = n_frames(samples.shape[1], spec)
+    spectra = np.empty((frames, len(samples), spec.window // 2 + 1), np.float32)
+    for i in range(frames):  # one at a time: what is worked on stays in the processor's cache
+        first = i * spec.hop
+        windowed = samples[:, first : first + spec.window] * window
+        np.abs(fft.rfft(windowed, workers=1), out=spectra[i])
+    return spectra
+
+
+@lru_cache(maxsize=8)
+def _window(length: int) -> npt.NDArray[np.float32]:
+    """Return a periodic Hann window whose sum is 1."""
+    window = get_window("hann", length, fftbins=True)
+    scaled: npt.NDArray[np.float32] = (window / window.sum()).astype(np.float32)
+    return scaled
