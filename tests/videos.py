@@ -1,6 +1,6 @@
 """Small videos for tests: no two pictures are alike, so that a wrong one is noticed."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -82,3 +82,16 @@ def write_video(
             file.mux(sound.encode(frame))
             file.mux(sound.encode(None))
     return path
+
+
+def remuxed(path: Path, new: Path, change: Callable[[av.Packet], None] | None = None) -> Path:
+    """Copy a video's packets into another file without decoding them; `change` edits each."""
+    with av.open(path) as source, av.open(new, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                if change is not None:
+                    change(packet)
+                packet.stream = stream
+                target.mux(packet)
+    return new
