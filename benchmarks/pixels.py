@@ -6,6 +6,8 @@ paths but albumentations', which draws its own, get the same parameters. The err
 absolute difference, in steps of 255, to torchvision on float32 tensors. The paths run in turn, over
 and over, so that what else the machine does falls on all of them; the figures are medians.
 
+A second table gives the same work through the loader's threads, whole batches at a time.
+
     python benchmarks/pixels.py [--pictures 32] [--rounds 7] [--short-side 320] [--jpeg FOLDER]
 """
 
@@ -15,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -25,8 +27,10 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
 from avsc.features import jpeg
+from avsc.features.store.reader import Records
 from avsc.train.data import pixels_cpu, pixels_torch
 from avsc.train.data.augment import Augment
+from avsc.train.data.loader import PictureLoader, Request
 from avsc.train.data.views import ImageInput
 
 IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -169,6 +173,37 @@ def main() -> None:
         apart = ("its own draws", "") if name == "albumentations" else (
             f"{error.mean():.3f}", f"{error.max():.1f}")  # fmt: skip
         print(f"| {name} | {ms:.2f} | {ms / ours_ms:.1f} | {apart[0]} | {apart[1]} |")
+    print("\n| threads of the loader | ms a picture | times one |\n|---|---|---|")
+    loading: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(arguments.rounds):
+        for workers, runs_ms in loading.items():
+            runs_ms.append(loader_ms(encoded, workers))
+    for workers, runs_ms in loading.items():
+        ms, one = statistics.median(runs_ms), statistics.median(loading[1])
+        print(f"| {workers} | {ms:.2f} | {one / ms:.2f} |")
+
+
+def loader_ms(encoded: list[bytes], workers: int, batches: int = 5, batch: int = 256) -> float:
+    """Milliseconds a picture through the loader."""
+    loader = PictureLoader(
+        cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu"), False
+    )
+    drawn = AUGMENT.draw(np.random.default_rng(0), batch)
+    request = Request(np.arange(batch) % len(encoded), drawn)
+    start = time.perf_counter()
+    count = sum(len(pictures) for pictures in loader.load([request] * batches))
+    return (time.perf_counter() - start) / count * 1000
+
+
+class InMemory:
+    """Records that lie in memory, so that no disk is measured."""
+
+    def __init__(self, encoded: list[bytes]) -> None:
+        self._encoded = [np.frombuffer(data, np.uint8) for data in encoded]
+
+    def read(self, record: int) -> np.ndarray:
+        """Return the bytes of one JPEG."""
+        return self._encoded[record]
 
 
 if __name__ == "__main__":
