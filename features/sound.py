@@ -96,7 +96,7 @@ def sound_start(path: Path) -> Fraction:
     """
     if _is_sound_file(path):
         return Fraction(0)
-    with _opened_track(path) as (container, stream), _faults(path):
+    with _opened_track(path) as (container, stream):
         for frame in container.decode(stream):
             return _time(frame)
     raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")
@@ -106,17 +106,18 @@ def _is_sound_file(path: Path) -> bool:
     """Return whether a file, which is there, is one for libsndfile, going by its first bytes."""
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
+            head = file.read(12)
     except FileNotFoundError as error:
         found = f"a link to {path.readlink()}, which is missing" if path.is_symlink() else "no file"
         raise MediaError("missing", f"{path}: {found}; wanted a recording.") from error
     except OSError as error:
         raise MediaError("unreadable", f"{path}: {error.strerror}; wanted a recording.") from error
-    if not magic:
+    if not head:
         raise MediaError("empty", f"{path}: 0 bytes; copy the file again.")
-    if magic in wav.MAGIC:
+    if wav.is_wav(head):
         wav.check_whole(path)
-    return magic in (*wav.MAGIC, b"fLaC")
+        return True
+    return head.startswith(b"fLaC")
 
 
 def _check(path: Path, channels: int, seconds: float) -> None:
@@ -161,8 +162,8 @@ def _read_file(path: Path) -> tuple[Samples, int]:
 def _opened_track(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
     """Open the first sound track of a file, for a decoder of one thread that conceals no error."""
     with _faults(path):
-        container = av.open(path, metadata_errors="replace", options={"protocol_whitelist": "file"})
-    with container:
+        container = _container(path)
+    with container, _faults(path):
         if not container.streams.audio:
             raise MediaError("no-sound", f"{path}: holds no sound; name the clip's sound file.")
         stream = container.streams.audio[0]
@@ -177,6 +178,18 @@ def _opened_track(path: Path) -> Iterator[tuple[av.container.InputContainer, av.
         if any(entry.pos + entry.size > size for entry in stream.index_entries):
             raise MediaError("truncated", f"{path}: cut off; copy it again.")
         yield container, stream
+
+
+def _container(path: Path) -> av.container.InputContainer:
+    try:
+        return av.open(path, metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except av.error.InvalidDataError as error:
+        with path.open("rb") as file:
+            if file.read(8)[4:] != b"ftyp":
+                raise
+        raise MediaError(
+            "truncated", f"{path}: an MP4 file without a usable index (moov); copy it again."
+        ) from error
 
 
 @contextmanager
@@ -195,7 +208,7 @@ def _read_track(path: Path) -> tuple[Samples, int]:
     parts: list[Samples] = []
     count = 0
     first = end = Fraction(0)
-    with _opened_track(path) as (container, stream), _faults(path):
+    with _opened_track(path) as (container, stream):
         rate = stream.rate
         planar = av.AudioResampler(format="fltp")
         for frame in container.decode(stream):

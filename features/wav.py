@@ -13,8 +13,12 @@ from typing import BinaryIO
 
 from avsc.manifests.errors import MediaError
 
-MAGIC = (b"RIFF", b"RF64")
 ELSEWHERE = 0xFFFFFFFF
+
+
+def is_wav(head: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a WAV file, cut off or whole."""
+    return head[:4] in (b"RIFF", b"RF64") and b"WAVE".startswith(head[8:12])
 
 
 def check_whole(path: Path) -> None:
