@@ -6,7 +6,7 @@ from avsc.manifests.shell import LazyGroup, run_program
 from avsc.train.systems import SYSTEMS
 
 VERBS = {
-    **{name: (f"avsc.train.commands.fit:{name}", s.help) for name, s in SYSTEMS.items()},
+    **{name: (f"avsc.train.commands.fit:{name}", s.about) for name, s in SYSTEMS.items()},
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
 }
 

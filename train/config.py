@@ -4,15 +4,17 @@ The command line's options, the names in a ``--config`` file, the ``AVSC_*`` var
 ``settings.json`` are all made from the fields of `Settings`. Defaults are the paper's (section 3.2
 and Table 1); what the paper leaves open is chosen here and stated in the README.
 
-Each field's metadata says what it is (``help``), what it may be (``choices``, ``least``, ``above``,
-``most``), which input it belongs to (``input``: a run without that input does not depend on it),
-and whether a run that goes on may change it (``free``): such a setting does not change a run's
-numbers, only where they are computed, how often they are saved, or how far they are taken.
+Each field's metadata says what it is (``help``), its limits (``least``, ``above``, ``most``), which
+input it belongs to (``input``: a run without that input does not depend on it), and whether a run
+that goes on may change it (``free``): such a setting does not change a run's numbers, only where
+they are computed, how often they are saved, or how far they are taken.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from avsc.manifests.errors import SettingError
 from avsc.train.systems import System
@@ -27,14 +29,16 @@ def setting(default: Any, help: str, **about: Any) -> Any:
 class Settings:
     """The settings of a run; checked when made."""
 
-    store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
-    feature: str = setting(
-        "scalogram", "Acoustic feature.", choices=("scalogram", "fbank"), input="sound"
+    store: Path = setting(  # noqa: RUF009 (it calls dataclasses.field)
+        Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True
     )
-    concat: str = setting(
+    feature: Literal["scalogram", "fbank"] = setting(
+        "scalogram", "Acoustic feature.", input="sound"
+    )
+    concat: Literal["input", "all"] = setting(
         "input",
-        "What the acoustic encoder's first linear layer sees beside its last block.",
-        choices=("input", "all"),
+        "What the acoustic encoder's first linear layer sees beside its last block: its input, or "
+        "its input and all other blocks.",
         input="sound",
     )
     backbone: str = setting(
@@ -51,11 +55,8 @@ class Settings:
         least=1,
         input="pictures",
     )
-    view: str = setting(
-        "crop",
-        "How pictures that are not augmented are brought to that size.",
-        choices=("crop", "squash"),
-        input="pictures",
+    view: Literal["crop", "squash"] = setting(
+        "crop", "How pictures that are not augmented are brought to that size.", input="pictures"
     )
     augment: str = setting(
         "crop,flip,jitter",
@@ -71,22 +72,20 @@ class Settings:
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(0.0, "Weight decay.", least=0)
     dropout: float = setting(0.5, "Probability of dropping a hidden unit.", least=0, most=1)
-    validation: str = setting(
+    validation: Literal["location", "random", "file", "none"] = setting(
         "location",
         "What is kept of the training fold to choose the best epoch by: whole locations, random "
         "clips, the clips that a file lists, or none.",
-        choices=("location", "random", "file", "none"),
     )
     validation_fraction: float = setting(
         0.1, "Share of the training clips kept (location, random).", above=0, most=0.9
     )
-    validation_file: Path | None = setting(
+    validation_file: Path | None = setting(  # noqa: RUF009 (as above)
         None, "List of the clips kept (with --validation file).", free=True
     )
-    protocol: str = setting(
+    protocol: Literal["strict", "centred"] = setting(
         "strict",
-        "Frames that count for a second: windows wholly inside it, or centred in it.",
-        choices=("strict", "centred"),
+        "Frames that count for a second in validation: windows wholly inside it, or centred in it.",
     )
     patience: int = setting(
         0, "Stop after so many epochs without a better validation; 0: never.", least=0, free=True
@@ -107,7 +106,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            _check(option(each.name), getattr(self, each.name), **each.metadata)
+            _check(option(each.name), getattr(self, each.name), choices(each.name), each.metadata)
         if self.lr_min > self.lr_max:
             raise SettingError(
                 f"--lr-min is {self.lr_min:g}, above --lr-max, which is {self.lr_max:g}; the "
@@ -150,13 +149,11 @@ class Settings:
             raise SettingError(
                 f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
             )
-        paths = {"store", "validation_file"}
-        return cls(
-            **{
-                name: Path(value) if name in paths and value is not None else value
-                for name, value in values.items()
-            }
-        )
+        made: dict[str, Any] = {
+            name: Path(value) if plain_type(name) is Path and value is not None else value
+            for name, value in values.items()
+        }
+        return cls(**made)
 
 
 def option(name: str) -> str:
@@ -168,20 +165,38 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def choices(name: str) -> tuple[str, ...]:
+    """Return the values that a setting may have, if they are few.
+
+    >>> choices("protocol"), choices("seed")
+    (('strict', 'centred'), ())
+    """
+    kind = get_type_hints(Settings)[name]
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def plain_type(name: str) -> type:
+    """Return the type of a setting when it is given: int, float, str or Path.
+
+    >>> plain_type("image_size"), plain_type("protocol")
+    (<class 'int'>, <class 'str'>)
+    """
+    kind = get_type_hints(Settings)[name]
+    if get_origin(kind) is Literal:
+        return str
+    plain: type = next(each for each in (*get_args(kind), kind) if each is not NoneType)
+    return plain
+
+
 def _check(
-    name: str,
-    value: Any,
-    choices: tuple[str, ...] | None = None,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    **_: Any,
+    name: str, value: Any, choices: tuple[str, ...], about: Mapping[str, float | None]
 ) -> None:
     """Raise a `SettingError` unless `value` is within the limits."""
-    if choices is not None and value not in choices:
+    if choices and value not in choices:
         raise SettingError(f"{name} is {value!r}; one of {', '.join(choices)}.")
     if value is None or isinstance(value, str | Path):
         return
+    least, above, most = (about.get(limit) for limit in ("least", "above", "most"))
     # Written so that a NaN, which compares as false, is refused too.
     limits = {
         f"{least} or more": least is None or value >= least,

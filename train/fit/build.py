@@ -1,41 +1,74 @@
-"""From settings to a network with its first weights."""
+"""From the settings of a run to its network."""
 
-from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError
 from avsc.train.config import Settings
+from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
-from avsc.train.model.visual import visual_encoder
+from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.systems import SYSTEMS
+from avsc.train.systems import System
 
 
-def build_network(settings: Settings, store: Store, weights: str | None = None) -> Network:
-    """Return a network for a store; the same settings give the same first weights.
+def build_network(
+    system: System,
+    settings: Settings,
+    frame: tuple[int, int] | None,
+    visual: VisualEncoder | None,
+    classes: int,
+) -> Network:
+    """Return a network with its first weights, which depend on the seed alone.
 
     Args:
+        system: which encoders are frozen.
         settings: of the run.
-        store: whose frames and classes it is for.
-        weights: first weights of the visual encoder, if other than the settings'.
-
-    Raises:
-        AvscError: the visual encoder cannot be had.
+        frame: channels and bins of an acoustic frame; None without sound.
+        visual: the visual encoder; None without pictures.
+        classes: number of scenes.
     """
-    system = SYSTEMS[settings.system]
-    visual = None
-    if system.pictures:
-        visual = visual_encoder(
-            settings.visual_backbone,
-            weights or settings.visual_weights,
-            settings.image_size or None,
-            view=settings.image_view,
-            seed=settings.seed,
-        )
     with starting_weights(settings.seed):
         acoustic = None
-        if system.sound:
-            channels, bins = store.records(settings.feature).item_shape
-            acoustic = AcousticEncoder(channels, bins, settings.concat, settings.dropout)
+        if frame is not None:
+            acoustic = AcousticEncoder(*frame, settings.concat, settings.dropout)
         inputs = (EMBEDDING if acoustic else 0) + (visual.features if visual else 0)
-        classifier = SceneClassifier(inputs, len(store.classes), settings.dropout)
-    return Network(acoustic, visual, classifier, low_precision=True)
+        classifier = SceneClassifier(inputs, classes, settings.dropout)
+    return Network(
+        acoustic,
+        visual,
+        classifier,
+        frozen_visual=system.visual_frozen,
+        frozen_acoustic=system.acoustic_frozen,
+        low_precision=True,
+    )
+
+
+def first_visual(settings: Settings) -> VisualEncoder:
+    """Return the visual encoder that a new run starts from.
+
+    Raises:
+        AvscError: there is no such model, or its weights cannot be had.
+    """
+    return _visual(settings, settings.visual_weights)
+
+
+def kept_visual(settings: Settings, folder: RunFolder, digest: str) -> VisualEncoder:
+    """Return the visual encoder that a run began with, from its folder; nothing is downloaded.
+
+    Raises:
+        AvscError: visual.pt is missing, damaged, or not what settings.json says.
+    """
+    visual = _visual(settings, str(folder.visual))
+    if visual.digest != digest:
+        raise AvscError(
+            f"{folder.visual}: found weights with digest {visual.digest[:12]}, wanted "
+            f"{digest[:12]}, with which the run began. Put the file back, or begin anew with "
+            "--no-resume."
+        )
+    return visual
+
+
+def _visual(settings: Settings, weights: str) -> VisualEncoder:
+    return visual_encoder(
+        settings.backbone, weights, settings.image_size, view=settings.view, seed=settings.seed
+    )

@@ -1,61 +1,166 @@
-"""Checkpoints: whole or absent, loaded without running code.
+"""Checkpoints: the state of a run in one file that is whole or absent.
 
-``last.pt`` is where a run goes on; ``best.pt`` is what is evaluated; ``visual.pt`` holds the frozen
-visual encoder once, so that evaluation needs no download. Each is written under a temporary name,
-flushed and renamed. Loading admits tensors and plain values only.
+``last.pt`` holds all that a run needs to go on as if it had never stopped; ``best.pt`` the weights
+of the best epoch. A frozen visual encoder is in neither: its weights never change and lie once
+in ``visual.pt``, a plain state dict. Files are read by torch's weights-only reader, which makes
+tensors and plain values and runs nothing.
+
+Nothing random is saved: every draw is keyed by (seed, epoch, batch).
 """
 
 import io
+import pickle
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
+from avsc.train.fit.history import Row
+from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder
+
+FORMAT = 1
+FROZEN = "visual."
 
 
-def save(path: Path, content: dict[str, Any]) -> None:
-    """Publish a checkpoint of tensors and plain values."""
-    data = io.BytesIO()
-    torch.save(content, data)
-    publish(path, data.getvalue())
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        epoch: epochs done; the number, from 0, of the epoch under way.
+        batch: batches of it that are done.
+        loss: sum of their losses.
+        history: the epochs done.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0
+    history: list[Row] = field(default_factory=list)
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's content, on the CPU.
+def save_last(
+    path: Path,
+    digest: str,
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+) -> None:
+    """Write last.pt.
+
+    Args:
+        path: the file.
+        digest: of the run's record.
+        network: what is trained.
+        optimiser: its state.
+        progress: how far the run has come.
+    """
+    state = {"optimiser": optimiser.state_dict(), "progress": asdict(progress)}
+    _save(path, digest, network, progress.epoch, state)
+
+
+def load_last(
+    path: Path, digest: str, network: Network, optimiser: torch.optim.Optimizer
+) -> Progress:
+    """Read last.pt into the network and the optimiser; return how far the run had come.
 
     Raises:
-        AvscError: the file is missing or damaged, or holds anything but tensors and plain values.
+        AvscError: the file is damaged, or belongs to another run or network.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise AvscError(f"{path}: no such checkpoint. Train the run with avsc-fit.") from None
-    except Exception as fault:
-        raise AvscError(
-            f"{path}: not a whole checkpoint ({str(fault).splitlines()[0]}). Restore it, or start "
-            "the run anew with --no-resume."
-        ) from fault
-    if not isinstance(content, dict):
-        raise AvscError(f"{path}: holds a {type(content).__name__}, no checkpoint of avsc-fit.")
-    return content
+    content = _load(path, digest)
+    load_state(path, network, content["network"])
+    optimiser.load_state_dict(content["optimiser"])
+    progress = content["progress"]
+    return Progress(**{**progress, "history": [Row(**row) for row in progress["history"]]})
 
 
-def fill(module: torch.nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Load a state into a module.
+def save_best(path: Path, digest: str, network: Network, epoch: int) -> None:
+    """Write best.pt: the network's weights after so many epochs."""
+    _save(path, digest, network, epoch, {})
+
+
+def load_weights(path: Path, digest: str, network: Network) -> int:
+    """Read the weights of best.pt or last.pt into the network; return the epochs they took.
 
     Raises:
-        AvscError: the state is of another shape; names what differs first.
+        AvscError: the file is missing or damaged, or belongs to another run or network.
     """
-    own = module.state_dict()
-    for name in [*own, *state]:
-        mine, found = own.get(name), state.get(name)
-        if mine is None or found is None or mine.shape != found.shape:
-            there = "nothing" if found is None else list(found.shape)
-            wanted = "nothing" if mine is None else list(mine.shape)
+    content = _load(path, digest)
+    load_state(path, network, content["network"])
+    return int(content["epoch"])
+
+
+def changing_state(network: Network) -> dict[str, Tensor]:
+    """Return the network's tensors, without those of a frozen visual encoder."""
+    return {
+        name: value
+        for name, value in network.state_dict().items()
+        if not (network.frozen_visual and name.startswith(FROZEN))
+    }
+
+
+def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
+    """Load what `changing_state` returned.
+
+    Raises:
+        AvscError: names or shapes are not the network's; names the first that differs.
+    """
+    wanted = changing_state(network)
+    for name in sorted({*wanted, *state}):
+        there = tuple(state[name].shape) if name in state else "nothing"
+        needed = tuple(wanted[name].shape) if name in wanted else "nothing"
+        if there != needed:
             raise AvscError(
-                f"{path}: of another shape: {name} is {there}, wanted {wanted}. It belongs to "
-                "another system or other settings; name another --out, or use --no-resume."
+                f"{path}: {name} has shape {there}, wanted {needed}: it is a checkpoint of another "
+                "network. Name another folder by --out, or begin anew with --no-resume."
             )
-    module.load_state_dict(state)
+    network.load_state_dict(state, strict=False)
+
+
+def save_visual(path: Path, visual: VisualEncoder) -> None:
+    """Write the weights of a visual encoder as a plain state dict, for `visual_encoder`."""
+    _publish(path, visual.model.state_dict())
+
+
+def _save(path: Path, digest: str, network: Network, epoch: int, more: dict[str, Any]) -> None:
+    state = changing_state(network)
+    _publish(path, {"format": FORMAT, "digest": digest, "epoch": epoch, "network": state, **more})
+
+
+def _publish(path: Path, content: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    publish(path, buffer.getvalue())
+
+
+def _load(path: Path, digest: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, wanted {FORMAT}")
+        found = content["digest"]
+    except FileNotFoundError:
+        raise AvscError(
+            f"{path}: no such checkpoint. Run the same `avsc-fit SYSTEM` again; it goes on from "
+            "where the run is."
+        ) from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError,
+            pickle.UnpicklingError) as fault:  # fmt: skip
+        raise AvscError(
+            f"{path}: not a checkpoint of this version, or damaged "
+            f"({str(fault).splitlines()[0] if str(fault) else type(fault).__name__}). Put an "
+            "undamaged copy in its place, or begin anew with --no-resume, which keeps the old "
+            "folder beside the new."
+        ) from fault
+    if found != digest:
+        raise AvscError(
+            f"{path}: found the checkpoint of a run with digest {found[:12]}, wanted "
+            f"{digest[:12]}, as settings.json beside it says: the files are of two runs. Name "
+            "another folder by --out, or begin anew with --no-resume."
+        )
+    return content

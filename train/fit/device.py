@@ -1,6 +1,7 @@
 """The device that a run computes on, chosen aloud."""
 
 import torch
+
 from avsc.manifests.errors import SettingError
 
 

@@ -4,22 +4,21 @@ Source: section 3.2 of the paper: SGD with cosine annealing and warm restarts, b
 most 150 epochs, the model with the best validation loss retained.
 
 Nothing random is carried from step to step: the order of an epoch and the augmentation of a batch
-are keyed by (seed, epoch, batch), and PyTorch's own stream (dropout) is seeded anew for each step.
-A run that was stopped therefore goes on from its last checkpoint, in the middle of an epoch too,
-and ends with the numbers of one that was not.
+are keyed by (seed, epoch, batch), and PyTorch's own stream, which dropout draws from, is seeded
+anew for each step. A run that was stopped therefore goes on from its last checkpoint, in the middle
+of an epoch too, and on a CPU ends with the very numbers of a run that was not.
+
+The sum of an epoch's losses stays on the device and is looked at only when it is shown or saved, so
+that a step does not wait for the GPU. A loss that is not finite stays so in the sum.
 """
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from avsc.manifests.errors import AvscError
 from avsc.train.config import Settings
@@ -27,236 +26,224 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.batches import Batch, batches_per_epoch, training_batches
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.checkpoint import fill, load, save
-from avsc.train.fit.run_folder import trained, write_metrics
-from avsc.train.fit.schedule import learning_rate
-from avsc.train.fit.signals import Stop
+from avsc.train.fit.checkpoint import Progress, load_last, save_best, save_last
+from avsc.train.fit.console import Console
+from avsc.train.fit.curves import Curves
+from avsc.train.fit.history import Row, best_row, write_metrics
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.schedule import WarmRestarts
+from avsc.train.fit.signals import StopRequest
 from avsc.train.model.network import Network
-from avsc.train.score.metrics import scores
+from avsc.train.score.metrics import Scores, scores
 from avsc.train.score.predict import embed_pictures, predict
 from avsc.train.score.protocol import segments
 
-STEP_SEEDS = 1_000_003  # a prime, so that the seeds of two runs' steps do not run in parallel
+DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches
 
 
-@dataclass
-class Progress:
-    """How far a run is; with the weights and the optimiser, all that a checkpoint keeps.
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of.
 
     Attributes:
-        epoch: epochs done.
-        batch: batches done of the epoch under way.
-        loss: sum of the losses of those batches.
-        correct: samples that those batches got right, in training mode.
-        history: one row an epoch.
-        best: lowest validation log-loss so far.
-        best_epoch: the epoch that had it, counted from 1; 0 before there is one.
+        folder: where it is kept.
+        digest: of its record; checkpoints carry it.
+        settings: of the run.
+        source: what the samples refer to.
+        training: samples to train on.
+        validation: samples to choose the best epoch by; none with ``--validation none``.
+        classes: scene labels in the order of their class indices.
+        device: where to compute.
+        workers: threads that prepare pictures.
     """
 
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0
-    correct: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: float = math.inf
-    best_epoch: int = 0
+    folder: RunFolder
+    digest: str
+    settings: Settings
+    source: Source
+    training: Samples
+    validation: Samples
+    classes: tuple[str, ...]
+    device: torch.device
+    workers: int
 
 
 class Training:
-    """A run in progress.
+    """A run at work.
 
     Args:
-        run: its folder.
-        settings: of the run.
-        network: with its first weights, on the CPU.
-        source: what the samples refer to.
-        training: samples to train on.
-        validation: samples to validate on; none for ``--validation none``.
-        classes: scene labels.
-        device: where to compute.
-        say: called with a line for the user.
+        run: what it is made of.
+        network: with its first weights and its normalisation.
+        console: what it says its progress to.
+
+    Attributes:
+        progress: how far it has come.
     """
 
-    def __init__(
-        self,
-        run: Path,
-        settings: Settings,
-        network: Network,
-        source: Source,
-        training: Samples,
-        validation: Samples,
-        classes: tuple[str, ...],
-        device: torch.device,
-        say: Callable[[str], None],
-    ) -> None:
-        self.run, self.settings, self.source, self.device = run, settings, source, device
-        self.training, self.validation, self.classes = training, validation, classes
-        self.say = say
-        self.network = network.to(device)
-        self.modules = trained(network)
-        self.batches = batches_per_epoch(training, settings.batch_size)
-        self.augment = Augment.named(settings.augment)
+    def __init__(self, run: Run, network: Network, console: Console) -> None:
+        settings = run.settings
+        self.run, self.console = run, console
+        self.network = network.to(run.device)
         self.optimiser = torch.optim.SGD(
             network.trainable_parameters(),
             lr=settings.lr_max,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
+        self.schedule = WarmRestarts(
+            settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
+        )
+        self.augment = Augment.named(settings.augment)
+        self.batches = batches_per_epoch(run.training, settings.batch_size)
         self.progress = Progress()
+        self._loss = torch.zeros((), dtype=torch.float64, device=run.device)
         self._embeddings: Tensor | None = None
         self._saved = time.monotonic()
 
     def resume(self) -> None:
-        """Go on from last.pt."""
-        path = self.run / "last.pt"
-        content = load(path)
-        fill(self.modules, content["network"], path)
-        self.optimiser.load_state_dict(content["optimiser"])
-        self.progress = Progress(**content["progress"])
-        self.say(f"Going on after epoch {self.progress.epoch}, batch {self.progress.batch}.")
+        """Take up the state of last.pt.
 
-    def fit(self, stop: Stop) -> bool:
-        """Train to the end; False when a stop was asked for and the state is saved."""
-        while not self._finished():
-            if not self._epoch(stop):
-                self._save()
-                self.say(f"Stopped at epoch {self.progress.epoch}; run the command again to go on.")
-                return False
+        Raises:
+            AvscError: the file is damaged, or belongs to another run.
+        """
+        run = self.run
+        self.progress = load_last(run.folder.last, run.digest, self.network, self.optimiser)
+        self._loss.fill_(self.progress.loss)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done, or `patience` of them without a better validation."""
+        done, settings = self.progress.epoch, self.run.settings
+        best = best_row(self.progress.history)
+        impatient = best is not None and 0 < settings.patience <= done - best.epoch
+        return done >= settings.epochs or impatient
+
+    def fit(self, stop: StopRequest) -> bool:
+        """Train to the end, or until `stop`; return whether the end was reached.
+
+        Raises:
+            AvscError: the loss is no longer finite, a picture is damaged, or the disk is full.
+        """
+        history, folder = self.progress.history, self.run.folder
+        devices = [self.run.device] if self.run.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), Curves(folder.tensorboard, history) as curves:
+            write_metrics(folder.metrics, history)
+            while not self.finished:
+                begun = time.monotonic()
+                if not self._train(stop):
+                    self._save()
+                    return False
+                row = self._close_epoch()
+                curves.add(row)
+                self.console.say(f"{row.summary()} ({time.monotonic() - begun:.1f} s)")
         return True
 
-    def _finished(self) -> bool:
-        patience, done = self.settings.patience, self.progress.epoch
-        if done >= self.settings.epochs:
-            return True
-        return bool(patience and done - self.progress.best_epoch >= patience and done)
-
-    def _epoch(self, stop: Stop) -> bool:
-        begin = time.monotonic()
+    def _train(self, stop: StopRequest) -> bool:
+        """Do what is left of the epoch's batches; return False when `stop` came before the end."""
+        run, at = self.run, self.progress
         visual = self.network.visual
         batches = training_batches(
-            self.source,
-            self.training,
-            batch_size=self.settings.batch_size,
-            seed=self.settings.seed,
-            epoch=self.progress.epoch,
-            start_batch=self.progress.batch,
+            run.source,
+            run.training,
+            batch_size=run.settings.batch_size,
+            seed=run.settings.seed,
+            epoch=at.epoch,
+            start_batch=at.batch,
             geometry=None if visual is None else visual.image_input,
             augment=self.augment,
-            workers=self.settings.workers,
-            device=self.device,
+            workers=run.workers,
+            device=run.device,
         )
         self.network.train()
-        for batch in batches:
+        for batch in () if stop else batches:
             self._step(batch)
-            if stop.asked is not None:
-                return False
-            if time.monotonic() - self._saved > 60 * self.settings.save_minutes:
+            if stop:
+                break
+            if time.monotonic() - self._saved >= 60 * run.settings.save_minutes:
                 self._save()
-        self._close_epoch(time.monotonic() - begin)
-        return stop.asked is None
+            if self.console.due():
+                text = f"epoch {at.epoch + 1}, loss {self._mean_loss():.4f}"
+                self.console.show(text, at.batch, self.batches)
+        return not stop
 
     def _step(self, batch: Batch) -> None:
         """Update the weights by one batch."""
-        at = self.progress
-        rate = self._rate()
+        at, seed = self.progress, self.run.settings.seed
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        step = at.epoch * self.batches + at.batch
-        torch.manual_seed(self.settings.seed * STEP_SEEDS + step)
-        logits = self.network(batch.acoustic, batch.pictures)
-        loss = nn.functional.cross_entropy(logits, batch.scene)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-        at.batch += 1
-        value = loss.item()
-        if not math.isfinite(value):
-            raise AvscError(
-                f"{self.run}: the loss of epoch {at.epoch + 1}, batch {at.batch} is {value}. Lower "
-                "--lr-max; the last checkpoint is kept."
-            )
-        at.loss += value
-        at.correct += int((logits.argmax(1) == batch.scene).sum())
-
-    def _rate(self) -> float:
-        s, at = self.settings, self.progress
-        now = at.epoch + at.batch / self.batches
-        return learning_rate(now, s.lr_max, s.lr_min, s.restart_epochs, s.restart_factor)
-
-    def _close_epoch(self, seconds: float) -> None:
-        """Validate, note the epoch, and save."""
-        at = self.progress
-        row = {
-            "epoch": at.epoch + 1,
-            "learning_rate": self.optimiser.param_groups[0]["lr"],
-            "loss": at.loss / self.batches,
-            "accuracy": at.correct / (self.batches * self.settings.batch_size),
-        }
-        log_loss = row["loss"]
-        if len(self.validation):
-            found = scores(
-                segments(self._predict(), self.validation, self._protocol()), self.classes
-            )
-            log_loss = found.log_loss
-            row |= {"validation_log_loss": log_loss, "validation_accuracy": found.accuracy}
-        row["seconds"] = seconds
-        at.history.append(row)
-        at.epoch, at.batch, at.loss, at.correct = at.epoch + 1, 0, 0.0, 0
-        if log_loss < at.best or not len(self.validation):
-            at.best, at.best_epoch = log_loss, at.epoch
-            save(self.run / "best.pt", self._state())
-        self._save()
-        write_metrics(self.run, at.history)
-        self._log(row)
-        self.say(_line(row, self.settings.epochs))
-
-    def _protocol(self) -> Any:
-        return self.settings.protocol
-
-    def _predict(self) -> Any:
-        """Return the validation samples' probabilities; pictures are embedded in the first call."""
-        size, workers = self.settings.batch_size, self.settings.workers
-        if self.validation.picture is not None and self._embeddings is None:
-            self._embeddings = embed_pictures(
-                self.network,
-                self.source,
-                np.unique(self.validation.picture),
-                batch_size=size,
-                workers=workers,
-                device=self.device,
-            )
-        return predict(
-            self.network,
-            self.source,
-            self.validation,
-            batch_size=size,
-            workers=workers,
-            device=self.device,
-            embeddings=self._embeddings,
+            group["lr"] = self.schedule.rate(at.epoch + at.batch / self.batches)
+        torch.manual_seed(step_seed(seed, at.epoch, at.batch))
+        loss = nn.functional.cross_entropy(
+            self.network(batch.acoustic, batch.pictures), batch.scene
         )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self._loss += loss.detach()
+        at.batch += 1
 
-    def _state(self) -> dict[str, Any]:
-        return {"network": self.modules.state_dict(), "epoch": self.progress.epoch}
+    def _mean_loss(self) -> float:
+        """Return the mean loss of the epoch so far; this waits for the device."""
+        at = self.progress
+        at.loss = self._loss.item()
+        if not math.isfinite(at.loss):
+            raise AvscError(
+                f"{self.run.folder.path}: the loss is no longer finite in epoch {at.epoch + 1} "
+                f"(found by batch {at.batch}). Try a lower --lr-max; last.pt is from before."
+            )
+        return at.loss / max(1, at.batch)
+
+    def _close_epoch(self) -> Row:
+        """Validate, note the epoch and save it."""
+        at, run = self.progress, self.run
+        found = self._validate() if len(run.validation) else None
+        row = Row(
+            epoch=at.epoch + 1,
+            learning_rate=self.schedule.rate(at.epoch + 1 - 1 / self.batches),
+            training_loss=self._mean_loss(),
+            validation_log_loss=None if found is None else found.log_loss,
+            validation_accuracy=None if found is None else found.accuracy,
+        )
+        at.history.append(row)
+        at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
+        self._loss.zero_()
+        if best_row(at.history) is row:
+            save_best(run.folder.best, run.digest, self.network, at.epoch)
+        self._save()
+        write_metrics(run.folder.metrics, at.history)
+        return row
+
+    def _validate(self) -> Scores:
+        """Return the official metric of the validation samples."""
+        run = self.run
+        how = {"batch_size": run.settings.batch_size, "workers": run.workers}
+        embeddings = self._embeddings
+        if embeddings is None and run.validation.picture is not None:
+            pictures = np.unique(run.validation.picture)
+            embeddings = embed_pictures(
+                self.network, run.source, pictures, **how, device=run.device
+            )
+            if self.network.frozen_visual:
+                self._embeddings = embeddings
+        probability = predict(
+            self.network, run.source, run.validation, **how, device=run.device,
+            embeddings=embeddings,
+        )  # fmt: skip
+        if not np.isfinite(probability).all():
+            raise AvscError(
+                f"{run.folder.path}: predictions are no longer finite after epoch "
+                f"{self.progress.epoch + 1}. Try a lower --lr-max; last.pt is from before."
+            )
+        return scores(segments(probability, run.validation, run.settings.protocol), run.classes)
 
     def _save(self) -> None:
-        state = self._state()
-        state["optimiser"] = self.optimiser.state_dict()
-        state["progress"] = dict(self.progress.__dict__)
-        save(self.run / "last.pt", state)
+        """Write last.pt."""
+        run = self.run
+        self._mean_loss()
+        save_last(run.folder.last, run.digest, self.network, self.optimiser, self.progress)
         self._saved = time.monotonic()
 
-    def _log(self, row: dict[str, float]) -> None:
-        """Add an epoch to the TensorBoard log; what a killed run logged after it is dropped."""
-        folder = str(self.run / "tensorboard")
-        with SummaryWriter(folder, purge_step=int(row["epoch"])) as writer:
-            for name, value in row.items():
-                if name != "epoch":
-                    writer.add_scalar(name, value, int(row["epoch"]))
 
-
-def _line(row: dict[str, float], epochs: int) -> str:
-    text = f"epoch {row['epoch']:.0f}/{epochs}  loss {row['loss']:.4f}"
-    if "validation_log_loss" in row:
-        text += f"  validation log-loss {row['validation_log_loss']:.4f}"
-        text += f"  accuracy {100 * row['validation_accuracy']:.2f} %"
-    return f"{text}  {row['seconds']:.1f} s"
+def step_seed(seed: int, epoch: int, batch: int) -> int:
+    """Return the seed of PyTorch's stream for one step."""
+    state = np.random.SeedSequence((DROPOUT, seed, epoch, batch)).generate_state(1, np.uint64)
+    return int(state[0])

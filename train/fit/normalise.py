@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from avsc.manifests.errors import AvscError
 from numpy.typing import NDArray
+
+from avsc.manifests.errors import AvscError
 
 PORTION = 4096
 """Frames taken at a time: 19 MB in float64 at 2 channels and 290 bins."""

@@ -1,120 +1,206 @@
-"""Before the first step: the split, the network, the run's folder."""
+"""Before the first step: store, split, samples, network, and the run's folder.
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import get_args
+Whatever can be wrong is found before the folder is touched. The test fold is never read here: of
+the store's clips only those of the training fold, or of no fold in a set without folds, are used.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import SettingError
-from avsc.manifests.splits import Method, validation_rows
+from avsc.manifests.errors import AvscError
+from avsc.manifests.publish import publish
+from avsc.manifests.splits import validation_rows
 from avsc.train.config import Settings
+from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.build import build_network
-from avsc.train.fit.checkpoint import fill, load, save
-from avsc.train.fit.loop import Training
+from avsc.train.fit.build import build_network, first_visual, kept_visual
+from avsc.train.fit.checkpoint import save_visual
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import choose_device
+from avsc.train.fit.loop import Run, Training
 from avsc.train.fit.normalise import moments
-from avsc.train.fit.run_folder import (
-    RunRecord,
+from avsc.train.fit.record import (
+    Record,
+    StoreMark,
+    VisualMark,
     check_same,
-    device_of,
+    encode_split,
     read_record,
     versions,
     write_record,
 )
-from avsc.train.systems import SYSTEMS
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.systems import System
 
 
 def prepare(
-    settings: Settings, store: Store, run: Path, resume: bool, say: Callable[[str], None]
+    system: System, settings: Settings, folder: RunFolder, resume: bool, console: Console
 ) -> Training:
     """Return a run that is ready to train: new, or as its last checkpoint left it.
+
+    Args:
+        system: what to train.
+        settings: of the run.
+        folder: where the run is kept.
+        resume: go on with the run that the folder holds; otherwise set it aside.
+        console: told what was chosen and found.
 
     Raises:
         AvscError: the settings, the store, the folder or the weights cannot be used.
     """
-    device = device_of(settings.device)
-    say(f"Device: {device}" + (" (no CUDA device found)" if _fell_to_cpu(settings, device) else ""))
-    _show_missing(settings, store, say)
-    rows, held = split(settings, store)
-    system = SYSTEMS[settings.system]
-    source = Source.open(store, settings.feature if system.sound else None, system.pictures)
-    training, validation = source.samples(rows), source.samples(held)
-    goes_on = resume and (run / "settings.json").exists()
-    network = build_network(settings, store, "random" if goes_on else None)
-    visual = network.visual
-    record = RunRecord(
-        settings=settings.all(),
-        store=str(store.path),
-        fingerprint=store.fingerprint,
-        classes=list(store.classes),
-        validation=[store.clips[row].id for row in held],
-        visual={} if visual is None else {"origin": visual.origin, "digest": visual.digest},
+    device, text = choose_device(settings.device)
+    console.say(text)
+    feature = settings.feature if system.sound else None
+    products = [*([feature] if feature else []), *(["images"] if system.pictures else [])]
+    store = Store.open(settings.store, products)
+    fold = training_fold(store)
+    held = _divide(store, fold, settings)
+    source = Source.open(store, feature, system.pictures)
+    training, validation = source.samples(held[0]), source.samples(held[1])
+    _check_classes(store, training, "training")
+    if held[1]:
+        strict = settings.protocol == "strict"
+        counted = validation.take(validation.strict) if strict else validation
+        _check_classes(store, counted, f"validation ({settings.validation}, {settings.protocol})")
+    _say_what(store, products, fold, held, console)
+
+    split = encode_split(*([store.clips[row].id for row in rows] for rows in held))
+    record = Record(
+        system=system,
+        settings=settings,
+        store=StoreMark(
+            path=str(store.path),
+            dataset=store.name,
+            fingerprint=store.fingerprint,
+            classes=store.classes,
+            specs={product: store.spec(product).digest for product in products},
+        ),
+        split=hashlib.sha256(split).hexdigest(),
+        frame=None if source.acoustic is None else (source.acoustic.shape[1:]),
+        visual=None,
         versions=versions(),
     )
-    if goes_on:
-        check_same(run, read_record(run), record)
-        if visual is not None:
-            fill(visual, load(run / "visual.pt")["visual"], run / "visual.pt")
-    else:
-        _make_room(run, say)
-        if visual is not None:
-            save(run / "visual.pt", {"visual": visual.state_dict()})
-        write_record(run, record)
-    if network.acoustic is not None:
+    record, visual = _settle(record, folder, resume, split, console)
+    console.log_to(folder.log)
+    network = build_network(system, settings, record.frame, visual, len(store.classes))
+    workers = settings.workers
+    run = Run(
+        folder=folder,
+        digest=record.digest,
+        settings=settings,
+        source=source,
+        training=training,
+        validation=validation,
+        classes=store.classes,
+        device=device,
+        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+    )
+    if not folder.last.exists() and network.acoustic is not None:
         assert source.acoustic is not None and training.frame is not None
         found = moments(source.acoustic, np.unique(training.frame))
         network.acoustic.set_normalisation(
             torch.from_numpy(found.mean).float(), torch.from_numpy(found.deviation).float()
         )
-    say(
-        f"{store.name}: {len(rows)} training clips ({len(training)} samples), "
-        f"{len(held)} validation clips ({len(validation)} samples) -> {run}"
-    )
-    ready = Training(
-        run, settings, network, source, training, validation, store.classes, device, say
-    )
-    if (run / "last.pt").exists():
+    ready = Training(run, network, console)
+    if folder.last.exists():
         ready.resume()
+        at = ready.progress
+        console.say(f"going on after {at.epoch} epochs and {at.batch} of {ready.batches} batches")
     return ready
 
 
-def split(settings: Settings, store: Store) -> tuple[list[int], list[int]]:
-    """Return the rows to train on and to validate on; a set without folds is training only.
+def training_fold(store: Store) -> list[int]:
+    """Return the rows of the training fold; every row of a set without folds.
 
     Raises:
-        SettingError: there are no training clips, or the split cannot be used.
+        AvscError: there are none.
     """
     rows = [row for row, clip in enumerate(store.clips) if clip.fold in ("train", None)]
     if not rows:
-        raise SettingError(f"{store.path}: no clip is in the training fold.")
-    method: Method = next(m for m in get_args(Method) if m == settings.validation)
-    file = Path(settings.validation_file) if settings.validation_file else None
+        raise AvscError(
+            f"{store.path}: found {len(store.clips)} clips, none in the training fold. Wanted "
+            "clips with fold 'train', or with no fold."
+        )
+    return rows
+
+
+def _divide(store: Store, fold: Sequence[int], settings: Settings) -> tuple[list[int], list[int]]:
     return validation_rows(
-        store.clips, rows, method, settings.validation_fraction, settings.seed, file
+        store.clips,
+        fold,
+        settings.validation,
+        settings.validation_fraction,
+        settings.seed,
+        settings.validation_file,
     )
 
 
-def _fell_to_cpu(settings: Settings, device: torch.device) -> bool:
-    return settings.device == "auto" and device.type == "cpu"
+def _check_classes(store: Store, samples: Samples, part: str) -> None:
+    count = np.bincount(samples.scene, minlength=len(store.classes))
+    for name, number in zip(store.classes, count, strict=True):
+        if number == 0:
+            raise AvscError(
+                f"{store.path}: class {name!r} has no {part} samples. Add clips of it, take it "
+                "from the set, or choose another --validation (none trains without)."
+            )
 
 
-def _show_missing(settings: Settings, store: Store, say: Callable[[str], None]) -> None:
-    system = SYSTEMS[settings.system]
-    used = {settings.feature} if system.sound else set()
-    used |= {"images"} if system.pictures else set()
-    lost = {f.clip for f in store.failures if f.product in used}
+def _say_what(
+    store: Store,
+    products: Sequence[str],
+    fold: Sequence[int],
+    held: tuple[list[int], list[int]],
+    console: Console,
+) -> None:
+    console.say(
+        f"store: {store.path} ({store.name}, fingerprint {store.fingerprint[:12]}): "
+        f"{len(held[0])} training clips, {len(held[1])} validation clips"
+    )
+    names = {store.clips[row].id for row in fold}
+    lost = [each for each in store.failures if each.product in products and each.clip in names]
     if lost:
-        say(f"{len(lost)} clips of {len(store.clips)} lack something; see avsc-prep info.")
+        console.say(
+            f"store: {len({each.clip for each in lost})} of these {len(fold)} clips lack some or "
+            f"all of {' and '.join(products)}; what they have is used (see failures.csv)"
+        )
+    if not held[1]:
+        console.say("validation: none; the last epoch is kept as the best")
 
 
-def _make_room(run: Path, say: Callable[[str], None]) -> None:
-    """Put what a folder holds aside, so that nothing is lost by starting anew."""
-    if run.exists() and any(run.iterdir()):
-        aside = run.with_name(f"{run.name}.before-{time.strftime('%Y%m%dT%H%M%S')}")
-        run.rename(aside)
-        say(f"{run}: what was there is now {aside}.")
-    run.mkdir(parents=True, exist_ok=True)
+def _settle(
+    record: Record, folder: RunFolder, resume: bool, split: bytes, console: Console
+) -> tuple[Record, VisualEncoder | None]:
+    """Go on with the run in the folder, or begin one there."""
+    goes_on = resume and folder.begun
+    visual = None
+    if goes_on:
+        former = read_record(folder.settings)
+        check_same(former, record, folder.path)
+        record = replace(record, visual=former.visual)
+        if former.visual is not None:
+            visual = kept_visual(record.settings, folder, former.visual.digest)
+        for name, version in record.versions.items():
+            if former.versions.get(name) != version:
+                console.say(f"versions: {name} is {version}, was {former.versions.get(name)}")
+    elif record.system.pictures:
+        visual = first_visual(record.settings)
+        mark = VisualMark(visual.origin, visual.digest, visual.features)
+        record = replace(record, visual=mark)
+    if record.visual is not None:
+        console.say(f"visual encoder: {record.settings.backbone}, {record.visual.origin}")
+    if not goes_on:
+        aside = folder.set_aside()
+        if aside is not None:
+            console.say(f"{folder.path}: the run that was here is now {aside}")
+        publish(folder.split, split)
+        if visual is not None:
+            save_visual(folder.visual, visual)
+    write_record(folder.settings, record)
+    return record, visual

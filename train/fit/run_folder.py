@@ -1,152 +1,98 @@
-"""A run's folder: its settings, metrics, checkpoints; and a run loaded back from it.
+"""The folder of a run: the names of its files, and making room for a new run.
 
-    settings.json   settings, versions, store and fingerprint, split, origin of the visual encoder
-    metrics.csv     one row an epoch
-    tensorboard/    the same for TensorBoard
-    last.pt         where the run goes on
-    best.pt         the epoch with the lowest validation log-loss
-    visual.pt       the frozen visual encoder
+    RUN/settings.json   settings, store, split, visual encoder, versions: written first
+    RUN/split.csv       clip,part: which clips are trained on and which validated on
+    RUN/visual.pt       weights of a frozen visual encoder, as the run found them
+    RUN/last.pt         the newest checkpoint, from which the run goes on
+    RUN/best.pt         the weights of the best epoch, which are evaluated
+    RUN/metrics.csv     one row an epoch
+    RUN/tensorboard/    the same for TensorBoard
+    RUN/log.txt         what was printed, with the time
+
+A run goes on in the folder that it began in, so that a job that is put back in the queue finds its
+own. A new run in its place (``--no-resume``) destroys nothing: the folder is renamed first.
 """
 
-import csv
-import io
-import json
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import torch
-
-from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.publish import publish
-from avsc.train.config import Settings
-from avsc.train.fit.checkpoint import fill, load
-from avsc.train.model.network import Network
-
-PACKAGES = ("avsc", "torch", "torchvision", "timm", "numpy")
-
-
-def device_of(name: str) -> torch.device:
-    """Return the device that a setting names; ``auto`` takes a GPU if there is any.
-
-    Raises:
-        SettingError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as fault:
-        raise SettingError(f"device {name!r} is unknown; cpu, cuda or cuda:N is wanted.") from fault
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingError(
-            f"device {name!r}: PyTorch sees {torch.cuda.device_count()} CUDA devices. Check the "
-            "driver and the job's GPU request, or say --device cpu."
-        )
-    if device.type not in ("cpu", "cuda"):
-        raise SettingError(f"device {name!r}; cpu, cuda or cuda:N is wanted.")
-    return device
+from avsc.manifests.errors import AvscError
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What settings.json says.
+class RunFolder:
+    """Names of the files of a run.
 
     Attributes:
-        settings: of the run.
-        store: the store's folder.
-        fingerprint: of the store.
-        classes: scene labels in the order of their indices.
-        validation: ids of the validation clips.
-        visual: origin and digest of the visual encoder; empty without one.
-        versions: of the libraries that the run was started with.
+        path: the folder.
     """
 
-    settings: dict[str, Any]
-    store: str
-    fingerprint: str
-    classes: list[str]
-    validation: list[str]
-    visual: dict[str, Any]
-    versions: dict[str, str]
+    path: Path
 
+    @property
+    def settings(self) -> Path:
+        """Settings, store, split, visual encoder, versions."""
+        return self.path / "settings.json"
 
-def versions() -> dict[str, str]:
-    """Return the versions of the libraries that results depend on."""
-    return {name: version(name) for name in PACKAGES}
+    @property
+    def split(self) -> Path:
+        """Which clips are trained on and which validated on."""
+        return self.path / "split.csv"
 
+    @property
+    def visual(self) -> Path:
+        """Weights of a frozen visual encoder."""
+        return self.path / "visual.pt"
 
-def write_record(run: Path, record: RunRecord) -> None:
-    """Publish settings.json."""
-    publish(run / "settings.json", (json.dumps(record.__dict__, indent=2) + "\n").encode())
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "last.pt"
 
+    @property
+    def best(self) -> Path:
+        """Weights of the best epoch."""
+        return self.path / "best.pt"
 
-def read_record(run: Path) -> RunRecord:
-    """Read settings.json.
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
 
-    Raises:
-        AvscError: there is no run, or its record is damaged.
-    """
-    path = run / "settings.json"
-    try:
-        return RunRecord(**json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        raise AvscError(f"{run}: no run here (settings.json is missing).") from None
-    except (ValueError, TypeError) as fault:
-        raise AvscError(f"{path}: damaged ({fault}).") from fault
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event file."""
+        return self.path / "tensorboard"
 
+    @property
+    def log(self) -> Path:
+        """What was printed."""
+        return self.path / "log.txt"
 
-def check_same(run: Path, found: RunRecord, wanted: RunRecord) -> None:
-    """Refuse to go on with a run of other settings or another store.
+    @property
+    def begun(self) -> bool:
+        """Whether a run was begun here."""
+        return self.settings.exists() or self.last.exists()
 
-    Raises:
-        AvscError: names the first difference.
-    """
-    known = Settings(**found.settings).results()
-    for name, value in Settings(**wanted.settings).results().items():
-        if known[name] != value:
+    def set_aside(self) -> Path | None:
+        """Rename the folder to ``RUN.1`` (or the next free number) if a run was begun in it.
+
+        Returns:
+            The new name, or None when there was nothing to keep.
+
+        Raises:
+            AvscError: the folder cannot be renamed.
+        """
+        if not self.begun:
+            return None
+        number = 1
+        while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
+            number += 1
+        try:
+            self.path.rename(aside)
+        except OSError as fault:
             raise AvscError(
-                f"{run}: holds a run with {name} {known[name]!r}, not {value!r}. Name another "
-                "--out, or start anew with --no-resume."
-            )
-    for name in ("fingerprint", "validation"):
-        if getattr(found, name) != getattr(wanted, name):
-            raise AvscError(
-                f"{run}: the store has changed since this run began (its {name} differs). Name "
-                "another --out, or start anew with --no-resume."
-            )
-
-
-def write_metrics(run: Path, history: list[dict[str, float]]) -> None:
-    """Publish metrics.csv, whole, so that a run that was taken up again repeats no row."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    publish(run / "metrics.csv", text.getvalue().encode())
-
-
-def load_run(run: Path, store: Store, name: str) -> tuple[Network, Settings, dict[str, Any]]:
-    """Return a run's network, settings, and the checkpoint ``best`` or ``last``.
-
-    Raises:
-        AvscError: something of the run is missing, damaged or of another shape.
-    """
-    from avsc.train.fit.build import build_network
-
-    record = read_record(run)
-    settings = Settings(**record.settings)
-    checkpoint = load(run / f"{name}.pt")
-    network = build_network(settings, store, weights="random")
-    if network.visual is not None:
-        fill(network.visual, load(run / "visual.pt")["visual"], run / "visual.pt")
-    fill(trained(network), checkpoint["network"], run / f"{name}.pt")
-    return network, settings, checkpoint
-
-
-def trained(network: Network) -> torch.nn.ModuleDict:
-    """Return the modules that a checkpoint keeps: all but a frozen visual encoder."""
-    parts = {"acoustic": network.acoustic, "classifier": network.classifier}
-    return torch.nn.ModuleDict({name: part for name, part in parts.items() if part is not None})
+                f"{self.path}: the run in it could not be renamed to {aside} "
+                f"({fault.strerror or fault}). Name another folder by --out."
+            ) from fault
+        return aside

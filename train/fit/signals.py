@@ -5,6 +5,7 @@ says that the run can go on. From then on signals have their former effect, so t
 ends the program at once; every file of a run is whole or absent, so that nothing is lost by that.
 """
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -47,9 +48,16 @@ class StopRequest:
         """Exit status of a program that stopped for this reason."""
         return 0 if self.signal is None else STATUS[self.signal]
 
+    @property
+    def signal_name(self) -> str:
+        """Name of the signal that came, such as ``"SIGTERM"``."""
+        return "no signal" if self.signal is None else self.signal.name
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self._give_back()
+        # Written past Python's streams, which the signal may have interrupted in mid-write.
+        os.write(2, f"{self.signal_name}: stopping after this step; again: at once.\n".encode())
 
     def _give_back(self) -> None:
         for number, handler in self._former.items():

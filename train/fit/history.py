@@ -1,0 +1,63 @@
+"""What each epoch came to: the rows of metrics.csv.
+
+The file is written whole after each epoch, from the history that the checkpoint carries, so that a
+run that goes on neither repeats an epoch nor keeps one that was lost. Times are left out (log.txt
+has them): a run that was stopped and went on ends with the same file as one that was not.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from avsc.manifests.publish import publish
+
+
+@dataclass(frozen=True)
+class Row:
+    """One epoch.
+
+    Attributes:
+        epoch: number, from 1.
+        learning_rate: of its last step.
+        training_loss: mean over its batches, in training mode, nats.
+        validation_log_loss: official metric on the validation clips, nats; None without them.
+        validation_accuracy: the same, 0 to 1.
+    """
+
+    epoch: int
+    learning_rate: float
+    training_loss: float
+    validation_log_loss: float | None
+    validation_accuracy: float | None
+
+    def summary(self) -> str:
+        """Say the epoch in words.
+
+        >>> Row(3, 0.01, 0.5, 0.25, 0.9).summary()
+        'epoch 3, training loss 0.5000, validation log-loss 0.2500, accuracy 90.00 %'
+        """
+        text = f"epoch {self.epoch}, training loss {self.training_loss:.4f}"
+        if self.validation_log_loss is None or self.validation_accuracy is None:
+            return text
+        return (
+            f"{text}, validation log-loss {self.validation_log_loss:.4f}, "
+            f"accuracy {100 * self.validation_accuracy:.2f} %"
+        )
+
+
+def best_row(history: Sequence[Row]) -> Row | None:
+    """Return the epoch with the lowest validation log-loss, the last one without validation."""
+    if not history or history[-1].validation_log_loss is None:
+        return history[-1] if history else None
+    return min(history, key=lambda row: row.validation_log_loss or 0.0)
+
+
+def write_metrics(path: Path, history: Sequence[Row]) -> None:
+    """Write metrics.csv."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in history)
+    publish(path, text.getvalue().encode())

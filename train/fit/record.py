@@ -1,0 +1,182 @@
+"""settings.json: what a run was made from, and whether another is the same.
+
+Two runs are the same when all that their numbers depend on is: the system, its settings, the
+contents of the store (by fingerprint), the split, the first weights of the visual encoder. A run
+goes on only from checkpoints of the same run; the first difference is named.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.publish import publish
+from avsc.train.config import Settings, option
+from avsc.train.systems import SYSTEMS, System
+
+FORMAT = 1
+PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class StoreMark:
+    """Which store a run was trained on.
+
+    Attributes:
+        path: where it was.
+        dataset: name of the data set.
+        fingerprint: of what it holds.
+        classes: scene labels in the order of their class indices.
+        specs: digest of the spec of each product that was used.
+    """
+
+    path: str
+    dataset: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    specs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class VisualMark:
+    """Which visual encoder a run started from.
+
+    Attributes:
+        origin: where its weights came from.
+        digest: SHA-256 of them.
+        features: values of its embeddings.
+    """
+
+    origin: str
+    digest: str
+    features: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What settings.json says.
+
+    Attributes:
+        system: the system trained.
+        settings: every setting.
+        store: the store.
+        split: SHA-256 of split.csv.
+        frame: channels and bins of an acoustic frame, or None without sound.
+        visual: the visual encoder, or None without pictures.
+        versions: of Python and the packages that computed.
+    """
+
+    system: System
+    settings: Settings
+    store: StoreMark
+    split: str
+    frame: tuple[int, int] | None
+    visual: VisualMark | None
+    versions: dict[str, str]
+
+    def numbers(self) -> dict[str, Any]:
+        """Return all that the run's numbers depend on, by name, in JSON's types."""
+        chosen = self.settings.numbers(self.system)
+        return {
+            "system": self.system.name,
+            **{option(name): value for name, value in chosen.items()},
+            "store's fingerprint": self.store.fingerprint,
+            "store's classes": list(self.store.classes),
+            "split": self.split,
+            "acoustic frame": None if self.frame is None else list(self.frame),
+            "visual encoder": None if self.visual is None else self.visual.digest,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `numbers`; checkpoints carry it."""
+        text = json.dumps(self.numbers(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def encode(self) -> bytes:
+        """Return the bytes of settings.json."""
+        values = {
+            **asdict(self),
+            "system": self.system.name,
+            "settings": self.settings.record(),
+            "format": FORMAT,
+            "digest": self.digest,
+        }
+        return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write settings.json."""
+    publish(path, record.encode())
+
+
+def read_record(path: Path) -> Record:
+    """Read settings.json.
+
+    Raises:
+        AvscError: there is none, or it is damaged, changed by hand, or of another format.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, wanted {FORMAT}")
+        visual, frame = values["visual"], values["frame"]
+        store = {**values["store"], "classes": tuple(values["store"]["classes"])}
+        record = Record(
+            SYSTEMS[values["system"]],
+            Settings.from_record(values["settings"]),
+            StoreMark(**store),
+            values["split"],
+            None if frame is None else (frame[0], frame[1]),
+            None if visual is None else VisualMark(**visual),
+            values["versions"],
+        )
+        if record.digest != values["digest"]:
+            raise ValueError("its values are not those that its digest was made of")
+    except FileNotFoundError:
+        raise AvscError(
+            f"{path.parent}: no run was begun here (settings.json is missing). Name the folder "
+            "that `avsc-fit SYSTEM --out` wrote."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, SettingError) as fault:
+        raise AvscError(
+            f"{path}: not the settings of a run of this version ({fault}). Name another folder by "
+            "--out, or begin anew with --no-resume, which keeps the old folder beside the new."
+        ) from fault
+    return record
+
+
+def check_same(found: Record, wanted: Record, folder: Path) -> None:
+    """Raise a `SettingError` naming the first thing that keeps a run from going on.
+
+    The visual encoder of `wanted` may be unknown still (None): a run keeps the one it began with.
+    """
+    if wanted.visual is None:
+        wanted = replace(wanted, visual=found.visual)
+    before, now = found.numbers(), wanted.numbers()
+    for name in sorted({*before, *now}, key=lambda name: (name != "system", name)):
+        if before.get(name) != now.get(name):
+            raise SettingError(
+                f"{folder}: holds a run with another {name}: found {before.get(name)!r}, "
+                f"wanted {now.get(name)!r}. Give the settings it was begun with, name another "
+                "folder by --out, or begin anew with --no-resume, which keeps the old folder "
+                "beside the new."
+            )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute."""
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **found}
+
+
+def encode_split(training: Sequence[str], validation: Sequence[str]) -> bytes:
+    """Return the bytes of split.csv: ``clip,part``, ordered by clip."""
+    parts = {**dict.fromkeys(training, "training"), **dict.fromkeys(validation, "validation")}
+    rows = (f"{clip},{part}\n" for clip, part in sorted(parts.items()))
+    return "".join(["clip,part\n", *rows]).encode()
