@@ -126,7 +126,7 @@ def write_index(
         file.attrs["fingerprint"] = mark
         for name, digest in heads(store).items():
             file.attrs[name] = digest
-        for product, table in tables.items():
+        for product, table in sorted(tables.items()):
             group = file.create_group(product)
             group.attrs["item_shape"] = np.array(table.item_shape, "<i8")
             group.attrs["dtype"] = table.dtype.str

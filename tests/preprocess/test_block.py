@@ -1,0 +1,207 @@
+"""Plan and block: what is made, what is kept, what is said of the rest. No Dask."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from recordings import write_clips
+
+from avsc.features.specs import SPECS
+from avsc.features.store.layout import (
+    Description,
+    clips_file,
+    part_file,
+    receipt_file,
+    write_description,
+)
+from avsc.features.store.reader import Store
+from avsc.manifests.clips import Dataset
+from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import publish
+from avsc.manifests.table import encode_table, read_table
+from avsc.preprocess.block import work
+from avsc.preprocess.close import close
+from avsc.preprocess.plan import Plan, make_plan
+
+ALL = {name: spec() for name, spec in SPECS.items()}
+
+
+class World:
+    """A data set and a store of it."""
+
+    def __init__(self, folder: Path, write: bool = True) -> None:
+        self.root, self.store = folder / "root", folder / "store"
+        self.manifest = write_clips(self.root) if write else self.root / "clips.csv"
+        self.dataset: Dataset = read_table(self.manifest, self.root, "small")
+        self.description = Description("small", self.dataset.classes, 2, ALL)
+
+    def plan(self, check: str = "time") -> Plan:
+        return make_plan(self.store, self.dataset, self.description, check)  # type: ignore[arg-type]
+
+    def make(self, check: str = "time") -> Plan:
+        plan = self.plan(check)
+        write_description(self.store, self.description)
+        publish(clips_file(self.store), encode_table(self.dataset.clips))
+        for task in plan.tasks:
+            work(task)
+        close(self.store, self.dataset, self.description)
+        return plan
+
+    def parts(self) -> dict[str, bytes]:
+        return {str(p.relative_to(self.store)): p.read_bytes() for p in self.store.rglob("*.h5")}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_everything_is_made_once(world: World) -> None:
+    plan = world.make()
+    assert plan.blocks == 3 and plan.n_clips == 5 and plan.reasons == {"missing": 15}
+    assert world.plan().tasks == ()
+    store = Store.open(world.store, tuple(ALL))
+    assert store.failures == ()
+    assert store.records("images").key.tolist() == [0, 1] * 5
+    assert store.records("scalogram").rows.tolist() == [9] * 5
+
+
+def test_changed_source_makes_that_clip_again_and_keeps_the_rest(world: World) -> None:
+    world.make()
+    before = world.parts()
+    os.utime(world.root / "audio/clip-3.wav", ns=(1, 1))
+    plan = world.plan()
+    assert [(task.block, dict(task.todo)) for task in plan.tasks] == [
+        (1, dict.fromkeys(ALL, frozenset({1})))
+    ]
+    world.make()
+    assert world.parts() == before
+
+
+def test_content_check_finds_a_byte_changed_with_its_time_restored(world: World) -> None:
+    world.make()
+    path = world.root / "audio/clip-2.wav"
+    state, data = path.stat(), bytearray(path.read_bytes())
+    data[-5] ^= 0x40
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert world.plan().tasks == ()
+    assert [task.todo["scalogram"] for task in world.plan("content").tasks] == [frozenset({0})]
+
+
+def test_broken_and_missing_recordings_cost_only_themselves(world: World) -> None:
+    (world.root / "audio/clip-1.wav").unlink()
+    (world.root / "video/clip-2.mp4").write_bytes(b"")
+    world.make()
+    store = Store.open(world.store)
+    assert {(f.clip, f.product, f.code) for f in store.failures} == {
+        ("clip-1", "scalogram", "missing"),
+        ("clip-1", "fbank", "missing"),
+        ("clip-2", "images", "empty"),
+    }
+    assert set(store.records("images").clip.tolist()) == {0, 1, 3, 4}
+    (world.root / "video/clip-2.mp4").unlink()
+    write_clips(world.root)
+    assert world.make().reasons["failed before"] == 0  # the sources changed: that is the reason
+    assert Store.open(world.store).failures == ()
+
+
+def test_mended_store_equals_one_that_never_failed(tmp_path: Path) -> None:
+    whole = World(tmp_path / "whole")
+    whole.make()
+    shutil.copytree(tmp_path / "whole", tmp_path / "mended")
+    mended = World(tmp_path / "mended", write=False)
+    shutil.rmtree(mended.store)
+    hidden = mended.root / "audio/hidden"
+    (mended.root / "audio/clip-1.wav").rename(hidden)
+    mended.make()
+    assert mended.parts() != whole.parts()
+    hidden.rename(mended.root / "audio/clip-1.wav")
+    mended.make()
+    assert mended.parts() == whole.parts()
+
+
+@pytest.mark.parametrize("what", ["part", "receipt", "half a receipt", "half a part"])
+def test_lost_files_are_made_again(world: World, what: str) -> None:
+    world.make()
+    before = world.parts()
+    spec = ALL["images"]
+    part, receipt = part_file(world.store, spec, 1), receipt_file(world.store, spec, 1)
+    victim = receipt if "receipt" in what else part
+    if "half" in what:
+        victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    else:
+        victim.unlink()
+    plan = world.make()
+    assert [task.block for task in plan.tasks] == [1]
+    assert world.parts() == before
+
+
+def test_damaged_record_is_not_kept(world: World) -> None:
+    """A block that is written again takes records from its old part only when they are right."""
+    world.make()
+    before = world.parts()
+    path = part_file(world.store, ALL["scalogram"], 0)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(world.root / "audio/clip-0.wav", ns=(1, 1))
+    world.make()
+    assert world.parts() == before
+
+
+def test_clips_added_to_the_manifest(world: World) -> None:
+    world.make()
+    write_clips(world.root, 7)
+    world.dataset = read_table(world.manifest, world.root, "small")
+    plan = world.make()
+    assert plan.reasons == {"new in this block": 3, "missing": 3}
+    assert len(Store.open(world.store).clips) == 7
+
+
+def test_other_spec_makes_that_product_only(world: World) -> None:
+    world.make()
+    specs = {**ALL, "images": SPECS["images"](quality=70)}  # type: ignore[call-arg]
+    world.description = Description("small", world.dataset.classes, 2, specs)
+    plan = world.plan()
+    assert {name for task in plan.tasks for name in task.todo} == {"images"}
+
+
+def test_store_with_a_block_missing_is_not_closed(world: World) -> None:
+    world.make()
+    receipt_file(world.store, ALL["fbank"], 2).unlink()
+    with pytest.raises(StoreError, match="block 2 of fbank is not made yet"):
+        close(world.store, world.dataset, world.description)
+
+
+def test_isolated_block_gives_the_same_bytes(world: World) -> None:
+    world.make()
+    before = world.parts()
+    part_file(world.store, ALL["images"], 2).unlink()
+    (task,) = world.plan().tasks
+    work(replace(task, isolate=True))
+    close(world.store, world.dataset, world.description)
+    assert world.parts() == before
+
+
+def test_crash_while_decoding_is_that_clips_failure(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child is made to die of a segmentation fault whenever it is given clip-1."""
+    from avsc.preprocess import isolate
+
+    crash = (
+        "import os, pickle, signal, sys, io; data = sys.stdin.buffer.read();"
+        "name = pickle.loads(data)[0];"
+        "name == 'clip-1' and os.kill(os.getpid(), signal.SIGSEGV);"
+        "sys.stdin = io.TextIOWrapper(io.BytesIO(data)); from avsc.preprocess.isolate import child;"
+        "child()"
+    )
+    monkeypatch.setattr(isolate, "_CHILD", crash)
+    task = world.plan().tasks[0]
+    summary = work(replace(task, isolate=True))
+    assert {failure.clip for failure in summary.failures} == {"clip-1"}
+    assert {failure.code for failure in summary.failures} == {"crashed"}
+    assert "SIGSEGV" in summary.failures[0].message
