@@ -112,7 +112,8 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
         short_side: shorter side to scale down to, pixels; 0 keeps the size. Never enlarged.
 
     Raises:
-        MediaError: ``"undecodable"`` when the rotation is not made of quarter turns.
+        MediaError: ``"undecodable"`` for a rotation not made of quarter turns, or a format of
+            pixels that cannot be converted.
     """
     turns, rest = divmod(frame.rotation, 90)
     if rest:
@@ -122,8 +123,14 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
             "known: turn the video.",
         )
     height, width = fitted(frame.height, frame.width, short_side)
-    plain = frame.reformat(width, height, "rgb24", interpolation=_SCALER, threads=1).to_ndarray()
-    return np.ascontiguousarray(np.rot90(plain, turns))
+    try:
+        scaled = frame.reformat(width, height, "rgb24", interpolation=_SCALER, threads=1)
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(
+            "undecodable",
+            f"pictures in {frame.format.name} cannot be converted to RGB; convert the video.",
+        ) from error
+    return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns))
 
 
 def _pictures_of_run(

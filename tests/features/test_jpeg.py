@@ -54,7 +54,7 @@ def test_header(quality, picture):
 
 @pytest.mark.parametrize("quality", [50, 75, 90, 95])
 def test_error_is_that_of_pillow(quality, picture):
-    """A loss within 0.25 dB of that of Pillow's encoder, and the same picture as Pillow's decoder."""
+    """A loss within 0.25 dB of Pillow's encoder, and the very picture of Pillow's decoder."""
     data = encode(picture, ImageSpec(short_side=0, quality=quality))
     reference = pillow(saved(picture, quality=quality, subsampling="4:2:0"))
     assert psnr(decode(data), picture) > psnr(np.asarray(reference), picture) - 0.25
