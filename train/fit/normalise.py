@@ -7,7 +7,6 @@ exactly: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm fo
 variances" (1979). The deviation is that of the frames themselves (divided by n).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,21 +64,15 @@ def moments(acoustic: NDArray[np.float32], rows: NDArray[np.int64]) -> Moments:
         AvscError: there are no rows, or a frame is not finite.
     """
     total: Moments | None = None
-    for frames in _portions(acoustic, rows):
+    for start in range(0, len(rows), PORTION):
+        frames = acoustic[rows[start : start + PORTION]]
+        if not np.isfinite(frames).all():
+            raise AvscError(
+                "a training frame is not finite. Run `avsc-prep verify` on the store; if it finds "
+                "no damage, extract the store again."
+            )
         part = Moments.of(frames)
         total = part if total is None else total.merge(part)
     if total is None:
         raise AvscError("there are no training frames to take mean and deviation of.")
-    if not (np.isfinite(total.mean).all() and np.isfinite(total.squares).all()):
-        raise AvscError(
-            "a training frame is not finite. Run `avsc-prep verify` on the store; if it finds no "
-            "damage, extract the store again."
-        )
     return total
-
-
-def _portions(
-    acoustic: NDArray[np.float32], rows: NDArray[np.int64]
-) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(rows), PORTION):
-        yield acoustic[rows[start : start + PORTION]]

@@ -15,8 +15,9 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from avsc.manifests.errors import AvscError, SettingError
 from torch import Tensor, nn
+
+from avsc.manifests.errors import AvscError, SettingError
 
 EMBEDDING = 1024
 """Values in an acoustic embedding."""

@@ -11,10 +11,11 @@ statistics do not move and its dropout is off. What is trained computes in float
 from typing import Self
 
 import torch
+from torch import Tensor, nn
+
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.visual import VisualEncoder
-from torch import Tensor, nn
 
 
 class Network(nn.Module):

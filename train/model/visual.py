@@ -10,10 +10,11 @@ from typing import Any
 
 import timm
 import torch
+from torch import Tensor, nn
+
 from avsc.manifests.errors import SettingError
 from avsc.train.data.views import ImageInput
 from avsc.train.model.weights import digest, starting_model
-from torch import Tensor, nn
 
 PAPER_BACKBONES = {
     "effnetv2-s": "efficientnetv2_rw_s.ra2_in1k",

@@ -25,8 +25,9 @@ from typing import Any
 import safetensors.torch
 import timm
 import torch
-from avsc.manifests.errors import AvscError
 from torch import Tensor, nn
+
+from avsc.manifests.errors import AvscError
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "

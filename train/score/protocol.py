@@ -39,9 +39,7 @@ class Segments:
         return len(self.clip)
 
 
-def segments(
-    probability: NDArray[np.float64], samples: Samples, protocol: Protocol
-) -> Segments:
+def segments(probability: NDArray[np.float64], samples: Samples, protocol: Protocol) -> Segments:
     """Return the mean of the probabilities of the samples in each segment.
 
     Args:
