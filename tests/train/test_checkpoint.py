@@ -1,0 +1,195 @@
+"""Checkpoints: whole or absent, of this run or refused; and the run's folder."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.config import Settings
+from avsc.train.fit.checkpoint import (
+    Progress,
+    changing_state,
+    load_last,
+    load_weights,
+    save_best,
+    save_last,
+)
+from avsc.train.fit.history import Row, best_row
+from avsc.train.fit.record import Record, StoreMark, VisualMark, check_same, read_record
+from avsc.train.fit.record import write_record as write
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.network import Network
+from avsc.train.systems import SYSTEMS
+
+DIGEST = "d" * 64
+
+
+def a_network(bins=24, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Network(AcousticEncoder(2, bins), None, SceneClassifier(1024, 3))
+    network.acoustic.set_normalisation(torch.zeros(2, bins), torch.ones(2, bins))
+    return network
+
+
+def an_optimiser(network):
+    return torch.optim.SGD(network.trainable_parameters(), lr=0.1, momentum=0.9)
+
+
+def a_step(network, optimiser):
+    frames = torch.randn(8, 2, 24, generator=torch.Generator().manual_seed(1))
+    optimiser.zero_grad()
+    with torch.random.fork_rng():
+        torch.manual_seed(2)  # of the dropout
+        network(frames, None).square().mean().backward()
+    optimiser.step()
+
+
+def a_record(**changes):
+    store = StoreMark("s", "small", "f" * 64, ("a", "b", "c"), {"scalogram": "1" * 64})
+    visual = VisualMark("random seed 0", "2" * 64, 256)
+    record = Record(SYSTEMS["joint"], Settings(), store, "3" * 64, (2, 290), visual, {"torch": "2"})
+    return replace(record, **changes)
+
+
+def test_last_brings_back_weights_momentum_and_progress(tmp_path):
+    network = a_network()
+    optimiser = an_optimiser(network)
+    a_step(network, optimiser)
+    history = [Row(1, 0.01, 0.3, None, None), Row(2, 0.01, 0.1 + 0.2, 0.5, 0.25)]
+    progress = Progress(2, 5, 0.1 * 3, history)
+    save_last(tmp_path / "last.pt", DIGEST, network, optimiser, progress)
+
+    other = a_network(seed=1)
+    its_optimiser = an_optimiser(other)
+    assert load_last(tmp_path / "last.pt", DIGEST, other, its_optimiser) == progress
+    for _ in range(2):  # the second step shows the momentum
+        a_step(network, optimiser)
+        a_step(other, its_optimiser)
+    torch.testing.assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
+
+
+def test_a_frozen_visual_encoder_is_not_in_it():
+    visual = torch.nn.Sequential(torch.nn.Linear(3, 2))
+    kept = {
+        frozen: changing_state(
+            Network(None, visual, SceneClassifier(2, 3), frozen_visual=frozen)
+        )
+        for frozen in (True, False)
+    }
+    assert {*kept[False]} - {*kept[True]} == {"visual.0.weight", "visual.0.bias"}
+
+
+@pytest.mark.parametrize("length", [0, 10, 100_000])
+def test_a_truncated_file_is_named(tmp_path, length):
+    path = tmp_path / "best.pt"
+    save_best(path, DIGEST, a_network(), 4)
+    assert load_weights(path, DIGEST, a_network()) == 4
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(AvscError, match=r"best\.pt: not a checkpoint.*or damaged.*--no-resume"):
+        load_weights(path, DIGEST, a_network())
+
+
+def test_files_of_others_are_named(tmp_path):
+    path = tmp_path / "best.pt"
+    with pytest.raises(AvscError, match="no such checkpoint"):
+        load_weights(path, DIGEST, a_network())
+    save_best(path, DIGEST, a_network(), 4)
+    with pytest.raises(AvscError, match="found the checkpoint of a run with digest ddd"):
+        load_weights(path, "e" * 64, a_network())
+    with pytest.raises(AvscError, match=r"acoustic\.deviation has shape \(2, 24\), wanted \(2, 32"):
+        load_weights(path, DIGEST, a_network(bins=32))
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(AvscError, match="not a checkpoint of this version"):
+        load_weights(path, DIGEST, a_network())
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path / "ran").touch, ()
+
+    torch.save({"format": 1, "digest": DIGEST, "network": Evil()}, tmp_path / "best.pt")
+    with pytest.raises(AvscError, match="not a checkpoint"):
+        load_weights(tmp_path / "best.pt", DIGEST, a_network())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_failed_write_leaves_the_former_file(tmp_path, monkeypatch):
+    path = tmp_path / "best.pt"
+    save_best(path, DIGEST, a_network(), 4)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(AvscError, match=r"best\.pt: could not be written"):
+        save_best(path, DIGEST, a_network(), 5)
+    assert load_weights(path, DIGEST, a_network()) == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["best.pt"]
+
+
+def test_the_best_row_is_the_first_of_the_lowest():
+    rows = [Row(n + 1, 0, 0, loss, 0) for n, loss in enumerate((0.5, 0.2, 0.3, 0.2))]
+    assert best_row(rows) is rows[1]
+    assert best_row([]) is None
+    without = [Row(n, 0, 0, None, None) for n in (1, 2)]
+    assert best_row(without) is without[1]
+
+
+def test_a_record_comes_back(tmp_path):
+    path = tmp_path / "settings.json"
+    write(path, a_record())
+    assert read_record(path) == a_record()
+    path.write_text(path.read_text().replace('"lr_max": 0.01', '"lr_max": 0.02'))
+    with pytest.raises(AvscError, match="not those that its digest was made of"):
+        read_record(path)
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(AvscError, match=r"settings\.json: not the settings of a run"):
+        read_record(path)
+    path.unlink()
+    with pytest.raises(AvscError, match="no run was begun here"):
+        read_record(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"system": SYSTEMS["audio"]}, "another system: found 'joint', wanted 'audio'"),
+        ({"settings": Settings(concat="all")}, "another --concat: found 'input', wanted 'all'"),
+        ({"settings": Settings(seed=3)}, "another --seed: found 0, wanted 3"),
+        ({"frame": (2, 256)}, r"another acoustic frame: found \[2, 290\], wanted \[2, 256\]"),
+        ({"split": "4" * 64}, "another split: found '333"),
+        (
+            {"store": replace(a_record().store, fingerprint="0" * 64)},
+            "another store's fingerprint: found 'fff.*, wanted '000",
+        ),
+    ],
+)
+def test_what_differs_from_the_run_is_named(tmp_path, changes, text):
+    with pytest.raises(SettingError, match=f"{text}.*--no-resume"):
+        check_same(a_record(), a_record(**changes), tmp_path)
+
+
+def test_what_does_not_change_the_numbers_may_differ(tmp_path):
+    elsewhere = replace(a_record().store, path="elsewhere")
+    free = Settings(epochs=7, device="cpu", workers=0, patience=3, save_minutes=1)
+    wanted = a_record(settings=free, store=elsewhere, visual=None, versions={})
+    check_same(a_record(), wanted, tmp_path)
+
+
+def test_a_run_that_is_set_aside_keeps_everything(tmp_path):
+    folder = RunFolder(tmp_path / "joint")
+    folder.path.mkdir()
+    assert folder.set_aside() is None
+    for number in (1, 2):
+        folder.path.mkdir(exist_ok=True)
+        folder.settings.write_text(str(number))
+        folder.best.write_text(f"best {number}")
+        assert folder.set_aside() == tmp_path / f"joint.{number}"
+    assert (tmp_path / "joint.1" / "best.pt").read_text() == "best 1"
+    assert (tmp_path / "joint.2" / "best.pt").read_text() == "best 2"
+    assert not folder.path.exists()

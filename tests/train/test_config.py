@@ -1,0 +1,92 @@
+"""Settings: the paper's defaults, limits, options, and which of them a run's numbers depend on."""
+
+import doctest
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+
+import click
+import pytest
+
+from avsc.manifests.errors import SettingError
+from avsc.train import config
+from avsc.train.commands.fit import audio, joint, video
+from avsc.train.config import Settings, option
+from avsc.train.systems import SYSTEMS
+
+
+def test_examples():
+    assert doctest.testmod(config).failed == 0
+
+
+def test_defaults_are_the_papers():
+    paper = {
+        "feature": "scalogram",
+        "backbone": "effnetv2-s",
+        "visual_weights": "pretrained",
+        "batch_size": 256,
+        "epochs": 150,
+        "lr_max": 1e-2,
+        "lr_min": 1e-5,
+        "dropout": 0.5,
+        "augment": "crop,flip,jitter",
+    }
+    assert {name: getattr(Settings(), name) for name in paper} == paper
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("batch_size", 1, "--batch-size is 1; wanted 2 or more."),
+        ("epochs", 0, "--epochs is 0; wanted 1 or more."),
+        ("lr_max", 0.0, "--lr-max is 0.0; wanted above 0."),
+        ("lr_max", float("nan"), "--lr-max is nan; wanted above 0 and finite."),
+        ("lr_max", float("inf"), "--lr-max is inf; wanted finite."),
+        ("lr_min", 0.5, "--lr-min is 0.5, above --lr-max"),
+        ("dropout", 1.5, "--dropout is 1.5; wanted 1 or less."),
+        ("validation_fraction", 0.0, "--validation-fraction is 0.0; wanted above 0."),
+        ("validation", "half", "--validation is 'half'; one of location, random, file, none."),
+        ("validation", "file", "--validation-file is None"),
+        ("validation_file", Path("x"), "--validation is location"),
+        ("patience", -1, "--patience is -1; wanted 0 or more."),
+        ("workers", -1, "--workers is -1; wanted 0 or more."),
+        ("image_size", 0, "--image-size is 0; wanted 1 or more."),
+        ("seed", -1, "--seed is -1; wanted 0 or more."),
+    ],
+)
+def test_values_out_of_their_limits_are_named(name, value, text):
+    with pytest.raises(SettingError) as fault:
+        Settings(**{name: value})
+    assert text in str(fault.value)
+
+
+def test_patience_needs_a_validation():
+    with pytest.raises(SettingError, match="--patience is 3, but --validation none"):
+        Settings(validation="none", patience=3)
+
+
+def test_every_setting_is_an_option_of_every_system():
+    for command in (audio, video, joint):
+        found = {o: p for p in command.params if isinstance(p, click.Option) for o in p.opts}
+        for each in fields(Settings):
+            assert found[option(each.name)].default == each.default
+            assert found[option(each.name)].help == each.metadata["help"]
+
+
+def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
+    settings = Settings()
+    sound, sight = (set(settings.numbers(SYSTEMS[name])) for name in ("audio", "video"))
+    both = set(settings.numbers(SYSTEMS["joint"]))
+    assert both - sight == {"feature", "concat"}
+    assert both - sound == {
+        "backbone", "visual_weights", "image_size", "view", "augment"
+    }  # fmt: skip
+    free = {"store", "epochs", "validation_file", "patience", "device", "workers", "save_minutes"}
+    assert {each.name for each in fields(Settings)} - both == free
+
+
+def test_a_record_is_json_and_comes_back():
+    settings = replace(Settings(), validation="file", validation_file=Path("a/b.csv"), workers=3)
+    assert Settings.from_record(json.loads(json.dumps(settings.record()))) == settings
+    with pytest.raises(SettingError, match="unknown setting 'learning_rate'"):
+        Settings.from_record({"learning_rate": 1})
