@@ -1,0 +1,139 @@
+"""The rooms and the doors between them, held by reading every module's imports."""
+
+import ast
+import configparser
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("manifests", "features", "preprocess", "train")
+OURS = {
+    "manifests": {"manifests"},
+    "features": {"manifests", "features"},
+    "preprocess": {"manifests", "features", "preprocess"},
+    "train": {"manifests", "features", "train"},
+}
+FORBIDDEN = {
+    "manifests": {"torch", "torchvision", "timm", "dask", "distributed", "h5py"},
+    "features": {"torch", "torchvision", "timm", "dask", "distributed", "dask_jobqueue"},
+    "preprocess": {"torch", "torchvision", "timm"},
+    "train": {"dask", "distributed", "dask_jobqueue"},
+}
+DECODERS = {"av", "soundfile"}
+MEDIA = {f"avsc.features.{name}" for name in ("sound", "pictures", "video", "schedule", "h264")}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("avsc", *(part for part in parts if part != "__init__")))
+
+
+MODULES = {
+    module_name(path): path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))
+}
+
+
+def imported(source: str) -> set[str]:
+    """Return the full name of all that a source imports, wherever in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, "imports are absolute"
+            assert node.level == 0, "imports are absolute"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def faults(name: str, source: str) -> list[str]:
+    """Return what a module imports against the rules."""
+    room = name.split(".")[1]
+    found = []
+    for each in sorted(imported(source)):
+        top, _, rest = each.partition(".")
+        wrong_room = top == "avsc" and rest.partition(".")[0] not in OURS[room]
+        may_decode = name in MEDIA or name.startswith("avsc.preprocess.synth")
+        if wrong_room or top in FORBIDDEN[room] or (top in DECODERS and not may_decode):
+            found.append(f"{name} imports {each}")
+    return found
+
+
+def setup() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def test_all_modules_are_looked_at() -> None:
+    assert len(MODULES) > 30
+    assert {name.split(".")[1] for name in MODULES} == set(ROOMS)
+    assert MODULES.keys() >= MEDIA
+
+
+def test_imports_keep_to_the_rooms() -> None:
+    found = [
+        fault for name, path in MODULES.items() for fault in faults(name, path.read_text("utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("avsc.manifests.clips", "from avsc.features import specs"),
+        ("avsc.features.specs", "import avsc.train.config"),
+        ("avsc.features.specs", "from avsc import preprocess"),
+        ("avsc.preprocess.run", "def f():\n    import torch.nn"),
+        ("avsc.preprocess.run", "from avsc.train.systems import SYSTEMS"),
+        ("avsc.train.demo", "from avsc.preprocess.cli import program"),
+        ("avsc.train.demo", "from dask.distributed import Client"),
+        ("avsc.train.data.pairs", "import av"),
+        ("avsc.features.recipe", "from soundfile import SoundFile"),
+    ],
+)
+def test_a_wrong_import_is_found(name: str, source: str) -> None:
+    assert len(faults(name, source)) == 1
+
+
+def test_setup_lists_every_package() -> None:
+    """A forgotten one imports in an editable install and is missing from the wheel."""
+    folders = {
+        module_name(path): str(path.parent.relative_to(ROOT))
+        for path in MODULES.values()
+        if path.name == "__init__.py"
+    }
+    for path in MODULES.values():
+        assert (path.parent / "__init__.py").is_file(), f"{path.parent} has no __init__.py"
+    options = setup()["options"]
+    assert sorted(options["packages"].split()) == sorted(folders)
+    lines = options["package_dir"].strip().splitlines()
+    assert {name: path for name, _, path in map(str.split, lines)} == folders
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_are_typed_and_checked_in_place(room: str) -> None:
+    assert (ROOT / room / "py.typed").is_file()
+    link = ROOT / ".typing" / "avsc" / room
+    assert link.is_symlink()
+    assert link.resolve() == ROOT / room
+
+
+@pytest.mark.parametrize("script", ["avsc-prep", "avsc-fit"])
+def test_programs_exist(script: str) -> None:
+    lines = setup()["options.entry_points"]["console_scripts"].strip().splitlines()
+    targets = dict(line.split(" = ") for line in lines)
+    module, function = targets[script].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_doctests() -> None:
+    tried = 0
+    for name in MODULES:
+        result = doctest.testmod(importlib.import_module(name))
+        assert result.failed == 0, name
+        tried += result.attempted
+    assert tried > 0
