@@ -5,26 +5,39 @@ Exit statuses: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, wi
 
 Settings come from, each overriding the one before: defaults, ``--config FILE.toml``, ``AVSC_*``
 variables, options. In the file, names are those of the options, with dashes or underscores, at the
-top level or in a table named after the verb; a name that no option has is an error.
+top level or in a table named after the verb; each program has its own file. Values are taken as if
+they had been typed at the command line: ``epochs = 1.5`` is refused and not cut to 1. A name that
+no option has is an error; a variable may be meant for another verb, and is an error only when it is
+nearly the name of a setting.
 """
 
 import difflib
+import errno
 import importlib
 import os
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from avsc.manifests.errors import AvscError, SettingError
 
 DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5
 STOPPED, INTERRUPTED, TERMINATED = 75, 130, 143
+
+PREFIX = "AVSC_"
+NEARLY = 0.85  # likeness (difflib) from which a variable's name is held to be a misspelt one
+# What a write may meet that is no defect of ours: a full disk, a limit, missing permission.
+ENVIRONMENT = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EROFS, errno.EACCES, errno.EPERM),
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,12 +85,17 @@ class LazyGroup(click.Group):
 
 
 def run_program(group: click.Command, name: str) -> NoReturn:
-    """Run a program and leave with its exit status."""
+    """Run a program and leave with its exit status.
+
+    A command returns its exit status, or None for 0. SIGTERM unwinds the program's `with` blocks,
+    once: a second one does not disturb them.
+    """
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_status(group, name))
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
 
@@ -85,6 +103,7 @@ def _status(group: click.Command, name: str) -> int:
     try:
         status = group.main(prog_name=name, standalone_mode=False)
     except click.ClickException as fault:
+        _name_source(fault)
         fault.show()
         return fault.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -96,13 +115,11 @@ def _status(group: click.Command, name: str) -> int:
     except AvscError as fault:
         click.echo(f"{name}: error: {_one_line(str(fault))}", err=True)
         return fault.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BAD_DATA
     except OSError as fault:
-        if fault.filename is None:
+        if fault.filename is None and fault.errno not in ENVIRONMENT:
             raise
-        click.echo(f"{name}: error: {fault.filename}: {fault.strerror}.", err=True)
+        named = "" if fault.filename is None else f"{fault.filename}: "
+        click.echo(f"{name}: error: {named}{fault.strerror}.", err=True)
         return BAD_DATA
     return status if isinstance(status, int) else DONE
 
@@ -111,49 +128,102 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _name_source(fault: click.ClickException) -> None:
+    """Let click's error name the variable or the file that a value came from."""
+    if not isinstance(fault, click.BadParameter) or fault.ctx is None or fault.param is None:
+        return
+    name = fault.param.name or ""
+    source = fault.ctx.get_parameter_source(name)
+    if source is ParameterSource.ENVIRONMENT:
+        fault.param_hint = _variable(name)
+    elif source is ParameterSource.DEFAULT_MAP:
+        fault.param_hint = f"{_dashed(name)} in {fault.ctx.meta[__name__]}"
+
+
 def settings(command: F) -> F:
     """Give a command ``--config FILE.toml`` and an ``AVSC_*`` variable for each of its options."""
 
-    def load(ctx: click.Context, option: click.Parameter, path: str | None) -> None:
-        for parameter in ctx.command.params:
-            if isinstance(parameter, click.Option) and parameter.name and not parameter.envvar:
-                parameter.envvar = f"AVSC_{parameter.name.upper()}"
+    def load(ctx: click.Context, option: click.Parameter, path: Path | None) -> None:
+        ctx.auto_envvar_prefix = PREFIX.rstrip("_")
+        known = [p.name for p in ctx.command.params if isinstance(p, click.Option) and p.name]
+        _refuse_misspelt_variables(known)
         if path is not None:
-            ctx.default_map = _read_settings(Path(path), ctx.command)
+            known.remove("config")
+            ctx.meta[__name__] = path
+            ctx.default_map = _read_settings(path, ctx, known)
 
     return click.option(
         "--config",
         metavar="FILE",
-        envvar="AVSC_CONFIG",
+        type=click.Path(path_type=Path),
+        envvar=f"{PREFIX}CONFIG",
         is_eager=True,
         expose_value=False,
         callback=load,
-        help="TOML file of settings, named as the options are.",
+        help="TOML file of settings, named as the options are. Variables named as "
+        f"{PREFIX}BATCH_SIZE for --batch-size override it.",
     )(command)
 
 
-def _read_settings(path: Path, command: click.Command) -> dict[str, Any]:
+def _refuse_misspelt_variables(known: Sequence[str]) -> None:
+    names = [name.upper() for name in known]
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX)
+        if name == variable or name in names:
+            continue
+        if near := difflib.get_close_matches(name, names, 1, NEARLY):
+            raise SettingError(
+                f"no setting is read from the variable {variable}. Did you mean {PREFIX}{near[0]}?"
+            )
+
+
+def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict[str, str]:
+    """Return the values that a file has for a verb, as text, by parameter."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
         raise SettingError(f"{path}: cannot be read ({fault.strerror}).") from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise SettingError(f"{path}: not TOML: {fault}.") from fault
-    own = values.pop(command.name or "", {})
-    for verb in [name for name, value in values.items() if isinstance(value, dict)]:
-        del values[verb]  # settings of another verb
-    if not isinstance(own, dict):
-        raise SettingError(f"{path}: [{command.name}] is {own!r}; a table of settings is wanted.")
-    known = {p.name: p for p in command.params if isinstance(p, click.Option) and p.name}
-    found = {}
-    for name, value in {**values, **own}.items():
+    verb = ctx.info_name or ""
+    group = ctx.parent.command if ctx.parent else None
+    verbs = group.list_commands(ctx) if isinstance(group, click.Group) else [verb]
+    tables = {name: value for name, value in values.items() if isinstance(value, dict)}
+    for name in tables:
+        if name not in verbs:
+            raise SettingError(f"{path}: [{name}] is no verb here.{_meant(name, verbs)}")
+    shared = {name: value for name, value in values.items() if name not in tables}
+    return {
+        **_as_typed(shared, str(path), known),
+        **_as_typed(tables.get(verb, {}), f"{path}, [{verb}]", known),
+    }
+
+
+def _as_typed(values: Mapping[str, Any], where: str, known: Sequence[str]) -> dict[str, str]:
+    """Return settings by parameter, each value as one would type it."""
+    typed: dict[str, str] = {}
+    for name, value in values.items():
         plain = name.replace("-", "_")
-        if plain not in known or plain == "config":
-            raise SettingError(f"{path}: no setting is called {name!r}.{_meant(plain, known)}")
-        found[plain] = value
-    return found
+        if plain not in known:
+            names = [_dashed(k) for k in known]
+            raise SettingError(f"{where}: no setting is called {name!r}.{_meant(name, names)}")
+        if plain in typed:
+            raise SettingError(f"{where}: {_dashed(plain)} is set twice; remove one.")
+        if isinstance(value, dict | list):
+            raise SettingError(f"{where}: {name} is {value!r}; a single value is wanted.")
+        typed[plain] = str(value).lower() if isinstance(value, bool) else str(value)
+    return typed
 
 
-def _meant(name: str, known: Mapping[Any, Any]) -> str:
-    near = difflib.get_close_matches(name, [str(k) for k in known], 1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(map(str, known))}."
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."
