@@ -1,0 +1,197 @@
+"""A miniature TAU2021: its layout, its lists, its ten scenes, with made sounds and sights.
+
+    OUT/synth.json                       what was asked for; written first
+    OUT/audio/airport-barcelona-1-1.wav  24 bit, 48 kHz, stereo; some one sample short or long
+    OUT/video/airport-barcelona-1-1.mp4  H.264, 30 pictures a second
+    OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
+    OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
+
+A scene has four to ten locations of about equally many clips, in the cities of TAU2021; about 70 %
+of them, at least three, are in the training fold and the others in the test fold.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import ManifestError, SettingError
+from avsc.manifests.publish import TEMPORARY, publish
+from avsc.preprocess.synth.design import DESIGN
+from avsc.preprocess.synth.render import Job, render_all
+from avsc.preprocess.synth.sounds import RATE
+
+CITIES = (
+    "barcelona",
+    "helsinki",
+    "lisbon",
+    "london",
+    "lyon",
+    "milan",
+    "paris",
+    "prague",
+    "stockholm",
+    "vienna",
+)
+PICTURE_RATE = 30
+VERSION = 1
+"""Raised by hand when the same settings come to give other clips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that decides what a miniature holds.
+
+    Attributes:
+        clips_per_scene: clips of each of the ten scenes.
+        seed: of everything drawn.
+        seconds: length of the clips.
+        size: (width, height) of the pictures, pixels.
+    """
+
+    clips_per_scene: int = 12
+    seed: int = 0
+    seconds: float = 10.0
+    size: tuple[int, int] = (320, 180)
+
+    def __post_init__(self) -> None:
+        if self.clips_per_scene < 4:
+            raise SettingError(
+                f"--clips-per-scene {self.clips_per_scene}: at least 4, one for each of four "
+                "locations: two to train on, one to validate, one to test."
+            )
+        if self.seed < 0:
+            raise SettingError(f"--seed {self.seed}: a whole number from 0 on.")
+        if not 1 <= self.seconds <= 3600:
+            raise SettingError(f"--seconds {self.seconds}: from 1 to 3600.")
+        if any(side % 2 or not 32 <= side <= 4096 for side in self.size):
+            width, height = self.size
+            raise SettingError(f"--size {width}x{height}: even numbers of pixels, 32 to 4096.")
+
+    def encode(self) -> bytes:
+        """Return what ``synth.json`` holds."""
+        held = {"kind": "miniature", "version": VERSION, **asdict(self)}
+        return (json.dumps(held, indent=2) + "\n").encode()
+
+
+def write_miniature(
+    out: Path,
+    *,
+    clips_per_scene: int = 12,
+    seed: int = 0,
+    seconds: float = 10.0,
+    size: tuple[int, int] = (320, 180),
+    workers: int = 1,
+    begin: Callable[[int], None] = lambda missing: None,
+    done: Callable[[], None] = lambda: None,
+) -> list[Clip]:
+    """Make what a miniature TAU2021 in `out` is missing.
+
+    The same settings give the same bytes with any number of workers.
+
+    Args:
+        out: a folder that does not exist, is empty, or holds a miniature of the same settings.
+        clips_per_scene: clips of each of the ten scenes, at least 4.
+        seed: of everything drawn.
+        seconds: length of the clips.
+        size: (width, height) of the pictures, pixels; both even.
+        workers: processes.
+        begin: called once with the number of clips to be made.
+        done: called after each clip that is made.
+
+    Returns:
+        Every clip of the set, its paths relative to `out`.
+
+    Raises:
+        SettingError: a setting is out of its range.
+        ManifestError: `out` holds something else.
+        AvscError: a file could not be written.
+    """
+    settings = Settings(clips_per_scene=clips_per_scene, seed=seed, seconds=seconds, size=size)
+    _claim(out, settings)
+    clips = list(make_clips(clips_per_scene))
+    jobs = [job for job in _jobs(out, settings, clips) if job.missing]
+    begin(len(jobs))
+    render_all(jobs, workers, done)
+    for name, data in encode_lists(clips).items():
+        if not (out / name).exists():
+            publish(out / name, data)
+    return clips
+
+
+def make_clips(clips_per_scene: int) -> Iterator[Clip]:
+    """Yield the clips of a miniature, in the order of their numbers."""
+    locations = min(10, max(4, clips_per_scene // 2))
+    for_training = locations - max(1, round(0.3 * locations))
+    for order, scene in enumerate(DESIGN):
+        for number in range(clips_per_scene):
+            which = number % locations
+            city = CITIES[(order + which) % len(CITIES)]
+            location = f"{city}-{order * locations + which + 1}"
+            name = f"{scene}-{location}-{order * clips_per_scene + number + 1}"
+            yield Clip(
+                id=name,
+                scene=scene,
+                audio=f"audio/{name}.wav",
+                video=f"video/{name}.mp4",
+                fold="train" if which < for_training else "test",
+                city=city,
+                location=location,
+            )
+
+
+def encode_lists(clips: Iterable[Clip]) -> dict[str, bytes]:
+    """Return TAU2021's lists by their names, ``meta.csv`` last; the test list has no labels."""
+    rows = sorted(clips, key=lambda clip: clip.id)
+    media = "filename_audio", "filename_video"
+    files = [(clip, (str(clip.audio), str(clip.video))) for clip in rows]
+    labelled = [(clip.fold, (*names, clip.scene)) for clip, names in files]
+    test = [names for clip, names in files if clip.fold == "test"]
+    train, evaluate = ([row for fold, row in labelled if fold == f] for f in ("train", "test"))
+    meta = [(*names, clip.scene, str(clip.location)) for clip, names in files]
+    return {
+        "evaluation_setup/fold1_train.csv": _table((*media, "scene_label"), train),
+        "evaluation_setup/fold1_test.csv": _table(media, test),
+        "evaluation_setup/fold1_evaluate.csv": _table((*media, "scene_label"), evaluate),
+        "meta.csv": _table((*media, "scene_label", "identifier"), meta),
+    }
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> bytes:
+    return "".join("\t".join(row) + "\n" for row in (header, *rows)).encode()
+
+
+def _jobs(out: Path, settings: Settings, clips: Iterable[Clip]) -> Iterator[Job]:
+    """Yield what is to be made; of twenty clips one is a sample short and one a sample long."""
+    for number, clip in enumerate(clips):
+        odd = {5: -1, 15: 1}.get(number % 20, 0)
+        yield Job(
+            kinds=DESIGN[clip.scene],
+            seed=settings.seed,
+            place=int(str(clip.location).rpartition("-")[2]),
+            clip=number,
+            audio=out / str(clip.audio),
+            samples=round(settings.seconds * RATE) + odd,
+            video=out / str(clip.video),
+            pictures=round(settings.seconds * PICTURE_RATE),
+            rate=PICTURE_RATE,
+            size=settings.size,
+        )
+
+
+def _claim(out: Path, settings: Settings) -> None:
+    """Mark a folder as a miniature of these settings, or find it to be one."""
+    mark, wanted = out / "synth.json", settings.encode()
+    if mark.exists():
+        if mark.read_bytes() != wanted:
+            raise ManifestError(
+                f"{mark}: made with other settings: {mark.read_text()}. Give the same ones, or "
+                "name another folder with --out."
+            )
+    elif out.exists() and any(not p.name.startswith(TEMPORARY) for p in out.iterdir()):
+        raise ManifestError(
+            f"{out}: not empty, and not made by `avsc-prep synth`; name another folder with --out."
+        )
+    else:
+        publish(mark, wanted)

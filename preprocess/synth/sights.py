@@ -1,0 +1,143 @@
+"""Kinds of sight: textures of stated fineness, direction and colour, under a moving camera.
+
+A texture is a random field, as a sound is a random noise: its spectrum is a bell on the octave
+scale around so many waves a picture height, spread over all directions or gathered around some.
+The field runs between a dark and a light tone of one hue. The hues lie 72 degrees apart, so that
+they outlast a colour jitter of a tenth of the circle; fineness and direction outlast crops. Places
+have each a texture of their own, and differ in scale, tilt, hue and light; clips of a place in
+where the camera looks and who passes by.
+"""
+
+import colorsys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAIN = 4.0
+"""Standard deviation of the texture's grain, of 255."""
+PASSERS = 2
+"""How many people, grey upright boxes, cross each clip's picture."""
+
+
+@dataclass(frozen=True)
+class SightKind:
+    """What a kind of sight is made of.
+
+    Attributes:
+        hue: its colour, degrees.
+        waves: waves of the texture in a picture's height.
+        octaves: standard deviation of the bell around them, octaves.
+        directions: in which the texture varies, degrees from the horizontal (0 makes upright
+            stripes); none for all.
+    """
+
+    hue: float
+    waves: float
+    octaves: float = 0.3
+    directions: tuple[float, ...] = ()
+
+
+SIGHTS = {
+    "hall": SightKind(hue=40, waves=2.5),
+    "green": SightKind(hue=112, waves=16, octaves=0.5),
+    "carriage": SightKind(hue=184, waves=7, directions=(0,)),
+    "tunnel": SightKind(hue=256, waves=7, directions=(90,)),
+    "street": SightKind(hue=328, waves=10, directions=(45, 135)),
+}
+
+
+def make_pictures(
+    kind: SightKind,
+    place: np.random.Generator,
+    clip: np.random.Generator,
+    count: int,
+    size: tuple[int, int],
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield a clip's pictures, uint8 RGB [height, width, 3].
+
+    Args:
+        kind: what is to be seen.
+        place: the same state for every clip of a place.
+        clip: of this clip alone.
+        count: number of pictures.
+        size: (width, height), pixels.
+    """
+    width, height = size
+    reach = height // 4
+    scenery = _scenery(kind, place, clip.uniform(0.95, 1.05), width + 2 * reach, height + 2 * reach)
+    turns, phase = clip.uniform(0.5, 1.5, 2), clip.uniform(0, 2 * np.pi, 2)
+    passers = [_Passer.draw(clip, width, height) for _ in range(PASSERS)]
+    for k in range(count):
+        y, x = (reach * (1 + np.sin(phase + 2 * np.pi * turns * k / count))).astype(int)
+        picture = scenery[y : y + height, x : x + width].copy()
+        for passer in passers:
+            passer.pass_by(picture, k / count)
+        yield picture
+
+
+@dataclass(frozen=True)
+class _Passer:
+    """A grey upright box: left edge at the start, way over the clip, size, height from below."""
+
+    left: float
+    way: float
+    width: int
+    height: int
+    grey: int
+
+    @classmethod
+    def draw(cls, clip: np.random.Generator, width: int, height: int) -> "_Passer":
+        return cls(
+            left=clip.uniform(0, width),
+            way=clip.choice([-1, 1]) * clip.uniform(0.5, 2) * width,
+            width=round(clip.uniform(0.05, 0.12) * width),
+            height=round(clip.uniform(0.3, 0.6) * height),
+            grey=int(clip.integers(40, 215)),
+        )
+
+    def pass_by(self, picture: NDArray[np.uint8], time: float) -> None:
+        """Draw into a picture at a time from 0 to 1."""
+        left = int(self.left + self.way * time) % picture.shape[1]
+        picture[-self.height :, left : left + self.width] = self.grey
+
+
+def _scenery(
+    kind: SightKind, place: np.random.Generator, light: float, width: int, height: int
+) -> NDArray[np.uint8]:
+    """Return all that the camera may look at, uint8 RGB [height, width, 3]."""
+    zoom, tilt = place.uniform(0.85, 1.18), place.uniform(-6, 6)
+    hue = (kind.hue + place.uniform(-10, 10)) / 360 % 1
+    light *= place.uniform(0.85, 1.15)
+    # `reach` is a quarter of a picture's height, so the scenery is one and a half of it high
+    field = _field(kind, zoom * 1.5 / height, np.deg2rad(tilt), place, width, height)
+    tone = (0.5 + 0.5 * np.tanh(1.5 * field))[:, :, None]
+    dark, bright = (np.array(colorsys.hsv_to_rgb(hue, *c)) for c in ((0.7, 0.3), (0.5, 0.8)))
+    grain = GRAIN * place.standard_normal((height, width, 1))
+    coloured = 255 * light * (dark + (bright - dark) * tone) + grain
+    scenery: NDArray[np.uint8] = np.clip(coloured, 0, 255).astype(np.uint8)
+    return scenery
+
+
+def _field(
+    kind: SightKind,
+    heights: float,
+    tilt: float,
+    generator: np.random.Generator,
+    width: int,
+    height: int,
+) -> NDArray[np.float64]:
+    """Return a Gaussian random field of variance 1, [height, width]; a pixel is `heights` high."""
+    noise = np.fft.rfft2(generator.standard_normal((height, width)))
+    down, across = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    radius = np.hypot(down, across) / heights
+    radius[0, 0] = np.inf  # no constant part
+    spectrum = np.exp(-0.5 * (np.log2(radius / kind.waves) / kind.octaves) ** 2) / radius
+    if kind.directions:
+        angle = np.arctan2(down, across) - tilt
+        off = [np.angle(np.exp(2j * (angle - np.deg2rad(d)))) / 2 for d in kind.directions]
+        spectrum = spectrum * np.exp(-0.5 * (np.array(off) / np.deg2rad(7)) ** 2).sum(axis=0)
+    field = np.fft.irfft2(noise * spectrum, (height, width))
+    deviation = field.std()
+    return np.asarray(field / deviation)
