@@ -2,7 +2,8 @@
 
 Only a few tasks more than there are workers are handed out at a time, and each result is released
 as it arrives, so that nothing held by a lost worker is ever computed again. A worker that dies
-costs its block's time; a block that lost two is worked on clip by clip, each in a process of its own.
+costs its block's time; a block that lost two is worked on clip by clip, each in a process of its
+own.
 """
 
 import logging
