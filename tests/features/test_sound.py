@@ -59,9 +59,18 @@ def test_resampling_aliases_nothing(tmp_path: Path, hertz: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "subtype"), [("a.flac", "PCM_24"), ("a.rf64", "PCM_24"), ("a.wav", "FLOAT")]
+    ("name", "subtype"),
+    [
+        ("a.flac", "PCM_24"),
+        ("a.rf64", "PCM_24"),
+        ("a.w64", "PCM_24"),
+        ("a.wavex", "PCM_24"),
+        ("a.wav", "PCM_32"),
+        ("a.wav", "FLOAT"),
+        ("a.aiff", "PCM_24"),
+    ],
 )
-def test_files_of_libsndfile_agree(tmp_path: Path, name: str, subtype: str) -> None:
+def test_files_without_loss_agree(tmp_path: Path, name: str, subtype: str) -> None:
     samples = np.round(noise(3, 48_000) * 2**23) / 2**23
     reference = read_sound(write_wav(tmp_path / "reference.wav", samples), 16_000)
     path = write_wav(tmp_path / name, samples, subtype=subtype)
@@ -102,7 +111,7 @@ def test_missing(tmp_path: Path) -> None:
     (tmp_path / "link.wav").symlink_to("/scratch/gone.wav")
     error = fault(tmp_path / "link.wav")
     assert error.code == "missing"
-    assert "a link to /scratch/gone.wav, which is missing" in str(error)
+    assert "a link to /scratch/gone.wav, which is not there" in str(error)
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -115,7 +124,7 @@ def test_empty(tmp_path: Path) -> None:
     assert fault(write_wav(tmp_path / "b.wav", np.zeros((0, 2)))).code == "empty"
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.rf64", "a.flac"])
+@pytest.mark.parametrize("name", ["a.wav", "a.rf64", "a.w64", "a.flac"])
 @pytest.mark.parametrize("keep", [0.2, 0.9, 0.999])
 def test_truncated_sound(tmp_path: Path, name: str, keep: float) -> None:
     path = write_wav(tmp_path / name, noise(5, 20_000))
@@ -143,6 +152,32 @@ def test_a_wav_with_other_chunks_is_whole(tmp_path: Path) -> None:
     size = (len(whole) + 2 * len(odd) - 8).to_bytes(4, "little")
     path.write_bytes(whole[:4] + size + whole[8:data] + odd + whole[data:] + odd)
     assert read_sound(path, 48_000).source_samples == 1000
+
+
+@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2)])
+def test_a_track_that_ends_before_its_header_says(tmp_path: Path, start: Fraction) -> None:
+    path = write_track(tmp_path / "a.mkv", noise(14, 96_000), start=start)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    error = fault(path)
+    assert error.code == "truncated"
+    assert f"should end at {float(start + 2):.3f} s" in str(error)
+
+
+def test_a_file_of_unknown_kind_that_ends_before_its_header_says(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.aiff", noise(15, 96_000))
+    path.write_bytes(path.read_bytes()[:-200_000])
+    assert fault(path).code == "truncated"
+
+
+@pytest.mark.parametrize("name", ["a.aac", "a.mp4", "a.mkv"])
+def test_length_without_decoding(tmp_path: Path, name: str) -> None:
+    """A bare AAC stream has none in its header; FFmpeg guesses 1.2 s."""
+    samples = np.concatenate([noise(16, 48_000), np.zeros((144_000, 2))])
+    path = write_track(tmp_path / name, samples, codec="aac")
+    assert sound_seconds(path) == pytest.approx(4, abs=0.05)
+    read = read_sound(path, 16_000)
+    assert read.source_samples / read.source_rate == pytest.approx(4, abs=0.05)
 
 
 @pytest.mark.parametrize(
