@@ -23,7 +23,10 @@ FORBIDDEN = {
     "train": {"dask", "distributed", "dask_jobqueue"},
 }
 DECODERS = {"av", "soundfile"}
-MEDIA = {f"avsc.features.{name}" for name in ("sound", "pictures", "video", "schedule", "h264")}
+MEDIA = {
+    f"avsc.features.{name}"
+    for name in ("sound_file", "sound_track", "pictures", "video", "schedule", "h264")
+}
 
 
 def module_name(path: Path) -> str:
