@@ -1,91 +1,166 @@
 """Evaluating a trained network on clips of a store."""
 
-import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
+from avsc.train.fit.console import Console
 from avsc.train.fit.restore import Trained
-from avsc.train.score.metrics import scores
-from avsc.train.score.predict import predict
-from avsc.train.score.protocol import PROTOCOLS, segments
-from avsc.train.score.report import Evaluation
+from avsc.train.score.coverage import expected_segments, missing_segments, within
+from avsc.train.score.metrics import Scores, check_classes, scores
+from avsc.train.score.predict import embed_pictures, predict
+from avsc.train.score.predictions import segment_name
+from avsc.train.score.protocol import PROTOCOLS, Protocol, Segments, counted, segments
+
+SHOWN = 8
+"""Batches of pictures between two looks at the progress."""
 
 
-def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
-    """Return the rows of the test fold, the training fold, or the run's validation clips.
+@dataclass(frozen=True)
+class Evaluation:
+    """One run on some clips.
 
-    Raises:
-        AvscError: there are none.
+    Attributes:
+        stamp: what was evaluated: run, checkpoint, store, versions; plain values.
+        classes: scene labels in the order of their class indices.
+        clips: the store's clip table.
+        expected: number of segments that the clips should have.
+        missing: by protocol, names of the expected segments that nothing could be predicted for.
+        segments: by protocol.
+        scores: by protocol.
     """
-    if fold == "validation":
-        with trained.folder.split.open(newline="") as file:
-            held = {row["clip"] for row in csv.DictReader(file) if row["part"] == "validation"}
-        rows = [row for row, clip in enumerate(store.clips) if clip.id in held]
-    else:
-        wanted = ("train", None) if fold == "train" else ("test",)
-        rows = [row for row, clip in enumerate(store.clips) if clip.fold in wanted]
-    if not rows:
-        raise AvscError(
-            f"{store.path}: no clip is in the {fold} fold. A set without folds is training only: "
-            "add the column fold to its manifest, or evaluate --fold train."
+
+    stamp: dict[str, Any]
+    classes: tuple[str, ...]
+    clips: Sequence[Clip]
+    expected: int
+    missing: dict[Protocol, tuple[str, ...]]
+    segments: dict[Protocol, Segments]
+    scores: dict[Protocol, Scores]
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where and how the network computes; no choice here changes more than rounding.
+
+    Attributes:
+        device: where.
+        batch_size: samples (and pictures) at a time.
+        workers: threads that prepare pictures.
+    """
+
+    device: torch.device
+    batch_size: int
+    workers: int
+
+
+def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
+    """Raise a `SettingError` unless the run can be evaluated on the store.
+
+    With `allow_other`, contents other than those it was trained on are accepted (a store that was
+    mended since, or another set of the same scenes), but never other classes or other features.
+    """
+    mark = trained.record.store
+    specs = {product: store.spec(product).digest for product in mark.specs}
+    for name, found, wanted in (
+        ("classes", store.classes, mark.classes),
+        ("specs", specs, mark.specs),
+    ):
+        if found != wanted:
+            raise SettingError(
+                f"{store.path}: its {name} are {found}, and the run in {trained.folder.path} was "
+                f"trained on {wanted}. Name a store like {mark.path} by --store."
+            )
+    if store.fingerprint != mark.fingerprint and not allow_other:
+        raise SettingError(
+            f"{store.path}: its fingerprint is {store.fingerprint[:12]}, and the run in "
+            f"{trained.folder.path} was trained on {mark.fingerprint[:12]}: it is another store, "
+            "or has changed since. Name that one by --store, or say --allow-other-store."
         )
-    return rows
 
 
-def expected_segments(store: Store, rows: list[int], source: Source) -> int:
-    """Return the number of one-second segments that clips have, made or not.
-
-    A clip has as many as its samples show; one without samples as many as most clips of the store.
-    """
-    last = np.zeros(len(store.clips), np.int64)
-    np.maximum.at(last, source.every.clip, source.every.second + 1)
-    usual = int(np.bincount(last[last > 0]).argmax())
-    return int(sum(max(last[row], usual) if last[row] == 0 else last[row] for row in rows))
-
-
-def evaluate_rows(
+def evaluate_clips(
     trained: Trained,
     store: Store,
-    rows: list[int],
+    rows: Sequence[int],
     stamp: dict[str, Any],
-    device: torch.device,
-    batch_size: int,
-    workers: int,
-    allow_missing: bool,
+    computing: Computing,
+    console: Console,
+    allow_missing: bool = False,
 ) -> Evaluation:
-    """Return what a network makes of some clips, by both protocols.
+    """Return what a network makes of some clips, by every protocol.
+
+    Args:
+        trained: the run.
+        store: a store that `check_store` accepts.
+        rows: rows of the clips.
+        stamp: what to say of the evaluation.
+        computing: where and how to compute.
+        console: shown the progress.
+        allow_missing: score the segments that are there although some are missing.
 
     Raises:
-        AvscError: a class has no segments; segments are missing and `allow_missing` is not set.
+        AvscError: a class has no segments, or segments are missing that may not be.
     """
     record = trained.record
     feature = record.settings.feature if record.system.sound else None
     source = Source.open(store, feature, record.system.pictures)
-    samples = source.samples(rows)
-    expected = expected_segments(store, rows, source)
-    strict = samples.take(samples.strict)
-    found = len(np.unique(np.stack([strict.clip, strict.second]), axis=1).T)
-    if found < expected and not allow_missing:
-        raise AvscError(
-            f"{store.path}: {found} of {expected} segments can be predicted; the rest could not be "
-            "extracted (see failures.csv). The official figure is over all of them: mend the clips "
-            "and run `avsc-prep extract` again, or say --allow-missing."
-        )
-    network = trained.network.to(device)
-    probability = predict(
-        network, source, samples, batch_size=batch_size, workers=workers, device=device
-    )
-    by_protocol = {protocol: segments(probability, samples, protocol) for protocol in PROTOCOLS}
+    expected = expected_segments(store, source, rows)
+    samples = within(source.samples(rows), expected)
+    missing: dict[Protocol, tuple[str, ...]] = {}
+    for protocol in PROTOCOLS:
+        heard = samples.take(counted(samples, protocol))
+        lost = missing_segments(expected, heard)
+        missing[protocol] = tuple(segment_name(store.clips[c].id, k) for c, k in lost.T)
+        if lost.size and not allow_missing:
+            raise AvscError(_withheld(store, protocol, missing[protocol], expected.shape[1]))
+        check_classes(heard.scene, store.classes)
+    probability = _predict(trained, source, samples, computing, console)
+    found = {protocol: segments(probability, samples, protocol) for protocol in PROTOCOLS}
     return Evaluation(
-        stamp=stamp,
-        classes=store.classes,
-        ids=[clip.id for clip in store.clips],
-        expected=expected,
-        segments=by_protocol,
-        scores={p: scores(s, store.classes) for p, s in by_protocol.items()},
+        stamp,
+        store.classes,
+        store.clips,
+        expected.shape[1],
+        missing,
+        found,
+        {protocol: scores(each, store.classes) for protocol, each in found.items()},
     )
+
+
+def _withheld(store: Store, protocol: Protocol, lost: Sequence[str], expected: int) -> str:
+    return (
+        f"{store.path}: {expected - len(lost):,} of {expected:,} segments can be predicted "
+        f"({protocol}); missing are {', '.join(lost[:3])}{' and more' if len(lost) > 3 else ''}. "
+        "The official figure is over all of them: mend the clips (failures.csv says what is wrong) "
+        "and run `avsc-prep extract` again, or say --allow-missing."
+    )
+
+
+def _predict(
+    trained: Trained, source: Source, samples: Samples, computing: Computing, console: Console
+) -> NDArray[np.float64]:
+    network = trained.network.to(computing.device)
+    embeddings = None
+    how = {"batch_size": computing.batch_size, "workers": computing.workers}
+    if samples.picture is not None:
+        pictures = np.unique(samples.picture)
+        parts: list[Tensor] = []
+        for start in range(0, len(pictures), SHOWN * computing.batch_size):
+            part = pictures[start : start + SHOWN * computing.batch_size]
+            parts.append(embed_pictures(network, source, part, **how, device=computing.device))
+            if console.due():
+                batches = -(-len(pictures) // computing.batch_size)
+                console.show("pictures", (start + len(part)) // computing.batch_size, batches)
+        embeddings = torch.cat(parts)
+    return predict(network, source, samples, **how, device=computing.device, embeddings=embeddings)

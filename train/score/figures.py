@@ -1,71 +1,100 @@
-"""The pictures of a report: confusion matrix and training curves, as PNG."""
+"""The pictures of a report: confusion matrices and training curves, as PNG.
+
+Figures are made without pyplot, so that they need no display and leave no global state.
+"""
 
 import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+DOTS_PER_INCH = 120
 
 
 def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
-    """Return a PNG of a confusion matrix.
+    """Return a PNG of a confusion matrix, each cell in per cent of its true class.
 
     Args:
-        confusion: [true class, predicted class], segments.
+        confusion: [true class, predicted class], segments; every row has some.
         classes: scene labels.
         title: above the picture.
     """
-    share = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    percent = 100 * confusion / confusion.sum(1, keepdims=True)
     side = 2.4 + 0.55 * len(classes)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=45, ha="right")
+    axes.set_xticks(places, classes, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(places, classes)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("true")
-    axes.set_title(title)
-    for row in places:
-        for column in places:
-            if confusion[row, column]:
-                colour = "white" if share[row, column] > 0.5 else "black"
-                text = f"{100 * share[row, column]:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xlabel("predicted scene")
+    axes.set_ylabel("true scene")
+    axes.set_title(title, fontsize=10)
+    for row, column in zip(*np.nonzero(confusion), strict=True):
+        value = percent[row, column]
+        text = f"{value:.1f}" if value < 99.95 else "100"
+        colour = "white" if value > 50 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     return _png(figure)
 
 
-def curves_picture(metrics: Path) -> bytes:
-    """Return a PNG of a run's metrics.csv: losses, validation accuracy, learning rate."""
-    with metrics.open(newline="") as file:
+def curves_picture(metrics: Path, epoch: int) -> bytes:
+    """Return a PNG of a run's metrics.csv: losses, validation accuracy, learning rate.
+
+    A run without validation has no accuracy, and no second curve beside the training loss.
+
+    Args:
+        metrics: the file.
+        epoch: the one that is evaluated; marked.
+    """
+    with metrics.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    epochs = [int(row["epoch"]) for row in rows]
-    figure = Figure(figsize=(7, 7), layout="constrained")
-    loss, accuracy, rate = figure.subplots(3, sharex=True)
-    loss.plot(epochs, _column(rows, "training_loss"), ".-", label="training loss (augmented)")
-    loss.plot(epochs, _column(rows, "validation_log_loss"), ".-", label="validation log-loss")
-    loss.set_ylabel("nats")
-    loss.legend()
-    accuracy.plot(epochs, 100 * _column(rows, "validation_accuracy"), ".-", color="C1")
-    accuracy.set_ylabel("validation accuracy, %")
-    accuracy.set_ylim(0, 102)
-    rate.plot(epochs, _column(rows, "learning_rate"), ".-", color="C2")
+    validated = any(row["validation_accuracy"] for row in rows)
+    panels = 3 if validated else 2
+    figure = Figure(figsize=(7, 0.6 + 2.2 * panels), layout="constrained")
+    loss, *middle, rate = figure.subplots(panels, sharex=True)
+    _curve(loss, rows, "training_loss", "C0", label="training (augmented)")
+    if validated:
+        _curve(loss, rows, "validation_log_loss", "C1", label="validation (log-loss)")
+        _curve(middle[0], rows, "validation_accuracy", "C1", scale=100)
+        middle[0].set_ylabel("validation\naccuracy / %")
+        middle[0].set_ylim(0, 102)
+    _curve(rate, rows, "learning_rate", "C2")
+    loss.set_ylabel("loss / nats")
+    rate.set_ylabel("learning rate at\nthe epoch's end")
     rate.set_yscale("log")
-    rate.set_ylabel("learning rate at the epoch's end")
     rate.set_xlabel("epoch")
+    rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    mark = f"evaluated: epoch {epoch}"
+    for axes in (loss, *middle, rate):
+        axes.axvline(epoch, color="grey", linestyle="--", linewidth=1, label=mark)
+        axes.grid(alpha=0.3)
+    loss.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=9, frameon=False)
     return _png(figure)
 
 
-def _column(rows: list[dict[str, str]], name: str) -> NDArray[np.float64]:
-    return np.array([float(row[name]) if row[name] else np.nan for row in rows])
+def _curve(
+    axes: Axes,
+    rows: Sequence[dict[str, str]],
+    column: str,
+    colour: str,
+    *,
+    label: str | None = None,
+    scale: float = 1,
+) -> None:
+    """Draw one column of metrics.csv; epochs without a value are left out."""
+    points = [(int(row["epoch"]), scale * float(row[column])) for row in rows if row[column]]
+    axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
 def _png(figure: Figure) -> bytes:
+    """Return the picture's bytes, without the name and version of what made them."""
     data = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "avsc"}):
-        figure.savefig(data, format="png", dpi=120, metadata={"Software": None})
+    figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return data.getvalue()

@@ -90,7 +90,7 @@ def predict(
             embeddings = embed_pictures(
                 network, source, pictures, batch_size=batch_size, workers=workers, device=device
             )
-    out = []
+    parts = []
     with evaluating(network):
         for start in range(0, len(samples), batch_size):
             part = slice(start, start + batch_size)
@@ -100,5 +100,5 @@ def predict(
                 sound = torch.from_numpy(source.acoustic[samples.frame[part]]).to(device)
             sight = None if embeddings is None else embeddings[row[part]].to(device)
             logits = network.classify(sound, sight).double()
-            out.append(torch.softmax(logits, 1).cpu().numpy())
-    return np.concatenate(out)
+            parts.append(torch.softmax(logits, 1).cpu().numpy())
+    return np.concatenate(parts)

@@ -47,13 +47,17 @@ def segments(probability: NDArray[np.float64], samples: Samples, protocol: Proto
         samples: what they are of.
         protocol: which samples count.
     """
-    counts = samples.strict if protocol == "strict" else np.ones(len(samples), bool)
+    counts = counted(samples, protocol)
     place = np.stack([samples.clip[counts], samples.second[counts]])
-    unique, segment = np.unique(place, axis=1, return_inverse=True)
+    unique, first, segment = np.unique(place, axis=1, return_index=True, return_inverse=True)
     segment = segment.reshape(-1)
     total = np.zeros((unique.shape[1], probability.shape[1]))
     np.add.at(total, segment, probability[counts])
     number = np.bincount(segment, minlength=unique.shape[1])
-    scene = np.zeros(unique.shape[1], np.int64)
-    scene[segment] = samples.scene[counts]
+    scene = samples.scene[counts][first]
     return Segments(total / number[:, None], unique[0], unique[1], scene)
+
+
+def counted(samples: Samples, protocol: Protocol) -> NDArray[np.bool_]:
+    """Return which samples count in a protocol, bool [samples]."""
+    return samples.strict if protocol == "strict" else np.ones(len(samples), np.bool_)

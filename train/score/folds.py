@@ -1,0 +1,58 @@
+"""Which clips a fold holds.
+
+``test`` is the data set's own test fold. ``train`` and ``validation`` are the two parts that the
+run divided its training fold into, as its split.csv has them.
+"""
+
+import csv
+import hashlib
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError
+from avsc.train.fit.restore import Trained
+
+PARTS = {"train": "training", "validation": "validation"}
+FOLDS = ("test", *PARTS)
+
+
+def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
+    """Return the rows of a fold's clips in the store's clip table.
+
+    Raises:
+        AvscError: it has none, the store lacks one of them, or split.csv is not the run's.
+    """
+    if fold == "test":
+        rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+        if not rows:
+            raise AvscError(
+                f"{store.path}: none of its {len(store.clips)} clips is in the test fold. Give "
+                "the manifest a column fold, or evaluate on other clips by --fold."
+            )
+        return rows
+    names = _part(trained, PARTS[fold])
+    row_of = {clip.id: row for row, clip in enumerate(store.clips)}
+    lost = [name for name in names if name not in row_of]
+    if lost:
+        raise AvscError(
+            f"{store.path}: it lacks {len(lost)} of the {len(names)} clips of the run's {fold} "
+            f"part, {lost[0]!r} first. Name the store that the run was trained on by --store."
+        )
+    return [row_of[name] for name in names]
+
+
+def _part(trained: Trained, part: str) -> list[str]:
+    """Return the clips of a part of the run's split.csv."""
+    path = trained.folder.split
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != trained.record.split:
+        raise AvscError(
+            f"{path}: its content is not what the run was trained by, as settings.json has it. "
+            "Put the file back, or evaluate --fold test."
+        )
+    rows = csv.DictReader(content.decode().splitlines())
+    names = [row["clip"] for row in rows if row["part"] == part]
+    if not names:
+        raise AvscError(
+            f"{path}: the run kept no clips for {part} (--validation none). Evaluate another fold."
+        )
+    return names
