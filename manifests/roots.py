@@ -4,9 +4,22 @@ A list of recordings is somebody else's text: a path in it must not reach out of
 folder. Links that the user made (to a scratch disk, say) are followed; the rule is about the text.
 """
 
+import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from avsc.manifests.errors import ManifestError
+
+DRIVE = re.compile("[A-Za-z]:")
+FAULTS: dict[str, Callable[[str], bool]] = {
+    "is empty": lambda path: not path,
+    "holds a NUL": lambda path: "\0" in path,
+    "holds a backslash": lambda path: "\\" in path,
+    "begins with a drive letter": lambda path: bool(DRIVE.match(str(PurePosixPath(path)))),
+    "is absolute": lambda path: path.startswith("/"),
+    "leaves the data set's folder": lambda path: ".." in PurePosixPath(path).parts,
+    "names no file": lambda path: not PurePosixPath(path).parts,
+}
 
 
 def inside(path: str, where: str) -> str:
@@ -22,23 +35,18 @@ def inside(path: str, where: str) -> str:
     Raises:
         ManifestError: the path is empty, absolute, holds ``..``, a backslash, a drive or NUL.
     """
-    parts = PurePosixPath(path).parts
-    if not path or "\0" in path or "\\" in path or path[1:2] == ":":
-        reason = "is empty or holds a backslash, a drive letter or NUL"
-    elif path.startswith("/"):
-        reason = "is absolute"
-    elif ".." in parts or not parts:
-        reason = "leaves the data set's folder"
-    else:
-        return str(PurePosixPath(*parts))
-    raise ManifestError(
-        f"{where}: path {path!r} {reason}; write it relative to the data set's folder, with "
-        "forward slashes."
-    )
+    for reason, holds in FAULTS.items():
+        if holds(path):
+            raise ManifestError(
+                f"{where}: path {path!r} {reason}; write it relative to the data set's folder, "
+                "with forward slashes."
+            )
+    return str(PurePosixPath(path))
 
 
 def missing_reason(path: Path) -> str:
-    """Return why a file is not there, naming the target of a broken link."""
-    if path.is_symlink():
-        return f"a link to {path.readlink()}, which is not there"
+    """Return why a file is not there; names the target of a broken link on the way to it."""
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            return f"{place} is a link to {place.readlink()}, which is not there"
     return "no such file"

@@ -1,8 +1,9 @@
 """Validation splits of the training fold, each by name and seeded.
 
-``random`` takes about a tenth of the clips (the paper's words; clips of one location are cut from
-one recording, so it leaks places), ``location`` whole locations, stratified by scene, ``file`` the
-clips that a list names, ``none`` nothing. The test fold is never looked at.
+``random`` takes about a tenth of the clips (section 3.1 of the paper; clips of one location are cut
+from one recording, so it leaks places), ``location`` whole locations, stratified by scene, ``file``
+the clips that a list names, ``none`` nothing. The test fold is never looked at. What is drawn
+depends on the seed, the clips' ids and their locations, not on the order of rows.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import clip_id
 
 Method = Literal["location", "random", "file", "none"]
+HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
+ANOTHER = "Choose --validation random, file or none."
 
 
 def validation_rows(
@@ -44,15 +47,16 @@ def validation_rows(
         SettingError: the method cannot be used with this set or these settings.
         ManifestError: the list names a clip that is not in the training fold.
     """
-    if not 0 < fraction < 1:
-        raise SettingError(f"validation fraction {fraction}: more than 0 and less than 1 wanted.")
     if method == "none":
         return sorted(rows), []
     if method == "file":
         held = _from_file(clips, rows, file)
     else:
-        draw = _by_clip if method == "random" else _by_location
-        held = draw(clips, rows, fraction, np.random.default_rng(seed))
+        if not 0 < fraction < 1:
+            raise SettingError(f"validation fraction {fraction}: wanted between 0 and 1.")
+        draw = {"random": _by_clip, "location": _by_location}[method]
+        ordered = sorted(rows, key=lambda row: clips[row].id)
+        held = draw(clips, ordered, fraction, np.random.default_rng(seed))
     if not held or len(held) == len(rows):
         raise SettingError(
             f"validation split {method!r}: {len(held)} of {len(rows)} clips are for validation; "
@@ -64,39 +68,50 @@ def validation_rows(
 def _by_clip(
     clips: Sequence[Clip], rows: Sequence[int], fraction: float, draw: np.random.Generator
 ) -> set[int]:
-    ordered = sorted(rows)
-    return {ordered[k] for k in draw.permutation(len(rows))[: round(fraction * len(rows))]}
+    return {rows[k] for k in draw.permutation(len(rows))[: round(fraction * len(rows))]}
 
 
 def _by_location(
     clips: Sequence[Clip], rows: Sequence[int], fraction: float, draw: np.random.Generator
 ) -> set[int]:
-    """Take locations of each scene in random order while that brings its share closer."""
-    places: dict[str, dict[str, list[int]]] = {}
-    for row in sorted(rows):
-        location = clips[row].location
-        if location is None:
-            raise SettingError(
-                f"validation split 'location': clip {clips[row].id!r} has no location. Choose "
-                "--validation random, file or none."
-            )
-        places.setdefault(clips[row].scene, {}).setdefault(location, []).append(row)
+    """Take whole locations of each scene, about the fraction of its clips."""
     held: set[int] = set()
-    for scene in sorted(places):
-        if len(places[scene]) < 2:
+    for scene, places in sorted(_locations(clips, rows).items()):
+        if len(places) < 2:
             raise SettingError(
-                f"validation split 'location': scene {scene!r} has one location only, so it would "
-                "be missing from one part. Choose --validation random, file or none."
+                f"validation split 'location': scene {scene!r} has the one location "
+                f"{min(places)!r}, so it would be missing from one part. {ANOTHER}"
             )
-        held |= _of_scene(list(places[scene].values()), fraction, draw)
+        held |= _about(fraction, [places[location] for location in sorted(places)], draw)
     return held
 
 
-def _of_scene(places: list[list[int]], fraction: float, draw: np.random.Generator) -> set[int]:
+def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str, list[int]]]:
+    """Return rows by scene and location; refuse locations that would not part cleanly."""
+    found: dict[str, dict[str, list[int]]] = {}
+    scene_of: dict[str, str] = {}
+    for row in rows:
+        clip = clips[row]
+        if clip.location is None:
+            raise SettingError(
+                f"validation split 'location': clip {clip.id!r} has no location. {ANOTHER}"
+            )
+        if scene_of.setdefault(clip.location, clip.scene) != clip.scene:
+            raise SettingError(
+                f"validation split 'location': location {clip.location!r} has the scenes "
+                f"{scene_of[clip.location]!r} and {clip.scene!r}, so it cannot be kept whole scene "
+                f"by scene. {ANOTHER}"
+            )
+        found.setdefault(clip.scene, {}).setdefault(clip.location, []).append(row)
+    return found
+
+
+def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) -> set[int]:
+    """Take places in random order, each if that brings their clips closer to the fraction."""
     wanted = fraction * sum(len(place) for place in places)
     held: set[int] = set()
     order = [places[k] for k in draw.permutation(len(places))]
-    for place in order[:-1]:
+    for place in order[:-1]:  # one at least stays for training
         if abs(len(held) + len(place) - wanted) < abs(len(held) - wanted):
             held |= set(place)
     return held or set(sorted(order, key=len)[0])
@@ -105,18 +120,22 @@ def _of_scene(places: list[list[int]], fraction: float, draw: np.random.Generato
 def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:
     if file is None:
         raise SettingError("validation split 'file': name the list with --validation-file FILE.")
-    number = {clips[row].id: row for row in rows}
     try:
         text = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise ManifestError(f"{file}: cannot be read ({fault}).") from fault
+    except OSError as fault:
+        raise ManifestError(f"{file}: cannot be read ({fault.strerror}).") from fault
+    except UnicodeDecodeError as fault:
+        raise ManifestError(f"{file}: not UTF-8 text.") from fault
+    number = {clips[row].id: row for row in rows}
     held = set()
     for count, line in enumerate(text, 1):
         name = line.replace("\t", ",").split(",")[0].strip()
-        if not name or (count == 1 and name in ("id", "filename_audio", "filename")):
+        if not name or (count == 1 and name in HEADERS):
             continue
         known = name if name in number else clip_id(name)
         if known not in number:
-            raise ManifestError(f"{file}, line {count}: {name!r} is no clip of the training fold.")
+            other = any(clip.id in (name, known) for clip in clips)
+            found = "not of the training fold" if other else "no clip of this set"
+            raise ManifestError(f"{file}, line {count}: {name!r} is {found}; remove it.")
         held.add(number[known])
     return held

@@ -1,12 +1,15 @@
 """The generic manifest: a table of clips as CSV, for any data set. Also a store's clips.csv.
 
 Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test),
-`city`, `location`. Comma or TAB, told from the header; UTF-8. `audio` may equal `video` (the video's own
-sound track); one of the two may be empty or its column absent.
+`city`, `location`. Comma or TAB, told from the header; UTF-8, with or without BOM. `audio` may
+equal `video` (the video's own sound track); one of the two may be empty or its column absent.
+Columns of other names are passed over, unless the name is nearly one of these.
 """
 
 import csv
+import difflib
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
@@ -16,43 +19,70 @@ from avsc.manifests.errors import ManifestError
 from avsc.manifests.roots import inside
 
 COLUMNS = tuple(field.name for field in fields(Clip))
+DELIMITERS = {"\t": "TAB", ",": "comma", ";": "semicolon"}
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def lines(
-    path: Path, wanted: Sequence[str], delimiter: str
+    path: Path, wanted: Sequence[str], delimiter: str | None = None
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (``"file, line n"``, values by column) for each row of a table.
+
+    Args:
+        path: the table; its first line names the columns.
+        wanted: columns that must be there.
+        delimiter: told from the header when None: TAB if it has one, else comma.
 
     Raises:
         ManifestError: the file cannot be read, a column that is wanted is missing, or a row has
             another number of columns than the header.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = getattr(fault, "strerror", None) or "not UTF-8 text"
-        raise ManifestError(f"{path}: cannot be read ({reason}).") from fault
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    header = next(reader, [])
-    for name in wanted:
-        if name not in header:
-            other = {"\t": ",", ",": "\t"}[delimiter]
-            between = {"\t": "TAB", ",": "comma"}
-            hint = ""
-            if len(header) == 1 and other in header[0]:
-                hint = f" Its columns are parted by a {between[other]}, not by a "
-                hint += f"{between[delimiter]}."
-            raise ManifestError(
-                f"{path}: no column {name!r}; found {', '.join(header) or 'nothing'}; wanted "
-                f"{', '.join(wanted)}.{hint}"
-            )
-    for row in reader:
-        if not row:
-            continue
-        where = f"{path}, line {reader.line_num}"
+    text = _text(path)
+    if delimiter is None:
+        delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    rows = _split(path, text, delimiter)
+    _, header = next(rows, ("", []))
+    _check_header(path, header, wanted, delimiter)
+    for where, row in rows:
         if len(row) != len(header):
             raise ManifestError(f"{where}: {len(row)} columns; the header has {len(header)}.")
         yield where, dict(zip(header, row, strict=True))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as fault:
+        raise ManifestError(f"{path}: cannot be read ({fault.strerror}).") from fault
+    except UnicodeDecodeError as fault:
+        line = fault.object[: fault.start].count(b"\n") + 1
+        raise ManifestError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8.") from fault
+
+
+def _split(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield (``"file, line n"``, values) for each line that is not empty."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            if row:
+                yield f"{path}, line {reader.line_num}", row
+    except csv.Error as fault:
+        raise ManifestError(f"{path}, line {reader.line_num}: not CSV: {fault}.") from fault
+
+
+def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        found = ", ".join(header) or "nothing"
+        message = f"{path}: no column {missing[0]!r}; found {found}; wanted {', '.join(wanted)}."
+        other = [mark for mark in DELIMITERS if mark != delimiter and mark in found]
+        if len(header) == 1 and other:
+            message += f" Its columns are parted by a {DELIMITERS[other[0]]}; a "
+            message += f"{DELIMITERS[delimiter]} is wanted."
+        raise ManifestError(message)
+    for name in header:
+        if header.count(name) > 1:
+            raise ManifestError(f"{path}: column {name!r} is there twice; remove one.")
 
 
 def read_rows(path: Path) -> list[Clip]:
@@ -61,17 +91,12 @@ def read_rows(path: Path) -> list[Clip]:
     Raises:
         ManifestError: a column or value is missing or wrong; names the line.
     """
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = file.readline()
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = getattr(fault, "strerror", None) or "not UTF-8 text"
-        raise ManifestError(f"{path}: cannot be read ({reason}).") from fault
-    delimiter = "\t" if "\t" in header else ","
     clips: list[Clip] = []
     seen: dict[str, str] = {}
-    for where, row in lines(path, ("id", "scene"), delimiter):
-        clip = _clip(where, {name: row.get(name) or None for name in COLUMNS})
+    for where, row in lines(path, ("id", "scene")):
+        if not clips:
+            _refuse_misspelt_columns(path, row)
+        clip = _clip(where, row)
         if clip.id in seen:
             raise ManifestError(f"{where}: clip {clip.id!r} was listed before, in {seen[clip.id]}.")
         seen[clip.id] = where
@@ -79,14 +104,31 @@ def read_rows(path: Path) -> list[Clip]:
     return clips
 
 
-def _clip(where: str, values: dict[str, str | None]) -> Clip:
+def _refuse_misspelt_columns(path: Path, header: Iterable[str]) -> None:
+    absent = [name for name in COLUMNS if name not in header]
+    for name in header:
+        near = difflib.get_close_matches(name.strip().lower(), absent, 1, 0.8)
+        if near and name not in COLUMNS:
+            raise ManifestError(
+                f"{path}: unknown column {name!r}; is {near[0]!r} meant? Rename it (columns are "
+                f"{', '.join(COLUMNS)})."
+            )
+
+
+def _clip(where: str, row: dict[str, str]) -> Clip:
+    values = {name: row.get(name) or None for name in COLUMNS}
+    for column, value in values.items():
+        if value and CONTROL.search(value):
+            raise ManifestError(f"{where}: {column} {value!r} holds a control character.")
     name, scene = values.pop("id"), values.pop("scene")
     if name is None or scene is None:
         raise ManifestError(f"{where}: no id or no scene; each clip needs both.")
     if values["audio"] is None and values["video"] is None:
         raise ManifestError(f"{where}: clip {name!r} has neither audio nor video.")
     if values["fold"] not in (None, *FOLDS):
-        raise ManifestError(f"{where}: fold {values['fold']!r}; known are {', '.join(FOLDS)}.")
+        raise ManifestError(
+            f"{where}: clip {name!r} is of fold {values['fold']!r}; known are {', '.join(FOLDS)}."
+        )
     for kind in ("audio", "video"):
         path = values[kind]
         values[kind] = None if path is None else inside(path, f"{where}, clip {name!r}")
@@ -103,8 +145,13 @@ def read_table(
         root: folder that its paths are relative to.
         name: name of the data set; the file's stem when None.
         classes: scene labels in the order of their indices; those found, sorted, when None.
+
+    Raises:
+        ManifestError: the table or the folder is not what it should be.
     """
     clips = by_id(read_rows(path))
+    if not root.is_dir():
+        raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
     found = tuple(sorted({clip.scene for clip in clips}))
     return Dataset(name or path.stem, root, tuple(classes) if classes else found, clips)
 

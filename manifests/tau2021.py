@@ -8,12 +8,12 @@ in several ways: the lists and the media are looked for in the known places.
 """
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from avsc.manifests.clips import Clip, Dataset, by_id
-from avsc.manifests.errors import ManifestError
-from avsc.manifests.roots import inside
+from avsc.manifests.errors import ManifestError, SettingError
+from avsc.manifests.roots import inside, missing_reason
 from avsc.manifests.table import lines
 
 NAME = "TAU2021"
@@ -29,8 +29,13 @@ SCENES = (
     "street_traffic",
     "tram",
 )
+COLUMNS = ("filename_audio", "filename_video", "scene_label", "identifier")
 RELEASED = "TAU-urban-audio-visual-scenes-2021-development"
-BASES = ("", RELEASED, f"{RELEASED}.meta", f"{RELEASED}.meta/{RELEASED}", "meta", "raw")
+ARCHIVES = {
+    "meta": ("meta",),
+    "audio": ("audio", *(f"audio.{n}" for n in range(1, 9))),
+    "video": ("video", *(f"video.{n}" for n in range(1, 17))),
+}
 HOW_TO_GET = (
     "The set is on Zenodo, https://zenodo.org/records/4477542: unpack its meta, audio and video "
     "archives into one folder and name that with --root."
@@ -40,44 +45,24 @@ HOW_TO_GET = (
 def read_tau2021(root: Path) -> Dataset:
     """Read the lists of TAU2021 in any of the known layouts.
 
+    A recording that is not there is no fault of the lists and is found when it is read. A clip that
+    no list of fold 1 names belongs to no fold.
+
     Args:
         root: folder that everything lies under.
 
     Raises:
         ManifestError: the lists are not in any known place, or contradict each other.
     """
-    meta = _find(root, [f"{base}/meta.csv".lstrip("/") for base in BASES])
-    setup = meta.parent / "evaluation_setup"
-    folds = _folds(setup)
-    media = {kind: _media_folder(root, kind) for kind in ("audio", "video")}
-    clips = []
-    for where, row in lines(
-        meta, ("filename_audio", "filename_video", "scene_label", "identifier"), "\t"
-    ):
-        audio = inside(row["filename_audio"], where)
-        video = inside(row["filename_video"], where)
-        name = clip_id(audio)
-        if clip_id(video) != name:
-            raise ManifestError(f"{where}: {audio} and {video} are not of one clip.")
-        scene = row["scene_label"]
-        if scene not in SCENES:
-            raise ManifestError(f"{where}: unknown scene {scene!r}; known are {', '.join(SCENES)}.")
-        location = row["identifier"]
-        clips.append(
-            Clip(
-                id=name,
-                scene=scene,
-                audio=_under(media["audio"], audio),
-                video=_under(media["video"], video),
-                fold=folds.pop(name, None),
-                city=location.rpartition("-")[0],
-                location=location,
-            )
-        )
-    if folds:
-        name = min(folds)
-        raise ManifestError(f"{setup}: clip {name!r} is in a fold but not in {meta}.")
-    return Dataset(NAME, root, SCENES, by_id(clips))
+    clips = _clips(_find(root, "meta.csv"))
+    folds = _folds(_find(root, "evaluation_setup/fold1_train.csv").parent, clips)
+    audio = _places(root, "audio", [clip.audio or "" for clip in clips.values()])
+    video = _places(root, "video", [clip.video or "" for clip in clips.values()])
+    placed = [
+        replace(clip, audio=sound, video=sight, fold=folds.get(clip.id))
+        for clip, sound, sight in zip(clips.values(), audio, video, strict=True)
+    ]
+    return Dataset(NAME, root, SCENES, by_id(placed))
 
 
 DATASETS = {NAME: read_tau2021}
@@ -89,8 +74,11 @@ def find_dataset(name: str, root: Path | None) -> Dataset:
     Without `root`: ``$AVSC_DATA/NAME``, then ``./data/NAME``.
 
     Raises:
+        SettingError: no data set has this name.
         ManifestError: it is not there; says where it was looked for and how to get it.
     """
+    if name not in DATASETS:
+        raise SettingError(f"data set {name!r} is not known; known are {', '.join(DATASETS)}.")
     if root is not None:
         return DATASETS[name](root)
     places = [Path("data") / name]
@@ -99,7 +87,7 @@ def find_dataset(name: str, root: Path | None) -> Dataset:
     for place in places:
         if place.is_dir():
             return DATASETS[name](place)
-    tried = " and ".join(str(place) for place in places)
+    tried = " and ".join(f"{place} ({missing_reason(place)})" for place in places)
     unset = "" if "AVSC_DATA" in os.environ else " (AVSC_DATA is not set)"
     raise ManifestError(f"{name}: not found; looked in {tried}{unset}. {HOW_TO_GET}")
 
@@ -115,45 +103,98 @@ def clip_id(path: str) -> str:
     return "-".join(parts[:4]) if len(parts) == 5 and parts[4] in ("a", "v") else stem
 
 
-def _find(root: Path, names: list[str]) -> Path:
-    for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise ManifestError(f"{root}: {NAME} is not here; looked for {', '.join(names)}. {HOW_TO_GET}")
+def _bases(part: str) -> list[str]:
+    """Return the folders under the root in which a part of the set may lie, likely ones first."""
+    archives = [f"{RELEASED}.{name}" for name in ARCHIVES[part]]
+    return ["", RELEASED, "raw", part, *archives, *(f"{name}/{RELEASED}" for name in archives)]
 
 
-def _folds(setup: Path) -> dict[str, str]:
+def _find(root: Path, name: str) -> Path:
+    """Return a list's path, wherever under the root it lies."""
+    names = [str(PurePosixPath(base, name)) for base in _bases("meta")]
+    for place in names:
+        if (root / place).is_file():
+            return root / place
+    raise ManifestError(
+        f"{root}: no {name} of {NAME} here; looked for {', '.join(names)}. {HOW_TO_GET}"
+    )
+
+
+def _places(root: Path, kind: str, paths: list[str]) -> list[str]:
+    """Return where the media of the lists lie, relative to the root.
+
+    Folders are looked at, not files: of one folder nothing more is asked than whether it is there;
+    when archives were unpacked into several, each is listed once.
+    """
+    bases = [base for base in _bases(kind) if (root / base / kind).is_dir()] or [""]
+    holder: dict[str, str] = {}
+    if len(bases) > 1:
+        for base in reversed(bases):
+            holder |= {path.name: base for path in (root / base / kind).iterdir()}
+    return [
+        str(PurePosixPath(holder.get(PurePosixPath(path).name, bases[0]), path)) for path in paths
+    ]
+
+
+def _clips(meta: Path) -> dict[str, Clip]:
+    """Return the clips that ``meta.csv`` lists, with its own paths and without folds."""
+    clips: dict[str, Clip] = {}
+    for where, row in lines(meta, COLUMNS, "\t"):
+        audio, video, scene, location = (row[column] for column in COLUMNS)
+        name = clip_id(audio)
+        where = f"{where}, clip {name!r}"
+        city, _, number = location.rpartition("-")
+        if clip_id(video) != name:
+            raise ManifestError(f"{where}: video {video!r} is of another clip.")
+        if name in clips:
+            raise ManifestError(f"{where}: listed before; remove one.")
+        if scene not in SCENES:
+            raise ManifestError(f"{where}: unknown scene {scene!r}; known are {', '.join(SCENES)}.")
+        if not city or not number:
+            raise ManifestError(f"{where}: identifier {location!r}; city-number is wanted.")
+        audio, video = inside(audio, where), inside(video, where)
+        clips[name] = Clip(name, scene, audio, video, None, city, location)
+    return clips
+
+
+def _folds(setup: Path, clips: dict[str, Clip]) -> dict[str, str]:
     """Return the fold of each clip that the lists of fold 1 name."""
-    folds: dict[str, str] = {}
-    tests = [p for p in (setup / f"fold1_{n}.csv" for n in ("evaluate", "test")) if p.is_file()]
-    for fold, path in [("train", setup / "fold1_train.csv"), *(("test", p) for p in tests[:1])]:
-        for where, name in _listed(path):
-            if name in folds:
-                raise ManifestError(
-                    f"{where}: clip {name!r} is listed twice (fold {folds[name]} before)."
-                )
-            folds[name] = fold
+    train = _listed(setup / "fold1_train.csv", clips)
+    paths = [setup / f"fold1_{name}.csv" for name in ("test", "evaluate")]
+    tests = {path: _listed(path, clips) for path in paths if path.is_file()}
     if not tests:
         raise ManifestError(
-            f"{setup}: no list of the test fold; fold1_test.csv or fold1_evaluate.csv is wanted."
+            f"{setup}: no list of the test fold; wanted {paths[0].name} or "
+            f"{paths[1].name}. {HOW_TO_GET}"
         )
-    return folds
+    tested = {name: where for test in tests.values() for name, where in test.items()}
+    for path, test in tests.items():
+        if lacking := sorted(tested.keys() - test.keys()):
+            raise ManifestError(
+                f"{path}: clip {lacking[0]!r} is missing, which is at {tested[lacking[0]]}; the "
+                "two lists must name the same clips."
+            )
+    if both := sorted(tested.keys() & train.keys()):
+        raise ManifestError(
+            f"{tested[both[0]]}: clip {both[0]!r} is in the training fold too, at "
+            f"{train[both[0]]}; it must be in one fold."
+        )
+    return {**dict.fromkeys(train, "train"), **dict.fromkeys(tested, "test")}
 
 
-def _listed(path: Path) -> Iterator[tuple[str, str]]:
-    for where, row in lines(path, ("filename_audio",), "\t"):
-        yield where, clip_id(inside(row["filename_audio"], where))
-
-
-def _media_folder(root: Path, kind: str) -> str:
-    """Return the folder, relative to the root, in which the paths of the lists begin."""
-    archive = f"{RELEASED}.{kind}"
-    bases = ("", RELEASED, "raw", archive, f"{archive}/{RELEASED}")
-    for base in bases:
-        if (root / base / kind).is_dir():
-            return base
-    return ""  # the files are then missing, each by its own name
-
-
-def _under(base: str, path: str) -> str:
-    return f"{base}/{path}" if base else path
+def _listed(path: Path, clips: dict[str, Clip]) -> dict[str, str]:
+    """Return where in a list of a fold each clip is named: clip -> ``"file, line n"``."""
+    found: dict[str, str] = {}
+    for where, row in lines(path, COLUMNS[:1], "\t"):
+        name = clip_id(row["filename_audio"])
+        if name in found:
+            raise ManifestError(f"{where}: clip {name!r} was listed before, in {found[name]}.")
+        if name not in clips:
+            raise ManifestError(f"{where}: clip {name!r} is not in meta.csv.")
+        label = row.get("scene_label", clips[name].scene)
+        if label != clips[name].scene:
+            raise ManifestError(
+                f"{where}: clip {name!r} is {label!r} here and {clips[name].scene!r} in meta.csv."
+            )
+        found[name] = where
+    return found
