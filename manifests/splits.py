@@ -35,7 +35,8 @@ def validation_rows(
         clips: the clip table.
         rows: rows of the training fold.
         method: how.
-        fraction: about how much of each scene is for validation (``random``, ``location``).
+        fraction: share of the clips for validation: of all (``random``), of each scene, as nearly
+            as whole locations allow (``location``).
         seed: of the draw.
         file: the list, for ``file``: one clip id or media path a line (the first column of a
             table; a header line is passed over).
@@ -107,14 +108,18 @@ def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str
 
 
 def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) -> set[int]:
-    """Take places in random order, each if that brings their clips closer to the fraction."""
-    wanted = fraction * sum(len(place) for place in places)
-    held: set[int] = set()
-    order = [places[k] for k in draw.permutation(len(places))]
-    for place in order[:-1]:  # one at least stays for training
-        if abs(len(held) + len(place) - wanted) < abs(len(held) - wanted):
-            held |= set(place)
-    return held or set(sorted(order, key=len)[0])
+    """Take places in random order, each that still fits; then one more, if that comes closer."""
+    room = fraction * sum(len(place) for place in places)
+    held: list[int] = []
+    left: list[list[int]] = []
+    for k in draw.permutation(len(places)):
+        if len(held) + len(places[k]) <= room:
+            held += places[k]
+        else:
+            left.append(places[k])
+    least = sorted(left, key=len)[0]
+    closer = len(left) > 1 and len(held) + len(least) / 2 < room
+    return set(held + least if closer or not held else held)
 
 
 def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:

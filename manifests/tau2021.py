@@ -81,14 +81,13 @@ def find_dataset(name: str, root: Path | None) -> Dataset:
         raise SettingError(f"data set {name!r} is not known; known are {', '.join(DATASETS)}.")
     if root is not None:
         return DATASETS[name](root)
-    places = [Path("data") / name]
-    if "AVSC_DATA" in os.environ:
-        places.insert(0, Path(os.environ["AVSC_DATA"]) / name)
+    data = os.environ.get("AVSC_DATA")
+    places = [Path(folder) / name for folder in (data, "data") if folder]
     for place in places:
         if place.is_dir():
             return DATASETS[name](place)
     tried = " and ".join(f"{place} ({missing_reason(place)})" for place in places)
-    unset = "" if "AVSC_DATA" in os.environ else " (AVSC_DATA is not set)"
+    unset = "" if data else " (AVSC_DATA is not set)"
     raise ManifestError(f"{name}: not found; looked in {tried}{unset}. {HOW_TO_GET}")
 
 
