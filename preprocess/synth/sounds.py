@@ -60,12 +60,12 @@ def make_sound(
         samples: length.
     """
     level = 10 ** place.uniform(-2.7, -1.7) * 10 ** clip.uniform(-0.1, 0.1)
-    tuning = 2 ** (place.uniform(-0.15, 0.15) + clip.uniform(-0.03, 0.03))
+    tuning = float(2 ** (place.uniform(-0.15, 0.15) + clip.uniform(-0.03, 0.03)))
     tilt = place.uniform(-0.15, 0.15)
     background = 10 ** place.uniform(-1.0, -0.5)
 
     length = -(-samples // 4800) * 4800  # a product of small primes, for the transform
-    hertz = np.arange(1, length // 2 + 1) * (RATE / length)
+    hertz: Floats = np.arange(1, length // 2 + 1, dtype=np.float64) * (RATE / length)
     tilted = (hertz / 1000) ** tilt
     average, difference = _noise(_spectrum(kind, hertz / tuning) * tilted, clip, length)
     swell = _swell(kind, clip, length)

@@ -75,9 +75,7 @@ def test_last_brings_back_weights_momentum_and_progress(tmp_path):
 def test_a_frozen_visual_encoder_is_not_in_it():
     visual = torch.nn.Sequential(torch.nn.Linear(3, 2))
     kept = {
-        frozen: changing_state(
-            Network(None, visual, SceneClassifier(2, 3), frozen_visual=frozen)
-        )
+        frozen: changing_state(Network(None, visual, SceneClassifier(2, 3), frozen_visual=frozen))
         for frozen in (True, False)
     }
     assert {*kept[False]} - {*kept[True]} == {"visual.0.weight", "visual.0.bias"}

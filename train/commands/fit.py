@@ -70,7 +70,7 @@ def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
             at = training.progress
             console.say(
                 f"stopped by {stop.signal_name} after {at.epoch} epochs and {at.batch} of "
-                f"{training.batches} batches; saved. The same command goes on."
+                f"{training.run.batches} batches; saved. The same command goes on."
             )
             return stop.status
         best = best_row(training.progress.history)

@@ -47,7 +47,8 @@ class Console:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._task is not None:
+            self._bar.stop()
 
     def log_to(self, path: Path) -> None:
         """Append to a file what was and will be said."""

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from avsc.manifests.errors import AvscError
 from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
-from avsc.train.data.batches import Batch, batches_per_epoch, training_batches
+from avsc.train.data.batches import Batch, training_batches
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.checkpoint import Progress, load_last, save_best, save_last
@@ -55,6 +55,8 @@ class Run:
         classes: scene labels in the order of their class indices.
         device: where to compute.
         workers: threads that prepare pictures.
+        augment: of the training pictures.
+        batches: in an epoch.
     """
 
     folder: RunFolder
@@ -66,6 +68,8 @@ class Run:
     classes: tuple[str, ...]
     device: torch.device
     workers: int
+    augment: Augment
+    batches: int
 
 
 class Training:
@@ -93,8 +97,6 @@ class Training:
         self.schedule = WarmRestarts(
             settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
         )
-        self.augment = Augment.named(settings.augment)
-        self.batches = batches_per_epoch(run.training, settings.batch_size)
         self.progress = Progress()
         self._loss = torch.zeros((), dtype=torch.float64, device=run.device)
         self._embeddings: Tensor | None = None
@@ -150,7 +152,7 @@ class Training:
             epoch=at.epoch,
             start_batch=at.batch,
             geometry=None if visual is None else visual.image_input,
-            augment=self.augment,
+            augment=run.augment,
             workers=run.workers,
             device=run.device,
         )
@@ -163,14 +165,14 @@ class Training:
                 self._save()
             if self.console.due():
                 text = f"epoch {at.epoch + 1}, loss {self._mean_loss():.4f}"
-                self.console.show(text, at.batch, self.batches)
+                self.console.show(text, at.batch, self.run.batches)
         return not stop
 
     def _step(self, batch: Batch) -> None:
         """Update the weights by one batch."""
         at, seed = self.progress, self.run.settings.seed
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.rate(at.epoch + at.batch / self.batches)
+            group["lr"] = self.schedule.rate(at.epoch + at.batch / self.run.batches)
         torch.manual_seed(step_seed(seed, at.epoch, at.batch))
         loss = nn.functional.cross_entropy(
             self.network(batch.acoustic, batch.pictures), batch.scene
@@ -188,18 +190,19 @@ class Training:
         if not math.isfinite(at.loss):
             raise AvscError(
                 f"{self.run.folder.path}: the loss is no longer finite in epoch {at.epoch + 1} "
-                f"(found by batch {at.batch}). Try a lower --lr-max; last.pt is from before."
+                f"(found by batch {at.batch}). Begin anew with a lower --lr-max and --no-resume."
             )
         return at.loss / max(1, at.batch)
 
     def _close_epoch(self) -> Row:
         """Validate, note the epoch and save it."""
         at, run = self.progress, self.run
+        training_loss = self._mean_loss()
         found = self._validate() if len(run.validation) else None
         row = Row(
             epoch=at.epoch + 1,
-            learning_rate=self.schedule.rate(at.epoch + 1 - 1 / self.batches),
-            training_loss=self._mean_loss(),
+            learning_rate=self.schedule.rate(at.epoch + 1 - 1 / self.run.batches),
+            training_loss=training_loss,
             validation_log_loss=None if found is None else found.log_loss,
             validation_accuracy=None if found is None else found.accuracy,
         )
@@ -231,7 +234,7 @@ class Training:
         if not np.isfinite(probability).all():
             raise AvscError(
                 f"{run.folder.path}: predictions are no longer finite after epoch "
-                f"{self.progress.epoch + 1}. Try a lower --lr-max; last.pt is from before."
+                f"{self.progress.epoch + 1}. Begin anew with a lower --lr-max and --no-resume."
             )
         return scores(segments(probability, run.validation, run.settings.protocol), run.classes)
 

@@ -17,6 +17,8 @@ from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
 from avsc.manifests.splits import validation_rows
 from avsc.train.config import Settings
+from avsc.train.data.augment import Augment
+from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build import build_network, first_visual, kept_visual
@@ -62,8 +64,10 @@ def prepare(
     store = Store.open(settings.store, products)
     fold = training_fold(store)
     held = _divide(store, fold, settings)
+    augment = Augment.named(settings.augment)
     source = Source.open(store, feature, system.pictures)
     training, validation = source.samples(held[0]), source.samples(held[1])
+    batches = batches_per_epoch(training, settings.batch_size)
     _check_classes(store, training, "training")
     if held[1]:
         strict = settings.protocol == "strict"
@@ -101,6 +105,8 @@ def prepare(
         classes=store.classes,
         device=device,
         workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+        augment=augment,
+        batches=batches,
     )
     if not folder.last.exists() and network.acoustic is not None:
         assert source.acoustic is not None and training.frame is not None
@@ -112,7 +118,7 @@ def prepare(
     if folder.last.exists():
         ready.resume()
         at = ready.progress
-        console.say(f"going on after {at.epoch} epochs and {at.batch} of {ready.batches} batches")
+        console.say(f"going on after {at.epoch} epochs and {at.batch} of {batches} batches")
     return ready
 
 

@@ -1,0 +1,335 @@
+"""avsc-fit at the command line: settings from everywhere, refusals, signals, kills, going on."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h5py
+import pytest
+import torch
+from stores import small_clips, small_store
+
+from avsc.train.cli import main
+
+FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
+SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
+         "--image-size", "32"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_settings_around(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("AVSC_"):
+            monkeypatch.delenv(name)
+    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_store(tmp_path_factory.mktemp("stores") / "small")
+
+
+@pytest.fixture
+def fit(monkeypatch, capsys):
+    """Run avsc-fit in this process: exit status, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["avsc-fit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
+def refused(result, status, *texts):
+    """Check for one line of error that says `texts` in this order."""
+    code, _, err = result
+    assert code == status
+    line = err.strip().splitlines()[-1]
+    assert line.lower().startswith(("avsc-fit: error: ", "error: "))
+    assert "Traceback" not in err
+    at = 0
+    for text in texts:
+        assert text in line[at:], line
+        at = line.index(text, at)
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys; from avsc.train.cli import program\n"
+        "program.main(['--help'], standalone_mode=False)\n"
+        "program.main(['joint', '--help'], standalone_mode=False)\n"
+        "sys.exit(', '.join({'torch', 'numpy', 'h5py', 'rich'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
+    assert all(verb in done.stdout for verb in ("audio", "video", "joint", "evaluate"))
+
+
+def test_defaults_are_stable_names(fit, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    result = fit("audio", "--device", "cpu")
+    refused(result, 1, "stores/TAU2021", "avsc-prep extract")
+    small_store(tmp_path / "stores" / "TAU2021")
+    code, out, _ = fit("audio", *FAST, "--epochs", 1)
+    assert code == 0
+    assert out.startswith("device: cpu, 1 threads (as asked)\n")
+    assert out.endswith("next: avsc-fit evaluate runs/audio\n")
+    assert "\r" not in out
+    assert {path.name for path in (tmp_path / "runs" / "audio").iterdir()} == {
+        "settings.json", "split.csv", "last.pt", "best.pt", "metrics.csv", "tensorboard", "log.txt"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("system", ["video", "joint"])
+def test_systems_with_pictures_train_and_can_be_evaluated(fit, store, tmp_path, system):
+    run = tmp_path / "run"
+    code, out, _ = fit(
+        system, "--store", store, "--out", run, *FAST, *SIGHT, "--batch-size", 16, "--epochs", 1
+    )
+    assert code == 0
+    assert "visual encoder: test_efficientnet.r160_in1k, random seed 0" in out
+    assert (run / "visual.pt").is_file()
+
+
+def test_settings_come_from_file_environment_and_options(fit, store, tmp_path, monkeypatch):
+    file = tmp_path / "fit.toml"
+    file.write_text(f'store = "{store}"\nbatch-size = 16\nepochs = 9\n[audio]\nseed = 9\n')
+    monkeypatch.setenv("AVSC_EPOCHS", "1")
+    monkeypatch.setenv("AVSC_SEED", "8")
+    run = tmp_path / "run"
+    assert fit("audio", "--config", file, "--seed", 7, "--out", run, "--device", "cpu")[0] == 0
+    found = json.loads((run / "settings.json").read_text())["settings"]
+    assert (found["batch_size"], found["epochs"], found["seed"]) == (16, 1, 7)
+    file.write_text("batchsize = 16\n")
+    refused(fit("audio", "--config", file), 2, "batchsize", "Did you mean 'batch-size'?")
+    monkeypatch.delenv("AVSC_EPOCHS")
+    file.write_text('epochs = "many"\n')
+    refused(fit("audio", "--config", file), 2, "epochs", str(file), "'many'")
+
+
+def test_wrong_use_is_refused(fit, store, tmp_path):
+    run = ["--store", store, "--out", tmp_path / "run"]
+    refused(fit("audio", *run, "--seeds", 1), 2, "--seeds", "--seed")
+    refused(fit("audio", *run, "--epochs", "many"), 2, "--epochs", "many")
+    refused(fit("audio", *run, "--feature", "mfcc"), 2, "--feature", "mfcc", "scalogram")
+    refused(fit("audio", *run, "--lr-max", -1), 2, "--lr-max is -1.0")
+    refused(fit("audio", *run, *FAST, "--batch-size", 1000), 2, "180 training samples", "1000")
+    refused(fit("joint", *run, *FAST, *SIGHT, "--augment", "crop,zoom"), 2, "unknown part 'zoom'")
+    refused(fit("joint", *run, *FAST, "--backbone", "resnet5"), 2, "backbone 'resnet5'")
+    refused(fit("fuse"), 2, "No such verb 'fuse'")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_cuda_device_is_an_error(fit, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = fit("audio", "--store", store, "--out", tmp_path / "run", "--device", "cuda")
+    refused(result, 2, "--device is cuda", "finds 0 CUDA devices", "--device cpu")
+
+
+def test_bad_stores_are_refused(fit, store, tmp_path):
+    run = ["--out", tmp_path / "run", *FAST]
+    refused(fit("audio", "--store", tmp_path, *run), 1, str(tmp_path))
+    part = small_store(tmp_path / "part", products=("images",))
+    refused(fit("audio", "--store", part, *run), 1, "no scalogram; it has images", "--products")
+    damaged = Path(shutil.copytree(store, tmp_path / "damaged"))
+    for file in (damaged / "scalogram").rglob("*.h5"):
+        with h5py.File(file) as content:
+            at = content["data"].id.get_offset()
+        data = bytearray(file.read_bytes())
+        data[at + 1000] ^= 1
+        file.write_bytes(data)
+    refused(fit("audio", "--store", damaged, *run), 1, "checksum", "avsc-prep verify")
+    (damaged / "index.h5").unlink()
+    refused(fit("audio", "--store", damaged, *run), 1, "not closed", "avsc-prep extract")
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_cannot_be_had_are_refused(fit, store, tmp_path, monkeypatch):
+    run = ["--store", store, "--out", tmp_path / "run", *FAST, *SIGHT]
+    result = fit("joint", *run, "--visual-weights", tmp_path / "none.pth")
+    refused(result, 1, "none.pth: no such file of weights", "'random', by name")
+
+    def offline(*args, **kwargs):
+        raise ConnectionError("no network here")
+
+    monkeypatch.setattr("timm.create_model", offline)
+    result = fit("joint", *run, "--visual-weights", "pretrained")
+    refused(result, 1, "cannot be had", "no network here", "'random', by name")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_settings_is_refused_or_renamed(fit, store, tmp_path):
+    out = tmp_path / "run"
+    run = ["--store", store, "--out", out, *FAST, "--epochs", 1]
+    assert fit("audio", *run)[0] == 0
+    before = (out / "last.pt").read_bytes()
+    refused(
+        fit("audio", *run, "--concat", "all"), 2,
+        "another --concat: found 'input', wanted 'all'", "--no-resume",
+    )  # fmt: skip
+    refused(fit("joint", *run, *SIGHT), 2, "another system: found 'audio', wanted 'joint'")
+    changed = small_store(tmp_path / "changed", seed=1)
+    refused(fit("audio", *run, "--store", changed), 2, "another store's fingerprint")
+    assert (out / "last.pt").read_bytes() == before
+
+    code, said, _ = fit("audio", *run)
+    assert code == 0
+    assert "going on after 1 epochs" in said
+    assert "done: 1 epochs" in said
+    assert (out / "last.pt").read_bytes() == before
+    code, said, _ = fit("audio", *run, "--concat", "all", "--no-resume")
+    assert code == 0
+    assert f"{out}: the run that was here is now {out}.1" in said
+    assert (tmp_path / "run.1" / "last.pt").read_bytes() == before
+
+
+def test_damaged_checkpoints_are_refused(fit, store, tmp_path):
+    out = tmp_path / "run"
+    run = ["--store", store, "--out", out, *FAST, "--epochs", 1]
+    assert fit("audio", *run)[0] == 0
+    whole = (out / "last.pt").read_bytes()
+    (out / "last.pt").write_bytes(whole[: len(whole) // 2])
+    refused(fit("audio", *run), 1, "last.pt: not a checkpoint", "damaged", "--no-resume")
+    other = tmp_path / "other"
+    assert fit("audio", *run, "--out", other, "--concat", "all")[0] == 0
+    shutil.copy(other / "last.pt", out)
+    refused(fit("audio", *run), 1, "last.pt", "the files are of two runs")
+    (out / "settings.json").write_text("{")
+    refused(fit("audio", *run), 1, "settings.json: not the settings of a run")
+
+
+def test_a_full_disk_leaves_the_last_save(fit, store, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    run = ["--store", store, "--out", out, *FAST]
+    assert fit("audio", *run, "--epochs", 1)[0] == 0
+    before = (out / "last.pt").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", _full)
+        refused(fit("audio", *run, "--epochs", 2), 1, "could not be written (No space left")
+    assert (out / "last.pt").read_bytes() == before
+    assert fit("audio", *run, "--epochs", 2)[0] == 0
+
+
+def _full(descriptor):
+    raise OSError(28, "No space left on device")
+
+
+def test_missing_clips_are_counted(fit, tmp_path):
+    store = small_store(tmp_path / "store", clips=small_clips(), failed=(0,))
+    run = ["--store", store, "--out", tmp_path / "run", *FAST, "--epochs", 1]
+    code, out, _ = fit("audio", *run, "--validation", "none")
+    assert code == 0
+    assert "1 of these 18 clips lack some or all of scalogram" in out
+    assert "the last epoch is kept as the best" in out
+
+
+def test_tensorboard_has_each_epoch_once(fit, store, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = ["audio", "--store", store, "--out", tmp_path / "run", *FAST]
+    for epochs in (1, 2, 3):
+        assert fit(*run, "--epochs", epochs)[0] == 0
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    found = events.Scalars("validation_log_loss")
+    assert [event.step for event in found] == [1, 2, 3]
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]
+    assert [float(row.split(",")[3]) for row in rows] == pytest.approx(
+        [event.value for event in found], rel=1e-6
+    )
+
+
+def epochs_done(out):
+    metrics = out / "metrics.csv"
+    return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
+
+
+def wait_for(out, epochs):
+    end = time.monotonic() + 120
+    while epochs_done(out) < epochs:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def long_run(tmp_path_factory):
+    """A store, the command for six epochs on it, and a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("long")
+    clips = small_clips(clips_per_location=4)
+    store = small_store(folder / "store", products=("scalogram",), clips=clips)
+    return ["audio", "--store", store, *FAST, "--epochs", 6], folder / "straight"
+
+
+def assert_ends_as_undisturbed(fit, long_run, out):
+    command, straight = long_run
+    assert fit(*command, "--out", out)[0] == 0
+    assert fit(*command, "--out", straight)[0] == 0  # the second time there is nothing left to do
+    assert (out / "metrics.csv").read_bytes() == (straight / "metrics.csv").read_bytes()
+    for name in ("best.pt", "last.pt"):
+        found, wanted = (
+            torch.load(folder / name, weights_only=True)["network"] for folder in (out, straight)
+        )
+        torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)]
+)
+def test_a_signal_saves_and_leaves(fit, long_run, tmp_path, number, status):
+    command, _ = long_run
+    out = tmp_path / "run"
+
+    def send():
+        wait_for(out, 1)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    code, said, _ = fit(*command, "--out", out)
+    sender.join()
+    assert code == status
+    assert f"stopped by {number.name} after " in said
+    assert 1 <= epochs_done(out) < 6
+    assert_ends_as_undisturbed(fit, long_run, out)
+
+
+def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long_run, tmp_path):
+    program = shutil.which("avsc-fit", path=str(Path(sys.executable).parent))
+    assert program, "avsc-fit is not installed beside this Python"
+    outs = tmp_path / "stopped", tmp_path / "killed"
+    processes = [
+        subprocess.Popen(
+            [program, *map(str, long_run[0]), "--out", out],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for out in outs
+    ]
+
+    def end(process, out, number):
+        wait_for(out, 1)
+        process.send_signal(number)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(end, processes, outs, (signal.SIGTERM, signal.SIGKILL)))
+    (said, err), _ = (process.communicate(timeout=60) for process in processes)
+    assert [process.returncode for process in processes] == [75, -signal.SIGKILL]
+    assert err == "SIGTERM: stopping after this step; again: at once.\n"
+    assert said.endswith("The same command goes on.\n")
+    for out in outs:
+        assert epochs_done(out) < 6
+        assert_ends_as_undisturbed(fit, long_run, out)
