@@ -329,6 +329,7 @@ def test_progress_is_plain_lines_off_a_terminal_and_a_bar_on_one(tmp_path, monke
         assert not console.due()
 
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("TERM", "xterm")
     with Console() as console:
         console.say("before [there is] a log")
         console.log_to(tmp_path / "log.txt")

@@ -30,6 +30,7 @@ class Console:
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeRemainingColumn(),
             transient=True,
+            auto_refresh=False,
         )
         self._live = self._bar.console.is_terminal
         self._seconds = LIVE if self._live else plain_seconds
@@ -77,7 +78,7 @@ class Console:
         if self._task is None:
             self._task = self._bar.add_task(text, total=total)
             self._bar.start()
-        self._bar.update(self._task, description=text, completed=done, total=total)
+        self._bar.update(self._task, description=text, completed=done, total=total, refresh=True)
 
     def _write(self) -> None:
         if self._log is not None:
