@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from io import BytesIO
 from itertools import combinations
@@ -233,7 +233,7 @@ def test_engine_has_lines_a_stated_distance_apart(place: int) -> None:
 def test_width_is_the_share_of_the_difference_channel() -> None:
     found = {}
     for kind in SOUNDS:
-        hertz, average, difference = spectrum(kind, 7)
+        _, average, difference = spectrum(kind, 7)
         heard = average > average.max() / 10
         found[kind] = np.sqrt(difference[heard].sum() / average[heard].sum())
     assert found == pytest.approx({name: kind.width for name, kind in SOUNDS.items()}, rel=0.25)

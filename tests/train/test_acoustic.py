@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
+
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
-from numpy.typing import NDArray
-from torch import nn
 
 Array = NDArray[np.float64]
 

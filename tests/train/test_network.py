@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest, starting_weights
-from torch import Tensor, nn
 
 SIZE, FEATURES = 64, 96
 

@@ -36,6 +36,14 @@ class Eye(nn.Module):
         return pictures.unflatten(3, (2, 20)).mean((2, 4)).flatten(1)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return Store.open(small_store(tmp_path_factory.mktemp("store")))
@@ -83,7 +91,7 @@ def test_every_sample_as_if_it_were_alone(store, sound, pictures):
 
 def test_each_picture_is_embedded_once_and_in_order(store):
     source = Source.open(store, "scalogram", True)
-    samples = source.samples(range(len(store.clips)))
+    samples = source.samples(range(0, 24, 3))
     network = make(True, True)
     found = predict(network, source, samples, **HOW)
     wanted = np.unique(samples.picture)

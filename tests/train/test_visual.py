@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from avsc.manifests.errors import SettingError
 from avsc.train.data.views import ImageInput
 from avsc.train.model.visual import visual_encoder

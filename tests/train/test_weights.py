@@ -13,6 +13,8 @@ import safetensors.torch
 import timm
 import torch
 import torchvision
+from torch import Tensor, nn
+
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import (
     WeightsError,
@@ -21,7 +23,6 @@ from avsc.train.model.weights import (
     read_state,
     starting_model,
 )
-from torch import Tensor, nn
 
 BACKBONE = "test_resnet"
 LEGACY = Path(__file__).parent / "legacy" / "places365_layout.pth.tar"

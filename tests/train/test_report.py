@@ -1,0 +1,172 @@
+"""Reports: every file says what was found, and pictures hold what they should."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import matplotlib.image
+import numpy as np
+import pytest
+from stores import small_clips
+
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.history import Row, write_metrics
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.score.evaluation import Evaluation
+from avsc.train.score.figures import confusion_picture, curves_picture
+from avsc.train.score.metrics import scores
+from avsc.train.score.predictions import read_predictions
+from avsc.train.score.protocol import Segments
+from avsc.train.score.report import coverage, table, write_report
+
+CLASSES = ("scene0", "scene1", "scene2")
+CLIPS = small_clips()
+SCENE = np.array([CLASSES.index(clip.scene) for clip in CLIPS])
+MISSING = {"strict": ("scene2-city-23-1_9.wav",), "centred": ()}
+
+
+def make(missing=None):
+    rng = np.random.default_rng(3)
+    segments = {}
+    for protocol, lost in (missing or {"strict": (), "centred": ()}).items():
+        clip = np.repeat(np.arange(len(CLIPS)), 10)[: 240 - len(lost)]
+        second = np.tile(np.arange(10), len(CLIPS))[: 240 - len(lost)]
+        logits = rng.normal(0, 2, (len(clip), 3)) + 2 * np.eye(3)[SCENE[clip]]
+        probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        segments[protocol] = Segments(probability, clip, second, SCENE[clip])
+    return Evaluation(
+        stamp={"system": "joint", "fold": "test", "epoch": 2, "versions": {"torch": "9.9"}},
+        classes=CLASSES,
+        clips=CLIPS,
+        expected=240,
+        missing=missing or {"strict": (), "centred": ()},
+        segments=segments,
+        scores={protocol: scores(each, CLASSES) for protocol, each in segments.items()},
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    history = [Row(1, 0.01, 2.0, 1.5, 0.4), Row(2, 0.005, 1.0, 1.2, 0.6)]
+    write_metrics(folder.metrics, history)
+    return folder
+
+
+def test_every_file_says_the_same(tmp_path, run):
+    found, folder = make(MISSING), tmp_path / "report"
+    write_report(folder, run, found)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "confusion-centred.png", "confusion-strict.png", "curves.png", "metrics.csv",
+        "metrics.json", "predictions-centred.tsv", "predictions-strict.tsv", "report.md",
+    ]  # fmt: skip
+    values = json.loads((folder / "metrics.json").read_text())
+    rows = list(csv.DictReader(io.StringIO((folder / "metrics.csv").read_text())))
+    assert [row["scene"] for row in rows] == [*CLASSES, "mean over scenes"]
+    assert values["expected_segments"] == 240 and values["versions"] == {"torch": "9.9"}
+    for protocol, count in (("strict", 239), ("centred", 240)):
+        again = scores(read_predictions(folder / f"predictions-{protocol}.tsv", CLIPS, CLASSES),
+                       CLASSES)  # fmt: skip
+        said = values["protocols"][protocol]
+        assert said["segments"] == count and said["missing"] == list(MISSING[protocol])
+        assert (said["log_loss"], said["accuracy"]) == (again.log_loss, again.accuracy)
+        assert list(said["class_log_loss"].values()) == again.class_log_loss.tolist()
+        assert said["confusion"] == again.confusion.tolist()
+        assert [float(row[f"log_loss_{protocol}"]) for row in rows] == [
+            *again.class_log_loss, again.log_loss,
+        ]  # fmt: skip
+        assert [float(row[f"accuracy_{protocol}"]) for row in rows] == [
+            *again.class_accuracy, again.accuracy,
+        ]  # fmt: skip
+        assert int(rows[-1][f"segments_{protocol}"]) == count
+
+
+def test_the_page_shows_table_coverage_stamp_and_pictures(tmp_path, run):
+    found, folder = make(MISSING), tmp_path / "report"
+    write_report(folder, run, found)
+    page = (folder / "report.md").read_text()
+    assert table(found) in page and coverage(found) in page
+    assert "| versions | torch 9.9 |" in page
+    for name in ("confusion-strict.png", "confusion-centred.png", "curves.png"):
+        assert f"]({name})" in page and (folder / name).is_file()
+
+
+def test_the_table_is_aligned_and_fits_a_terminal():
+    found = make()
+    lines = table(found).splitlines()
+    assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
+    strict = found.scores["strict"]
+    cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
+    assert cells[:3] == [
+        "mean over scenes", f"{strict.log_loss:.4f}", f"{100 * strict.accuracy:.2f}"
+    ]  # fmt: skip
+    assert [line.split()[1] for line in lines[2:5]] == list(CLASSES)
+
+
+def test_missing_segments_are_counted_and_named():
+    assert coverage(make()) == "strict: 240/240 segments\ncentred: 240/240 segments"
+    strict, centred = coverage(make(MISSING)).splitlines()
+    assert strict.startswith("strict: 239/240 segments; not the official figure")
+    assert strict.endswith("Missing: scene2-city-23-1_9.wav")
+    assert centred == "centred: 240/240 segments"
+    many = replace(make(), missing={"strict": tuple(f"x_{k}.wav" for k in range(1234))})
+    assert coverage(many).endswith("x_19.wav and 1,214 more")
+
+
+def test_a_runs_own_folder_is_refused(tmp_path, run):
+    run.settings.write_text("{}")
+    before = run.metrics.read_bytes()
+    with pytest.raises(SettingError, match=r"--out is .*run, the folder of a run"):
+        write_report(run.path, run, make())
+    assert run.metrics.read_bytes() == before
+
+
+def test_the_page_comes_last_so_that_half_a_report_has_none(tmp_path, run):
+    folder = tmp_path / "report"
+    (folder / "metrics.json").mkdir(parents=True)  # cannot be replaced by a file
+    with pytest.raises(AvscError, match=r"metrics\.json: could not be written"):
+        write_report(folder, run, make())
+    assert not (folder / "report.md").exists()
+    assert not list(folder.glob(".tmp-*"))
+
+
+def pixels(picture):
+    return matplotlib.image.imread(io.BytesIO(picture), format="png")
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_a_confusion_picture_is_darkest_where_the_segments_are(classes):
+    """A permutation instead of the diagonal, so that rows and columns cannot be confused."""
+    place = np.roll(np.arange(classes), 1)
+    confusion = np.zeros((classes, classes), np.int64)
+    confusion[np.arange(classes), place] = np.arange(1, classes + 1)
+    shown = pixels(confusion_picture(confusion, [f"scene {i}" for i in range(classes)], "title"))
+    dark = (shown[..., 2] - shown[..., 0] > 0.3) & (shown[..., 0] < 0.2)  # Blues at its end
+    top, left = np.argwhere(dark).min(0)
+    bottom, right = np.argwhere(dark).max(0) + 1
+    side = (bottom - top) / classes
+    assert side == pytest.approx((right - left) / classes, abs=1)
+    centres = ((np.arange(classes) + 0.12) * side).astype(int)  # beside the number in each cell
+    cells = dark[top:bottom, left:right][np.ix_(centres, centres)]
+    np.testing.assert_array_equal(cells, confusion > 0)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("epochs", [0, 1, 30])
+def test_curves_of_any_run_are_drawn(tmp_path, validated, epochs):
+    values = (1.0, 0.5) if validated else (None, None)
+    history = [Row(e + 1, 1e-2 / (e + 1), 2 / (e + 1), *values) for e in range(epochs)]
+    write_metrics(tmp_path / "metrics.csv", history)
+    shown = pixels(curves_picture(tmp_path / "metrics.csv", epochs))
+    orange = (shown[..., 0] > 0.9) & (shown[..., 2] < 0.2)
+    assert orange.any() == (validated and epochs > 0)
+    green = (shown[..., 1] > 0.55) & (shown[..., 0] < 0.3) & (shown[..., 2] < 0.3)
+    assert green.any() == (epochs > 0)
+
+
+def test_pictures_depend_on_what_they_show_alone():
+    confusion = np.array([[3, 1], [0, 2]])
+    one, two = (confusion_picture(confusion, ("a", "b"), "t") for _ in range(2))
+    assert one == two
+    assert confusion_picture(confusion.T, ("a", "b"), "t") != one
