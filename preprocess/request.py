@@ -1,0 +1,178 @@
+"""What a store is asked to hold: the options that every verb which plans an extraction shares.
+
+`request_options` gives a command the options and hands it one `Request` in their place, so that
+``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same words.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
+from avsc.features.store.layout import Description, description_file, read_description
+from avsc.manifests.clips import Dataset
+from avsc.manifests.errors import SettingError, StoreError
+from avsc.manifests.table import read_table
+from avsc.manifests.tau2021 import DATASETS, find_dataset
+from avsc.preprocess.plan import Check, Plan, make_plan
+
+OPTIONS = (
+    click.option("--dataset", type=click.Choice(list(DATASETS)), help="A known data set."),
+    click.option("--manifest", type=click.Path(path_type=Path), help="CSV list of other clips."),
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path),
+        help="Folder of the data set.  [default: $AVSC_DATA/NAME, ./data/NAME; the manifest's "
+        "folder]",
+    ),
+    click.option(
+        "--out", type=click.Path(path_type=Path), help="The store.  [default: stores/NAME]"
+    ),
+    click.option(
+        "--products",
+        default=",".join(SPECS),
+        show_default=True,
+        help="What to keep of each clip, by commas.",
+    ),
+    click.option(
+        "--image-short-side",
+        type=int,
+        default=ImageSpec().short_side,
+        show_default=True,
+        help="Shorter side of the stored pictures, pixels; 0 keeps the source's size.",
+    ),
+    click.option(
+        "--image-quality",
+        type=int,
+        default=ImageSpec().quality,
+        show_default=True,
+        help="JPEG quality, 1 to 100.",
+    ),
+    click.option(
+        "--scalogram-q",
+        type=int,
+        default=ScalogramSpec().q,
+        show_default=True,
+        help="Wavelets an octave.",
+    ),
+    click.option(
+        "--fbank-bands", type=int, default=FbankSpec().bands, show_default=True, help="Mel bands."
+    ),
+    click.option(
+        "--block-size",
+        type=click.IntRange(1),
+        default=64,
+        show_default=True,
+        help="Clips in a part file; fixed once a store exists.",
+    ),
+    click.option(
+        "--check",
+        type=click.Choice(["time", "content"]),
+        default="time",
+        show_default=True,
+        help="How a changed recording is told: size and time, or digests.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an extraction is asked to make.
+
+    Attributes:
+        store: the store's folder.
+        dataset: its clips.
+        description: what the store is to hold: what it holds already, and the products asked for.
+        check: how a changed recording is told.
+    """
+
+    store: Path
+    dataset: Dataset
+    description: Description
+    check: Check
+
+    def plan(self) -> Plan:
+        """Return what is to be done; changes nothing."""
+        return make_plan(self.store, self.dataset, self.description, self.check)
+
+
+def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a request; it takes a `Request` as ``request`` in their place.
+
+    The request is read when the command is called, and its faults are those of `read_request`.
+    """
+
+    @wraps(command)
+    def read(
+        dataset: str | None,
+        manifest: Path | None,
+        root: Path | None,
+        out: Path | None,
+        products: str,
+        image_short_side: int,
+        image_quality: int,
+        scalogram_q: int,
+        fbank_bands: int,
+        block_size: int,
+        check: Check,
+        **others: Any,
+    ) -> Any:
+        specs = _specs(
+            products,
+            ScalogramSpec(q=scalogram_q),
+            FbankSpec(bands=fbank_bands),
+            ImageSpec(short_side=image_short_side, quality=image_quality),
+        )
+        clips = _clips(dataset, manifest, root)
+        store = out or Path("stores") / clips.name
+        description = _description(store, clips, specs, block_size)
+        return command(request=Request(store, clips, description, check), **others)
+
+    with_options: Callable[..., Any] = read
+    for option in reversed(OPTIONS):
+        with_options = option(with_options)
+    return with_options
+
+
+def _specs(products: str, *specs: Spec) -> dict[str, Spec]:
+    known = {spec.product: spec for spec in specs}
+    names = [name.strip() for name in products.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise SettingError(f"--products: {name!r} is not known; known are {', '.join(known)}.")
+    if not names:
+        raise SettingError(f"--products: nothing named; known are {', '.join(known)}.")
+    return {name: known[name] for name in names}
+
+
+def _clips(dataset: str | None, manifest: Path | None, root: Path | None) -> Dataset:
+    if (dataset is None) == (manifest is None):
+        raise click.UsageError("Name either --dataset NAME or --manifest FILE.")
+    if manifest is not None:
+        return read_table(manifest, root or manifest.parent)
+    return find_dataset(str(dataset), root)
+
+
+def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int) -> Description:
+    """Return what the store is to hold: what it holds already, and the products asked for."""
+    wanted = Description(clips.name, clips.classes, size, specs)
+    if not description_file(store).exists():
+        if store.is_dir() and any(store.iterdir()):
+            raise StoreError(f"{store}: not empty, and no store; name another folder with --out.")
+        return wanted
+    found = read_description(store)
+    if found.dataset != clips.name:
+        raise StoreError(
+            f"{store}: a store of {found.dataset}, not of {clips.name}; name another folder with "
+            "--out."
+        )
+    if found.block_size != size:
+        raise StoreError(
+            f"{store}: made with --block-size {found.block_size}, not {size}. Use "
+            f"--block-size {found.block_size}, or name another folder with --out."
+        )
+    return replace(wanted, specs={**found.specs, **specs})
