@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from media import noise, tone
+from scipy.signal import get_window
 
 from avsc.features.framing import (
+    _window,
     centre_sample,
     first_sample,
     inside,
@@ -44,6 +46,12 @@ def test_frames_by_their_definition_in_seconds() -> None:
 def test_a_window_that_ends_with_its_second_is_inside() -> None:
     spec = ScalogramSpec(sample_rate=1000, window=500, hop=250)
     assert inside(range(6), spec).tolist() == [True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize("length", [7, 512, 8192])
+def test_the_window_is_scipy_signals_bit_by_bit(length: int) -> None:
+    window = get_window("hann", length)
+    assert (_window(length) == (window / window.sum()).astype(np.float32)).all()
 
 
 def test_spectra_are_those_of_numpy_in_float64() -> None:

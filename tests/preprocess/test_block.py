@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,3 +207,10 @@ def test_crash_while_decoding_is_that_clips_failure(
     assert {failure.clip for failure in summary.failures} == {"clip-1"}
     assert {failure.code for failure in summary.failures} == {"crashed"}
     assert "SIGSEGV" in summary.failures[0].message
+
+
+def test_workers_start_without_what_they_do_not_need() -> None:
+    """Each of these would take every worker, and every clip in a process of its own, long."""
+    code = "import sys, avsc.preprocess.block; print({'scipy.signal', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
