@@ -16,8 +16,8 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.batches import training_batches
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
+from avsc.train.fit.epochs import step_seed
 from avsc.train.fit.history import Row
-from avsc.train.fit.loop import step_seed
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.restore import restore
 from avsc.train.fit.run_folder import RunFolder

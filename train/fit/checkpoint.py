@@ -65,7 +65,11 @@ def save_last(
 
 
 def load_last(
-    path: Path, digest: str, network: Network, optimiser: torch.optim.Optimizer
+    path: Path,
+    digest: str,
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    row: type[Row] = Row,
 ) -> Progress:
     """Read last.pt into the network and the optimiser; return how far the run had come.
 
@@ -76,7 +80,7 @@ def load_last(
     load_state(path, network, content["network"])
     optimiser.load_state_dict(content["optimiser"])
     progress = content["progress"]
-    return Progress(**{**progress, "history": [Row(**row) for row in progress["history"]]})
+    return Progress(**{**progress, "history": [row(**each) for each in progress["history"]]})
 
 
 def save_best(path: Path, digest: str, network: Network, epoch: int) -> None:

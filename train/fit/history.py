@@ -29,8 +29,8 @@ class Row:
     epoch: int
     learning_rate: float
     training_loss: float
-    validation_log_loss: float | None
-    validation_accuracy: float | None
+    validation_log_loss: float | None = None
+    validation_accuracy: float | None = None
 
     def summary(self) -> str:
         """Say the epoch in words.
@@ -54,10 +54,10 @@ def best_row(history: Sequence[Row]) -> Row | None:
     return min(history, key=lambda row: row.validation_log_loss or 0.0)
 
 
-def write_metrics(path: Path, history: Sequence[Row]) -> None:
-    """Write metrics.csv."""
+def write_metrics(path: Path, history: Sequence[Row], kind: type[Row] = Row) -> None:
+    """Write metrics.csv: rows of one kind."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in history)
     publish(path, text.getvalue().encode())
