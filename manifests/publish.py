@@ -20,6 +20,11 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{path.name}")
 
 
+def occupied(folder: Path) -> bool:
+    """Return whether a folder holds anything but files that a killed writer left unfinished."""
+    return folder.is_dir() and any(not p.name.startswith(TEMPORARY) for p in folder.iterdir())
+
+
 def publish(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that the file is whole or, after any fault, as it was before.
 

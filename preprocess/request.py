@@ -16,6 +16,7 @@ from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import SettingError, StoreError
+from avsc.manifests.publish import occupied
 from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
 from avsc.preprocess.plan import Check, Plan, make_plan
@@ -161,7 +162,7 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
     """Return what the store is to hold: what it holds already, and the products asked for."""
     wanted = Description(clips.name, clips.classes, size, specs)
     if not description_file(store).exists():
-        if store.is_dir() and any(store.iterdir()):
+        if occupied(store):
             raise StoreError(f"{store}: not empty, and no store; name another folder with --out.")
         return wanted
     found = read_description(store)

@@ -6,8 +6,8 @@
     OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
 
-A scene has four to ten locations of about equally many clips, in the cities of TAU2021; about 70 %
-of them, at least three, are in the training fold and the others in the test fold.
+A scene has four to ten locations of about equally many clips, in the cities of TAU2021; the first
+ones, about 30 % of them and at least one, are in the test fold and the others in the training fold.
 """
 
 import json
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
-from avsc.manifests.publish import TEMPORARY, publish
+from avsc.manifests.publish import occupied, publish
 from avsc.preprocess.synth.design import DESIGN
 from avsc.preprocess.synth.render import Job, render_all
 from avsc.preprocess.synth.sounds import RATE
@@ -108,7 +108,9 @@ def write_miniature(
         ManifestError: `out` holds something else.
         AvscError: a file could not be written.
     """
-    settings = Settings(clips_per_scene=clips_per_scene, seed=seed, seconds=seconds, size=size)
+    settings = Settings(
+        clips_per_scene=clips_per_scene, seed=seed, seconds=float(seconds), size=size
+    )
     _claim(out, settings)
     clips = list(make_clips(clips_per_scene))
     jobs = [job for job in _jobs(out, settings, clips) if job.missing]
@@ -123,7 +125,7 @@ def write_miniature(
 def make_clips(clips_per_scene: int) -> Iterator[Clip]:
     """Yield the clips of a miniature, in the order of their numbers."""
     locations = min(10, max(4, clips_per_scene // 2))
-    for_training = locations - max(1, round(0.3 * locations))
+    for_test = max(1, round(0.3 * locations))
     for order, scene in enumerate(DESIGN):
         for number in range(clips_per_scene):
             which = number % locations
@@ -135,7 +137,7 @@ def make_clips(clips_per_scene: int) -> Iterator[Clip]:
                 scene=scene,
                 audio=f"audio/{name}.wav",
                 video=f"video/{name}.mp4",
-                fold="train" if which < for_training else "test",
+                fold="test" if which < for_test else "train",
                 city=city,
                 location=location,
             )
@@ -189,7 +191,7 @@ def _claim(out: Path, settings: Settings) -> None:
                 f"{mark}: made with other settings: {mark.read_text()}. Give the same ones, or "
                 "name another folder with --out."
             )
-    elif out.exists() and any(not p.name.startswith(TEMPORARY) for p in out.iterdir()):
+    elif occupied(out):
         raise ManifestError(
             f"{out}: not empty, and not made by `avsc-prep synth`; name another folder with --out."
         )

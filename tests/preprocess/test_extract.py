@@ -185,7 +185,7 @@ def test_wrong_use_is_status_2(tmp_path: Path) -> None:
     assert done.returncode == 2 and "Did you mean 'extract'?" in done.stderr
     (tmp_path / "a.toml").write_text("blok-size = 3\n")
     done = prep("extract", "--config", tmp_path / "a.toml")
-    assert done.returncode == 2 and "Did you mean 'block_size'?" in done.stderr
+    assert done.returncode == 2 and "Did you mean 'block-size'?" in done.stderr
 
 
 def test_data_set_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -214,6 +214,12 @@ def test_folder_that_is_no_store_is_left_alone(manifest: Path, tmp_path: Path) -
     (tmp_path / "precious").write_text("mine")
     found = invoke("extract", "--manifest", manifest, "--out", tmp_path)
     assert "not empty, and no store" in says(found)
+
+
+def test_folder_of_a_run_that_was_killed_at_once_is_taken(manifest: Path, tmp_path: Path) -> None:
+    (tmp_path / ".tmp-elsewhere-1-store.json").write_text("{")
+    found = invoke("extract", "--manifest", manifest, "--out", tmp_path, "--dry-run")
+    assert found.exception is None
 
 
 def test_file_size_limit_ends_in_one_line_and_keeps_what_is_made(

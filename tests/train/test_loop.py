@@ -1,7 +1,12 @@
 """The training loop on a small store: exact resumption, each step's rule, what is validated."""
 
+import contextlib
 import dataclasses
+import os
+import pty
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -320,7 +325,22 @@ def test_the_network_learns(store, straight):
     assert isinstance(restore(straight).network, nn.Module)
 
 
-def test_progress_is_plain_lines_off_a_terminal_and_a_bar_on_one(tmp_path, monkeypatch, capsys):
+def on_a_terminal(command):
+    """Run a command on a terminal of its own and return what it showed."""
+    ours, its = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(command, stdout=its, stderr=its, env=environment) as process:
+        os.close(its)
+        shown = b""
+        with contextlib.suppress(OSError):  # the kernel's word for the end of a terminal
+            while part := os.read(ours, 65536):
+                shown += part
+        os.close(ours)
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_progress_is_plain_lines_off_a_terminal_and_a_bar_on_one(tmp_path, capsys):
     with Console(plain_seconds=0) as console:
         assert console.due()
         console.show("epoch 1, loss 0.5", 3, 7)
@@ -328,14 +348,13 @@ def test_progress_is_plain_lines_off_a_terminal_and_a_bar_on_one(tmp_path, monke
     with Console() as console:
         assert not console.due()
 
-    monkeypatch.setattr("rich.console.Console.is_terminal", True)
-    monkeypatch.setenv("TERM", "xterm")
-    with Console() as console:
-        console.say("before [there is] a log")
-        console.log_to(tmp_path / "log.txt")
-        console.show("epoch 1, loss 0.5", 3, 7)
-        console.say("x" * 200)
-    shown = capsys.readouterr().out
+    script = (
+        "import sys; from pathlib import Path; from avsc.train.fit.console import Console\n"
+        "with Console() as console:\n"
+        "    console.say('before [there is] a log'); console.log_to(Path(sys.argv[1]))\n"
+        "    console.show('epoch 1, loss 0.5', 3, 7); console.say('x' * 200)\n"
+    )
+    shown = on_a_terminal([sys.executable, "-c", script, str(tmp_path / "log.txt")])
     assert "before [there is] a log\n" in shown
     assert "3/7" in shown
     assert "x" * 200 + "\n" in shown

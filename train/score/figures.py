@@ -68,7 +68,8 @@ def curves_picture(metrics: Path, epoch: int) -> bytes:
     _curve(rate, rows, "learning_rate", "C2")
     loss.set_ylabel("loss / nats")
     rate.set_ylabel("learning rate at\nthe epoch's end")
-    rate.set_yscale("log")
+    if rows:
+        rate.set_yscale("log")
     rate.set_xlabel("epoch")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     mark = f"evaluated: epoch {epoch}"
