@@ -7,6 +7,10 @@ from avsc.train.systems import SYSTEMS
 
 VERBS = {
     **{name: (f"avsc.train.commands.fit:{name}", s.about) for name, s in SYSTEMS.items()},
+    "places": (
+        "avsc.train.commands.places:places",
+        "Train an image model on labelled pictures, for --visual-weights.",
+    ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
 }
 

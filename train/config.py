@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from avsc.manifests.errors import SettingError
 from avsc.train.systems import System
@@ -26,7 +26,39 @@ def setting(default: Any, help: str, **about: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Declared:
+    """Settings that are declared by `setting`; each is checked against its limits when made."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            allowed = choices(type(self), each.name)
+            _check(option(each.name), getattr(self, each.name), allowed, each.metadata)
+
+    def record(self) -> dict[str, Any]:
+        """Return every setting in JSON's types."""
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_record(cls, values: dict[str, Any]) -> Self:
+        """Make settings of what `record` gave; unknown names are an error."""
+        known = {each.name: each for each in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise SettingError(
+                f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
+            )
+        made: dict[str, Any] = {
+            name: Path(value) if plain_type(cls, name) is Path and value is not None else value
+            for name, value in values.items()
+        }
+        return cls(**made)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Declared):
     """The settings of a run; checked when made."""
 
     store: Path = setting(  # noqa: RUF009 (it calls dataclasses.field)
@@ -105,8 +137,7 @@ class Settings:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            _check(option(each.name), getattr(self, each.name), choices(each.name), each.metadata)
+        super().__post_init__()
         if self.lr_min > self.lr_max:
             raise SettingError(
                 f"--lr-min is {self.lr_min:g}, above --lr-max, which is {self.lr_max:g}; the "
@@ -133,28 +164,6 @@ class Settings:
             if not each.metadata.get("free") and inputs.get(each.metadata.get("input", ""), True)
         }
 
-    def record(self) -> dict[str, Any]:
-        """Return every setting in JSON's types."""
-        return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_record(cls, values: dict[str, Any]) -> "Settings":
-        """Make settings of what `record` gave; unknown names are an error."""
-        known = {each.name: each for each in fields(cls)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise SettingError(
-                f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
-            )
-        made: dict[str, Any] = {
-            name: Path(value) if plain_type(name) is Path and value is not None else value
-            for name, value in values.items()
-        }
-        return cls(**made)
-
 
 def option(name: str) -> str:
     """Return the option of a setting.
@@ -165,23 +174,23 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def choices(name: str) -> tuple[str, ...]:
+def choices(settings: type[Declared], name: str) -> tuple[str, ...]:
     """Return the values that a setting may have, if they are few.
 
-    >>> choices("protocol"), choices("seed")
+    >>> choices(Settings, "protocol"), choices(Settings, "seed")
     (('strict', 'centred'), ())
     """
-    kind = get_type_hints(Settings)[name]
+    kind = get_type_hints(settings)[name]
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
-def plain_type(name: str) -> type:
+def plain_type(settings: type[Declared], name: str) -> type:
     """Return the type of a setting when it is given: int, float, str or Path.
 
-    >>> plain_type("image_size"), plain_type("protocol")
+    >>> plain_type(Settings, "image_size"), plain_type(Settings, "protocol")
     (<class 'int'>, <class 'str'>)
     """
-    kind = get_type_hints(Settings)[name]
+    kind = get_type_hints(settings)[name]
     if get_origin(kind) is Literal:
         return str
     plain: type = next(each for each in (*get_args(kind), kind) if each is not NoneType)

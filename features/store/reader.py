@@ -60,6 +60,10 @@ class Records:
         self._fill(record, data)
         return data
 
+    def where(self, record: int) -> str:
+        """Say where a record lies, for messages."""
+        return f"{self._paths[int(self._part[record])]}: record {record} of {self.product}"
+
     def load(
         self, which: npt.NDArray[np.integer[Any]] | None = None
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
@@ -114,9 +118,8 @@ class Records:
 
     def _damaged(self, record: int, what: str) -> str:
         return (
-            f"{self._paths[int(self._part[record])]}: record {record} of {self.product} cannot be "
-            f"read ({what}). Run `avsc-prep verify` to see what is damaged and `avsc-prep "
-            "extract --check content` to make it again."
+            f"{self.where(record)} cannot be read ({what}). Run `avsc-prep verify` to see what is "
+            "damaged and `avsc-prep extract --check content` to make it again."
         )
 
 

@@ -40,6 +40,9 @@ class MemoryRecords:
     def __len__(self):
         return len(self.data)
 
+    def where(self, record):
+        return f"picture {record} in memory"
+
     def read(self, record):
         return self.data[record]
 
@@ -250,7 +253,7 @@ def test_a_damaged_picture_ends_the_epoch_with_its_error(workers):
     images = store.records("images")
     images.data[7] = images.data[7][:40]
     source = Source.open(store, None, pictures=True)
-    with pytest.raises(AvscError, match="40 bytes are not a JPEG"):
+    with pytest.raises(AvscError, match="picture 7 in memory: 40 bytes are not a JPEG"):
         epoch(source, source.samples(range(5)), batch_size=49, workers=workers)
     assert not [thread for thread in threading.enumerate() if "pictures" in thread.name]
 

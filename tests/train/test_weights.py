@@ -20,7 +20,7 @@ from avsc.train.model.weights import (
     WeightsError,
     digest,
     load_file,
-    read_state,
+    read_weights,
     starting_model,
 )
 
@@ -65,7 +65,7 @@ def test_files_of_every_format(tmp_path: Path, trained: dict[str, Tensor]):
     for path in sorted(tmp_path.iterdir()):
         encoder = visual_encoder(BACKBONE, str(path))
         assert holds(encoder, trained), path
-        assert encoder.origin.startswith(f"file {path.name} sha256:")
+        assert encoder.origin.startswith(f"Places365, file {path.name} sha256:")
         digests.add(encoder.digest)
     assert len(digests) == 1
 
@@ -90,7 +90,7 @@ def test_origin_names_the_files_own_sha256(tmp_path: Path):
 
 def test_python_2_file_of_csails_layout():
     """The file was written by Python 2.7 itself; see legacy/write.py."""
-    state = read_state(LEGACY)
+    state = read_weights(LEGACY)[0]
     assert state["conv1.weight"].flatten().tolist() == [0, 0.125, 0.25, 0.375, 0.5, 0.625]
     assert state["conv1.weight"].shape == (2, 3, 1, 1)
     assert state["fc.weight"].shape == (365, 2)
@@ -202,7 +202,7 @@ def test_pickles_that_run_code_are_refused(tmp_path: Path, layout: str):
     else:
         torch.save(content, path, _use_new_zipfile_serialization=layout == "zip")
     with pytest.raises(WeightsError, match=r"names posix\.mkdir.*that may run code are not loaded"):
-        read_state(path)
+        read_weights(path)
     assert not mark.exists()
     if layout == "bare pickle":
         pickle.loads(path.read_bytes())
@@ -223,14 +223,14 @@ def test_damaged_files_are_named(tmp_path: Path, name: str):
     else:
         path.write_text("<html>not found</html>\n" if name == "text.pth" else "")
     with pytest.raises(WeightsError, match=f"{name}: cannot be read as weights") as fault:
-        read_state(path)
+        read_weights(path)
     assert "\n" not in str(fault.value)
 
 
 def test_cut_python_2_file_is_named(tmp_path: Path):
     (tmp_path / "cut.pth.tar").write_bytes(LEGACY.read_bytes()[:-100])
     with pytest.raises(WeightsError, match=r"cut\.pth\.tar: cannot be read as weights"):
-        read_state(tmp_path / "cut.pth.tar")
+        read_weights(tmp_path / "cut.pth.tar")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_cut_python_2_file_is_named(tmp_path: Path):
 def test_files_without_a_state_dict_are_named(tmp_path: Path, content: Any):
     torch.save(content, tmp_path / "other.pt")
     with pytest.raises(WeightsError, match=r"other\.pt: found .*wanted names with tensors"):
-        read_state(tmp_path / "other.pt")
+        read_weights(tmp_path / "other.pt")
 
 
 def test_missing_file_lists_the_ways(tmp_path: Path):

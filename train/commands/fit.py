@@ -1,34 +1,46 @@
 """``avsc-fit audio``, ``video``, ``joint``: train one system on a store."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from avsc.manifests.shell import DONE, settings
-from avsc.train.config import Settings, choices, option, plain_type
+from avsc.train.config import Declared, Settings, choices, option, plain_type
 from avsc.train.systems import SYSTEMS, System
+
+if TYPE_CHECKING:
+    from avsc.train.fit.console import Console
+    from avsc.train.fit.epochs import Epochs
+    from avsc.train.fit.run_folder import RunFolder
 
 Command = Callable[..., Any]
 
 
-def options(command: Command) -> Command:
-    """Give a command one option for each setting.
+def options(declared: type[Declared]) -> Callable[[Command], Command]:
+    """Return what gives a command one option for each setting that is declared.
 
     Every system takes every option, so that one file of settings and one script serve all; a
     setting of an input that a system has not is without effect on it.
     """
-    for each in reversed(fields(Settings)):
-        command = click.option(
-            option(each.name),
-            type=_parameter(each.name),
-            default=each.default,
-            show_default=each.default is not None,
-            help=each.metadata["help"],
-        )(command)
-    return command
+
+    def give(command: Command) -> Command:
+        for each in reversed(fields(declared)):
+            needed = each.default is MISSING
+            default = {} if needed else {"default": each.default}
+            command = click.option(
+                option(each.name),
+                type=_parameter(declared, each.name),
+                required=needed,
+                show_default=not needed and each.default is not None,
+                help=each.metadata["help"],
+                **default,
+            )(command)
+        return command
+
+    return give
 
 
 def fit_command(system: System) -> click.Command:
@@ -48,7 +60,7 @@ def fit_command(system: System) -> click.Command:
         show_default=True,
         help="Go on with the run in --out if there is one, or rename it and begin anew.",
     )
-    @options
+    @options(Settings)
     @settings
     def fit(out: Path, resume: bool, **values: Any) -> int:
         return train(system, Settings(**values), out, resume)
@@ -58,33 +70,49 @@ def fit_command(system: System) -> click.Command:
 
 def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
     """Train a system, or go on with it; return the exit status."""
+    from avsc.train.fit.prepare import prepare
+
+    return run_training(
+        lambda folder, console: prepare(system, chosen, folder, resume, console),
+        out,
+        f"avsc-fit evaluate {out}",
+    )
+
+
+def run_training(make: "Callable[[RunFolder, Console], Epochs]", out: Path, following: str) -> int:
+    """Run a training to its end, or until a signal; return the exit status.
+
+    Args:
+        make: makes it ready in a folder, and tells a console what was found.
+        out: folder of the run.
+        following: command to name at its end.
+    """
     from avsc.train.fit.console import Console
     from avsc.train.fit.history import best_row
-    from avsc.train.fit.prepare import prepare
     from avsc.train.fit.run_folder import RunFolder
     from avsc.train.fit.signals import StopRequest
 
     with StopRequest() as stop, Console() as console:
-        training = prepare(system, chosen, RunFolder(out), resume, console)
+        training = make(RunFolder(out), console)
+        at = training.progress
         if not training.fit(stop):
-            at = training.progress
             console.say(
                 f"stopped by {stop.signal_name} after {at.epoch} epochs and {at.batch} of "
-                f"{training.run.batches} batches; saved. The same command goes on."
+                f"{training.plan.batches} batches; saved. The same command goes on."
             )
             return stop.status
-        best = best_row(training.progress.history)
+        best = best_row(at.history)
         assert best is not None
-        console.say(f"done: {training.progress.epoch} epochs; best: {best.summary()}")
-        console.say(f"next: avsc-fit evaluate {out}")
+        console.say(f"done: {at.epoch} epochs; best: {best.summary()}")
+        console.say(f"next: {following}")
     return DONE
 
 
-def _parameter(name: str) -> Any:
+def _parameter(declared: type[Declared], name: str) -> Any:
     """Return click's type of a setting."""
-    if choices(name):
-        return click.Choice(choices(name))
-    kind = plain_type(name)
+    if choices(declared, name):
+        return click.Choice(choices(declared, name))
+    kind = plain_type(declared, name)
     return click.Path(path_type=Path) if kind is Path else kind
 
 

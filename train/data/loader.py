@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,12 +20,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.features import jpeg
-from avsc.features.store.reader import Records
+from avsc.manifests.errors import AvscError, MediaError
 from avsc.train.data import pixels_cpu, pixels_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.views import ImageInput
 
 PORTION = 16  # pictures in one thread's task: long beside the cost of handing it over
+
+
+class Encoded(Protocol):
+    """Pictures as JPEG, by number: the records of a store, or files."""
+
+    def read(self, record: int) -> NDArray[np.uint8]:
+        """Return the bytes of one picture."""
+        ...
+
+    def where(self, record: int) -> str:
+        """Say where that picture lies, for messages."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class PictureLoader:
     """Makes network input of requests.
 
     Attributes:
-        images: records of the encoded pictures.
+        images: the encoded pictures.
         image: the network's input.
         augment: what `Request.drawn` was drawn by.
         workers: number of threads; 0 prepares nothing ahead of need.
@@ -60,7 +73,7 @@ class PictureLoader:
             in the threads, which only the CPU can.
     """
 
-    images: Records
+    images: Encoded
     image: ImageInput
     augment: Augment
     workers: int
@@ -104,7 +117,12 @@ class PictureLoader:
         done = [picture for task in tasks for picture in task.result()]
         if out is not None:
             return torch.from_numpy(out)
-        pictures = pixels_torch.decode_on_device(done, self.device)
+        try:
+            pictures = pixels_torch.decode_on_device(done, self.device)
+        except AvscError:
+            for record, data in zip(request.which.tolist(), done, strict=True):
+                self._decode(record, data.numpy())  # to name the one that is damaged
+            raise
         windows = [
             self.augment.window(drawn, picture.shape[1], picture.shape[2], self.image)
             for drawn, picture in zip(request.drawn, pictures, strict=True)
@@ -116,11 +134,17 @@ class PictureLoader:
 
     def _render(self, request: Request, out: NDArray[np.float32]) -> list[Tensor]:
         for record, drawn, place in zip(request.which.tolist(), request.drawn, out, strict=True):
-            picture = jpeg.decode(self.images.read(record))
+            picture = self._decode(record, self.images.read(record))
             height, width, _ = picture.shape
             window = self.augment.window(drawn, height, width, self.image)
             pixels_cpu.render(picture, window, drawn, self.image, place)
         return []
+
+    def _decode(self, record: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        try:
+            return jpeg.decode(data)
+        except MediaError as fault:
+            raise AvscError(f"{self.images.where(record)}: {fault}") from fault
 
 
 _Making = tuple[Request, NDArray[np.float32] | None, list[Future[list[Tensor]]]]

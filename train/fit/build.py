@@ -1,5 +1,7 @@
 """From the settings of a run to its network."""
 
+from typing import Protocol
+
 from avsc.manifests.errors import AvscError
 from avsc.train.config import Settings
 from avsc.train.fit.run_folder import RunFolder
@@ -39,11 +41,26 @@ def build_network(
         classifier,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
-        low_precision=True,
+        low_precision=system.visual_frozen,  # what is trained with sound computes in float32
     )
 
 
-def first_visual(settings: Settings) -> VisualEncoder:
+class VisualSettings(Protocol):
+    """The settings that a visual encoder is made from."""
+
+    @property
+    def backbone(self) -> str: ...  # noqa: D102
+    @property
+    def visual_weights(self) -> str: ...  # noqa: D102
+    @property
+    def image_size(self) -> int | None: ...  # noqa: D102
+    @property
+    def view(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
+
+
+def first_visual(settings: VisualSettings) -> VisualEncoder:
     """Return the visual encoder that a new run starts from.
 
     Raises:
@@ -52,7 +69,7 @@ def first_visual(settings: Settings) -> VisualEncoder:
     return _visual(settings, settings.visual_weights)
 
 
-def kept_visual(settings: Settings, folder: RunFolder, digest: str) -> VisualEncoder:
+def kept_visual(settings: VisualSettings, folder: RunFolder, digest: str) -> VisualEncoder:
     """Return the visual encoder that a run began with, from its folder; nothing is downloaded.
 
     Raises:
@@ -68,7 +85,7 @@ def kept_visual(settings: Settings, folder: RunFolder, digest: str) -> VisualEnc
     return visual
 
 
-def _visual(settings: Settings, weights: str) -> VisualEncoder:
+def _visual(settings: VisualSettings, weights: str) -> VisualEncoder:
     return visual_encoder(
         settings.backbone, weights, settings.image_size, view=settings.view, seed=settings.seed
     )

@@ -83,9 +83,19 @@ def load_last(
     return Progress(**{**progress, "history": [row(**each) for each in progress["history"]]})
 
 
-def save_best(path: Path, digest: str, network: Network, epoch: int) -> None:
-    """Write best.pt: the network's weights after so many epochs."""
-    _save(path, digest, network, epoch, {})
+def save_best(
+    path: Path, digest: str, network: Network, epoch: int, trained_on: str | None = None
+) -> None:
+    """Write best.pt: the network's weights after so many epochs.
+
+    Args:
+        path: the file.
+        digest: of the run's record.
+        network: what is trained.
+        epoch: epochs done.
+        trained_on: pictures that a visual encoder learned from, for the origin of its weights.
+    """
+    _save(path, digest, network, epoch, {"trained_on": trained_on} if trained_on else {})
 
 
 def load_weights(path: Path, digest: str, network: Network) -> int:

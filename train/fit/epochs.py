@@ -47,6 +47,7 @@ class Plan:
         device: where to compute.
         rate: learning rate at a time, counted in epochs.
         row: what an epoch comes to.
+        trained_on: name of the pictures that the visual encoder learns from; best.pt carries it.
     """
 
     folder: RunFolder
@@ -59,6 +60,7 @@ class Plan:
     device: torch.device
     rate: Callable[[float], float]
     row: type[Row] = Row
+    trained_on: str | None = None
 
 
 class Epochs(ABC):
@@ -188,7 +190,7 @@ class Epochs(ABC):
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         self._loss.zero_()
         if best_row(at.history) is row:
-            save_best(plan.folder.best, plan.digest, self.network, at.epoch)
+            save_best(plan.folder.best, plan.digest, self.network, at.epoch, plan.trained_on)
         self._save()
         write_metrics(plan.folder.metrics, at.history, plan.row)
         return row

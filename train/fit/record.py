@@ -9,7 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,7 @@ class Record:
     @property
     def digest(self) -> str:
         """SHA-256 of `numbers`; checkpoints carry it."""
-        text = json.dumps(self.numbers(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return numbers_digest(self.numbers())
 
     def encode(self) -> bytes:
         """Return the bytes of settings.json."""
@@ -108,6 +107,12 @@ class Record:
             "digest": self.digest,
         }
         return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+
+
+def numbers_digest(numbers: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all that a run's numbers depend on."""
+    text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -158,7 +163,11 @@ def check_same(found: Record, wanted: Record, folder: Path) -> None:
     """
     if wanted.visual is None:
         wanted = replace(wanted, visual=found.visual)
-    before, now = found.numbers(), wanted.numbers()
+    check_same_numbers(found.numbers(), wanted.numbers(), folder)
+
+
+def check_same_numbers(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """Raise a `SettingError` naming the first difference of all that two runs depend on."""
     for name in sorted({*before, *now}, key=lambda name: (name != "system", name)):
         if before.get(name) != now.get(name):
             raise SettingError(

@@ -48,3 +48,37 @@ class WarmRestarts:
         start, length = self.cycle(epoch)
         fall = (1 + math.cos(math.pi * (epoch - start) / length)) / 2
         return self.lowest + (self.highest - self.lowest) * fall
+
+
+@dataclass(frozen=True)
+class WarmCosine:
+    """A rate that rises along a line for `warmup` epochs, then falls along half a cosine.
+
+    Source: Goyal et al., "Accurate, large minibatch SGD", 2017 (the rise); Loshchilov and Hutter,
+    as above, without restarts (the fall).
+
+    Attributes:
+        highest: rate at the end of the rise.
+        lowest: rate that it rises from and falls to.
+        epochs: length of both.
+        warmup: length of the rise, epochs.
+    """
+
+    highest: float
+    lowest: float
+    epochs: int
+    warmup: float
+
+    def rate(self, epoch: float) -> float:
+        """Return the learning rate at a time of `epoch` epochs, 0 or more.
+
+        >>> schedule = WarmCosine(0.01, 0.0, 10, 2)
+        >>> [round(schedule.rate(epoch), 6) for epoch in (0, 1, 2, 6, 10)]
+        [0.0, 0.005, 0.01, 0.005, 0.0]
+        """
+        if epoch < self.warmup:
+            share = epoch / self.warmup
+        else:
+            fallen = (epoch - self.warmup) / (self.epochs - self.warmup)
+            share = (1 + math.cos(math.pi * fallen)) / 2
+        return self.lowest + (self.highest - self.lowest) * share

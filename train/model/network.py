@@ -5,7 +5,7 @@ Either encoder may be absent: audio only, video only, or embeddings made beforeh
 
 A *frozen* encoder is what pre-training left: its parameters ask for no gradient, so that no graph
 is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
-statistics do not move and its dropout is off. What is trained computes in float32.
+statistics do not move and its dropout is off.
 """
 
 from typing import Self
@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.visual import VisualEncoder
 
 
@@ -24,17 +23,18 @@ class Network(nn.Module):
     Args:
         acoustic: acoustic encoder, or None.
         visual: visual encoder, or None.
-        classifier: scene classifier over the joined embeddings.
+        classifier: of the joined embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
-        low_precision: on a CUDA device, compute the visual encoder in bfloat16 where it is frozen.
+        low_precision: on a CUDA device, compute the visual encoder in bfloat16 where that loses
+            nothing (autocast: weights and their updates stay float32).
     """
 
     def __init__(
         self,
         acoustic: AcousticEncoder | None,
         visual: VisualEncoder | None,
-        classifier: SceneClassifier,
+        classifier: nn.Module,
         *,
         frozen_visual: bool = True,
         frozen_acoustic: bool = False,
@@ -76,7 +76,7 @@ class Network(nn.Module):
         """Embed normalised pictures [B, 3, S, S] as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
-        autocast = self.low_precision and self.frozen_visual and pictures.is_cuda
+        autocast = self.low_precision and pictures.is_cuda
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast):
             return self.visual(pictures).float()  # type: ignore[no-any-return]
 

@@ -3,10 +3,11 @@
 - ``"pretrained"``: timm's own, from the Hugging Face cache or the network (``HF_HUB_OFFLINE=1``
   means the cache alone);
 - a file: ``.safetensors``, or what `torch.save` wrote: a state dict, or a dict whose
-  ``"state_dict"`` is one. So timm's state dicts, torchvision's (where both name the layers alike,
-  as in ResNets), a Places365 run's checkpoint, and CSAIL's ``resnet50_places365.pth.tar`` (no tar,
-  but PyTorch 0.2 and Python 2.7: names prefixed ``module.``, byte strings, no
-  ``num_batches_tracked``) are all read by one path;
+  ``"state_dict"`` is one, or a checkpoint of a run of ours that trained its visual encoder
+  (``avsc-fit places``; the run's folder means its ``best.pt``). So timm's state dicts,
+  torchvision's (where both name the layers alike, as in ResNets), our own, and CSAIL's
+  ``resnet50_places365.pth.tar`` (no tar, but PyTorch 0.2 and Python 2.7: names prefixed
+  ``module.``, byte strings, no ``num_batches_tracked``) are all read by one path;
 - ``"random"``: only by this name, drawn from a given seed.
 
 Names and shapes must be the model's own, apart from the classification layer, which is dropped,
@@ -31,9 +32,12 @@ from avsc.manifests.errors import AvscError
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "
-    "names); a file (a state dict of timm or torchvision, .pth, .pt or .safetensors, or a "
-    "Places365 checkpoint); 'random', by name."
+    "names); a file (a state dict of timm or torchvision, .pth, .pt or .safetensors, or CSAIL's "
+    "resnet50_places365.pth.tar); the folder of a run of avsc-fit places; 'random', by name."
 )
+
+OURS = "visual.model."  # what a run's checkpoint puts before the names of an image model
+PLACES = 365  # classes of a classification layer by which a file of Places365 is known
 
 
 class WeightsError(AvscError):
@@ -57,8 +61,8 @@ def starting_model(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
         seed: seed of random weights.
 
     Returns:
-        The model, and its origin such as ``"timm resnet50.a1_in1k"``, ``"random seed 0"`` or
-        ``"file resnet50_places365.pth.tar sha256:..."``.
+        The model, and its origin such as ``"timm resnet50.a1_in1k"``, ``"random seed 0"``,
+        ``"file weights.pth sha256:..."`` or ``"Places365, file best.pt sha256:..."``.
 
     Raises:
         WeightsError: the weights cannot be had, or are another model's.
@@ -97,15 +101,16 @@ def load_file(model: nn.Module, path: Path, heads: tuple[str, ...] = ()) -> str:
         heads: names of the classification layers that are dropped from the file.
 
     Returns:
-        The origin: the file's name and SHA-256.
+        The origin: the pictures that it was trained on, where the file tells, its name and
+        SHA-256.
 
     Raises:
         WeightsError: the file cannot be read, or names or shapes are not the model's.
     """
+    path = path / "best.pt" if path.is_dir() else path
     dropped = tuple(f"{head}." for head in heads)
-    found = {
-        name: value for name, value in read_state(path).items() if not name.startswith(dropped)
-    }
+    state, trained_on = read_weights(path)
+    found = {name: value for name, value in state.items() if not name.startswith(dropped)}
     wanted = model.state_dict()
     differences = {
         "missing": [
@@ -127,12 +132,34 @@ def load_file(model: nn.Module, path: Path, heads: tuple[str, ...] = ()) -> str:
             f"{'; '.join(said)}. Name the backbone that the file belongs to, or another file."
         )
     model.load_state_dict(found, strict=False)
+    if trained_on is None and any(len(state.get(f"{head}.bias", ())) == PLACES for head in heads):
+        trained_on = "Places365"
     with path.open("rb") as file:
-        return f"file {path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        origin = f"file {path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return origin if trained_on is None else f"{trained_on}, {origin}"
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the state dict of a file, on the CPU, without the prefix ``module.``.
+def pretraining(origin: str) -> str:
+    """Say in a word or two what an encoder was trained on, for tables of results.
+
+    >>> pretraining("timm resnet50.a1_in1k"), pretraining("Places365, file best.pt sha256:0123")
+    ('ImageNet', 'Places365')
+    >>> pretraining("random seed 0"), pretraining("file weights.pth sha256:0123")
+    ('nothing', 'unknown (weights.pth)')
+    """
+    trained_on, file, rest = origin.rpartition("file ")
+    if file:
+        return trained_on.rstrip(", ") or f"unknown ({rest.partition(' sha256:')[0]})"
+    if origin.startswith("random "):
+        return "nothing"
+    return "ImageNet" if re.search(r"_in(1|12|21|22)k", origin) else f"unknown ({origin})"
+
+
+def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """Read the state dict of a file, on the CPU, and what it says that it was trained on.
+
+    Names are without the prefix ``module.`` that several GPUs leave; of a run's checkpoint, those
+    of the visual encoder's model alone.
 
     Raises:
         WeightsError: no such file, not a file of weights, or a pickle that names code.
@@ -140,18 +167,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights. {WAYS}")
     content = _content(path)
+    trained_on = None
+    if isinstance(content, dict) and isinstance(content.get("network"), dict):
+        trained_on = content.get("trained_on")
+        content = {
+            name.removeprefix(OURS): value
+            for name, value in content["network"].items()
+            if name.startswith(OURS)
+        }
     if isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
     if not (isinstance(content, dict) and content) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise WeightsError(
-            f"{path}: found {type(content).__name__}, wanted names with tensors (a state dict) or "
-            f"a dict with a 'state_dict'. {WAYS}"
+            f"{path}: found {type(content).__name__}, wanted names with tensors (a state dict), "
+            f"a dict with a 'state_dict', or a run that trained its visual encoder. {WAYS}"
         )
     if all(name.startswith("module.") for name in content):
-        return {name.removeprefix("module."): value for name, value in content.items()}
-    return dict(content)
+        content = {name.removeprefix("module."): value for name, value in content.items()}
+    return dict(content), trained_on
 
 
 def _content(path: Path) -> Any:

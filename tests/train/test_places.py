@@ -1,0 +1,373 @@
+"""Training an image model on labelled pictures: layouts, recipe, exact resumption, its use."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from labelled import by_class, places365
+from PIL import Image
+from sklearn.metrics import log_loss, top_k_accuracy_score
+from torchvision.datasets import Places365
+
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.cli import main
+from avsc.train.fit.console import Console
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
+from avsc.train.model.visual import visual_encoder
+from avsc.train.model.weights import pretraining
+from avsc.train.places.folder import PictureFolder, open_pictures
+from avsc.train.places.prepare import prepare_places
+from avsc.train.places.settings import PlacesSettings
+from avsc.train.places.training import decayed, figures
+
+SMALL = {
+    "backbone": "test_resnet",
+    "visual_weights": "random",
+    "image_size": 32,
+    "batch_size": 12,
+    "epochs": 3,
+    "device": "cpu",
+    "workers": 0,
+}
+OPTIONS = [
+    text
+    for name, value in SMALL.items()
+    for text in (f"--{name.replace('_', '-')}", str(value))
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_settings_around(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("AVSC_"):
+            monkeypatch.delenv(name)
+    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return by_class(tmp_path_factory.mktemp("pictures") / "three-places")
+
+
+@pytest.fixture(scope="module")
+def straight(pictures, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "straight"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert make(pictures, folder).fit(StopRequest())
+    torch.set_num_threads(threads)
+    return folder
+
+
+def make(pictures, folder, resume=True, **changes):
+    settings = PlacesSettings(data=pictures, **{**SMALL, **changes})
+    with Console() as console:
+        return prepare_places(settings, RunFolder(folder), resume, console)
+
+
+@pytest.fixture
+def fit(monkeypatch, capsys):
+    """Run avsc-fit in this process: exit status, standard output, standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["avsc-fit", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return left.value.code, *capsys.readouterr()
+
+    return run
+
+
+# What it learns, and what becomes of it
+
+
+def test_it_learns_and_says_how_well(straight):
+    lines = (straight / "metrics.csv").read_text().splitlines()
+    assert lines[0].endswith("validation_log_loss,validation_accuracy,validation_top5")
+    assert float(lines[-1].split(",")[4]) > 0.95
+    assert {path.name for path in straight.iterdir()} == {
+        "settings.json", "visual.pt", "last.pt", "best.pt", "metrics.csv", "tensorboard", "log.txt"
+    }  # fmt: skip
+
+
+def test_its_run_is_what_visual_weights_takes(straight):
+    encoder = visual_encoder("test_resnet", str(straight), 32)
+    assert encoder.origin.startswith("three-places, file best.pt sha256:")
+    assert pretraining(encoder.origin) == "three-places"
+    kept = torch.load(straight / "best.pt", weights_only=True)["network"]
+    state = encoder.model.state_dict()
+    assert all(torch.equal(kept[f"visual.model.{name}"], value) for name, value in state.items())
+    first = visual_encoder("test_resnet", "random", 32)
+    assert encoder.digest != first.digest
+    again = visual_encoder("test_resnet", str(straight / "best.pt"), 32)
+    assert (again.digest, again.origin) == (encoder.digest, encoder.origin)
+    with pytest.raises(AvscError, match="not weights of this EfficientNet"):
+        visual_encoder("test_efficientnet", str(straight))
+
+
+def test_a_file_with_places365s_classes_is_known_by_them(tmp_path):
+    state = timm.create_model("test_resnet", num_classes=365).state_dict()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "w.pth.tar")
+    origin = visual_encoder("test_resnet", str(tmp_path / "w.pth.tar")).origin
+    assert origin.startswith("Places365, file w.pth.tar sha256:")
+
+
+# Going on
+
+
+class StopAfter(StopRequest):
+    """Asks to stop from the n-th time on that the loop looks."""
+
+    def __init__(self, looks):
+        super().__init__()
+        self.looks = looks
+
+    def __bool__(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def bits(value):
+    """Return a checkpoint with its tensors as bytes, for exact comparison."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {name: bits(each) for name, each in value.items()}
+    return [bits(each) for each in value] if isinstance(value, list) else value
+
+
+# 72 pictures give 6 batches an epoch; the loop looks before the first, after each, at the end.
+@pytest.mark.parametrize("looks", [0, 3, 7, 9])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(pictures, straight, tmp_path, looks):
+    assert not make(pictures, tmp_path / "run").fit(StopAfter(looks))
+    went_on = make(pictures, tmp_path / "run", workers=2)
+    assert (went_on.progress.epoch, went_on.progress.batch) == {
+        0: (0, 0), 3: (0, 3), 7: (0, 6), 9: (1, 1)
+    }[looks]  # fmt: skip
+    assert went_on.fit(StopRequest())
+    assert (straight / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
+    for name in ("best.pt", "last.pt"):
+        one, other = (
+            torch.load(folder / name, weights_only=True) for folder in (straight, tmp_path / "run")
+        )
+        assert bits(one) == bits(other), name
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, monkeypatch, number):
+    read, reads = PictureFolder.read, []
+
+    def read_and_be_asked_to_stop(self, record):
+        reads.append(record)
+        if len(reads) == 30:  # in the third batch
+            os.kill(os.getpid(), number)
+        return read(self, record)
+
+    monkeypatch.setattr(PictureFolder, "read", read_and_be_asked_to_stop)
+    run = ("places", "--data", pictures, "--out", tmp_path / "run", *OPTIONS)
+    code, out, _ = fit(*run)
+    assert code == 75
+    assert "after 0 epochs and 3 of 6 batches; saved" in out
+    code, out, _ = fit(*run)
+    assert code == 0
+    assert "going on after 0 epochs and 3 of 6 batches" in out
+    assert (straight / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
+
+
+def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
+    run = ("places", "--data", pictures, "--out", straight, *OPTIONS)
+    code, _, err = fit(*run, "--label-smoothing", 0.1)
+    assert code == 2
+    assert "another --label-smoothing: found 0.0, wanted 0.1" in err
+    other = by_class(tmp_path / "other", training=25)
+    code, _, err = fit(*run, "--data", other)
+    assert code == 2
+    assert "another set of pictures" in err
+    code, _, err = fit("evaluate", straight)
+    assert code == 1
+    assert "not the settings of a run" in err
+
+
+# Layouts
+
+
+def test_a_folder_of_classes(pictures):
+    found = open_pictures(pictures)
+    assert found.name == "three-places"
+    assert found.classes == ("place0", "place1", "place2")
+    assert (found.training, len(found.files)) == (72, 96)
+    for record in (0, 71, 72, 95):
+        part, place, _ = found.files[record].split("/")
+        assert part == ("train" if record < 72 else "val")
+        assert int(place[-1]) == found.label[record]
+        assert found.read(record).tobytes() == (pictures / found.files[record]).read_bytes()
+
+
+@pytest.mark.parametrize(("size", "folder"), [("small", "256"), ("large", "large")])
+def test_places365_as_torchvision_lays_it_out(tmp_path, monkeypatch, size, folder):
+    digests = places365(tmp_path, folder)
+    # The lists are not those of the real set, and so are their digests.
+    lists = ("places365_train_standard.txt", "places365_val.txt")
+    name = "categories_places365.txt"
+    monkeypatch.setattr(Places365, "_CATEGORIES_META", (name, digests[name]))
+    monkeypatch.setattr(
+        Places365,
+        "_FILE_LIST_META",
+        dict(zip(("train-standard", "val"), ((n, digests[n]) for n in lists), strict=True)),
+    )
+    found = open_pictures(tmp_path, size)
+    assert found.name == "Places365"
+    assert found.classes == ("/b/bus_interior", "/a/airfield", "/p/park/city")
+    assert (found.training, len(found.files)) == (12, 18)
+    for record, label in enumerate(found.label):
+        with Image.open(tmp_path / found.files[record]) as image:
+            assert np.asarray(image).mean((0, 1)).argmax() == label
+    other = "large" if size == "small" else "small"
+    with pytest.raises(AvscError, match=rf"no such folder, which holds the {other} pictures"):
+        open_pictures(tmp_path, other)
+
+
+def test_lists_of_places365_that_are_not_whole_are_refused(tmp_path):
+    places365(tmp_path)
+    with pytest.raises(AvscError, match=r"lists of Places365 cannot be read .*categories_places"):
+        open_pictures(tmp_path)
+
+
+def spoil_extension(folder: Path) -> str:
+    (folder / "train/place1/000.jpg").rename(folder / "train/place1/000.png")
+    return r"place1/000\.png: not a JPEG by its name"
+
+
+def spoil_depth(folder: Path) -> str:
+    (folder / "val/place0/more.jpg").mkdir()
+    return r"place0/more\.jpg: not a JPEG by its name"
+
+
+def spoil_classes(folder: Path) -> str:
+    (folder / "val/place2").rename(folder / "val/place3")
+    return "class 'place2' is in train and not in val"
+
+
+def spoil_class(folder: Path) -> str:
+    for file in (folder / "train/place0").iterdir():
+        file.unlink()
+    return "place0: found no pictures"
+
+
+def spoil_file(folder: Path) -> str:
+    (folder / "train/readme.txt").touch()
+    return r"readme\.txt: found a file where folders of classes are"
+
+
+def spoil_layout(folder: Path) -> str:
+    (folder / "val").rename(folder / "valid")
+    return r"there is no folder val\. Wanted train/CLASS/\*\.jpg"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_extension, spoil_depth, spoil_classes, spoil_class, spoil_file, spoil_layout],
+)
+def test_what_does_not_belong_is_named_before_anything_begins(tmp_path, spoil):
+    folder = by_class(tmp_path / "set", training=2, validation=1)
+    text = spoil(folder)
+    with pytest.raises(AvscError, match=text):
+        make(folder, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "not JPEG", "gone"])
+def test_a_damaged_picture_is_an_error_that_names_it(fit, tmp_path, part, damage):
+    folder = by_class(tmp_path / "set", training=8, validation=2)
+    victim = folder / part / "place1" / "001.jpg"
+    whole = victim.read_bytes()
+    run = ("places", "--data", folder, "--out", tmp_path / "run", *OPTIONS, "--epochs", "1")
+    if damage == "gone":
+        read = PictureFolder.read
+        victim.unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            # It goes between the look at the folder and the reading of the picture.
+            victim.write_bytes(whole)
+            patch.setattr(
+                PictureFolder,
+                "read",
+                lambda self, record: (victim.unlink(missing_ok=True), read(self, record))[1],
+            )
+            code, _, err = fit(*run)
+    else:
+        data = {"cut": whole[: len(whole) // 2], "empty": b"", "not JPEG": b"GIF89a" * 50}[damage]
+        victim.write_bytes(data)
+        code, _, err = fit(*run)
+    assert code == 1
+    assert err.count("\n") == 1
+    assert f"{part}/place1/001.jpg" in err
+
+
+# The recipe
+
+
+def test_figures_against_scikit_learn():
+    draw = np.random.default_rng(0)
+    probability = draw.dirichlet(np.ones(12), 300)
+    label = draw.integers(0, 12, 300)
+    found = figures(probability, label)
+    expected = [top_k_accuracy_score(label, probability, k=k, labels=range(12)) for k in (1, 5)]
+    assert [found["validation_accuracy"], found["validation_top5"]] == pytest.approx(expected)
+    assert found["validation_log_loss"] == pytest.approx(
+        log_loss(label, probability, labels=range(12))
+    )
+    assert figures(np.full((4, 8), 1 / 8), np.arange(4))["validation_top5"] == 0
+
+
+def test_only_weights_decay(pictures, tmp_path):
+    network = make(pictures, tmp_path / "run").network
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    yes, no = decayed(network, 0.1)
+    assert (yes["weight_decay"], no["weight_decay"]) == (0.1, 0.0)
+    assert len(yes["params"]) + len(no["params"]) == len(names)
+    assert all(names[id(each)].endswith("weight") and each.ndim > 1 for each in yes["params"])
+    assert any(".bn1." in names[id(each)] for each in no["params"])
+
+
+def test_the_first_step_is_sgd_by_hand(pictures, tmp_path):
+    training = make(pictures, tmp_path / "run", label_smoothing=0.1, weight_decay=0.01, warmup=0)
+    by_hand = make(pictures, tmp_path / "hand").network
+    batch = next(training._batches())
+    assert not training.fit(StopAfter(1))
+    by_hand.train()
+    probability = by_hand(None, batch.pictures).log_softmax(1)
+    wanted = torch.full((12, 3), 0.1 / 3)
+    wanted[torch.arange(12), batch.scene] += 0.9
+    loss = -(wanted * probability).sum(1).mean()
+    gradients = torch.autograd.grad(loss, by_hand.trainable_parameters())
+    with torch.no_grad():
+        for parameter, gradient in zip(by_hand.trainable_parameters(), gradients, strict=True):
+            decay = 0.01 * parameter if parameter.ndim > 1 else 0
+            parameter -= 0.01 * (gradient + decay)
+    torch.testing.assert_close(
+        training.network.state_dict(), by_hand.state_dict(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_settings_that_do_not_go_together_are_refused(pictures):
+    with pytest.raises(SettingError, match="--warmup is 3 epochs and --epochs is 3"):
+        PlacesSettings(data=pictures, epochs=3, warmup=3)
+    with pytest.raises(SettingError, match=r"--lr-min is 0\.1, above --lr-max, 0\.01"):
+        PlacesSettings(data=pictures, lr_min=0.1)
+
+
+def test_the_folder_must_be_named(fit):
+    code, _, err = fit("places")
+    assert code == 2
+    assert "--data" in err

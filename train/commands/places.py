@@ -1,0 +1,43 @@
+"""``avsc-fit places``: train an image model on labelled pictures, for ``--visual-weights``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avsc.manifests.shell import settings
+from avsc.train.commands.fit import options
+from avsc.train.places.settings import PlacesSettings
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("runs/places"),
+    show_default=True,
+    help="Folder of the run.",
+)
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with the run in --out if there is one, or rename it and begin anew.",
+)
+@options(PlacesSettings)
+@settings
+def places(out: Path, resume: bool, **values: Any) -> int:
+    """Train an image model on Places365, or on any folder of labelled pictures.
+
+    Name the run's folder by --visual-weights, with the same --backbone, to train systems with it.
+    """
+    from avsc.train.commands.fit import run_training
+    from avsc.train.places.prepare import prepare_places
+
+    chosen = PlacesSettings(**values)
+    size = "" if chosen.image_size is None else f" --image-size {chosen.image_size}"
+    return run_training(
+        lambda folder, console: prepare_places(chosen, folder, resume, console),
+        out,
+        f"avsc-fit joint --backbone {chosen.backbone}{size} --visual-weights {out}",
+    )

@@ -1,0 +1,122 @@
+"""Before the first step of a run on labelled pictures: pictures, weights, network, folder.
+
+Whatever can be wrong is found before the folder is touched.
+"""
+
+import os
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from torch import nn
+
+from avsc.manifests.publish import publish
+from avsc.train.data.augment import Augment
+from avsc.train.data.batches import batches_per_epoch
+from avsc.train.data.pairs import Samples
+from avsc.train.data.source import Source
+from avsc.train.fit.build import first_visual, kept_visual
+from avsc.train.fit.checkpoint import save_visual
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import choose_device
+from avsc.train.fit.record import VisualMark, check_same_numbers, versions
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import starting_weights
+from avsc.train.places.folder import PictureFolder, open_pictures
+from avsc.train.places.record import PicturesMark, PlacesRecord, read_places_record
+from avsc.train.places.settings import PlacesSettings
+from avsc.train.places.training import PlacesRun, PlacesTraining
+
+
+def prepare_places(
+    settings: PlacesSettings, folder: RunFolder, resume: bool, console: Console
+) -> PlacesTraining:
+    """Return a run that is ready to train: new, or as its last checkpoint left it.
+
+    Args:
+        settings: of the run.
+        folder: where the run is kept.
+        resume: go on with the run that the folder holds; otherwise set it aside.
+        console: told what was chosen and found.
+
+    Raises:
+        AvscError: the settings, the pictures, the folder or the weights cannot be used.
+    """
+    device, text = choose_device(settings.device)
+    console.say(text)
+    Augment.named(settings.augment)
+    pictures = open_pictures(settings.data, settings.size, settings.data_name)
+    source, training, validation = _samples(pictures)
+    batches = batches_per_epoch(training, settings.batch_size)
+    console.say(
+        f"pictures: {pictures.path} ({pictures.name}): {len(training)} for training, "
+        f"{len(validation)} for validation, {len(pictures.classes)} classes"
+    )
+    mark = PicturesMark(
+        str(pictures.path),
+        pictures.name,
+        pictures.digest,
+        pictures.classes,
+        len(training),
+        len(validation),
+    )
+    record, visual = _settle(
+        PlacesRecord(settings, mark, None, versions()), folder, resume, console
+    )
+    console.log_to(folder.log)
+    with starting_weights(settings.seed):
+        classifier = nn.Linear(visual.features, len(pictures.classes))
+    network = Network(None, visual, classifier, frozen_visual=False, low_precision=True)
+    workers = settings.workers
+    run = PlacesRun(
+        folder=folder,
+        digest=record.digest,
+        settings=settings,
+        source=source,
+        training=training,
+        validation=validation,
+        device=device,
+        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+        batches=batches,
+        trained_on=pictures.name,
+    )
+    ready = PlacesTraining(run, network, console)
+    if folder.last.exists():
+        ready.resume()
+        at = ready.progress
+        console.say(f"going on after {at.epoch} epochs and {at.batch} of {batches} batches")
+    return ready
+
+
+def _samples(pictures: PictureFolder) -> tuple[Source, Samples, Samples]:
+    """Return the source, and what it has for training and for validation."""
+    number = np.arange(len(pictures.label))
+    nothing = np.zeros(len(number), np.int64)
+    every = Samples(None, number, pictures.label, number, nothing, np.ones(len(number), np.bool_))
+    training = number < pictures.training
+    return Source(None, cast(Any, pictures), every), every.take(training), every.take(~training)
+
+
+def _settle(
+    record: PlacesRecord, folder: RunFolder, resume: bool, console: Console
+) -> tuple[PlacesRecord, VisualEncoder]:
+    """Go on with the run in the folder, or begin one there."""
+    if resume and folder.begun:
+        former = read_places_record(folder.settings)
+        record = replace(record, visual=former.visual)
+        check_same_numbers(former.numbers(), record.numbers(), folder.path)
+        assert former.visual is not None
+        visual = kept_visual(record.settings, folder, former.visual.digest)
+        origin = former.visual.origin
+    else:
+        visual = first_visual(record.settings)
+        origin = visual.origin
+        record = replace(record, visual=VisualMark(origin, visual.digest, visual.features))
+        if (aside := folder.set_aside()) is not None:
+            console.say(f"{folder.path}: the run that was here is now {aside}")
+        save_visual(folder.visual, visual)
+    console.say(f"visual encoder: {record.settings.backbone}, {origin}")
+    publish(folder.settings, record.encode())
+    return record, visual
