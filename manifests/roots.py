@@ -35,13 +35,17 @@ def inside(path: str, where: str) -> str:
     Raises:
         ManifestError: the path is empty, absolute, holds ``..``, a backslash, a drive or NUL.
     """
-    for reason, holds in FAULTS.items():
-        if holds(path):
-            raise ManifestError(
-                f"{where}: path {path!r} {reason}; write it relative to the data set's folder, "
-                "with forward slashes."
-            )
+    if reason := fault_of(path):
+        raise ManifestError(
+            f"{where}: path {path!r} {reason}; write it relative to the data set's folder, "
+            "with forward slashes."
+        )
     return str(PurePosixPath(path))
+
+
+def fault_of(path: str) -> str | None:
+    """Return why a path may not be used below a root, or None when it may."""
+    return next((reason for reason, holds in FAULTS.items() if holds(path)), None)
 
 
 def missing_reason(path: Path) -> str:

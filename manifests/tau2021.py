@@ -11,6 +11,7 @@ import os
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from avsc.manifests.archives import RELEASES, TAU2021_NAME
 from avsc.manifests.clips import Clip, Dataset, by_id
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.roots import inside, missing_reason
@@ -30,15 +31,10 @@ SCENES = (
     "tram",
 )
 COLUMNS = ("filename_audio", "filename_video", "scene_label", "identifier")
-RELEASED = "TAU-urban-audio-visual-scenes-2021-development"
-ARCHIVES = {
-    "meta": ("meta",),
-    "audio": ("audio", *(f"audio.{n}" for n in range(1, 9))),
-    "video": ("video", *(f"video.{n}" for n in range(1, 17))),
-}
+RELEASED = TAU2021_NAME
 HOW_TO_GET = (
-    "The set is on Zenodo, https://zenodo.org/records/4477542: unpack its meta, audio and video "
-    "archives into one folder and name that with --root."
+    "`avsc-prep download --dataset TAU2021` gets it; or unpack the meta, audio and video archives "
+    "of https://zenodo.org/records/4477542 into one folder and name that with --root."
 )
 
 
@@ -81,14 +77,18 @@ def find_dataset(name: str, root: Path | None) -> Dataset:
         raise SettingError(f"data set {name!r} is not known; known are {', '.join(DATASETS)}.")
     if root is not None:
         return DATASETS[name](root)
-    data = os.environ.get("AVSC_DATA")
-    places = [Path(folder) / name for folder in (data, "data") if folder]
+    places = places_of(name)
     for place in places:
         if place.is_dir():
             return DATASETS[name](place)
     tried = " and ".join(f"{place} ({missing_reason(place)})" for place in places)
-    unset = "" if data else " (AVSC_DATA is not set)"
+    unset = "" if os.environ.get("AVSC_DATA") else " (AVSC_DATA is not set)"
     raise ManifestError(f"{name}: not found; looked in {tried}{unset}. {HOW_TO_GET}")
+
+
+def places_of(name: str) -> list[Path]:
+    """Return the folders in which a known data set is looked for, in their order."""
+    return [Path(base) / name for base in (os.environ.get("AVSC_DATA"), "data") if base]
 
 
 def clip_id(path: str) -> str:
@@ -104,7 +104,8 @@ def clip_id(path: str) -> str:
 
 def _bases(part: str) -> list[str]:
     """Return the folders under the root in which a part of the set may lie, likely ones first."""
-    archives = [f"{RELEASED}.{name}" for name in ARCHIVES[part]]
+    names = [a.name for a in RELEASES[NAME].archives if a.kind == part]
+    archives = [f"{RELEASED}.{name}" for name in dict.fromkeys((part, *names))]
     return ["", RELEASED, "raw", part, *archives, *(f"{name}/{RELEASED}" for name in archives)]
 
 

@@ -5,6 +5,7 @@ from typing import NoReturn
 from avsc.manifests.shell import LazyGroup, run_program
 
 VERBS = {
+    "download": ("avsc.preprocess.commands.download:download_command", "Get a known data set."),
     "extract": ("avsc.preprocess.commands.extract:extract", "Make what a store is missing."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
     "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),

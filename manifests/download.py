@@ -1,0 +1,259 @@
+"""Getting a data set: its archives fetched, verified and unpacked, several at a time.
+
+Archives lie in ``ROOT/archives`` until they are unpacked. ``ROOT/archives/FILE.json`` marks an
+archive as done: it is written last and lists the files that came of it. An archive is done when
+its mark is there and each of those files has its size; what a stopped run left is gone on with.
+"""
+
+import json
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avsc.manifests.archives import Archive, Release
+from avsc.manifests.errors import AvscError, ManifestError, SettingError
+from avsc.manifests.fetch import Listener, Patience, Stopped, fetch
+from avsc.manifests.publish import publish
+from avsc.manifests.unpack import contents, unpack
+
+FOLDER = "archives"
+GROWTH = 1.2  # bytes unpacked for each of an archive; recordings of 24 bits shrink by a seventh
+MARGIN = 1 << 28  # bytes of a disk that are left free
+SECONDS_TO_END = 1.0  # for a thread to finish the file that it writes
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a download is asked to do.
+
+    Attributes:
+        root: the data set's folder.
+        url: address of an archive, in which ``{file}`` stands for its file name.
+        archives: those to get.
+        keep_archives: keep each archive after it was unpacked.
+        parallel: how many to fetch at a time.
+        patience: how long faults that may pass are put up with.
+    """
+
+    root: Path
+    url: str
+    archives: tuple[Archive, ...]
+    keep_archives: bool = False
+    parallel: int = 4
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the archives and their marks."""
+        return self.root / FOLDER
+
+    def missing(self) -> tuple[Archive, ...]:
+        """Return the archives that are not done."""
+        return tuple(archive for archive in self.archives if not self.is_done(archive))
+
+    def is_done(self, archive: Archive) -> bool:
+        """Tell whether an archive was unpacked and all that came of it is still there."""
+        mark = self._read_mark(archive)
+        try:
+            return bool(mark["md5"] == archive.md5) and all(
+                (self.root / path).stat().st_size == size for path, size in mark["files"].items()
+            )
+        except (OSError, KeyError, TypeError, AttributeError):
+            return False
+
+    def remove_leftovers(self) -> None:
+        """Remove archives that a kill kept from being removed after they were marked as done."""
+        for archive in self.archives:
+            if self._read_mark(archive).get("kept") is False:
+                (self.folder / archive.file).unlink(missing_ok=True)
+
+    def mark(self, archive: Archive) -> Path:
+        """Return the file that marks an archive as done."""
+        return self.folder / f"{archive.file}.json"
+
+    def here(self, archive: Archive) -> int:
+        """Return how many bytes of an archive have arrived."""
+        names = (archive.file, f"{archive.file}.part")
+        sizes = [(self.folder / name).stat().st_size for name in names if self._has(name)]
+        return min(max(sizes, default=0), archive.size)
+
+    def _read_mark(self, archive: Archive) -> dict[str, Any]:
+        try:
+            mark = json.loads(self.mark(archive).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return mark if isinstance(mark, dict) else {}
+
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).is_file()
+
+
+def choose(release: Release, only: Sequence[str]) -> tuple[Archive, ...]:
+    """Return the archives of the kinds or names given; all when none is.
+
+    >>> from avsc.manifests.archives import RELEASES
+    >>> [a.name for a in choose(RELEASES["TAU2021"], ["meta", "audio.8"])]
+    ['meta', 'audio.8']
+
+    Raises:
+        SettingError: a name is not known.
+    """
+    known = {name: None for a in release.archives for name in (a.kind, a.name)}
+    for name in only:
+        if name not in known:
+            raise SettingError(f"--only: {name!r} is not known; known are {', '.join(known)}.")
+    return tuple(a for a in release.archives if not only or {a.kind, a.name} & set(only))
+
+
+def address(base: str | None, release: Release) -> str:
+    """Return a release's address of archives, or that of a mirror: a folder, or with ``{file}``."""
+    if base is None:
+        return release.url
+    return base if "{file}" in base else f"{base.rstrip('/')}/{{file}}"
+
+
+def check_room(job: Job, missing: Sequence[Archive]) -> None:
+    """Refuse to begin what the disk has no room for.
+
+    Raises:
+        AvscError: names the room that there is, and that is needed.
+    """
+    sizes = sorted(archive.size for archive in missing)
+    archives = sum(sizes) if job.keep_archives else sum(sizes[-job.parallel :])
+    here = sum(job.here(archive) for archive in missing)
+    _need(job.root, int(GROWTH * sum(sizes)) + max(archives - here, 0), "the archives to come")
+
+
+def _need(root: Path, bytes_needed: int, what: str) -> None:
+    free = shutil.disk_usage(root).free
+    if free < bytes_needed + MARGIN:
+        raise AvscError(
+            f"{root}: {free / 1e9:.1f} GB free; {what} and their files need "
+            f"{(bytes_needed + MARGIN) / 1e9:.1f} GB. Make room, name another folder with --root, "
+            "or get fewer archives with --only."
+        )
+
+
+def download(
+    job: Job, reach: Callable[[int], None], say: Callable[[str], None]
+) -> tuple[Archive, ...]:
+    """Fetch, verify and unpack what is missing.
+
+    Args:
+        job: what to do.
+        reach: called with the bytes that have arrived, of all that were missing.
+        say: called with a line that the user should read.
+
+    Returns:
+        The archives that were made.
+
+    Raises:
+        AvscError: at the first fault that concerns all archives; at the end when archives could
+            not be had, after all others were.
+    """
+    missing = job.missing()
+    job.folder.mkdir(parents=True, exist_ok=True)
+    check_room(job, missing)
+    crew = _Crew(job, missing)
+    there = {archive.name: job.here(archive) for archive in missing}
+    spoilt: list[str] = []
+    try:
+        crew.start()
+        reach(sum(there.values()))
+        left = len(missing)
+        while left:
+            name, news = crew.news.get()
+            if isinstance(news, int):
+                there[name] = news
+                reach(sum(there.values()))
+            elif isinstance(news, str):
+                say(news)
+            else:
+                left -= 1
+                if news is not None and not isinstance(news, ManifestError):
+                    raise news
+                spoilt += [name] if news else []
+                say(f"{name}: {news or 'done'}")
+    finally:
+        crew.end()
+    if spoilt:
+        raise ManifestError(
+            f"{len(spoilt)} of {len(missing)} archives could not be had: {', '.join(spoilt)}; the "
+            "lines above say why. All others are there; run the command again for these."
+        )
+    return missing
+
+
+class _Crew:
+    """Threads that fetch archives and unpack them, one unpacking at a time.
+
+    `news` gives (archive, bytes that are there | a line to say | how it ended: None when well).
+    """
+
+    def __init__(self, job: Job, archives: Sequence[Archive]) -> None:
+        self.job = job
+        self.news: queue.SimpleQueue[tuple[str, int | str | Exception | None]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Archive] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._unpacking = threading.Lock()
+        for archive in sorted(archives, key=lambda archive: archive.size):
+            self._waiting.put(archive)
+        count = min(job.parallel, len(archives))
+        # Daemons: one that waits for a silent server does not keep the program from ending.
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Stop, and give each thread the time to put down what it holds."""
+        self._stop.set()
+        limit = time.monotonic() + SECONDS_TO_END
+        for thread in self._threads:
+            thread.join(max(limit - time.monotonic(), 0))
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                archive = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self._get(archive)
+                self.news.put((archive.name, None))
+            except Stopped:
+                return
+            except OSError as fault:
+                text = f"{archive.file}: {fault.strerror or fault}. Make room or mend the "
+                text += f"permissions in {self.job.root} and run the command again to go on."
+                self.news.put((archive.name, AvscError(text)))
+            except Exception as fault:  # whatever it is, the thread that waits must hear of it
+                self.news.put((archive.name, fault))
+
+    def _get(self, archive: Archive) -> None:
+        job = self.job
+        listener = Listener(
+            at=lambda count: self.news.put((archive.name, count)),
+            say=lambda line: self.news.put((archive.name, line)),
+            stop=self._stop,
+        )
+        url = job.url.replace("{file}", archive.file)
+        path = fetch(url, archive, job.folder, listener, job.patience)
+        with self._unpacking:
+            self._keep_on()
+            _need(job.root, sum(contents(path).values()), archive.name)
+            files = unpack(path, job.root, self._keep_on)
+            mark = {**asdict(archive), "kept": job.keep_archives, "files": files}
+            publish(job.mark(archive), json.dumps(mark, indent=0).encode())
+            if not job.keep_archives:
+                path.unlink()
+
+    def _keep_on(self) -> None:
+        if self._stop.is_set():
+            raise Stopped

@@ -1,0 +1,90 @@
+"""``avsc-prep download``: get a known data set."""
+
+from pathlib import Path
+
+import click
+
+from avsc.manifests.archives import RELEASES
+from avsc.manifests.clips import Dataset
+from avsc.manifests.download import Job, address, choose, download
+from avsc.manifests.fetch import Patience
+from avsc.manifests.shell import DONE, settings
+from avsc.manifests.tau2021 import DATASETS, places_of
+from avsc.preprocess.progress import Reporter
+
+
+@click.command("download")
+@click.option("--dataset", type=click.Choice(list(RELEASES)), required=True, help="Which one.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder to make it in.  [default: $AVSC_DATA/NAME, else ./data/NAME]",
+)
+@click.option(
+    "--only", default="", help="Kinds or names by commas, such as meta,examples or audio.8."
+)
+@click.option(
+    "--parallel", type=click.IntRange(1), default=4, show_default=True, help="Archives at a time."
+)
+@click.option(
+    "--keep-archives/--no-keep-archives",
+    default=False,
+    show_default=True,
+    help="Keep each archive after it was unpacked.",
+)
+@click.option("--url", help="A mirror: the folder of the archives, or an address with {file}.")
+@click.option(
+    "--attempts",
+    type=click.IntRange(1),
+    default=Patience().attempts,
+    show_default=True,
+    help="Attempts in a row that may bring nothing new.",
+)
+@settings
+def download_command(
+    dataset: str,
+    root: Path | None,
+    only: str,
+    parallel: int,
+    keep_archives: bool,
+    url: str | None,
+    attempts: int,
+) -> int:
+    """Fetch the archives of a data set, verify their size and MD5, and unpack them.
+
+    Run it again at will: it goes on where it was stopped, and does nothing when all is there. An
+    archive is removed once it is unpacked, unless --keep-archives.
+    """
+    release = RELEASES[dataset]
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    job = Job(
+        root or places_of(dataset)[0],
+        address(url, release),
+        choose(release, names),
+        keep_archives,
+        parallel,
+        Patience(attempts),
+    )
+    job.remove_leftovers()
+    missing = job.missing()
+    total = sum(archive.size for archive in missing)
+    click.echo(
+        f"{dataset}: {len(job.archives)} archives, {len(missing)} to get ({total / 1e9:.2f} GB) "
+        f"-> {job.root}"
+    )
+    if missing:
+        with Reporter(total, "download", "GB", 1e-9) as reporter:
+            download(job, reporter.reach, reporter.say)
+    if all(job.is_done(archive) for archive in release.archives if archive.kind == "meta"):
+        _show(DATASETS[dataset](job.root))
+    return DONE
+
+
+def _show(clips: Dataset) -> None:
+    """Say what the folder holds of the data set, as extraction will find it."""
+    whole = sum(
+        all(name and clips.path(name).is_file() for name in (clip.audio, clip.video))
+        for clip in clips.clips
+    )
+    click.echo(f"{len(clips.clips)} clips are listed; the recordings of {whole} are there.")
+    click.echo(f"Next: avsc-prep extract --dataset {clips.name} --root {clips.root}")
