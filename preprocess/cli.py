@@ -7,6 +7,7 @@ from avsc.manifests.shell import LazyGroup, run_program
 VERBS = {
     "download": ("avsc.preprocess.commands.download:download_command", "Get a known data set."),
     "extract": ("avsc.preprocess.commands.extract:extract", "Make what a store is missing."),
+    "close": ("avsc.preprocess.commands.close:close", "Finish a store made in parts."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
     "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),
     "synth": ("avsc.preprocess.commands.synth:synth", "Make a miniature data set."),

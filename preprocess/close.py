@@ -1,22 +1,32 @@
-"""Closing a store: the index, failures.csv and the fingerprint, from parts that are all there."""
+"""Opening and closing a store.
 
+A store is open from the moment that a run has something to make for it until its index, its
+failures.csv and its fingerprint are written, from parts that are all there.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from avsc.features.store.failures import Failure, encode_failures
 from avsc.features.store.index import Table, gather, write_index
 from avsc.features.store.layout import (
     Description,
+    clips_file,
     failures_file,
     index_file,
     part_file,
     receipt_file,
+    write_description,
 )
 from avsc.features.store.part import read_part
-from avsc.manifests.clips import Dataset
+from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
-from avsc.preprocess.receipt import read_receipt
+from avsc.manifests.table import encode_table
+from avsc.preprocess.claims import claimant
+from avsc.preprocess.receipt import Receipt, read_receipt
 
 
 @dataclass(frozen=True)
@@ -37,42 +47,83 @@ class Closed:
     peak_memory: int
 
 
-def close(store: Path, dataset: Dataset, description: Description) -> Closed:
+def open_store(store: Path, clips: Sequence[Clip], description: Description) -> None:
+    """Take the index away and head the store with what it is to hold.
+
+    Several runs may do this at once; what each writes is whole, and equal when they are asked for
+    the same.
+    """
+    index_file(store).unlink(missing_ok=True)
+    write_description(store, description)
+    table, path = encode_table(clips), clips_file(store)
+    if not path.is_file() or path.read_bytes() != table:
+        publish(path, table)
+
+
+def close(store: Path, clips: Sequence[Clip], description: Description) -> Closed:
     """Write failures.csv and index.h5.
 
     Raises:
         StoreError: a part or its receipt is missing.
     """
     size = description.block_size
-    blocks = range(-(-len(dataset.clips) // size))
-    failures: set[Failure] = set()
-    environments: set[tuple[tuple[str, str], ...]] = set()
-    peak_memory = 0
+    ids = [clip.id for clip in clips]
+    receipts = _receipts(store, ids, description)
     tables: dict[str, Table] = {}
     for name, spec in description.specs.items():
-        parts, digests = [], []
-        for block in blocks:
-            receipt = read_receipt(receipt_file(store, spec, block))
-            if receipt is None:
-                raise StoreError(
-                    f"{store}: block {block} of {name} is not made yet. Run the same "
-                    "`avsc-prep extract` again; it does only what is missing."
-                )
-            parts.append(read_part(part_file(store, spec, block)))
-            digests.append(receipt.part_sha256)
-            failures.update(receipt.failures)
-            environments.add(tuple(sorted(receipt.versions.items())))
-            peak_memory = max(peak_memory, receipt.peak_memory)
-        tables[name] = gather(store, parts, digests, size)
+        parts = [read_part(part_file(store, spec, block)) for block in range(len(receipts[name]))]
+        tables[name] = gather(store, parts, [r.part_sha256 for r in receipts[name]], size)
+    every = [receipt for mine in receipts.values() for receipt in mine]
     ordered = tuple(
-        sorted(failures, key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key))
+        sorted(
+            {failure for receipt in every for failure in receipt.failures},
+            key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key),
+        )
     )
     publish(failures_file(store), encode_failures(ordered))
-    ids = [clip.id for clip in dataset.clips]
     mark = write_index(store, description, ids, tables)
-    return Closed(mark, ordered, len(environments), peak_memory)
+    environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
+    return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
 
 
-def reopen(store: Path) -> None:
-    """Take the index away, before anything that it describes is changed."""
-    index_file(store).unlink(missing_ok=True)
+def _receipts(
+    store: Path, ids: Sequence[str], description: Description
+) -> dict[str, list[Receipt]]:
+    """Return the receipts of all blocks by product.
+
+    Raises:
+        StoreError: some are missing, or of other clips than the clip table says.
+    """
+    size = description.block_size
+    found: dict[str, list[Receipt]] = {}
+    missing: dict[str, list[int]] = {}
+    for name, spec in description.specs.items():
+        found[name] = []
+        for block in range(-(-len(ids) // size)):
+            receipt = read_receipt(receipt_file(store, spec, block))
+            if receipt and list(receipt.ids) == ids[block * size : (block + 1) * size]:
+                found[name].append(receipt)
+            else:
+                missing.setdefault(name, []).append(block)
+    if missing:
+        what = "; ".join(f"{name}: {in_words(blocks)}" for name, blocks in missing.items())
+        makers = {claimant(store, block) for blocks in missing.values() for block in blocks} - {
+            None
+        }
+        being = f" Some are being made by {', '.join(map(str, makers))}." if makers else ""
+        raise StoreError(
+            f"{store}: blocks are not made yet ({what}).{being} Run the same `avsc-prep extract` "
+            "again, all of it or the parts that are missing; it does only what is missing."
+        )
+    return found
+
+
+def in_words(blocks: Sequence[int]) -> str:
+    """Return ascending numbers as text, runs of them as ranges.
+
+    >>> in_words([0, 3, 4, 5, 9])
+    '0, 3-5, 9'
+    """
+    edges = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(blocks)) if b != a + 1), len(blocks)]
+    runs = [blocks[begin:end] for begin, end in pairwise(edges)]
+    return ", ".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs)

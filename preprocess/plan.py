@@ -17,6 +17,7 @@ from avsc.manifests.clips import Clip, Dataset
 from avsc.preprocess.receipt import Receipt, Source, look, read_receipt
 
 Check = Literal["time", "content"]
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,24 @@ class Plan:
         return sum(task.n_clips for task in self.tasks)
 
 
-def make_plan(store: Path, dataset: Dataset, description: Description, check: Check) -> Plan:
-    """Compare a store with the data set and return what is to be done; changes nothing."""
+def make_plan(
+    store: Path, dataset: Dataset, description: Description, check: Check, which: slice = ALL
+) -> Plan:
+    """Compare a store with the data set and return what is to be done; changes nothing.
+
+    Args:
+        store: the store's folder.
+        dataset: the clips.
+        description: what the store is to hold.
+        check: how a changed recording is told.
+        which: of the blocks; the others are not looked at.
+    """
     size = description.block_size
     tasks: list[Task] = []
     reasons: Counter[str] = Counter()
-    blocks = range(0, len(dataset.clips), size)
-    for block, first in enumerate(blocks):
-        clips = dataset.clips[first : first + size]
+    blocks = range(-(-len(dataset.clips) // size))
+    for block in blocks[which]:
+        clips = dataset.clips[block * size : (block + 1) * size]
         found = [sources(dataset.root, clip, check == "content") for clip in clips]
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():

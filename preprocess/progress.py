@@ -68,6 +68,12 @@ class Reporter:
             line = f"{self._count()}, {self._rate(now)}, {seconds / 60:.0f} min left"
             print(line, file=sys.stderr, flush=True)
 
+    def leave(self, clips: int) -> None:
+        """Count clips no more: another run makes them."""
+        self.total -= clips
+        if self._bar:
+            self._bar.update(self._task, total=self.total)
+
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         if self._bar:

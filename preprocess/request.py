@@ -19,7 +19,7 @@ from avsc.manifests.errors import SettingError, StoreError
 from avsc.manifests.publish import occupied
 from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
-from avsc.preprocess.plan import Check, Plan, make_plan
+from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan
 
 OPTIONS = (
     click.option("--dataset", type=click.Choice(list(DATASETS)), help="A known data set."),
@@ -85,7 +85,7 @@ class Request:
     """What an extraction is asked to make.
 
     Attributes:
-        store: the store's folder.
+        store: the store's folder; absolute, as is the data set's, because workers start elsewhere.
         dataset: its clips.
         description: what the store is to hold: what it holds already, and the products asked for.
         check: how a changed recording is told.
@@ -96,9 +96,14 @@ class Request:
     description: Description
     check: Check
 
-    def plan(self) -> Plan:
-        """Return what is to be done; changes nothing."""
-        return make_plan(self.store, self.dataset, self.description, self.check)
+    def plan(self, which: slice = ALL) -> Plan:
+        """Return what is to be done in all blocks, or in some; changes nothing."""
+        return make_plan(self.store, self.dataset, self.description, self.check, which)
+
+    def renew(self, block: int) -> Task | None:
+        """Plan one block anew; None when nothing of it is to be made."""
+        tasks = self.plan(slice(block, block + 1)).tasks
+        return tasks[0] if tasks else None
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,7 +134,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ImageSpec(short_side=image_short_side, quality=image_quality),
         )
         clips = _clips(dataset, manifest, root)
-        store = out or Path("stores") / clips.name
+        clips = replace(clips, root=clips.root.absolute())
+        store = (out or Path("stores") / clips.name).absolute()
         description = _description(store, clips, specs, block_size)
         return command(request=Request(store, clips, description, check), **others)
 
@@ -162,7 +168,8 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
     """Return what the store is to hold: what it holds already, and the products asked for."""
     wanted = Description(clips.name, clips.classes, size, specs)
     if not description_file(store).exists():
-        if occupied(store):
+        # Another run may have begun the store since it was looked for.
+        if occupied(store) and not description_file(store).exists():
             raise StoreError(f"{store}: not empty, and no store; name another folder with --out.")
         return wanted
     found = read_description(store)

@@ -1,103 +1,199 @@
-"""Where the blocks are worked on: Dask workers, one thread and one decoder each.
+"""The driver of a run: which block is worked on next, and what is done when one is lost.
 
-Only a few tasks more than there are workers are handed out at a time, and each result is released
-as it arrives, so that nothing held by a lost worker is ever computed again. A worker that dies
-costs its block's time; a block that lost two is worked on clip by clip, each in a process of its
-own.
+The same for workers on this machine, in batch jobs, and of a cluster that is up. Only a few blocks
+more than there are workers are out at a time. A worker that dies costs its block's time; a block
+that lost two is worked on clip by clip, each in a process of its own. Blocks that another run has
+claimed are left to it, and looked at again when there is nothing else to do.
 """
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import assert_never
 
-import dask
-from distributed import Client, LocalCluster, as_completed
-from distributed.scheduler import KilledWorker
-
+from avsc.features.store.layout import receipt_file
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.block import Summary, work
+from avsc.preprocess.claims import Claims
+from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
+from avsc.preprocess.pool import Done, Failed, Happening, Lost, Notice, Pool
+from avsc.preprocess.progress import Reporter
+from avsc.preprocess.workers import Workers
 
-ATTEMPTS = 10
-SETTINGS = {
-    "distributed.scheduler.worker-saturation": 1.0,
-    "distributed.scheduler.allowed-failures": 1,
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.admin.tick.limit": "60s",
-}
+ATTEMPTS = 10  # times that a block may lose two workers
+RETIREMENTS = 5  # times that a block may be cut off because its worker's time was over
+OVER_MEMORY = 4  # workers over their memory limit with no block done in between
+TICK = 1.0  # seconds
 
-
-@contextmanager
-def local_workers(count: int, dashboard: bool) -> Iterator[Client]:
-    """Start worker processes on this machine, reachable from this machine alone."""
-    with dask.config.set(SETTINGS):
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)
-        with (
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0" if dashboard else None,
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            yield client
+Seen = list[tuple[int, int] | None]
 
 
-def run(
-    client: Client,
-    tasks: Sequence[Task],
-    window: int,
-    done: Callable[[Summary], None],
-    say: Callable[[str], None],
-) -> None:
-    """Work on all tasks.
+class Driver:
+    """Hands out blocks until all are made or left to others.
 
     Args:
-        client: of a Dask cluster whose workers see the same files.
-        tasks: the blocks.
-        window: how many blocks to have out at a time.
-        done: called for each block that is done.
-        say: called with a line that the user should read.
+        workers: who works.
+        claims: of this run.
+        events: its record.
+        reporter: what the user sees.
+        renew: plans a block anew: its task, or None when there is nothing left to be made.
 
-    Raises:
-        AvscError: a file could not be written, or a block lost too many workers.
+    Attributes:
+        left: who is making the blocks that this run leaves to others.
+        failures: number of things that could not be made.
     """
-    waiting = list(reversed(tasks))
-    attempts: Counter[int] = Counter()
-    arrivals = as_completed()
-    out = {}
 
-    def submit(task: Task) -> None:
-        key = f"block-{task.block:05d}-{attempts[task.block]}"
-        future = client.submit(work, task, key=key, pure=False)
-        out[future.key] = task
-        arrivals.add(future)
+    def __init__(
+        self,
+        workers: Workers,
+        claims: Claims,
+        events: Events,
+        reporter: Reporter,
+        renew: Callable[[int], Task | None],
+    ) -> None:
+        self.left: dict[int, str] = {}
+        self.failures = 0
+        self._workers, self._pool = workers, Pool(workers.client)
+        self._claims, self._events, self._reporter, self._renew = claims, events, reporter, renew
+        self._waiting: deque[Task] = deque()
+        self._others: dict[int, Task] = {}
+        self._seen: dict[int, Seen] = {}
+        self._attempts: Counter[int] = Counter()
+        self._retirements: Counter[int] = Counter()
+        self._over_memory = 0
 
-    for _ in range(min(window, len(waiting))):
-        submit(waiting.pop())
-    for future in arrivals:
-        task = out.pop(future.key)
-        fault = future.exception()
-        if fault is None:
-            done(future.result())
-        elif isinstance(fault, KilledWorker):
-            attempts[task.block] += 1
-            if attempts[task.block] >= ATTEMPTS:
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Work on all tasks.
+
+        Raises:
+            AvscError: a file could not be written, a block lost too many workers, or there are no
+                workers to be had.
+        """
+        self._waiting.extend(tasks)
+        self._seen = {task.block: _receipts(task) for task in tasks}
+        with self._pool:
+            while self._hand_out():
+                for happening in self._pool.wait(TICK):
+                    self._meet(happening)
+                self._claims.beat()
+                self._workers.check(self._events.write)
+        for block in self.left:
+            self._reporter.leave(self._others[block].n_clips)
+
+    def _hand_out(self) -> bool:
+        """Hand out what there is room for; tell whether anything is out."""
+        while self._waiting and len(self._pool.out) < self._workers.window:
+            self._begin(self._waiting.popleft())
+        if not self._pool.out:  # those that others had may be made by now, or their makers gone
+            for task in tuple(self._others.values()):
+                self._begin(task)
+        return bool(self._pool.out)
+
+    def _begin(self, task: Task) -> None:
+        block = task.block
+        if other := self._claims.take(block):
+            if block not in self.left:
+                self._events.write("left", block=block, to=other)
+            self.left[block], self._others[block] = other, task
+            return
+        self.left.pop(block, None)
+        self._others.pop(block, None)
+        if _receipts(task) != self._seen[block]:  # another run has been at it since the plan
+            renewed = self._renew(block)
+            self._reporter.leave(task.n_clips - (renewed.n_clips if renewed else 0))
+            if renewed is None:
+                self._claims.give_up(block)
+                return
+            task = renewed
+        self._events.write("begun", block=block)
+        self._pool.submit(task)
+
+    def _meet(self, happening: Happening) -> None:
+        match happening:
+            case Done():
+                self._done(happening)
+            case Lost():
+                self._lost(happening.task)
+            case Failed():
+                raise self._fault(happening)
+            case Notice():
+                self._note(happening)
+            case _:
+                assert_never(happening)
+
+    def _done(self, happening: Done) -> None:
+        summary = happening.summary
+        self._over_memory = 0
+        self._claims.give_up(summary.block)
+        self._events.write(
+            "done",
+            block=summary.block,
+            clips=summary.clips,
+            failures=len(summary.failures),
+            seconds=round(summary.seconds, 3),
+            peak_memory=summary.peak_memory,
+        )
+        for warning in summary.warnings:
+            self._reporter.say(f"warning: {warning}")
+        self.failures += len(summary.failures)
+        self._reporter.advance(summary.clips, len(summary.failures))
+
+    def _lost(self, task: Task) -> None:
+        self._attempts[task.block] += 1
+        if self._attempts[task.block] >= ATTEMPTS:
+            raise AvscError(
+                f"block {task.block} (from clip {task.clips[0].id}) lost its workers {ATTEMPTS} "
+                f"times over. Look at their memory ({self._workers.remedy}) and at what the system "
+                "says of them; what is done is kept."
+            )
+        why = f"block {task.block} lost its workers; going on with it clip by clip."
+        self._reporter.say(why)
+        self._events.write("retried", block=task.block, why=why)
+        self._pool.submit(replace(task, isolate=True))
+
+    def _fault(self, happening: Failed) -> BaseException:
+        if isinstance(happening.fault, MemoryError):
+            return self._too_little_memory(f"block {happening.task.block} found none left")
+        if isinstance(happening.fault, ImportError):
+            return AvscError(
+                f"a worker cannot import what it needs ({happening.fault}). Install the same "
+                "versions there as here."
+            )
+        return happening.fault
+
+    def _note(self, notice: Notice) -> None:
+        if notice.event == "worker-over-memory":
+            self._events.write(notice.event, worker=notice.worker, memory=notice.memory)
+            self._over_memory += 1
+            if self._over_memory >= OVER_MEMORY:
+                raise self._too_little_memory(f"the last had {notice.memory / 1e6:.0f} MB")
+            return
+        self._events.write(notice.event, worker=notice.worker, blocks=notice.blocks)
+        if notice.event == "worker-retired":
+            self._retirements.update(notice.blocks)
+        for block in notice.blocks:
+            if self._retirements[block] >= RETIREMENTS:
                 raise AvscError(
-                    f"block {task.block} (from clip {task.clips[0].id}) lost its worker "
-                    f"{ATTEMPTS} times. Look at the memory of the workers; what is done is kept."
+                    f"block {block} was cut off {RETIREMENTS} times by the end of its workers' "
+                    "time. Give them a longer walltime, or make smaller blocks (--block-size, in a "
+                    "new store); what is done is kept."
                 )
-            say(f"block {task.block} lost its workers; going on with it clip by clip.")
-            waiting.append(replace(task, isolate=True))
-        else:
-            raise fault
-        future.release()
-        if waiting:
-            submit(waiting.pop())
+
+    def _too_little_memory(self, found: str) -> AvscError:
+        return AvscError(
+            f"workers go over their memory limit of {self._workers.memory} ({found}). Give them "
+            f"more ({self._workers.remedy}), or make smaller blocks (--block-size, in a new "
+            "store); what is done is kept."
+        )
+
+
+def _receipts(task: Task) -> Seen:
+    """Return what tells whether a block's receipts are still those that were planned with."""
+    found: Seen = []
+    for spec in task.specs.values():
+        try:
+            state = receipt_file(task.store, spec, task.block).stat()
+            found.append((state.st_mtime_ns, state.st_ino))
+        except OSError:
+            found.append(None)
+    return found

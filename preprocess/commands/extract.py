@@ -1,120 +1,162 @@
 """``avsc-prep extract``: make what a store is missing."""
 
 import os
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import click
 
-from avsc.features.store.layout import (
-    Description,
-    clips_file,
-    description_file,
-    index_file,
-    write_description,
-)
+from avsc.features.store.layout import clips_file, description_file, index_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
-from avsc.manifests.shell import DONE, DONE_WITH_FAILURES, settings
+from avsc.manifests.shell import DONE, DONE_WITH_FAILURES, STOPPED, settings
 from avsc.manifests.table import encode_table
+from avsc.preprocess.commands.close import finish, show
+from avsc.preprocess.part import PART, Part
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
 
-SHOWN = 10
+if TYPE_CHECKING:
+    from avsc.preprocess.events import Events
+    from avsc.preprocess.run import Driver
+    from avsc.preprocess.workers import Workers
 
 
 @click.command()
 @request_options
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
+@click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB.")
+@click.option(
+    "--part",
+    type=PART,
+    metavar="I/N",
+    help="Make only every N-th block, from the I-th (1 to N) on, and leave the store open: for "
+    "job arrays. `avsc-prep close` finishes it.",
+)
 @click.option("--dashboard/--no-dashboard", default=False, help="Serve Dask's dashboard here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @settings
-def extract(request: Request, workers: int | None, dashboard: bool, dry_run: bool) -> int:
+def extract(
+    request: Request,
+    workers: int | None,
+    memory_limit: str | None,
+    part: Part | None,
+    dashboard: bool,
+    dry_run: bool,
+) -> int:
     """Make acoustic features and pictures of every clip, and keep them in a store.
 
     Run it again at will: only what is missing, changed or failed is made.
     """
-    plan = request.plan()
-    _show(plan, request)
+    plan = request.plan(part.blocks) if part else request.plan()
+    _show(plan, request, part)
     if dry_run:
         return DONE
-    return _make(request, plan, workers or _cores(), dashboard)
+    if not plan.tasks and (part or _is_closed(request)):
+        click.echo("Nothing to do.")
+        return DONE if part else show(Store.open(request.store))
+    return _make(request, plan, part, lambda: _place(plan, workers, memory_limit, dashboard))
 
 
-def _show(plan: Plan, request: Request) -> None:
+def _show(plan: Plan, request: Request, part: Part | None) -> None:
     clips = request.dataset
     click.echo(f"{clips.name}: {len(clips.clips)} clips in {plan.blocks} blocks -> {request.store}")
     for reason, count in sorted(plan.reasons.items()):
         click.echo(f"  {reason}: {count} (clip, product)")
-    click.echo(f"  to do: {plan.n_clips} clips in {len(plan.tasks)} blocks")
+    of = f" of part {part}" if part else ""
+    click.echo(f"  to do{of}: {plan.n_clips} clips in {len(plan.tasks)} blocks")
 
 
-def _make(request: Request, plan: Plan, workers: int, dashboard: bool) -> int:
-    from avsc.preprocess.close import close, reopen
+def _place(
+    plan: Plan, workers: int | None, memory_limit: str | None, dashboard: bool
+) -> AbstractContextManager["Workers"]:
+    """Return where the work is to be done."""
+    from avsc.preprocess.workers import local_workers
 
-    store, clips, description = request.store, request.dataset, request.description
-    table = encode_table(clips.clips)
-    if not plan.tasks and _is_closed(store, description, table):
-        closed = Store.open(store)
-        click.echo(f"Nothing to do. Fingerprint {closed.fingerprint}")
-        _show_failures(closed)
-        return DONE_WITH_FAILURES if closed.failures else DONE
-    reopen(store)
-    write_description(store, description)
-    publish(clips_file(store), table)
-    if plan.tasks:
-        _work(plan, min(workers, len(plan.tasks)), dashboard)
-    done = close(store, clips, description)
-    if done.environments > 1:
-        click.echo(
-            f"Note: the parts were made in {done.environments} different environments (versions or "
-            "processors); their last bits may differ."
-        )
-    closed = Store.open(store)
-    click.echo(f"Closed. Largest worker {done.peak_memory / 1e6:.0f} MB.")
-    click.echo(f"Fingerprint {closed.fingerprint}")
-    _show_failures(closed)
-    return DONE_WITH_FAILURES if closed.failures else DONE
+    count = min(workers or _cores(), len(plan.tasks))
+    return local_workers(count, memory_limit, dashboard)
 
 
-def _work(plan: Plan, workers: int, dashboard: bool) -> None:
-    from avsc.preprocess.block import Summary
+def _make(
+    request: Request,
+    plan: Plan,
+    part: Part | None,
+    place: Callable[[], AbstractContextManager["Workers"]],
+) -> int:
+    """Make all that is planned, close the store unless it is made in parts; return the status."""
+    from avsc.preprocess.close import open_store
+    from avsc.preprocess.events import Events
+
+    store, clips, description = request.store, request.dataset.clips, request.description
+    open_store(store, clips, description)
+    with Events(store) as events:
+        todo = {"clips": plan.n_clips, "blocks": len(plan.tasks)}
+        events.write("started", version=version("avsc"), options=_options(), **todo)
+        if plan.tasks:
+            driver = _work(request, plan, events, place())
+            if driver.left:
+                return _leave(driver.left)
+            if part:
+                click.echo(f"Part {part} is made. `avsc-prep close {store}` finishes the store.")
+                return DONE_WITH_FAILURES if driver.failures else DONE
+        closed = finish(store, clips, description)
+        events.write("closed", fingerprint=closed.fingerprint)
+    if events.fault:
+        click.echo(f"Note: what happened was not recorded ({events.fault}).", err=True)
+    return show(closed)
+
+
+def _work(
+    request: Request, plan: Plan, events: "Events", place: AbstractContextManager["Workers"]
+) -> "Driver":
+    """Let workers make all that is planned."""
+    from avsc.preprocess.claims import Claims
     from avsc.preprocess.progress import Reporter
-    from avsc.preprocess.run import local_workers, run
+    from avsc.preprocess.run import Driver
 
-    with local_workers(workers, dashboard) as client, Reporter(plan.n_clips) as reporter:
-        if dashboard:
-            reporter.say(f"Dashboard: {client.dashboard_link}")
+    with (
+        Claims(request.store) as claims,
+        place as workers,
+        Reporter(plan.n_clips) as reporter,
+    ):
+        if workers.dashboard:
+            reporter.say(f"Dashboard: {workers.dashboard}")
+        driver = Driver(workers, claims, events, reporter, request.renew)
+        driver.run(plan.tasks)
+    return driver
 
-        def done(summary: Summary) -> None:
-            for warning in summary.warnings:
-                reporter.say(f"warning: {warning}")
-            reporter.advance(summary.clips, len(summary.failures))
 
-        run(client, plan.tasks, 2 * workers, done, reporter.say)
+def _options() -> dict[str, str]:
+    """Return the options that this command was given, as text."""
+    given = click.get_current_context().params
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _is_closed(store: Path, description: Description, table: bytes) -> bool:
+def _leave(left: dict[int, str]) -> int:
+    """Say what is left to other runs."""
+    from avsc.preprocess.close import in_words
+
+    for maker in sorted(set(left.values())):
+        blocks = sorted(block for block, other in left.items() if other == maker)
+        click.echo(f"Left to {maker}, which is making them: blocks {in_words(blocks)}.")
+    click.echo("Everything else is made; whoever ends last closes the store.")
+    return STOPPED
+
+
+def _is_closed(request: Request) -> bool:
     """Tell whether a store is closed and says what it is to say."""
+    store, table = request.store, encode_table(request.dataset.clips)
     if not index_file(store).exists() or clips_file(store).read_bytes() != table:
         return False
-    if description_file(store).read_bytes() != description.encode():
+    if description_file(store).read_bytes() != request.description.encode():
         return False
     try:
         Store.open(store)
     except StoreError:
         return False
     return True
-
-
-def _show_failures(store: Store) -> None:
-    if not store.failures:
-        return
-    click.echo(f"{len(store.failures)} things could not be made; see {store.path}/failures.csv:")
-    for failure in store.failures[:SHOWN]:
-        click.echo(f"  {failure.clip} {failure.product}: {failure.message}")
-    if len(store.failures) > SHOWN:
-        click.echo(f"  and {len(store.failures) - SHOWN} more")
 
 
 def _cores() -> int:

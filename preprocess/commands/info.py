@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from avsc.features.specs import SPECS
 from avsc.features.store.failures import read_failures
 from avsc.features.store.index import read_index
 from avsc.features.store.layout import (
@@ -39,7 +40,7 @@ def info(store: Path) -> int:
         click.echo(f"{name} {spec.digest[:12]}: {len(made)}/{len(blocks)} parts, {size:,} bytes")
         click.echo(f"  {json.dumps(asdict(spec))}")
     used = {product_folder(store, spec) for spec in description.specs.values()}
-    for folder in sorted(set(store.glob("*/*/")) - used):
+    for folder in sorted({f for name in SPECS for f in (store / name).glob("*/")} - used):
         click.echo(f"superseded, may be removed: {folder}")
     if not index_file(store).exists():
         click.echo("Not closed: run the same `avsc-prep extract` again.")

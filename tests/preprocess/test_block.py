@@ -48,7 +48,7 @@ class World:
         publish(clips_file(self.store), encode_table(self.dataset.clips))
         for task in plan.tasks:
             work(task)
-        close(self.store, self.dataset, self.description)
+        close(self.store, self.dataset.clips, self.description)
         return plan
 
     def parts(self) -> dict[str, bytes]:
@@ -174,8 +174,8 @@ def test_other_spec_makes_that_product_only(world: World) -> None:
 def test_store_with_a_block_missing_is_not_closed(world: World) -> None:
     world.make()
     receipt_file(world.store, ALL["fbank"], 2).unlink()
-    with pytest.raises(StoreError, match="block 2 of fbank is not made yet"):
-        close(world.store, world.dataset, world.description)
+    with pytest.raises(StoreError, match=r"blocks are not made yet \(fbank: 2\)"):
+        close(world.store, world.dataset.clips, world.description)
 
 
 def test_isolated_block_gives_the_same_bytes(world: World) -> None:
@@ -184,7 +184,7 @@ def test_isolated_block_gives_the_same_bytes(world: World) -> None:
     part_file(world.store, ALL["images"], 2).unlink()
     (task,) = world.plan().tasks
     work(replace(task, isolate=True))
-    close(world.store, world.dataset, world.description)
+    close(world.store, world.dataset.clips, world.description)
     assert world.parts() == before
 
 

@@ -1,0 +1,50 @@
+"""One part of a run in parts, for job arrays: every n-th block, whatever is made already."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `number` of `count`, counted from 1.
+
+    Attributes:
+        number: 1 to `count`.
+        count: number of parts.
+    """
+
+    number: int
+    count: int
+
+    @property
+    def blocks(self) -> slice:
+        """Which of all blocks are of this part.
+
+        >>> list(range(7)[Part(2, 3).blocks])
+        [1, 4]
+        """
+        return slice(self.number - 1, None, self.count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+class PartType(click.ParamType[Part]):
+    """A part as it is typed, such as ``2/20``."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part:
+        """Return the part that a text names."""
+        if isinstance(value, Part):
+            return value
+        found = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            self.fail(f"{value!r} is no part; wanted is I/N with I from 1 to N, as in 2/20.")
+        return Part(int(found[1]), int(found[2]))
+
+
+PART = PartType()

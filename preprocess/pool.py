@@ -1,0 +1,144 @@
+"""Blocks on their way through Dask: handing them out, and learning what became of them.
+
+Everything that Dask says arrives in its own threads; here it is put in one queue, which the driver
+alone reads. A result is released as it arrives, so that nothing held by a worker that is lost later
+is ever computed again.
+"""
+
+import queue
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from dask.typing import Key
+from distributed import Client, Future
+from distributed.scheduler import KilledWorker
+
+from avsc.manifests.errors import AvscError
+from avsc.preprocess.block import Summary, work
+from avsc.preprocess.plan import Task
+
+
+@dataclass(frozen=True)
+class Done:
+    """A block is made."""
+
+    task: Task
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A block lost so many workers that Dask gave it up."""
+
+    task: Task
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A block ended in an exception."""
+
+    task: Task
+    fault: BaseException
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something happened to a worker.
+
+    Attributes:
+        event: ``worker-joined``, ``worker-lost``, ``worker-retired`` or ``worker-over-memory``.
+        worker: its address.
+        blocks: those it was working on.
+        memory: bytes that it had, of one that went over its limit.
+    """
+
+    event: str
+    worker: str
+    blocks: tuple[int, ...] = ()
+    memory: int = 0
+
+
+Happening = Done | Lost | Failed | Notice
+
+
+class Pool:
+    """Blocks that are out.
+
+    Args:
+        client: of a Dask cluster whose workers see the same files.
+
+    Attributes:
+        out: the blocks that are out, by the keys that Dask knows them by.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._run, self._count = uuid.uuid4().hex[:8], 0
+        self._queue: queue.SimpleQueue[Future[Summary] | Notice] = queue.SimpleQueue()
+        self.out: dict[Key, Task] = {}
+
+    def __enter__(self) -> Self:
+        self._client.subscribe_topic("all", self._hear)
+        self._client.subscribe_topic("worker-restart-memory", self._hear_memory)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._client.status == "running":
+            self._client.unsubscribe_topic("all")
+            self._client.unsubscribe_topic("worker-restart-memory")
+
+    def submit(self, task: Task) -> None:
+        """Hand out a block."""
+        key = f"block-{self._run}-{self._count}"
+        self._count += 1
+        self.out[key] = task
+        future = self._client.submit(work, task, key=key, pure=False)
+        future.add_done_callback(self._queue.put)
+
+    def wait(self, seconds: float) -> Iterator[Happening]:
+        """Yield what has happened; wait so long for the first."""
+        try:
+            yield self._happening(self._queue.get(timeout=seconds))
+            while True:
+                yield self._happening(self._queue.get_nowait())
+        except queue.Empty:
+            return
+
+    def _happening(self, arrived: Future[Summary] | Notice) -> Happening:
+        if isinstance(arrived, Notice):
+            return arrived
+        task = self.out.pop(arrived.key)
+        if arrived.status == "finished":
+            summary = arrived.result()
+            arrived.release()
+            return Done(task, summary)
+        if arrived.status == "error":
+            fault = arrived.exception()
+            arrived.release()
+            return Lost(task) if isinstance(fault, KilledWorker) else Failed(task, fault)
+        gone = "the Dask scheduler is gone; run the command again, it does only what is missing."
+        return Failed(task, AvscError(gone))
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        """Take note of workers that come and go; called in Dask's thread."""
+        said = event[1]
+        action = said.get("action") if isinstance(said, dict) else None
+        if action == "add-worker":
+            self._queue.put(Notice("worker-joined", said["worker"]))
+        elif action == "remove-worker":
+            keys = said["processing-tasks"]
+            blocks = tuple(task.block for key in keys if (task := self.out.get(key)))
+            kind = "worker-retired" if said["expected"] else "worker-lost"
+            self._queue.put(Notice(kind, said["worker"], blocks))
+
+    def _hear_memory(self, event: tuple[float, Any]) -> None:
+        said = event[1]
+        self._queue.put(Notice("worker-over-memory", said["worker"], memory=said["rss"]))

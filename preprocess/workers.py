@@ -1,0 +1,96 @@
+"""Who works: Dask workers, one thread and one decoder each.
+
+Here the workers of this machine; `running` and `jobs` give those of a cluster that is up and those
+in batch jobs. What they work on, and how, is the same.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dask
+from distributed import Client, LocalCluster
+from distributed.security import Security
+
+SETTINGS = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.admin.tick.limit": "60s",
+}
+
+SILENT = logging.CRITICAL + 1
+Record = Callable[..., None]
+
+
+def _nothing(record: Record) -> None:
+    """Find nothing wrong."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Workers that can be given blocks.
+
+    Attributes:
+        client: of their scheduler.
+        most: how many worker processes there may be.
+        memory: how much a worker may have, in words.
+        remedy: how to give workers more memory, in words.
+        dashboard: address of Dask's dashboard, or empty.
+        check: looks after them; called every second with a function that records an event. Raises
+            an AvscError when there are no workers to be had.
+    """
+
+    client: Client
+    most: int
+    memory: str
+    remedy: str
+    dashboard: str = ""
+    check: Callable[[Record], None] = _nothing
+
+    @property
+    def window(self) -> int:
+        """How many blocks to have out at a time."""
+        return self.most + 1 + self.most // 8
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Apply our settings of Dask, and let it log nothing."""
+    with dask.config.set(SETTINGS):
+        logging.getLogger("distributed").setLevel(SILENT)
+        yield
+
+
+@contextmanager
+def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iterator[Workers]:
+    """Start worker processes on this machine; only this user can reach them.
+
+    The scheduler listens on the loopback device, which every user of the machine can reach, and
+    whoever is let in can run programs: hence TLS, with credentials that live as long as the run.
+
+    Args:
+        count: number of processes.
+        memory_limit: what a worker may have, such as ``"2 GB"``; None for no limit.
+        dashboard: whether Dask's dashboard is to be served, on the loopback device.
+    """
+    with (
+        quiet(),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=Security.temporary(),
+            memory_limit=memory_limit or 0,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": dashboard},
+            silence_logs=SILENT,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        link = client.dashboard_link if dashboard else ""
+        yield Workers(client, count, memory_limit or "the system", "--memory-limit", link)

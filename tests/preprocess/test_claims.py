@@ -1,0 +1,87 @@
+"""Claims: who makes which block, among processes that really live and die."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from avsc.manifests.owners import GONE_AFTER, Owner
+from avsc.preprocess.claims import FOLDER, Claims, claim_file, claimant, claimed
+
+CLAIM = (
+    "import sys; from pathlib import Path; from avsc.preprocess.claims import Claims\n"
+    "claims = Claims(Path(sys.argv[1])); print(claims.take(3), flush=True); input()"
+)
+
+
+def test_a_claim_is_seen_taken_over_and_given_up(tmp_path: Path) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", CLAIM, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None and other.stdout.readline() == "None\n"
+    with Claims(tmp_path) as claims:
+        owner = f"process {other.pid} on {Owner.this().host}"
+        assert claims.take(3) == owner and claimant(tmp_path, 3) == owner
+        assert claims.take(4) is None
+        assert claimed(tmp_path).keys() == {3, 4}
+        other.kill()
+        other.communicate()
+        assert claimant(tmp_path, 3) is None
+        assert claims.take(3) is None
+        assert claimed(tmp_path) == dict.fromkeys((3, 4), str(Owner.this()))
+    assert not (tmp_path / FOLDER).exists()
+
+
+def test_of_many_at_once_one_has_it(tmp_path: Path) -> None:
+    """Each claims the block when told to; the one that has it lives until all have asked."""
+    code = (
+        "import sys; from pathlib import Path; from avsc.preprocess.claims import Claims\n"
+        "claims = Claims(Path(sys.argv[1])); print('ready', flush=True); input()\n"
+        "print(claims.take(7), flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipe = subprocess.PIPE
+    several = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(6)]
+    for each in several:
+        assert each.stdout is not None and each.stdout.readline() == "ready\n"
+    for each in several:
+        assert each.stdin is not None
+        each.stdin.write("\n")
+        each.stdin.flush()
+    answers = [each.stdout.readline() for each in several if each.stdout]
+    for each in several:
+        each.communicate("\n")
+    assert answers.count("None\n") == 1
+
+
+def test_a_claim_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
+    path = claim_file(tmp_path, 0)
+    path.parent.mkdir(parents=True)
+    path.write_text("1@elsewhere")
+    assert Claims(tmp_path).take(0) == "process 1 on elsewhere"
+    os.utime(path, (time.time() - GONE_AFTER - 5,) * 2)
+    assert Claims(tmp_path).take(0) is None
+
+
+def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Claims(tmp_path) as claims:
+        claims.take(0)
+        path = claim_file(tmp_path, 0)
+        os.utime(path, (5, 5))
+        claims.beat()
+        assert path.stat().st_mtime == 5, "not due yet"
+        monkeypatch.setattr("avsc.preprocess.claims.HEARTBEAT", 0.0)
+        claims.beat()
+        assert path.stat().st_mtime > time.time() - 60
+
+
+def test_claims_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("a file where the folder should be")
+    with Claims(tmp_path) as claims:
+        assert claims.take(0) is None
