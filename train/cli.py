@@ -12,6 +12,7 @@ VERBS = {
         "Train an image model on labelled pictures, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
+    "compare": ("avsc.train.commands.compare:compare", "Compare two systems, paired by location."),
 }
 
 program = LazyGroup(

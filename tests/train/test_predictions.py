@@ -54,6 +54,19 @@ def test_rows_columns_and_line_ends_of_other_systems(tmp_path):
     equal(read_predictions(path, CLIPS, CLASSES), segments)
 
 
+def test_whole_clips_there_and_back(tmp_path):
+    path, rng = tmp_path / "clips.tsv", np.random.default_rng(1)
+    clip = np.array([1, 5, 11])
+    segments = Segments(rng.dirichlet(np.ones(3), 3), clip, None, clip // 4)
+    text = encode_predictions(segments, CLIPS, CLASSES)
+    assert b"\nbus-x_1.wav\t" in text and b"\npark-x_3.wav\t" in text
+    path.write_bytes(text)
+    again = read_predictions(path, CLIPS, CLASSES)
+    assert again.second is None
+    np.testing.assert_array_equal(again.probability, segments.probability)
+    np.testing.assert_array_equal(again.clip, clip)
+
+
 HEAD = "filename\tscene_label\tbus\tmetro\tpark\n"
 
 
@@ -73,6 +86,7 @@ HEAD = "filename\tscene_label\tbus\tmetro\tpark\n"
         (HEAD + "bus-x_0_0.wav\tmetro\t1\t0\t0\n", "scene_label is 'metro', which is not the mo"),
         (HEAD + "0.wav\tbus\t1\t0\t0\n", "'0.wav' is not a segment of this store; wanted a name"),
         (HEAD + "bus-x_9_0.wav\tbus\t1\t0\t0\n", "'bus-x_9_0.wav' is not a segment"),
+        (HEAD + "bus-x_0.wav\tbus\t1\t0\t0\nbus-x_1_0.wav\tbus\t1\t0\t0\n", "line 3: 'bus-x_1_0"),
         (HEAD + 2 * "bus-x_0_0.wav\tbus\t1\t0\t0\n", "line 3: 'bus-x_0_0.wav' is there twice"),
     ],
 )

@@ -10,13 +10,13 @@ import pytest
 from avsc.features.framing import n_frames
 from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.pairs import Samples, frame_samples, pair, picture_samples
 from avsc.train.score.coverage import expected_segments, missing_segments, within
-from avsc.train.score.protocol import PROTOCOLS, counted, segments
+from avsc.train.score.protocol import PROTOCOLS, counted, named_protocols, segments
 
 SPEC = ScalogramSpec()
-PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
+PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 
 
 def sound(frames):
@@ -137,3 +137,22 @@ def test_samples_outside_the_expected_segments_are_left_out():
                       np.array([0, 1, 0, 1]), np.ones(4, bool))  # fmt: skip
     kept = within(samples, np.array([[0, 1, 1], [0, 0, 1]]))
     assert kept.picture.tolist() == [0, 2, 3]
+
+
+def test_a_whole_clip_is_the_mean_of_all_its_frames():
+    rng = np.random.default_rng(0)
+    samples = sound([56, 0, 20, 5])
+    probability = rng.dirichlet(np.ones(4), len(samples))
+    found = segments(probability, samples, "clip")
+    assert found.second is None
+    assert found.clip.tolist() == [0, 2, 3] and found.scene.tolist() == [0, 2, 0]
+    expected = [probability[samples.clip == clip].mean(0) for clip in (0, 2, 3)]
+    np.testing.assert_allclose(found.probability, expected, rtol=1e-12)
+
+
+def test_protocols_are_named_in_a_list():
+    assert named_protocols("centred, strict") == ("strict", "centred")
+    with pytest.raises(SettingError, match=r"'whole' is unknown; any of strict, centred, clip"):
+        named_protocols("strict,whole")
+    with pytest.raises(SettingError, match="'' is unknown"):
+        named_protocols("")

@@ -13,12 +13,15 @@ from stores import small_clips
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.calibration import Temperature, calibration
 from avsc.train.score.evaluation import Evaluation
-from avsc.train.score.figures import confusion_picture, curves_picture
+from avsc.train.score.figures import confusion_picture, curves_picture, reliability_picture
+from avsc.train.score.findings import judge
 from avsc.train.score.metrics import scores
 from avsc.train.score.predictions import read_predictions
 from avsc.train.score.protocol import Segments
-from avsc.train.score.report import coverage, table, write_report
+from avsc.train.score.report import certainty, city_table, coverage, table, write_report
 
 CLASSES = ("scene0", "scene1", "scene2")
 CLIPS = small_clips()
@@ -26,7 +29,7 @@ SCENE = np.array([CLASSES.index(clip.scene) for clip in CLIPS])
 MISSING = {"strict": ("scene2-city-23-1_9.wav",), "centred": ()}
 
 
-def make(missing=None):
+def make(missing=None, temperature=None):
     rng = np.random.default_rng(3)
     segments = {}
     for protocol, lost in (missing or {"strict": (), "centred": ()}).items():
@@ -36,13 +39,21 @@ def make(missing=None):
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         segments[protocol] = Segments(probability, clip, second, SCENE[clip])
     return Evaluation(
-        stamp={"system": "joint", "fold": "test", "epoch": 2, "versions": {"torch": "9.9"}},
+        stamp={
+            "system": "joint",
+            "fold": "test",
+            "epoch": 2,
+            "versions": {"torch": "9.9"},
+            "resamples": 200,
+        },
         classes=CLASSES,
         clips=CLIPS,
         expected=240,
         missing=missing or {"strict": (), "centred": ()},
-        segments=segments,
-        scores={protocol: scores(each, CLASSES) for protocol, each in segments.items()},
+        findings={
+            protocol: judge(each, CLIPS, CLASSES, Resampling(200), temperature)
+            for protocol, each in segments.items()
+        },
     )
 
 
@@ -59,11 +70,15 @@ def test_every_file_says_the_same(tmp_path, run):
     write_report(folder, run, found)
     assert sorted(path.name for path in folder.iterdir()) == [
         "confusion-centred.png", "confusion-strict.png", "curves.png", "metrics.csv",
-        "metrics.json", "predictions-centred.tsv", "predictions-strict.tsv", "report.md",
+        "metrics.json", "predictions-centred.tsv", "predictions-strict.tsv",
+        "reliability-centred.png", "reliability-strict.png", "report.md",
     ]  # fmt: skip
     values = json.loads((folder / "metrics.json").read_text())
     rows = list(csv.DictReader(io.StringIO((folder / "metrics.csv").read_text())))
-    assert [row["scene"] for row in rows] == [*CLASSES, "mean over scenes"]
+    assert [row["group"] for row in rows] == [*3 * ["scene"], "city", "mean", "mean"]
+    assert [row["name"] for row in rows] == [
+        *CLASSES, "city", "mean over scenes", "over all segments"
+    ]  # fmt: skip
     assert values["expected_segments"] == 240 and values["versions"] == {"torch": "9.9"}
     for protocol, count in (("strict", 239), ("centred", 240)):
         again = scores(read_predictions(folder / f"predictions-{protocol}.tsv", CLIPS, CLASSES),
@@ -73,22 +88,32 @@ def test_every_file_says_the_same(tmp_path, run):
         assert (said["log_loss"], said["accuracy"]) == (again.log_loss, again.accuracy)
         assert list(said["class_log_loss"].values()) == again.class_log_loss.tolist()
         assert said["confusion"] == again.confusion.tolist()
-        assert [float(row[f"log_loss_{protocol}"]) for row in rows] == [
-            *again.class_log_loss, again.log_loss,
-        ]  # fmt: skip
-        assert [float(row[f"accuracy_{protocol}"]) for row in rows] == [
-            *again.class_accuracy, again.accuracy,
-        ]  # fmt: skip
+        pooled = sum(again.class_log_loss * again.confusion.sum(1)) / count
+        assert [float(row[f"log_loss_{protocol}"]) for row in rows] == pytest.approx(
+            [*again.class_log_loss, pooled, again.log_loss, pooled], rel=1e-12
+        )
+        right = np.diagonal(again.confusion).sum() / count
+        assert [float(row[f"accuracy_{protocol}"]) for row in rows] == pytest.approx(
+            [*again.class_accuracy, right, again.accuracy, right], rel=1e-12
+        )
         assert int(rows[-1][f"segments_{protocol}"]) == count
+        assert said["city_segments"] == {"city": count}
+        low, high = said["log_loss_interval"]
+        assert low < said["log_loss"] < high
+        assert said["resampled"] == {"what": "location", "number": 12}
+        assert sum(said["calibration"]["segments"]) == count
+        assert said["temperature"] is None
 
 
 def test_the_page_shows_table_coverage_stamp_and_pictures(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     page = (folder / "report.md").read_text()
-    assert table(found) in page and coverage(found) in page
+    assert table(found) in page and city_table(found) in page
+    for line in (*coverage(found).splitlines(), *certainty(found).splitlines()):
+        assert f"- {line}\n" in page
     assert "| versions | torch 9.9 |" in page
-    for name in ("confusion-strict.png", "confusion-centred.png", "curves.png"):
+    for name in ("confusion-strict.png", "reliability-centred.png", "curves.png"):
         assert f"]({name})" in page and (folder / name).is_file()
 
 
@@ -96,7 +121,7 @@ def test_the_table_is_aligned_and_fits_a_terminal():
     found = make()
     lines = table(found).splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
-    strict = found.scores["strict"]
+    strict = found.findings["strict"].scores
     cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
     assert cells[:3] == [
         "mean over scenes", f"{strict.log_loss:.4f}", f"{100 * strict.accuracy:.2f}"
@@ -112,6 +137,40 @@ def test_missing_segments_are_counted_and_named():
     assert centred == "centred: 240/240 segments"
     many = replace(make(), missing={"strict": tuple(f"x_{k}.wav" for k in range(1234))})
     assert coverage(many).endswith("x_19.wav and 1,214 more")
+
+
+def test_what_is_certain_is_said_in_words():
+    strict, _ = certainty(make()).splitlines()
+    assert "(95 %, 200 resamples of the 12 locations within each scene)" in strict
+    assert strict.endswith("(15 bins)")
+    line = certainty(make(temperature=Temperature(1.5, 40, 0.9))).splitlines()[0]
+    assert line.endswith(
+        "with temperature 1.500, fitted on 40 predictions of the run's validation part (log-loss "
+        "without it 0.9000)"
+    )
+    found = make()
+    clips = [replace(clip, location=None, city=None) for clip in CLIPS]
+    bare = {
+        protocol: judge(each.segments, clips, CLASSES, Resampling(200))
+        for protocol, each in found.findings.items()
+    }
+    found = replace(found, clips=clips, findings=bare)
+    assert "of the 24 clips (locations are not known) within each scene" in certainty(found)
+    assert city_table(found) == ""
+
+
+def test_whole_clips_are_told_from_segments():
+    found = make()
+    strict = found.findings["strict"].segments
+    first = np.arange(0, 240, 10)
+    whole = replace(strict, probability=strict.probability[first], clip=strict.clip[first],
+                    second=None, scene=strict.scene[first])  # fmt: skip
+    found = replace(
+        found,
+        missing={"clip": ()},
+        findings={"clip": judge(whole, CLIPS, CLASSES, Resampling(200))},
+    )
+    assert coverage(found) == "clip: 240/240 segments, in 24 clips, each predicted once"
 
 
 def test_a_runs_own_folder_is_refused(tmp_path, run):
@@ -170,3 +229,21 @@ def test_pictures_depend_on_what_they_show_alone():
     one, two = (confusion_picture(confusion, ("a", "b"), "t") for _ in range(2))
     assert one == two
     assert confusion_picture(confusion.T, ("a", "b"), "t") != one
+
+
+def test_a_reliability_picture_shows_each_bins_accuracy():
+    """Two bins, one always right and one half right: their bars end at 1 and at 1/2."""
+    probability = np.repeat([[0.9, 0.1], [0.62, 0.38]], 100, axis=0)
+    scene = np.concatenate([np.zeros(100, int), np.arange(100) % 2])
+    place = np.arange(200)
+    shown = pixels(
+        reliability_picture(calibration(Segments(probability, place, place, scene)), "title")
+    )
+    blue = (shown[..., 2] > 0.6) & (shown[..., 0] < 0.2)
+    upper = blue[: shown.shape[0] * 2 // 3]
+    heights = upper.sum(0)
+    tall = heights > 0.9 * heights.max()
+    half = (heights > 0) & ~tall
+    assert tall.sum() == pytest.approx(half.sum(), abs=2)
+    assert np.flatnonzero(half).max() < np.flatnonzero(tall).min()
+    assert np.median(heights[half]) / heights.max() == pytest.approx(0.5, abs=0.03)

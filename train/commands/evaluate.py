@@ -1,8 +1,7 @@
 """``avsc-fit evaluate``: a run on the test fold, as the official task does it."""
 
-import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -26,6 +25,28 @@ from avsc.manifests.shell import DONE, settings
     show_default=True,
     help="Weights of the best epoch, or of the last save.",
 )
+@click.option(
+    "--protocol",
+    default="strict,centred",
+    show_default=True,
+    help="Which frames count: any of strict (windows wholly inside a second), centred (centred in "
+    "it), clip (one prediction a clip, the mean of its frames; not the official task).",
+)
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Give the predictions a temperature fitted on the run's validation part.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(100),
+    default=2000,
+    show_default=True,
+    help="Resamples of the locations within each scene, for the 95 % intervals.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resampling."
+)
 @click.option("--allow-missing", is_flag=True, help="Score what is there if segments are missing.")
 @click.option(
     "--allow-other-store",
@@ -44,71 +65,27 @@ from avsc.manifests.shell import DONE, settings
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/evaluation-FOLD]",
+    help="Folder of the report.  [default: RUN/evaluation-FOLD, with -temperature if it has one]",
 )
 @settings
-def evaluate(
-    run: Path,
-    store: Path | None,
-    fold: str,
-    checkpoint: Literal["best", "last"],
-    allow_missing: bool,
-    allow_other_store: bool,
-    device: str,
-    batch_size: int | None,
-    workers: int | None,
-    out: Path | None,
-) -> int:
+def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, pictures, report."""
-    from avsc.features.store.reader import Store
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device
-    from avsc.train.fit.record import versions
-    from avsc.train.fit.restore import restore
-    from avsc.train.score.evaluation import Computing, check_store, evaluate_clips
-    from avsc.train.score.folds import fold_rows
-    from avsc.train.score.report import check_folder, coverage, table, write_report
+    from avsc.train.score.bootstrap import Resampling
+    from avsc.train.score.protocol import named_protocols
+    from avsc.train.score.report import certainty, city_table, coverage, table
+    from avsc.train.score.run import Request, evaluate_run
 
-    folder = out or run / f"evaluation-{fold}"
-    check_folder(folder)
-    trained = restore(run, checkpoint)
-    record = trained.record
-    opened = Store.open(store or Path(record.store.path), list(record.store.specs))
-    check_store(opened, trained, allow_other_store)
-    rows = fold_rows(opened, trained, fold)
-    stamp: dict[str, Any] = {
-        "system": record.system.name,
-        "fold": fold,
-        "clips": len(rows),
-        "run": str(run),
-        "run_digest": record.digest,
-        "checkpoint": checkpoint,
-        "epoch": trained.epoch,
-        "dataset": opened.name,
-        "store": str(opened.path),
-        "store_fingerprint": opened.fingerprint,
-        "store_trained_on": record.store.fingerprint,
-        "visual_encoder": None if record.visual is None else record.visual.origin,
-        "visual_digest": None if record.visual is None else record.visual.digest,
-        "settings": record.settings.record(),
-        "versions_training": record.versions,
-        "versions_evaluation": versions(),
-    }
+    wanted = Request(
+        run,
+        protocols=named_protocols(protocol),
+        resampling=Resampling(resamples, seed),
+        **values,
+    )
     with Console() as console:
-        chosen, text = choose_device(device)
-        console.say(text)
-        console.say(
-            f"{run}: {record.system.name}, {checkpoint} checkpoint, epoch {trained.epoch}; {fold} "
-            f"fold: {len(rows)} clips of {opened.path}"
-        )
-        computing = Computing(
-            chosen,
-            batch_size or record.settings.batch_size,
-            len(os.sched_getaffinity(0)) if workers is None else workers,
-        )
-        found = evaluate_clips(trained, opened, rows, stamp, computing, console, allow_missing)
-        write_report(folder, trained.folder, found)
-        console.say(table(found))
-        console.say(coverage(found))
-        console.say(f"report: {folder / 'report.md'}")
+        found = evaluate_run(wanted, console)
+        for text in (table(found), city_table(found), coverage(found), certainty(found)):
+            if text:
+                console.say(text)
+        console.say(f"report: {wanted.folder / 'report.md'}")
     return DONE

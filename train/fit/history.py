@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
+
+VALIDATION = ("validation_log_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True)
@@ -61,3 +64,29 @@ def write_metrics(path: Path, history: Sequence[Row], kind: type[Row] = Row) -> 
     writer.writeheader()
     writer.writerows(asdict(row) for row in history)
     publish(path, text.getvalue().encode())
+
+
+def best_epoch(path: Path) -> int | None:
+    """Return the number of the best epoch in metrics.csv; None when it has no epoch.
+
+    Raises:
+        AvscError: the file is missing or not such a file.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [
+                Row(
+                    int(cells["epoch"]),
+                    float(cells["learning_rate"]),
+                    float(cells["training_loss"]),
+                    *(float(cells[name]) if cells[name] else None for name in VALIDATION),
+                )
+                for cells in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError) as fault:
+        raise AvscError(
+            f"{path}: not the metrics of a run ({fault}). Run the same `avsc-fit SYSTEM` again, "
+            "which writes them anew."
+        ) from fault
+    best = best_row(rows)
+    return None if best is None else best.epoch

@@ -16,11 +16,13 @@ from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.restore import Trained
+from avsc.train.score.calibration import Temperature, fit_temperature, tempered
 from avsc.train.score.coverage import expected_segments, missing_segments, within
-from avsc.train.score.metrics import Scores, check_classes, scores
+from avsc.train.score.findings import Finding
+from avsc.train.score.metrics import check_classes, scores
 from avsc.train.score.predict import embed_pictures, predict
 from avsc.train.score.predictions import segment_name
-from avsc.train.score.protocol import PROTOCOLS, Protocol, Segments, counted, segments
+from avsc.train.score.protocol import Protocol, Segments, counted, segments
 
 SHOWN = 8
 """Batches of pictures between two looks at the progress."""
@@ -36,8 +38,7 @@ class Evaluation:
         clips: the store's clip table.
         expected: number of segments that the clips should have.
         missing: by protocol, names of the expected segments that nothing could be predicted for.
-        segments: by protocol.
-        scores: by protocol.
+        findings: by protocol.
     """
 
     stamp: dict[str, Any]
@@ -45,8 +46,22 @@ class Evaluation:
     clips: Sequence[Clip]
     expected: int
     missing: dict[Protocol, tuple[str, ...]]
+    findings: dict[Protocol, Finding]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network predicts for some clips.
+
+    Attributes:
+        expected: number of segments that the clips should have.
+        missing: by protocol, names of the expected segments that nothing could be predicted for.
+        segments: by protocol.
+    """
+
+    expected: int
+    missing: dict[Protocol, tuple[str, ...]]
     segments: dict[Protocol, Segments]
-    scores: dict[Protocol, Scores]
 
 
 @dataclass(frozen=True)
@@ -89,25 +104,25 @@ def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
         )
 
 
-def evaluate_clips(
+def predict_clips(
     trained: Trained,
     store: Store,
     rows: Sequence[int],
-    stamp: dict[str, Any],
+    protocols: Sequence[Protocol],
     computing: Computing,
     console: Console,
     allow_missing: bool = False,
-) -> Evaluation:
-    """Return what a network makes of some clips, by every protocol.
+) -> Predicted:
+    """Return what a network makes of some clips.
 
     Args:
         trained: the run.
         store: a store that `check_store` accepts.
         rows: rows of the clips.
-        stamp: what to say of the evaluation.
+        protocols: which frames count, and for what.
         computing: where and how to compute.
         console: shown the progress.
-        allow_missing: score the segments that are there although some are missing.
+        allow_missing: predict the segments that are there although some are missing.
 
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
@@ -118,7 +133,7 @@ def evaluate_clips(
     expected = expected_segments(store, source, rows)
     samples = within(source.samples(rows), expected)
     missing: dict[Protocol, tuple[str, ...]] = {}
-    for protocol in PROTOCOLS:
+    for protocol in protocols:
         heard = samples.take(counted(samples, protocol))
         lost = missing_segments(expected, heard)
         missing[protocol] = tuple(segment_name(store.clips[c].id, k) for c, k in lost.T)
@@ -126,16 +141,23 @@ def evaluate_clips(
             raise AvscError(_withheld(store, protocol, missing[protocol], expected.shape[1]))
         check_classes(heard.scene, store.classes)
     probability = _predict(trained, source, samples, computing, console)
-    found = {protocol: segments(probability, samples, protocol) for protocol in PROTOCOLS}
-    return Evaluation(
-        stamp,
-        store.classes,
-        store.clips,
-        expected.shape[1],
-        missing,
-        found,
-        {protocol: scores(each, store.classes) for protocol, each in found.items()},
-    )
+    found = {protocol: segments(probability, samples, protocol) for protocol in protocols}
+    return Predicted(expected.shape[1], missing, found)
+
+
+def with_temperature(
+    segments: Segments, held: Segments, classes: Sequence[str]
+) -> tuple[Segments, Temperature]:
+    """Return predictions with the temperature that suits others best, and the temperature.
+
+    Args:
+        segments: the predictions.
+        held: those of the run's validation part, by the same protocol.
+        classes: scene labels in the order of their indices.
+    """
+    value = fit_temperature(held, classes)
+    before = scores(segments, classes).log_loss
+    return tempered(segments, value), Temperature(value, len(held), before)
 
 
 def _withheld(store: Store, protocol: Protocol, lost: Sequence[str], expected: int) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of a report: confusion matrices and training curves, as PNG.
+"""The pictures of a report: confusion matrices, calibration, training curves; as PNG.
 
 Figures are made without pyplot, so that they need no display and leave no global state.
 """
@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+
+from avsc.train.score.calibration import BINS, Calibration
 
 DOTS_PER_INCH = 120
 
@@ -35,12 +37,40 @@ def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str], titl
     axes.set_yticks(places, classes)
     axes.set_xlabel("predicted scene")
     axes.set_ylabel("true scene")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(f"{title}\n% of the segments of each true scene", fontsize=10)
     for row, column in zip(*np.nonzero(confusion), strict=True):
         value = percent[row, column]
-        text = f"{value:.1f}" if value < 99.95 else "100"
+        text = "100" if value >= 99.95 else f"{value:.1f}" if value >= 0.05 else "<0.1"
         colour = "white" if value > 50 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    return _png(figure)
+
+
+def reliability_picture(found: Calibration, title: str) -> bytes:
+    """Return a PNG of accuracy against predicted probability, and of how many segments there are.
+
+    Args:
+        found: by bin.
+        title: above the picture.
+    """
+    left = np.arange(BINS) / BINS
+    there = found.segments > 0
+    figure = Figure(figsize=(4.6, 5.9), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    upper.bar(left, found.accuracy, 1 / BINS, align="edge", color="C0", edgecolor="white")
+    upper.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="as predicted")
+    upper.plot(
+        found.confidence[there], found.accuracy[there], ".", color="black", label="bin's mean"
+    )
+    upper.set_ylim(0, 1)
+    upper.set_xlim(0, 1)
+    upper.set_ylabel("share that is right")
+    upper.set_title(f"{title}\nexpected calibration error {found.error:.4f}", fontsize=10)
+    upper.legend(loc="upper left", fontsize=9, frameon=False)
+    lower.bar(left, 100 * found.segments / found.segments.sum(), 1 / BINS, align="edge",
+              color="C0", edgecolor="white")  # fmt: skip
+    lower.set_ylabel("predictions / %")
+    lower.set_xlabel("probability of the predicted scene")
     return _png(figure)
 
 

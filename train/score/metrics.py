@@ -8,6 +8,9 @@ Probabilities are clipped to [1e-15, 1 - 1e-15], as scikit-learn's ``log_loss`` 
 the challenge, and not normalised again afterwards, as it did: that would change no log-loss by more
 than the number of classes times 1e-15. Of equal probabilities the class with the lowest index is
 predicted.
+
+Beside the official figures stand the means over all segments alike, and over those of each city: a
+city has few places of a scene, or none, so that a mean over its scenes would hang on single places.
 """
 
 from collections.abc import Sequence
@@ -16,10 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
 from avsc.train.score.protocol import Segments
 
 CLIP = 1e-15
+NOWHERE = "(no city)"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,56 @@ class Scores:
     confusion: NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Segments parted into groups: by scene or by city.
+
+    Attributes:
+        names: of the groups.
+        of: number of each segment's group, int64 [segments].
+    """
+
+    names: tuple[str, ...]
+    of: NDArray[np.int64]
+
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of values [segments, ...] over each group, [groups, ...]."""
+        total = np.zeros((len(self.names), *values.shape[1:]))
+        np.add.at(total, self.of, values)
+        count = np.bincount(self.of, minlength=len(self.names))
+        return total / count.reshape(-1, *(1 for _ in values.shape[1:]))
+
+
+def by_scene(segments: Segments, classes: Sequence[str]) -> Groups:
+    """Part segments by their true scene."""
+    return Groups(tuple(classes), segments.scene)
+
+
+def by_city(segments: Segments, clips: Sequence[Clip]) -> Groups | None:
+    """Part segments by the city of their clip; None when no clip has one."""
+    cities = [clips[row].city for row in segments.clip]
+    if not any(cities):
+        return None
+    names, of = np.unique([city or NOWHERE for city in cities], return_inverse=True)
+    return Groups(tuple(names.tolist()), of.reshape(-1).astype(np.int64))
+
+
+def outcomes(segments: Segments) -> NDArray[np.float64]:
+    """Return each segment's log-loss (nats) and whether it is right (0 or 1), [segments, 2].
+
+    Raises:
+        AvscError: a probability is not a finite number.
+    """
+    if not np.isfinite(segments.probability).all():
+        raise AvscError(
+            "the network predicts what are not finite numbers: its training went astray. Train "
+            "again with a lower --lr-max."
+        )
+    true = segments.probability[np.arange(len(segments)), segments.scene]
+    right = segments.probability.argmax(1) == segments.scene
+    return np.stack([-np.log(np.clip(true, CLIP, 1 - CLIP)), right], axis=1)
+
+
 def scores(segments: Segments, classes: Sequence[str]) -> Scores:
     """Return the scores of segments.
 
@@ -48,17 +103,9 @@ def scores(segments: Segments, classes: Sequence[str]) -> Scores:
         AvscError: a class has no segments, or a probability is not a finite number.
     """
     check_classes(segments.scene, classes)
-    if not np.isfinite(segments.probability).all():
-        raise AvscError(
-            "the network predicts what are not finite numbers: its training went astray. Train "
-            "again with a lower --lr-max."
-        )
-    count = np.bincount(segments.scene, minlength=len(classes))
-    true = segments.probability[np.arange(len(segments)), segments.scene]
-    loss = np.bincount(segments.scene, -np.log(np.clip(true, CLIP, 1 - CLIP)), len(classes)) / count
+    loss, accuracy = by_scene(segments, classes).means(outcomes(segments)).T
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (segments.scene, segments.probability.argmax(1)), 1)
-    accuracy = np.diagonal(confusion) / count
     return Scores(float(loss.mean()), float(accuracy.mean()), loss, accuracy, confusion)
 
 

@@ -1,15 +1,16 @@
-"""Predictions as a file, in the form of DCASE 2021 task 1B: one row a one-second segment.
+"""Predictions as a file, in the form of DCASE 2021 task 1B: one row a segment, or a whole clip.
 
 TAB between columns, one line of column names: ``filename``, ``scene_label`` (the most probable
 class), then the probability of each class under its own name. The task's evaluation files are
 numbered and already cut to one second (``0.wav``); the development set's are not, so segment k of a
-clip is named ``<clip>_<k>.wav`` here, k counted from 0: this naming is ours. Probabilities are
-written with as many digits as it takes to read the same float64 back.
+clip is named ``<clip>_<k>.wav`` here, k counted from 0: this naming is ours. A whole clip is named
+``<clip>.wav``. Probabilities are written with as many digits as it takes to read the same float64
+back.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,13 @@ from avsc.train.score.protocol import Segments
 SUM_TOLERANCE = 1e-3  # other systems write four digits or so
 
 
-def segment_name(clip: str, second: int) -> str:
-    """Return the name of a segment.
+def segment_name(clip: str, second: int | None) -> str:
+    """Return the name of a segment, or of a whole clip.
 
-    >>> segment_name("tram-paris-1-2", 0)
-    'tram-paris-1-2_0.wav'
+    >>> segment_name("tram-paris-1-2", 0), segment_name("tram-paris-1-2", None)
+    ('tram-paris-1-2_0.wav', 'tram-paris-1-2.wav')
     """
-    return f"{clip}_{second}.wav"
+    return f"{clip}.wav" if second is None else f"{clip}_{second}.wav"
 
 
 def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Sequence[str]) -> bytes:
@@ -41,9 +42,8 @@ def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Seque
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(["filename", "scene_label", *classes])
-    for values, clip, second in zip(
-        segments.probability, segments.clip, segments.second, strict=True
-    ):
+    seconds = [None] * len(segments) if segments.second is None else segments.second.tolist()
+    for values, clip, second in zip(segments.probability, segments.clip, seconds, strict=True):
         name = segment_name(clips[clip].id, second)
         writer.writerow([name, classes[values.argmax()], *map(repr, values.tolist())])
     return text.getvalue().encode()
@@ -53,7 +53,7 @@ def read_predictions(path: Path, clips: Sequence[Clip], classes: Sequence[str]) 
     """Read a predictions file, of this or of any other system.
 
     Args:
-        path: the file; class columns and rows may be in any order.
+        path: the file, of segments or of whole clips; class columns and rows may be in any order.
         clips: the clip table; the scenes are taken from it.
         classes: scene labels in the order of their indices.
 
@@ -63,25 +63,41 @@ def read_predictions(path: Path, clips: Sequence[Clip], classes: Sequence[str]) 
     """
     row_of = {clip.id: row for row, clip in enumerate(clips)}
     scene_of = {scene: index for index, scene in enumerate(classes)}
-    found: dict[tuple[int, int], list[float]] = {}
+    found: dict[tuple[int, int | None], list[float]] = {}
     for line, cells in _rows(path, classes):
-        clip, _, second = cells["filename"].removesuffix(".wav").rpartition("_")
-        if clip not in row_of or not second.isdecimal():
+        place = _place(cells["filename"], row_of)
+        whole = place is not None and place[1] is None
+        if place is None or (found and whole != (next(iter(found))[1] is None)):
             raise AvscError(
                 f"{path}: line {line}: {cells['filename']!r} is not a segment of this store; "
-                f"wanted a name such as {segment_name(clips[0].id, 0)!r}."
+                f"wanted a name such as {segment_name(clips[0].id, 0)!r}, or "
+                f"{segment_name(clips[0].id, None)!r} in a file of whole clips."
             )
-        place = (row_of[clip], int(second))
         if place in found:
             raise AvscError(
                 f"{path}: line {line}: {cells['filename']!r} is there twice; remove one."
             )
         found[place] = _probabilities(path, line, cells, classes)
-    order = sorted(found)
-    where = np.array(order, np.int64).reshape(-1, 2).T
-    scene = np.array([scene_of[clips[row].scene] for row, _ in order], np.int64)
+    order = sorted(found, key=lambda place: (place[0], place[1] or 0))
+    clip = np.array([row for row, _ in order], np.int64)
+    seconds = [second for _, second in order if second is not None]
+    scene = np.array([scene_of[clips[row].scene] for row in clip], np.int64)
     probability = np.array([found[each] for each in order], np.float64)
-    return Segments(probability.reshape(-1, len(classes)), where[0], where[1], scene)
+    return Segments(
+        probability.reshape(-1, len(classes)),
+        clip,
+        np.array(seconds, np.int64) if seconds or not order else None,
+        scene,
+    )
+
+
+def _place(name: str, row_of: Mapping[str, int]) -> tuple[int, int | None] | None:
+    """Return the clip's row and the second that a name means; None if it means nothing here."""
+    stem = name.removesuffix(".wav")
+    clip, _, second = stem.rpartition("_")
+    if clip in row_of and second.isdecimal():
+        return row_of[clip], int(second)
+    return (row_of[stem], None) if stem in row_of else None
 
 
 def _rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -1,10 +1,11 @@
-"""From the probabilities of samples to those of one-second segments.
+"""From the probabilities of samples to those of one-second segments, or of whole clips.
 
 Source: section 3.2 of the paper ("we took the average of the frame-wise probability distribution in
 the same segment") and the official task, which cuts each clip into segments of one second. Which
 frames are *in* a segment is left open: ``strict`` takes those whose window lies wholly inside the
 second, so that nothing is heard that a cut segment would not hold (2 or 3 frames a second);
-``centred`` takes those whose centre does (4 to 6).
+``centred`` takes those whose centre does (4 to 6). ``clip`` is not the official task: one
+prediction a clip, the mean of all its frames.
 """
 
 from dataclasses import dataclass
@@ -13,49 +14,74 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.manifests.errors import SettingError
 from avsc.train.data.pairs import Samples
 
-Protocol = Literal["strict", "centred"]
+Protocol = Literal["strict", "centred", "clip"]
 PROTOCOLS: tuple[Protocol, ...] = ("strict", "centred")
+"""The two readings of the official task."""
+EVERY: tuple[Protocol, ...] = (*PROTOCOLS, "clip")
 
 
 @dataclass(frozen=True)
 class Segments:
-    """One-second segments, ordered by clip, then by second.
+    """One-second segments, ordered by clip, then by second; or whole clips.
 
     Attributes:
         probability: float64 [segments, classes], rows sum to 1.
         clip: row of the clip in the clip table, int64 [segments].
-        second: second k of the clip, int64 [segments].
+        second: second k of the clip, int64 [segments]; None when each is a whole clip.
         scene: class index, int64 [segments].
     """
 
     probability: NDArray[np.float64]
     clip: NDArray[np.int64]
-    second: NDArray[np.int64]
+    second: NDArray[np.int64] | None
     scene: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.clip)
 
 
+def named_protocols(names: str) -> tuple[Protocol, ...]:
+    """Return the protocols that a list such as ``"strict,clip"`` names, in their own order.
+
+    Raises:
+        SettingError: one is unknown, or there is none.
+
+    >>> named_protocols("clip,strict")
+    ('strict', 'clip')
+    """
+    given = [name.strip() for name in names.split(",")]
+    unknown = [name for name in given if name not in EVERY]
+    if unknown:
+        raise SettingError(
+            f"--protocol is {names!r}: {unknown[0]!r} is unknown; any of {', '.join(EVERY)}, with "
+            "commas between them."
+        )
+    return tuple(protocol for protocol in EVERY if protocol in given)
+
+
 def segments(probability: NDArray[np.float64], samples: Samples, protocol: Protocol) -> Segments:
-    """Return the mean of the probabilities of the samples in each segment.
+    """Return the mean of the probabilities of the samples in each segment or clip.
 
     Args:
         probability: of the samples, [samples, classes].
         samples: what they are of.
-        protocol: which samples count.
+        protocol: which samples count, and for what.
     """
     counts = counted(samples, protocol)
-    place = np.stack([samples.clip[counts], samples.second[counts]])
+    clip, second = samples.clip[counts], samples.second[counts]
+    place = np.stack([clip, np.zeros_like(second) if protocol == "clip" else second])
     unique, first, segment = np.unique(place, axis=1, return_index=True, return_inverse=True)
     segment = segment.reshape(-1)
     total = np.zeros((unique.shape[1], probability.shape[1]))
     np.add.at(total, segment, probability[counts])
     number = np.bincount(segment, minlength=unique.shape[1])
     scene = samples.scene[counts][first]
-    return Segments(total / number[:, None], unique[0], unique[1], scene)
+    return Segments(
+        total / number[:, None], unique[0], None if protocol == "clip" else unique[1], scene
+    )
 
 
 def counted(samples: Samples, protocol: Protocol) -> NDArray[np.bool_]:

@@ -1,9 +1,10 @@
 """What an evaluation found, written so that it can be read, compared and cited.
 
 metrics.json                everything, with what was evaluated
-metrics.csv                 one row a scene, the protocols side by side; the last row is the mean
+metrics.csv                 one row a scene, a city, a mean; the protocols side by side
 predictions-PROTOCOL.tsv    the probabilities of every segment, as `predictions` says
 confusion-PROTOCOL.png      the confusion matrix
+reliability-PROTOCOL.png    whether predicted probabilities are what they say
 curves.png                  the run's training curves
 report.md                   all on one page; written last
 """
@@ -11,19 +12,28 @@ report.md                   all on one page; written last
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.publish import publish
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.score.bootstrap import Interval, Units
+from avsc.train.score.calibration import BINS
 from avsc.train.score.evaluation import Evaluation
-from avsc.train.score.figures import confusion_picture, curves_picture
+from avsc.train.score.figures import confusion_picture, curves_picture, reliability_picture
+from avsc.train.score.findings import Finding
+from avsc.train.score.markdown import markdown_table
 from avsc.train.score.predictions import encode_predictions
+from avsc.train.score.protocol import Protocol
 
-MEAN = "mean over scenes"
+MEAN, POOLED = "mean over scenes", "over all segments"
 LISTED = 20
 """Missing segments that the report names; metrics.json names all."""
+UNITS = {"location": "locations", "clip": "clips (locations are not known)"}
 
 
 def write_report(folder: Path, run: RunFolder, found: Evaluation) -> None:
@@ -39,16 +49,17 @@ def write_report(folder: Path, run: RunFolder, found: Evaluation) -> None:
         AvscError: a file cannot be written.
     """
     check_folder(folder)
-    for protocol, segments in found.segments.items():
-        predictions = encode_predictions(segments, found.clips, found.classes)
+    for protocol, each in found.findings.items():
+        predictions = encode_predictions(each.segments, found.clips, found.classes)
         publish(folder / f"predictions-{protocol}.tsv", predictions)
-        picture = confusion_picture(
-            found.scores[protocol].confusion,
-            found.classes,
-            f"{found.stamp['system']}, {found.stamp['fold']} fold, {protocol}\n"
-            "% of the segments of each true scene",
+        title = f"{found.stamp['system']}, {found.stamp['fold']} fold, {protocol}"
+        publish(
+            folder / f"confusion-{protocol}.png",
+            confusion_picture(each.scores.confusion, found.classes, title),
         )
-        publish(folder / f"confusion-{protocol}.png", picture)
+        publish(
+            folder / f"reliability-{protocol}.png", reliability_picture(each.calibration, title)
+        )
     publish(folder / "curves.png", curves_picture(run.metrics, found.stamp["epoch"]))
     publish(folder / "metrics.csv", _csv(found))
     publish(folder / "metrics.json", (json.dumps(_values(found), indent=2) + "\n").encode())
@@ -66,34 +77,51 @@ def check_folder(folder: Path) -> None:
 
 def table(found: Evaluation) -> str:
     """Return log-loss and accuracy by scene and over scenes, as a Markdown table."""
-    rows = [["scene"], ["---"], *([name] for name in (*found.classes, MEAN))]
-    for protocol, each in found.scores.items():
-        losses = (*each.class_log_loss, each.log_loss)
-        accuracies = (*each.class_accuracy, each.accuracy)
-        for head, cells in (
-            (f"{protocol} log-loss", [f"{loss:.4f}" for loss in losses]),
-            ("acc. %", [f"{100 * accuracy:.2f}" for accuracy in accuracies]),
-        ):
-            for row, cell in zip(rows, (head, "---:", *cells), strict=True):
-                row.append(cell)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows[1] = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(f"| {' | '.join(_padded(row, widths))} |" for row in rows)
+    names = [*found.classes, MEAN]
+    columns = {
+        protocol: (
+            [*each.scores.class_log_loss, each.scores.log_loss],
+            [*each.scores.class_accuracy, each.scores.accuracy],
+        )
+        for protocol, each in found.findings.items()
+    }
+    return _figures("scene", names, columns)
 
 
-def _padded(row: list[str], widths: list[int]) -> list[str]:
-    first, *rest = row
-    return [
-        first.ljust(widths[0]),
-        *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-    ]
+def city_table(found: Evaluation) -> str:
+    """Return log-loss and accuracy by city and over all segments; empty when no clip has one."""
+    names: list[str] = []
+    columns: dict[Protocol, tuple[list[float], list[float]]] = {}
+    for protocol, each in found.findings.items():
+        if each.cities is None:
+            return ""
+        names = [*each.cities.names, POOLED]
+        columns[protocol] = (
+            [*each.cities.log_loss, each.pooled[0]],
+            [*each.cities.accuracy, each.pooled[1]],
+        )
+    return _figures("city", names, columns)
+
+
+def _figures(
+    head: str, names: list[str], columns: Mapping[Protocol, tuple[list[float], list[float]]]
+) -> str:
+    rows = [[head], *([name] for name in names)]
+    for protocol, (losses, accuracies) in columns.items():
+        rows[0] += [f"{protocol} log-loss", "acc. %"]
+        for row, loss, accuracy in zip(rows[1:], losses, accuracies, strict=True):
+            row += [f"{loss:.4f}", f"{100 * accuracy:.2f}"]
+    return markdown_table(rows)
 
 
 def coverage(found: Evaluation) -> str:
     """Say how many of the segments were scored."""
     lines = []
     for protocol, lost in found.missing.items():
-        text = f"{protocol}: {len(found.segments[protocol]):,}/{found.expected:,} segments"
+        there = found.expected - len(lost)
+        text = f"{protocol}: {there:,}/{found.expected:,} segments"
+        if protocol == "clip":
+            text += f", in {len(found.findings[protocol].segments):,} clips, each predicted once"
         if lost:
             more = f" and {len(lost) - LISTED:,} more" if len(lost) > LISTED else ""
             text += (
@@ -104,18 +132,47 @@ def coverage(found: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def certainty(found: Evaluation) -> str:
+    """Say the 95 % intervals, the calibration error and the temperature, a line a protocol."""
+    resamples = found.stamp["resamples"]
+    lines = []
+    for protocol, each in found.findings.items():
+        scores = each.scores
+        lines.append(
+            f"{protocol}: log-loss {scores.log_loss:.4f} {_interval(each.log_loss_interval)}, "
+            f"accuracy {100 * scores.accuracy:.2f} % {_interval(each.accuracy_interval, 100)} "
+            f"(95 %, {resamples:,} resamples of the {len(each.units.group)} "
+            f"{UNITS[each.units.kind]} within each scene){_alone(each.units)}; expected "
+            f"calibration error {each.calibration.error:.4f} ({BINS} bins)"
+        )
+        if each.temperature is not None:
+            lines[-1] += (
+                f"; with temperature {each.temperature.value:.3f}, fitted on "
+                f"{each.temperature.fitted_on:,} predictions of the run's validation part "
+                f"(log-loss without it {each.temperature.log_loss_before:.4f})"
+            )
+    return "\n".join(lines)
+
+
+def _interval(each: Interval, scale: float = 1) -> str:
+    digits = 4 if scale == 1 else 2
+    return f"[{scale * each.low:.{digits}f}, {scale * each.high:.{digits}f}]"
+
+
+def _alone(units: Units) -> str:
+    if not units.alone:
+        return ""
+    names = ", ".join(units.alone)
+    return f", too narrow, for {names} has a single {units.kind} and does not vary"
+
+
 def _values(found: Evaluation) -> dict[str, Any]:
     protocols = {
         protocol: {
-            "log_loss": each.log_loss,
-            "accuracy": each.accuracy,
-            "segments": len(found.segments[protocol]),
+            **_protocol_values(each, found.classes),
             "missing": list(found.missing[protocol]),
-            "class_log_loss": dict(zip(found.classes, each.class_log_loss.tolist(), strict=True)),
-            "class_accuracy": dict(zip(found.classes, each.class_accuracy.tolist(), strict=True)),
-            "confusion": each.confusion.tolist(),
         }
-        for protocol, each in found.scores.items()
+        for protocol, each in found.findings.items()
     }
     return {
         **found.stamp,
@@ -125,13 +182,54 @@ def _values(found: Evaluation) -> dict[str, Any]:
     }
 
 
+def _protocol_values(each: Finding, classes: tuple[str, ...]) -> dict[str, Any]:
+    scores, cities, bins = each.scores, each.cities, each.calibration
+    return {
+        "log_loss": scores.log_loss,
+        "accuracy": scores.accuracy,
+        "log_loss_interval": [each.log_loss_interval.low, each.log_loss_interval.high],
+        "accuracy_interval": [each.accuracy_interval.low, each.accuracy_interval.high],
+        "resampled": {"what": each.units.kind, "number": len(each.units.group)},
+        "segments": len(each.segments),
+        "pooled_log_loss": each.pooled[0],
+        "pooled_accuracy": each.pooled[1],
+        "class_log_loss": dict(zip(classes, scores.class_log_loss.tolist(), strict=True)),
+        "class_accuracy": dict(zip(classes, scores.class_accuracy.tolist(), strict=True)),
+        "city_log_loss": _by_city(each, "log_loss"),
+        "city_accuracy": _by_city(each, "accuracy"),
+        "city_segments": {} if cities is None else _by_city(each, "segments"),
+        "confusion": scores.confusion.tolist(),
+        "calibration": {
+            "expected_error": bins.error,
+            "segments": bins.segments.tolist(),
+            "confidence": [None if np.isnan(x) else x for x in bins.confidence.tolist()],
+            "accuracy": [None if np.isnan(x) else x for x in bins.accuracy.tolist()],
+        },
+        "temperature": None if each.temperature is None else vars(each.temperature),
+    }
+
+
+def _by_city(each: Finding, name: str) -> dict[str, Any]:
+    if each.cities is None:
+        return {}
+    return dict(zip(each.cities.names, getattr(each.cities, name).tolist(), strict=True))
+
+
 def _csv(found: Evaluation) -> bytes:
-    columns: dict[str, list[Any]] = {"scene": [*found.classes, MEAN]}
-    for protocol, each in found.scores.items():
-        counts = each.confusion.sum(1)
-        columns[f"segments_{protocol}"] = [*counts.tolist(), int(counts.sum())]
-        columns[f"log_loss_{protocol}"] = [*each.class_log_loss.tolist(), each.log_loss]
-        columns[f"accuracy_{protocol}"] = [*each.class_accuracy.tolist(), each.accuracy]
+    first = next(iter(found.findings.values()))
+    cities = () if first.cities is None else first.cities.names
+    columns: dict[str, list[Any]] = {
+        "group": [*["scene"] * len(found.classes), *["city"] * len(cities), "mean", "mean"],
+        "name": [*found.classes, *cities, MEAN, POOLED],
+    }
+    for protocol, each in found.findings.items():
+        count, scores = len(each.segments), each.scores
+        segments = [*scores.confusion.sum(1).tolist(), *_by_city(each, "segments").values()]
+        losses = [*scores.class_log_loss.tolist(), *_by_city(each, "log_loss").values()]
+        accuracies = [*scores.class_accuracy.tolist(), *_by_city(each, "accuracy").values()]
+        columns[f"segments_{protocol}"] = [*segments, count, count]
+        columns[f"log_loss_{protocol}"] = [*losses, scores.log_loss, each.pooled[0]]
+        columns[f"accuracy_{protocol}"] = [*accuracies, scores.accuracy, each.pooled[1]]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -141,24 +239,36 @@ def _csv(found: Evaluation) -> bytes:
 
 def _page(found: Evaluation) -> str:
     stamp = "\n".join(f"| {name} | {_cell(value)} |" for name, value in found.stamp.items())
-    pictures = "\n\n".join(f"![confusion, {p}](confusion-{p}.png)" for p in found.scores)
+    cities = city_table(found)
+    by_city = f"## By city\n\nMeans over a city's segments.\n\n{cities}\n\n" if cities else ""
+    pictures = "\n\n".join(
+        f"![{kind}, {protocol}]({kind}-{protocol}.png)"
+        for kind in ("confusion", "reliability")
+        for protocol in found.findings
+    )
     return f"""# {found.stamp["system"]} on the {found.stamp["fold"]} fold
 
 The metric of DCASE 2021 task 1B on segments of one second: natural log-loss and accuracy of each
 scene, and their unweighted means. A segment's probabilities are the mean over its frames: those
-whose window lies wholly inside the second (strict), or those centred in it (centred).
+whose window lies wholly inside the second (strict), or those centred in it (centred). By the
+protocol clip, which is not the official task, each clip is predicted once, by the mean of all its
+frames.
 
 {table(found)}
 
-{coverage(found)}
+{_list(coverage(found))}
 
-## What was evaluated
+## How certain
+
+{_list(certainty(found))}
+
+{by_city}## What was evaluated
 
 | | |
 |---|---|
 {stamp}
 
-## Confusion
+## Confusion and calibration
 
 {pictures}
 
@@ -166,6 +276,10 @@ whose window lies wholly inside the second (strict), or those centred in it (cen
 
 ![training curves](curves.png)
 """
+
+
+def _list(lines: str) -> str:
+    return "\n".join(f"- {line}" for line in lines.splitlines())
 
 
 def _cell(value: Any) -> str:

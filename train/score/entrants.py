@@ -1,0 +1,120 @@
+"""What is compared: the predictions of a run, or of any system, and the truth they are held to.
+
+A run's predictions are those that ``avsc-fit evaluate`` wrote; any other system's come as a file in
+the challenge's form (`predictions`). The truth (which scene, city and location a clip is of) is a
+store's clip table or a generic manifest.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avsc.features.store.reader import Store
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.table import read_rows
+from avsc.train.fit.history import best_epoch
+from avsc.train.fit.record import read_record
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.score.predictions import read_predictions
+from avsc.train.score.protocol import Segments
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Which scene, city and location each clip is of.
+
+    Attributes:
+        path: the store or the manifest.
+        clips: its clips.
+        classes: scene labels in the order of their indices.
+    """
+
+    path: Path
+    clips: tuple[Clip, ...]
+    classes: tuple[str, ...]
+
+
+def read_truth(path: Path) -> Truth:
+    """Read the truth of a store (a folder) or a generic manifest (a file).
+
+    Raises:
+        AvscError: it is neither, or damaged.
+    """
+    if path.is_dir():
+        store = Store.open(path)
+        return Truth(path, store.clips, store.classes)
+    clips = tuple(read_rows(path))
+    return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
+
+
+def find_truth(given: Path | None, *entrants: Path, fold: str = "test") -> Truth:
+    """Return the truth that was given, or that of the first entrant that is a run.
+
+    Raises:
+        SettingError: none was given, and no entrant is a run.
+    """
+    if given is not None:
+        return read_truth(given)
+    for path in entrants:
+        if path.is_dir():
+            return read_truth(Path(evaluated(path, fold)["store"]))
+    raise SettingError(
+        "prediction files do not say which scene a clip is of: name a store or a manifest by "
+        "--truth."
+    )
+
+
+def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") -> Segments:
+    """Return the predictions of a run, of an evaluation's folder, or of a predictions file.
+
+    Args:
+        path: which.
+        protocol: which of a run's predictions.
+        truth: what they refer to.
+        fold: which evaluation of a run.
+
+    Raises:
+        AvscError: the run is not evaluated so, or the file is not of the form.
+    """
+    if path.is_dir():
+        evaluated(path, fold)
+        folder = report_folder(path, fold)
+        path = folder / f"predictions-{protocol}.tsv"
+        if not path.is_file():
+            raise AvscError(
+                f"{folder}: evaluated by other protocols than {protocol}; run `avsc-fit evaluate "
+                f"--protocol {protocol}` on the run."
+            )
+    return read_predictions(path, truth.clips, truth.classes)
+
+
+def report_folder(path: Path, fold: str) -> Path:
+    """Return the folder of a run's evaluation; an evaluation's folder is its own."""
+    return path / f"evaluation-{fold}" if RunFolder(path).begun else path
+
+
+def evaluated(path: Path, fold: str) -> dict[str, Any]:
+    """Return the metrics.json of a run's evaluation, of the best epoch that the run has now.
+
+    Raises:
+        AvscError: there is none, or the run has changed since.
+    """
+    file = report_folder(path, fold) / "metrics.json"
+    again = f"Run `avsc-fit evaluate {path}{'' if fold == 'test' else f' --fold {fold}'}`."
+    try:
+        found: dict[str, Any] = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        raise AvscError(f"{file.parent}: no evaluation here (metrics.json). {again}") from None
+    except ValueError as fault:
+        raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
+    run = RunFolder(path)
+    if run.begun and found.get("checkpoint") == "best":
+        now = read_record(run.settings).digest, best_epoch(run.metrics)
+        if (found.get("run_digest"), found.get("epoch")) != now:
+            raise AvscError(
+                f"{file}: evaluated epoch {found.get('epoch')} of the run; its best is now epoch "
+                f"{now[1]}. {again}"
+            )
+    return found

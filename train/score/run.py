@@ -1,0 +1,161 @@
+"""Evaluating a run: from its folder to its report.
+
+What ``avsc-fit evaluate`` does, for whoever else needs a run evaluated.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import SettingError
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import choose_device
+from avsc.train.fit.record import versions
+from avsc.train.fit.restore import Trained, restore
+from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.calibration import Temperature
+from avsc.train.score.evaluation import (
+    Computing,
+    Evaluation,
+    check_store,
+    predict_clips,
+    with_temperature,
+)
+from avsc.train.score.findings import judge
+from avsc.train.score.folds import fold_rows
+from avsc.train.score.protocol import PROTOCOLS, Protocol
+from avsc.train.score.report import check_folder, write_report
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate, and how.
+
+    Attributes:
+        run: folder of the run.
+        store: None means the store that the run was trained on.
+        fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
+        checkpoint: weights of the best epoch, or of the last save.
+        protocols: which frames count, and for what.
+        temperature: give the predictions a temperature fitted on the run's validation part.
+        resampling: of the bootstrap.
+        allow_missing: score what is there if segments are missing.
+        allow_other_store: accept a store of other contents.
+        device: a name as `choose_device` takes it.
+        batch_size: samples at a time; None means the run's.
+        workers: threads that prepare pictures; None means one a core.
+        out: folder of the report; None means `report_folder`.
+    """
+
+    run: Path
+    store: Path | None = None
+    fold: str = "test"
+    checkpoint: Literal["best", "last"] = "best"
+    protocols: tuple[Protocol, ...] = PROTOCOLS
+    temperature: bool = False
+    resampling: Resampling = field(default_factory=Resampling)
+    allow_missing: bool = False
+    allow_other_store: bool = False
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the report."""
+        name = f"evaluation-{self.fold}{'-temperature' if self.temperature else ''}"
+        return self.out or self.run / name
+
+
+def evaluate_run(wanted: Request, console: Console) -> Evaluation:
+    """Evaluate a run and write its report.
+
+    Raises:
+        AvscError: the run, the store or the folder cannot be used, or segments are missing.
+        SettingError: they do not belong together.
+    """
+    check_folder(wanted.folder)
+    trained = restore(wanted.run, wanted.checkpoint)
+    store = Store.open(
+        wanted.store or Path(trained.record.store.path), list(trained.record.store.specs)
+    )
+    check_store(store, trained, wanted.allow_other_store)
+    rows = fold_rows(store, trained, wanted.fold)
+    held = _validation_rows(store, trained, wanted) if wanted.temperature else []
+    device, text = choose_device(wanted.device)
+    console.say(text)
+    console.say(
+        f"{wanted.run}: {trained.record.system.name}, {wanted.checkpoint} checkpoint, epoch "
+        f"{trained.epoch}; {wanted.fold} fold: {len(rows)} clips of {store.path}"
+    )
+    computing = Computing(
+        device,
+        wanted.batch_size or trained.record.settings.batch_size,
+        len(os.sched_getaffinity(0)) if wanted.workers is None else wanted.workers,
+    )
+    how = (wanted.protocols, computing, console)
+    predicted = predict_clips(trained, store, rows, *how, wanted.allow_missing)
+    given: dict[Protocol, Temperature | None] = dict.fromkeys(wanted.protocols)
+    if wanted.temperature:
+        fitted = predict_clips(trained, store, held, *how, allow_missing=True)
+        for protocol, segments in predicted.segments.items():
+            predicted.segments[protocol], given[protocol] = with_temperature(
+                segments, fitted.segments[protocol], store.classes
+            )
+    found = Evaluation(
+        _stamp(trained, store, wanted, rows),
+        store.classes,
+        store.clips,
+        predicted.expected,
+        predicted.missing,
+        {
+            protocol: judge(
+                segments, store.clips, store.classes, wanted.resampling, given[protocol]
+            )
+            for protocol, segments in predicted.segments.items()
+        },
+    )
+    write_report(wanted.folder, trained.folder, found)
+    return found
+
+
+def _validation_rows(store: Store, trained: Trained, wanted: Request) -> list[int]:
+    if trained.record.settings.validation == "none":
+        raise SettingError(
+            f"--temperature: the run in {trained.folder.path} kept no clips for validation "
+            "(--validation none), so there is nothing to fit a temperature on. Leave it away."
+        )
+    if wanted.fold == "validation":
+        raise SettingError(
+            "--temperature is fitted on the run's validation part, and --fold validation is that "
+            "part: it would be judged by what it was fitted on. Evaluate another fold."
+        )
+    return fold_rows(store, trained, "validation")
+
+
+def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int]) -> dict[str, Any]:
+    record = trained.record
+    return {
+        "system": record.system.name,
+        "fold": wanted.fold,
+        "clips": len(rows),
+        "run": str(wanted.run),
+        "run_digest": record.digest,
+        "checkpoint": wanted.checkpoint,
+        "epoch": trained.epoch,
+        "dataset": store.name,
+        "store": str(store.path),
+        "store_fingerprint": store.fingerprint,
+        "store_trained_on": record.store.fingerprint,
+        "visual_encoder": None if record.visual is None else record.visual.origin,
+        "visual_digest": None if record.visual is None else record.visual.digest,
+        "resamples": wanted.resampling.resamples,
+        "resampling_seed": wanted.resampling.seed,
+        "settings": record.settings.record(),
+        "versions_training": record.versions,
+        "versions_evaluation": versions(),
+    }
