@@ -3,21 +3,37 @@
 A clip of a block is done when the block's receipt is whole and names the same clips, the part has
 the size that the receipt says, the clip's recordings are as they were (size and time; digests under
 ``check="content"``) and nothing of it failed. What is done is kept, record by record, also when its
-block must be written again. A block that is done entirely is not touched.
+block must be written again. A block that is done entirely is not touched. `avsc-prep explain` says
+the same reasons in full.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from avsc.features.specs import Spec
-from avsc.features.store.layout import Description, part_file, receipt_file
+from avsc.features.store.layout import Description, part_file, product_folder, receipt_file
 from avsc.manifests.clips import Clip, Dataset
 from avsc.preprocess.receipt import Receipt, Source, look, read_receipt
 
 Check = Literal["time", "content"]
 ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a product of a clip is to be made.
+
+    Attributes:
+        kind: one of a few words, by which reasons are counted.
+        detail: what was found, and what was expected.
+    """
+
+    kind: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -89,8 +105,8 @@ def make_plan(
         found = [sources(dataset.root, clip, check == "content") for clip in clips]
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():
-            why = _why(store, spec, block, clips, found)
-            reasons.update(why.values())
+            why = reasons_to_make(store, spec, block, clips, found)
+            reasons.update(reason.kind for reason in why.values())
             if why:
                 todo[name] = frozenset(why)
         if todo:
@@ -105,38 +121,95 @@ def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, Source]:
     return {name: look(root / name, content) for name in names}
 
 
-def _why(
-    store: Path, spec: Spec, block: int, clips: tuple[Clip, ...], found: list[dict[str, Source]]
-) -> dict[int, str]:
-    """Return the rows that must be made, and the reason of each."""
-    receipt = read_receipt(receipt_file(store, spec, block))
-    if receipt is None or not _has_size(part_file(store, spec, block), receipt.part_size):
-        return dict.fromkeys(range(len(clips)), "missing")
+def reasons_to_make(
+    store: Path,
+    spec: Spec,
+    block: int,
+    clips: Sequence[Clip],
+    found: Sequence[Mapping[str, Source]],
+) -> dict[int, Reason]:
+    """Return the rows of a block that must be made by a spec, and why.
+
+    Args:
+        store: the store's folder.
+        spec: of the product.
+        block: number of the block.
+        clips: the block's clips, in row order.
+        found: for each of them, its recordings as they are now.
+    """
+    part, receipt_path = part_file(store, spec, block), receipt_file(store, spec, block)
+    receipt = read_receipt(receipt_path)
+    if receipt is None or not _has_size(part, receipt.part_size):
+        return dict.fromkeys(range(len(clips)), _block_reason(store, spec, block, receipt))
     old = {name: row for row, name in enumerate(receipt.ids)}
-    failed = {failure.clip for failure in receipt.failures}
+    failed = {failure.clip: failure for failure in receipt.failures}
     why = {}
     for row, clip in enumerate(clips):
         if clip.id not in old:
-            why[row] = "new in this block"
-        elif _changed(receipt, old[clip.id], found[row]):
-            why[row] = "source changed"
+            why[row] = Reason("new in this block", f"{receipt_path} does not name it")
+        elif change := _change(receipt.sources[old[clip.id]], found[row]):
+            why[row] = Reason("source changed", change)
         elif clip.id in failed:
-            why[row] = "failed before"
+            fault = failed[clip.id]
+            why[row] = Reason("failed before", f"{fault.code}: {fault.message}")
     if not why and receipt.ids != tuple(clip.id for clip in clips):
-        why[0] = "clips removed from this block"
+        why[0] = Reason("clips removed from this block", f"{receipt_path} names others")
     return why
 
 
-def _changed(receipt: Receipt, row: int, found: dict[str, Source]) -> bool:
-    before = receipt.sources[row]
-    if before.keys() != found.keys():
-        return True
-    return any(
-        (now.size, now.sha256) != (then.size, then.sha256)
-        if now.sha256
-        else (now.size, now.modified) != (then.size, then.modified)
-        for now, then in ((found[name], before[name]) for name in found)
+def _block_reason(store: Path, spec: Spec, block: int, receipt: Receipt | None) -> Reason:
+    """Return why a whole block is to be made."""
+    part, receipt_path = part_file(store, spec, block), receipt_file(store, spec, block)
+    if receipt is not None:
+        size = part.stat().st_size if part.exists() else None
+        said = "is missing" if size is None else f"has {size} bytes"
+        return Reason("part damaged", f"{part} {said}; its receipt says {receipt.part_size} bytes")
+    if receipt_path.exists():
+        return Reason("receipt damaged", f"{receipt_path} is not what was written")
+    others = sorted(
+        folder.name
+        for folder in product_folder(store, spec).parent.glob("*")
+        if folder != product_folder(store, spec)
+        and (folder / receipt_path.relative_to(product_folder(store, spec))).exists()
     )
+    if others:
+        return Reason("spec changed", f"made by {', '.join(others)}; wanted {spec.digest[:12]}")
+    return Reason("missing", f"{receipt_path} is not there")
+
+
+def _change(before: Mapping[str, Source], now: Mapping[str, Source]) -> str:
+    """Return how a clip's recordings differ from those it was made of; empty when they do not."""
+    if before.keys() != now.keys():
+        return f"made of {_list(before)}; the manifest names {_list(now)}"
+    return "; ".join(
+        f"{name}: was {in_words(before[name])}, is {in_words(found)}"
+        for name, found in now.items()
+        if not _is_same(before[name], found)
+    )
+
+
+def _is_same(before: Source, now: Source) -> bool:
+    if now.sha256:
+        return (now.size, now.sha256) == (before.size, before.sha256)
+    return (now.size, now.modified) == (before.size, before.modified)
+
+
+def in_words(source: Source) -> str:
+    """Return a recording's state for the reader.
+
+    >>> in_words(Source(2880044, 1_000_000_000_123_456_789, "c0ffee" * 10))
+    '2880044 bytes of 2001-09-09T01:46:40.123456789Z (sha256 c0ffeec0ffee)'
+    """
+    if source.size < 0:
+        return "absent"
+    seconds, nanoseconds = divmod(source.modified, 10**9)
+    moment = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+    digest = f" (sha256 {source.sha256[:12]})" if source.sha256 else ""
+    return f"{source.size} bytes of {moment}{digest}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "nothing"
 
 
 def _has_size(path: Path, size: int) -> bool:

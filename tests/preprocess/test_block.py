@@ -169,6 +169,7 @@ def test_other_spec_makes_that_product_only(world: World) -> None:
     world.description = Description("small", world.dataset.classes, 2, specs)
     plan = world.plan()
     assert {name for task in plan.tasks for name in task.todo} == {"images"}
+    assert plan.reasons == {"spec changed": 5}
 
 
 def test_store_with_a_block_missing_is_not_closed(world: World) -> None:
