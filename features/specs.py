@@ -129,3 +129,41 @@ class ImageSpec(Spec):
 SPECS: dict[str, type[Spec]] = {
     spec.product: spec for spec in (ScalogramSpec, FbankSpec, ImageSpec)
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingSpec(Spec):
+    """What a trained encoder made of another product: float32 vectors, as many as that has items.
+
+    Attributes:
+        encoder: SHA-256 of the encoder's weights; of an acoustic one, with mean and deviation.
+        source: SHA-256 of the content of the product that was encoded, its spec included.
+        shown: what the encoder saw of it: size and view of pictures, their mean and deviation.
+        features: values of a vector.
+    """
+
+    encoder: str
+    source: str
+    shown: str
+    features: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcousticEmbeddingSpec(EmbeddingSpec):
+    """Embeddings of acoustic frames: of each clip one record, a row for each frame."""
+
+    product: ClassVar[str] = "acoustic-embeddings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualEmbeddingSpec(EmbeddingSpec):
+    """Embeddings of pictures: of each picture one record of one row; its key is the second."""
+
+    product: ClassVar[str] = "visual-embeddings"
+
+
+STORED: dict[str, type[Spec]] = {
+    **SPECS,
+    **{spec.product: spec for spec in (AcousticEmbeddingSpec, VisualEmbeddingSpec)},
+}
+"""Every product that a store may hold; those of `SPECS` are extracted from recordings."""

@@ -3,10 +3,14 @@
 from typing import NoReturn
 
 from avsc.manifests.shell import LazyGroup, run_program
-from avsc.train.systems import SYSTEMS
+from avsc.train.systems import VERBS as FITS
 
 VERBS = {
-    **{name: (f"avsc.train.commands.fit:{name}", s.about) for name, s in SYSTEMS.items()},
+    **{
+        verb: (f"avsc.train.commands.fit:{verb.replace('-', '_')}", system.about)
+        for verb, system in FITS.items()
+    },
+    "embed": ("avsc.train.commands.embed:embed", "Make the embeddings of a run's encoders."),
     "places": (
         "avsc.train.commands.places:places",
         "Train an image model on labelled pictures, for --visual-weights.",

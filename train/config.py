@@ -5,19 +5,21 @@ The command line's options, the names in a ``--config`` file, the ``AVSC_*`` var
 and Table 1); what the paper leaves open is chosen here and stated in the README.
 
 Each field's metadata says what it is (``help``), its limits (``least``, ``above``, ``most``), which
-input it belongs to (``input``: a run without that input does not depend on it), and whether a run
-that goes on may change it (``free``): such a setting does not change a run's numbers, only where
-they are computed, how often they are saved, or how far they are taken.
+part of a system it belongs to (``part``: ``sound`` and ``pictures``, the two encoders and what they
+are shown, which a run whose encoder was taken from another run has from there; ``views``, training
+pictures; a run without that part does not depend on it), and whether a run that goes on may change
+it (``free``): such a setting does not change a run's numbers, only where they are computed, how
+often they are saved, or how far they are taken.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from avsc.manifests.errors import SettingError
-from avsc.train.systems import System
+from avsc.train.systems import Branch, System
 
 
 def setting(default: Any, help: str, **about: Any) -> Any:
@@ -64,39 +66,62 @@ class Settings(Declared):
     store: Path = setting(  # noqa: RUF009 (it calls dataclasses.field)
         Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True
     )
-    feature: Literal["scalogram", "fbank"] = setting(
-        "scalogram", "Acoustic feature.", input="sound"
-    )
+    feature: Literal["scalogram", "fbank"] = setting("scalogram", "Acoustic feature.", part="sound")
     concat: Literal["input", "all"] = setting(
         "input",
         "What the acoustic encoder's first linear layer sees beside its last block: its input, or "
         "its input and all other blocks.",
-        input="sound",
+        part="sound",
     )
     backbone: str = setting(
-        "effnetv2-s", "Image model: effnetv2-s, resnet50, or a name of timm's.", input="pictures"
+        "effnetv2-s", "Image model: effnetv2-s, resnet50, or a name of timm's.", part="pictures"
     )
     visual_weights: str = setting(
         "pretrained",
         "First weights of the image model: pretrained, random, or a file.",
-        input="pictures",
+        part="pictures",
     )
     image_size: int | None = setting(
         None,
         "Height and width that the image model sees, pixels.  [default: its own]",
         least=1,
-        input="pictures",
+        part="pictures",
     )
     view: Literal["crop", "squash"] = setting(
-        "crop", "How pictures that are not augmented are brought to that size.", input="pictures"
+        "crop", "How pictures that are not augmented are brought to that size.", part="pictures"
     )
     augment: str = setting(
         "crop,flip,jitter",
         "Augmentation of training pictures: any of crop, flip, jitter; or none.",
-        input="pictures",
+        part="views",
+    )
+    acoustic_run: Path | None = setting(  # noqa: RUF009 (as above)
+        None, "Run that a frozen acoustic encoder is taken from, as avsc-fit audio made it.",
+        free=True,
+    )  # fmt: skip
+    visual_run: Path | None = setting(  # noqa: RUF009 (as above)
+        None, "Run that the visual encoder is taken from, in place of --visual-weights.", free=True
+    )
+    acoustic_embeddings: Path | None = setting(  # noqa: RUF009 (as above)
+        None,
+        "HDF5 file of vectors from elsewhere, in place of an acoustic encoder's embeddings.",
+        free=True,
+        part="sound",
+    )
+    visual_embeddings: Path | None = setting(  # noqa: RUF009 (as above)
+        None,
+        "HDF5 file of vectors from elsewhere, in place of a visual encoder's embeddings.",
+        free=True,
+        part="pictures",
+    )
+    embeddings: Path | None = setting(  # noqa: RUF009 (as above)
+        None, "Folder that stored embeddings are kept in.  [default: STORE-embeddings]", free=True
     )
     batch_size: int = setting(256, "Samples in a batch.", least=2)
     epochs: int = setting(150, "Epochs to train.", least=1, free=True)
+    optimiser: Literal["sgd", "adam"] = setting(
+        "sgd", "Rule by which weights are updated; momentum is SGD's alone."
+    )
     lr_max: float = setting(1e-2, "Learning rate after each restart.", above=0)
     lr_min: float = setting(1e-5, "Learning rate that each cycle ends at.", least=0)
     lr_period: int = setting(10, "Epochs in the first cycle of the learning rate.", least=1)
@@ -129,7 +154,7 @@ class Settings(Declared):
         "Threads that prepare pictures; changes no result.  [default: one a core]",
         least=0,
         free=True,
-        input="pictures",
+        part="views",
     )
     save_minutes: float = setting(
         10.0, "Minutes between saves within an epoch; every epoch's end is saved.", above=0,
@@ -154,15 +179,79 @@ class Settings(Declared):
                 "an epoch by; give one of the others."
             )
 
+    def chosen(self, system: System) -> System:
+        """Return a system with its branches as these settings have them.
+
+        Raises:
+            SettingError: the system needs a run or a file that is not named, or takes none.
+        """
+        branches = (
+            _branch(system, system.sound, "acoustic", self.acoustic_run, self.acoustic_embeddings),
+            _branch(system, system.pictures, "visual", self.visual_run, self.visual_embeddings),
+        )
+        return replace(system, sound=branches[0], pictures=branches[1])
+
     def numbers(self, system: System) -> dict[str, Any]:
         """Return the settings that the numbers of a run of `system` depend on, in JSON's types."""
-        inputs = {"sound": system.sound, "pictures": system.pictures}
+        sound, pictures = self.chosen(system).sound, self.chosen(system).pictures
+        parts = {
+            "sound": sound is not None and sound.reads != "vectors",
+            "pictures": pictures is not None and pictures.reads != "vectors",
+            "views": pictures is not None and pictures.reads == "raw",
+        }
         values = self.record()
         return {
             each.name: values[each.name]
             for each in fields(self)
-            if not each.metadata.get("free") and inputs.get(each.metadata.get("input", ""), True)
+            if not each.metadata.get("free") and parts.get(each.metadata.get("part", ""), True)
         }
+
+
+def _branch(
+    system: System, branch: Branch | None, sense: str, run: Path | None, file: Path | None
+) -> Branch | None:
+    """Return a branch as the run and the file that are named have it."""
+    if branch is None:
+        return None
+    if file is not None:
+        if branch.reads == "raw":
+            raise SettingError(
+                f"--{sense}-embeddings is {file}, but {system.name} computes its {sense} "
+                "embeddings itself. Leave it away, or train a system that reads stored ones "
+                "(pipeline, ablation-2, baseline)."
+            )
+        if branch.reads == "embeddings":
+            if run is not None:
+                raise SettingError(
+                    f"--{sense}-embeddings is {file} and --{sense}-run is {run}: the embeddings "
+                    "come from the one or the other; leave one away."
+                )
+            return Branch(None, "vectors")
+    if run is None:
+        _check_named(system, branch, sense, file)
+        return branch
+    if branch.start == "fresh":
+        raise SettingError(
+            f"--{sense}-run is {run}, but {system.name} trains its {sense} encoder from the "
+            f"start. Leave it away, or train a system that takes one (pipeline, ablation-3)."
+        )
+    return replace(branch, start="run")
+
+
+def _check_named(system: System, branch: Branch, sense: str, file: Path | None) -> None:
+    """Raise a `SettingError` if a branch needs a run or a file and none is named."""
+    maker = {"acoustic": "audio", "visual": "video"}[sense]
+    if branch.start == "run":
+        maker = f"baseline-{maker}" if branch.reads == "vectors" else maker
+        raise SettingError(
+            f"{system.name} takes its {sense} encoder from a run that was trained before, and "
+            f"none is named. Name it by --{sense}-run; `avsc-fit {maker}` makes one."
+        )
+    if branch.reads == "vectors" and file is None:
+        raise SettingError(
+            f"{system.name} reads {sense} vectors from elsewhere, and no file is named. Name it by "
+            f"--{sense}-embeddings; docs/systems.md says what it holds."
+        )
 
 
 def option(name: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avsc.features.specs import SPECS, Spec
+from avsc.features.specs import STORED, Spec
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
 
@@ -137,7 +137,7 @@ def read_description(store: Path) -> Description:
 def _decode(values: dict[str, Any]) -> Description:
     specs = {}
     for name, product in values["products"].items():
-        spec = SPECS[name].from_dict(product["spec"])
+        spec = STORED[name].from_dict(product["spec"])
         if spec.digest != product["digest"]:
             raise StoreError(
                 f"store.json: the digest of {name} does not fit its spec; the file was changed. "

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure, read_failures
-from avsc.features.store.index import Table, read_index
+from avsc.features.store.index import Table, fingerprint, read_index
 from avsc.features.store.layout import clips_file, failures_file, read_description
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
@@ -179,6 +179,12 @@ class Store:
     def spec(self, product: str) -> Spec:
         """Return the spec that made a product."""
         return self._specs[product]
+
+    def content(self, product: str) -> str:
+        """Return the SHA-256 of what one product holds, whatever else the store has."""
+        ids = [clip.id for clip in self.clips]
+        only = {product: self._tables[product]}
+        return fingerprint(self.name, {product: self._specs[product]}, ids, only)
 
     def records(self, product: str) -> Records:
         """Return the records of a product."""

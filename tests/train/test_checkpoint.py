@@ -16,12 +16,14 @@ from avsc.train.fit.checkpoint import (
     save_last,
 )
 from avsc.train.fit.history import Row, best_row
-from avsc.train.fit.record import Record, StoreMark, VisualMark, check_same, read_record
+from avsc.train.fit.record import EncoderMark, Record, StoreMark, check_same, read_record
 from avsc.train.fit.record import write_record as write
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.dense import DenseEncoder
 from avsc.train.model.network import Network
+from avsc.train.model.visual import visual_encoder
 from avsc.train.systems import SYSTEMS
 
 DIGEST = "d" * 64
@@ -50,8 +52,18 @@ def a_step(network, optimiser):
 
 def a_record(**changes):
     store = StoreMark("s", "small", "f" * 64, ("a", "b", "c"), {"scalogram": "1" * 64})
-    visual = VisualMark("random seed 0", "2" * 64, 256)
-    record = Record(SYSTEMS["joint"], Settings(), store, "3" * 64, (2, 290), visual, {"torch": "2"})
+    record = Record(
+        system=SYSTEMS["joint"],
+        settings=Settings(),
+        store=store,
+        split="3" * 64,
+        frame=(2, 290),
+        vector=None,
+        acoustic=None,
+        visual=EncoderMark("random seed 0", "2" * 64, 256),
+        embeddings={},
+        versions={"torch": "2"},
+    )
     return replace(record, **changes)
 
 
@@ -72,13 +84,13 @@ def test_last_brings_back_weights_momentum_and_progress(tmp_path):
     torch.testing.assert_close(other.state_dict(), network.state_dict(), rtol=0, atol=0)
 
 
-def test_a_frozen_visual_encoder_is_not_in_it():
-    visual = torch.nn.Sequential(torch.nn.Linear(3, 2))
-    kept = {
-        frozen: changing_state(Network(None, visual, SceneClassifier(2, 3), frozen_visual=frozen))
-        for frozen in (True, False)
-    }
-    assert {*kept[False]} - {*kept[True]} == {"visual.0.weight", "visual.0.bias"}
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_frozen_image_model_is_not_in_it_and_anything_else_is(frozen):
+    image_model = visual_encoder("test_resnet", "random", 32)
+    for visual, apart in ((image_model, frozen), (DenseEncoder(3), False)):
+        network = Network(None, visual, SceneClassifier(2, 3), frozen_visual=frozen)
+        left = set(network.state_dict()) - set(changing_state(network))
+        assert left == ({f"visual.{name}" for name in visual.state_dict()} if apart else set())
 
 
 @pytest.mark.parametrize("length", [0, 10, 100_000])

@@ -263,7 +263,7 @@ def test_a_loss_that_is_not_finite_stops_and_is_not_saved(store, tmp_path):
 
 def test_a_run_needs_no_download_once_begun(store, tmp_path, monkeypatch):
     make(store, tmp_path / "run", "video", epochs=1).fit(StopRequest())
-    monkeypatch.setattr("avsc.train.fit.prepare.first_visual", None)  # fails when called
+    monkeypatch.setattr("avsc.train.fit.inputs.first_visual", None)  # fails when called
     assert make(store, tmp_path / "run", "video", epochs=1).finished
     (tmp_path / "run" / "visual.pt").unlink()
     with pytest.raises(AvscError, match=r"visual\.pt: no such file"):

@@ -1,6 +1,6 @@
-"""``avsc-fit audio``, ``video``, ``joint``: train one system on a store."""
+"""``avsc-fit audio``, ``joint`` and the others: train one system on a store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,18 +9,24 @@ import click
 
 from avsc.manifests.shell import DONE, settings
 from avsc.train.config import Declared, Settings, choices, option, plain_type
-from avsc.train.systems import SYSTEMS, System
+from avsc.train.systems import VERBS, System
 
 if TYPE_CHECKING:
     from avsc.train.fit.console import Console
     from avsc.train.fit.epochs import Epochs
     from avsc.train.fit.run_folder import RunFolder
+    from avsc.train.fit.signals import StopRequest
 
 Command = Callable[..., Any]
 
 
-def options(declared: type[Declared]) -> Callable[[Command], Command]:
+def options(
+    declared: type[Declared], defaults: Mapping[str, Any] | None = None
+) -> Callable[[Command], Command]:
     """Return what gives a command one option for each setting that is declared.
+
+    A system's own defaults take the place of those declared.
+
 
     Every system takes every option, so that one file of settings and one script serve all; a
     setting of an input that a system has not is without effect on it.
@@ -29,7 +35,7 @@ def options(declared: type[Declared]) -> Callable[[Command], Command]:
     def give(command: Command) -> Command:
         for each in reversed(fields(declared)):
             needed = each.default is MISSING
-            default = {} if needed else {"default": each.default}
+            default = {} if needed else {"default": (defaults or {}).get(each.name, each.default)}
             command = click.option(
                 option(each.name),
                 type=_parameter(declared, each.name),
@@ -43,14 +49,15 @@ def options(declared: type[Declared]) -> Callable[[Command], Command]:
     return give
 
 
-def fit_command(system: System) -> click.Command:
-    """Return the command that trains a system."""
+def fit_command(verb: str) -> click.Command:
+    """Return the command that trains the system of a verb."""
+    system = VERBS[verb]
 
-    @click.command(system.name, help=system.about)
+    @click.command(verb, help=system.about)
     @click.option(
         "--out",
         type=click.Path(path_type=Path),
-        default=Path("runs") / system.name,
+        default=Path("runs") / verb,
         show_default=True,
         help="Folder of the run.",
     )
@@ -60,7 +67,7 @@ def fit_command(system: System) -> click.Command:
         show_default=True,
         help="Go on with the run in --out if there is one, or rename it and begin anew.",
     )
-    @options(Settings)
+    @options(Settings, system.defaults)
     @settings
     def fit(out: Path, resume: bool, **values: Any) -> int:
         return train(system, Settings(**values), out, resume)
@@ -73,17 +80,19 @@ def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
     from avsc.train.fit.prepare import prepare
 
     return run_training(
-        lambda folder, console: prepare(system, chosen, folder, resume, console),
+        lambda folder, console, stop: prepare(system, chosen, folder, resume, console, stop),
         out,
         f"avsc-fit evaluate {out}",
     )
 
 
-def run_training(make: "Callable[[RunFolder, Console], Epochs]", out: Path, following: str) -> int:
+def run_training(
+    make: "Callable[[RunFolder, Console, StopRequest], Epochs]", out: Path, following: str
+) -> int:
     """Run a training to its end, or until a signal; return the exit status.
 
     Args:
-        make: makes it ready in a folder, and tells a console what was found.
+        make: makes it ready in a folder, tells a console what was found, and heeds a signal.
         out: folder of the run.
         following: command to name at its end.
     """
@@ -93,7 +102,7 @@ def run_training(make: "Callable[[RunFolder, Console], Epochs]", out: Path, foll
     from avsc.train.fit.signals import StopRequest
 
     with StopRequest() as stop, Console() as console:
-        training = make(RunFolder(out), console)
+        training = make(RunFolder(out), console, stop)
         at = training.progress
         if not training.fit(stop):
             console.say(
@@ -116,4 +125,5 @@ def _parameter(declared: type[Declared], name: str) -> Any:
     return click.Path(path_type=Path) if kind is Path else kind
 
 
-audio, video, joint = (fit_command(SYSTEMS[name]) for name in ("audio", "video", "joint"))
+for _verb in VERBS:
+    globals()[_verb.replace("-", "_")] = fit_command(_verb)

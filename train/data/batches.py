@@ -28,8 +28,10 @@ class Batch:
     """Samples that a training step sees together, on the run's device.
 
     Attributes:
-        acoustic: float32 [batch, channels, bins]; None without sound.
-        pictures: normalised, float32 [batch, 3, size, size]; None without pictures.
+        acoustic: frames, float32 [batch, channels, bins], or vectors [batch, features]; None
+            without sound.
+        pictures: normalised, float32 [batch, 3, size, size], or vectors [batch, features]; None
+            without pictures.
         scene: class indices, int64 [batch].
         index: which of the run's samples these are, int64 [batch].
     """
@@ -79,7 +81,7 @@ def training_batches(
         seed: the run's, 0 or more.
         epoch: counted from 0.
         start_batch: first batch wanted, for a run that is taken up in the middle of an epoch.
-        geometry: the visual encoder's input; needed where the samples have pictures.
+        geometry: the visual encoder's input; needed where the samples have encoded pictures.
         augment: of the pictures; None shows each in its evaluation view.
         workers: threads that prepare pictures; 0 prepares none ahead of need.
         device: where the batches are wanted.
@@ -105,7 +107,12 @@ def training_batches(
 
     if samples.picture is None:
         return (_batch(source, samples, cut[b], None, device) for b in numbers)
-    pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
+    pictures: Iterator[Tensor]
+    if source.visual is not None:
+        vectors, rows = source.visual, samples.picture
+        pictures = (_rows(vectors, rows[cut[b]], device) for b in numbers)
+    else:
+        pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
     return (
         _batch(source, samples, cut[b], shown, device)
         for b, shown in zip(numbers, pictures, strict=True)
@@ -117,27 +124,32 @@ def picture_batches(
     which: NDArray[np.int64],
     *,
     batch_size: int,
-    geometry: ImageInput,
+    geometry: ImageInput | None,
     workers: int,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Return the evaluation views of pictures, in their order, none dropped.
+    """Return the evaluation views of pictures, or the vectors in their place, in their order.
+
+    None is dropped.
 
     Args:
         source: what the pictures are read from.
-        which: record numbers [pictures].
+        which: record numbers, or rows of the vectors [pictures].
         batch_size: pictures in a batch; the last may hold fewer.
-        geometry: the visual encoder's input.
+        geometry: the visual encoder's input; needed where there are encoded pictures.
         workers: threads that prepare pictures; 0 prepares none ahead of need.
         device: where the pictures are wanted.
 
     Returns:
-        Normalised pictures, float32 [batch, 3, size, size] each.
+        Normalised pictures, float32 [batch, 3, size, size] each, or vectors [batch, features].
     """
     if batch_size < 1:
         raise SettingError(f"batch size is {batch_size}; 1 or more.")
-    neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     cuts = (which[start : start + batch_size] for start in range(0, len(which), batch_size))
+    vectors = source.visual
+    if vectors is not None:
+        return (_rows(vectors, cut, device) for cut in cuts)
+    neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
     return _loader(source, geometry, UNCHANGED, workers, device).load(requests)
 
@@ -157,6 +169,10 @@ def _loader(
     return PictureLoader(source.images, geometry, augment, workers, device, whole)
 
 
+def _rows(data: NDArray[np.float32], which: NDArray[np.int64], device: torch.device) -> Tensor:
+    return torch.from_numpy(data[which]).to(device)
+
+
 def _batch(
     source: Source,
     samples: Samples,
@@ -167,7 +183,7 @@ def _batch(
     acoustic = None
     if samples.frame is not None:
         assert source.acoustic is not None
-        acoustic = torch.from_numpy(source.acoustic[samples.frame[which]]).to(device)
+        acoustic = _rows(source.acoustic, samples.frame[which], device)
     return Batch(
         acoustic,
         pictures,

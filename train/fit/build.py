@@ -2,47 +2,69 @@
 
 from typing import Protocol
 
+from torch import nn
+
 from avsc.manifests.errors import AvscError
-from avsc.train.config import Settings
+from avsc.train.fit.record import Record
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.model import dense
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.systems import System
+from avsc.train.systems import Branch
 
 
-def build_network(
-    system: System,
-    settings: Settings,
-    frame: tuple[int, int] | None,
-    visual: VisualEncoder | None,
-    classes: int,
-) -> Network:
-    """Return a network with its first weights, which depend on the seed alone.
+def build_network(record: Record, visual: VisualEncoder | None) -> Network:
+    """Return a run's network with its first weights, which depend on the seed alone.
+
+    What was given to the run, other than the visual encoder, is still to be loaded.
 
     Args:
-        system: which encoders are frozen.
-        settings: of the run.
-        frame: channels and bins of an acoustic frame; None without sound.
-        visual: the visual encoder; None without pictures.
-        classes: number of scenes.
+        record: what the run is made from.
+        visual: the visual encoder; None where vectors take the pictures' place, or without sight.
     """
+    settings, system = record.settings, record.settings.chosen(record.system)
     with starting_weights(settings.seed):
-        acoustic = None
-        if frame is not None:
-            acoustic = AcousticEncoder(*frame, settings.concat, settings.dropout)
-        inputs = (EMBEDDING if acoustic else 0) + (visual.features if visual else 0)
-        classifier = SceneClassifier(inputs, classes, settings.dropout)
+        sound: nn.Module | None = None
+        n_sound = 0
+        if system.sound is not None and record.frame is not None:
+            if system.sound.reads == "raw":
+                channels, bins = record.frame
+                sound = AcousticEncoder(channels, bins, settings.concat, settings.dropout)
+                n_sound = EMBEDDING
+            else:
+                sound, n_sound = _of_vectors(system.sound, record.frame[0], settings.dropout)
+        sight: nn.Module | None = visual
+        n_sight = 0 if visual is None else visual.features
+        if system.pictures is not None and record.vector is not None:
+            sight, n_sight = _of_vectors(system.pictures, record.vector, settings.dropout)
+        classifier = _classifier(system.classifier, n_sound + n_sight, record)
     return Network(
-        acoustic,
-        visual,
+        sound,
+        sight,
         classifier,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
         low_precision=system.visual_frozen,  # what is trained with sound computes in float32
     )
+
+
+def _of_vectors(branch: Branch, features: int, dropout: float) -> tuple[nn.Module, int]:
+    """Return what encodes vectors, and the values of what it gives."""
+    if branch.reads == "vectors" and branch.start is not None:
+        return dense.DenseEncoder(features, dropout), dense.EMBEDDING
+    return nn.Identity(), features
+
+
+def _classifier(kind: str, inputs: int, record: Record) -> nn.Module:
+    classes, dropout = len(record.store.classes), record.settings.dropout
+    if kind == "sub-network":
+        return dense.SubNetworkHead(inputs, classes, dropout)
+    if kind == "late":
+        return dense.LateLayers(inputs, classes)
+    return SceneClassifier(inputs, classes, dropout)
 
 
 class VisualSettings(Protocol):

@@ -110,11 +110,12 @@ def load_weights(path: Path, digest: str, network: Network) -> int:
 
 
 def changing_state(network: Network) -> dict[str, Tensor]:
-    """Return the network's tensors, without those of a frozen visual encoder."""
+    """Return the network's tensors, without those of a frozen image model."""
+    apart = network.frozen_visual and isinstance(network.visual, VisualEncoder)
     return {
         name: value
         for name, value in network.state_dict().items()
-        if not (network.frozen_visual and name.startswith(FROZEN))
+        if not (apart and name.startswith(FROZEN))
     }
 
 

@@ -1,8 +1,31 @@
 """The device that a run computes on, chosen aloud."""
 
+import os
+from dataclasses import dataclass
+
 import torch
 
 from avsc.manifests.errors import SettingError
+
+
+@dataclass(frozen=True)
+class Computing:
+    """Where and how the network computes; no choice here changes more than rounding.
+
+    Attributes:
+        device: where.
+        batch_size: samples (and pictures) at a time.
+        workers: threads that prepare pictures.
+    """
+
+    device: torch.device
+    batch_size: int
+    workers: int
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def choose_device(name: str) -> tuple[torch.device, str]:

@@ -70,12 +70,6 @@ class Training(Epochs):
     def __init__(self, run: Run, network: Network, console: Console) -> None:
         settings = run.settings
         network = network.to(run.device)
-        optimiser = torch.optim.SGD(
-            network.trainable_parameters(),
-            lr=settings.lr_max,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay,
-        )
         schedule = WarmRestarts(
             settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
         )
@@ -90,12 +84,14 @@ class Training(Epochs):
             device=run.device,
             rate=schedule.rate,
         )
-        super().__init__(plan, network, optimiser, console)
+        super().__init__(
+            plan, network, _optimiser(settings, network.trainable_parameters()), console
+        )
         self.run = run
         self._embeddings: Tensor | None = None
 
     def _batches(self) -> Iterator[Batch]:
-        run, visual = self.run, self.network.visual
+        run = self.run
         return training_batches(
             run.source,
             run.training,
@@ -103,7 +99,7 @@ class Training(Epochs):
             seed=run.settings.seed,
             epoch=self.progress.epoch,
             start_batch=self.progress.batch,
-            geometry=None if visual is None else visual.image_input,
+            geometry=self.network.image_input,
             augment=run.augment,
             workers=run.workers,
             device=run.device,
@@ -134,3 +130,11 @@ class Training(Epochs):
         self._refuse_infinite(probability)
         found = scores(segments(probability, run.validation, run.settings.protocol), run.classes)
         return {"validation_log_loss": found.log_loss, "validation_accuracy": found.accuracy}
+
+
+def _optimiser(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Return the rule that the settings name, over some parameters."""
+    rate, decay = settings.lr_max, settings.weight_decay
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)

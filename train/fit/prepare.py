@@ -1,19 +1,21 @@
-"""Before the first step: store, split, samples, network, and the run's folder.
+"""Before the first step: store, split, encoders, samples, network, and the run's folder.
 
 Whatever can be wrong is found before the folder is touched. The test fold is never read here: of
 the store's clips only those of the training fold, or of no fold in a set without folds, are used.
+(Embeddings that are missing are made of every clip, from which nothing is learned; of them, too,
+only those of the training fold are read.)
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import nn
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.publish import publish
 from avsc.manifests.splits import validation_rows
 from avsc.train.config import Settings
@@ -21,16 +23,17 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.build import build_network, first_visual, kept_visual
+from avsc.train.fit.build import build_network, kept_visual
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.device import Computing, choose_device, cores
+from avsc.train.fit.encoders import check_suits, take_named
+from avsc.train.fit.inputs import Given, find_given, mark_of, open_inputs, products, shapes
 from avsc.train.fit.loop import Run, Training
 from avsc.train.fit.normalise import moments
 from avsc.train.fit.record import (
     Record,
     StoreMark,
-    VisualMark,
     check_same,
     encode_split,
     read_record,
@@ -38,12 +41,21 @@ from avsc.train.fit.record import (
     write_record,
 )
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.dense import DenseEncoder
+from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System
 
 
 def prepare(
-    system: System, settings: Settings, folder: RunFolder, resume: bool, console: Console
+    system: System,
+    settings: Settings,
+    folder: RunFolder,
+    resume: bool,
+    console: Console,
+    stop: StopRequest | None = None,
 ) -> Training:
     """Return a run that is ready to train: new, or as its last checkpoint left it.
 
@@ -53,19 +65,38 @@ def prepare(
         folder: where the run is kept.
         resume: go on with the run that the folder holds; otherwise set it aside.
         console: told what was chosen and found.
+        stop: looked at while embeddings are made.
 
     Raises:
-        AvscError: the settings, the store, the folder or the weights cannot be used.
+        AvscError: the settings, the store, the folder, a run or the weights cannot be used.
     """
     device, text = choose_device(settings.device)
     console.say(text)
-    feature = settings.feature if system.sound else None
-    products = [*([feature] if feature else []), *(["images"] if system.pictures else [])]
-    store = Store.open(settings.store, products)
+    settings, taken = take_named(settings.chosen(system), settings)
+    chosen = settings.chosen(system)
+    augment = Augment.named(settings.augment)
+    store = Store.open(settings.store, products(chosen, settings.feature))
     fold = training_fold(store)
     held = _divide(store, fold, settings)
-    augment = Augment.named(settings.augment)
-    source = Source.open(store, feature, system.pictures)
+    split = encode_split(*([store.clips[row].id for row in rows] for rows in held))
+    for each in taken.values():
+        check_suits(each, store, held[1], console)
+
+    former = read_record(folder.settings) if resume and folder.begun else None
+    given = find_given(chosen, settings, store, taken, former)
+    record = _record(system, settings, store, split, given, former)
+    if former is not None:
+        check_same(former, record, folder.path)
+        record = replace(record, visual=former.visual, embeddings=former.embeddings)
+    workers = cores() if settings.workers is None else settings.workers
+    computing = Computing(device, settings.batch_size, workers)
+    inputs = open_inputs(record, store, given, computing, console, stop)
+    marks = {product: mark_of(found) for product, found in inputs.stored.items()}
+    record = replace(record, embeddings=marks)
+    if former is not None:
+        check_same(former, record, folder.path)
+
+    source = inputs.source(fold)
     training, validation = source.samples(held[0]), source.samples(held[1])
     batches = batches_per_epoch(training, settings.batch_size)
     _check_classes(store, training, "training")
@@ -73,28 +104,10 @@ def prepare(
         strict = settings.protocol == "strict"
         counted = validation.take(validation.strict) if strict else validation
         _check_classes(store, counted, f"validation ({settings.validation}, {settings.protocol})")
-    _say_what(store, products, fold, held, console)
-
-    split = encode_split(*([store.clips[row].id for row in rows] for rows in held))
-    record = Record(
-        system=system,
-        settings=settings,
-        store=StoreMark(
-            path=str(store.path),
-            dataset=store.name,
-            fingerprint=store.fingerprint,
-            classes=store.classes,
-            specs={product: store.spec(product).digest for product in products},
-        ),
-        split=hashlib.sha256(split).hexdigest(),
-        frame=None if source.acoustic is None else (source.acoustic.shape[1:]),
-        visual=None,
-        versions=versions(),
-    )
-    record, visual = _settle(record, folder, resume, split, console)
+    _say_what(record, store, fold, held, given, console)
+    visual = _settle(record, former, folder, given, split, console)
     console.log_to(folder.log)
-    network = build_network(system, settings, record.frame, visual, len(store.classes))
-    workers = settings.workers
+    network = build_network(record, visual)
     run = Run(
         folder=folder,
         digest=record.digest,
@@ -104,16 +117,12 @@ def prepare(
         validation=validation,
         classes=store.classes,
         device=device,
-        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+        workers=workers,
         augment=augment,
         batches=batches,
     )
-    if not folder.last.exists() and network.acoustic is not None:
-        assert source.acoustic is not None and training.frame is not None
-        found = moments(source.acoustic, np.unique(training.frame))
-        network.acoustic.set_normalisation(
-            torch.from_numpy(found.mean).float(), torch.from_numpy(found.deviation).float()
-        )
+    if not folder.last.exists():
+        _begin(network, given, source, training)
     ready = Training(run, network, console)
     if folder.last.exists():
         ready.resume()
@@ -159,49 +168,88 @@ def _check_classes(store: Store, samples: Samples, part: str) -> None:
 
 
 def _say_what(
+    record: Record,
     store: Store,
-    products: Sequence[str],
     fold: Sequence[int],
     held: tuple[list[int], list[int]],
+    given: Given,
     console: Console,
 ) -> None:
     console.say(
         f"store: {store.path} ({store.name}, fingerprint {store.fingerprint[:12]}): "
         f"{len(held[0])} training clips, {len(held[1])} validation clips"
     )
-    names = {store.clips[row].id for row in fold}
+    products, names = list(record.store.specs), {store.clips[row].id for row in fold}
     lost = [each for each in store.failures if each.product in products and each.clip in names]
     if lost:
         console.say(
             f"store: {len({each.clip for each in lost})} of these {len(fold)} clips lack some or "
             f"all of {' and '.join(products)}; what they have is used (see failures.csv)"
         )
+    for product, vectors in given.vectors.items():
+        without = [name for name in vectors.missing if name in names]
+        if without:
+            console.say(
+                f"{vectors.path}: {len(without)} of these {len(fold)} clips have no vectors in "
+                f"place of {product}, {without[0]} first; they are left out"
+            )
+    for name, mark in (("acoustic", record.acoustic), ("visual", record.visual)):
+        if mark is not None:
+            console.say(f"{name} encoder: {mark.origin}")
+    for product, found in record.embeddings.items():
+        console.say(f"{product}: {found.path}")
     if not held[1]:
         console.say("validation: none; the last epoch is kept as the best")
 
 
+def _record(
+    system: System,
+    settings: Settings,
+    store: Store,
+    split: bytes,
+    given: Given,
+    former: Record | None,
+) -> Record:
+    chosen = settings.chosen(system)
+    frame, vector = shapes(chosen, settings, store, given, former)
+    return Record(
+        system=system,
+        settings=settings,
+        store=StoreMark(
+            path=str(store.path),
+            dataset=store.name,
+            fingerprint=store.fingerprint,
+            classes=store.classes,
+            specs={name: store.spec(name).digest for name in products(chosen, settings.feature)},
+        ),
+        split=hashlib.sha256(split).hexdigest(),
+        frame=frame,
+        vector=vector,
+        acoustic=given.acoustic_mark,
+        visual=given.visual_mark,
+        embeddings={product: mark_of(found) for product, found in given.vectors.items()},
+        versions=versions(),
+    )
+
+
 def _settle(
-    record: Record, folder: RunFolder, resume: bool, split: bytes, console: Console
-) -> tuple[Record, VisualEncoder | None]:
-    """Go on with the run in the folder, or begin one there."""
-    goes_on = resume and folder.begun
-    visual = None
-    if goes_on:
-        former = read_record(folder.settings)
-        check_same(former, record, folder.path)
-        record = replace(record, visual=former.visual)
-        if former.visual is not None:
-            visual = kept_visual(record.settings, folder, former.visual.digest)
+    record: Record,
+    former: Record | None,
+    folder: RunFolder,
+    given: Given,
+    split: bytes,
+    console: Console,
+) -> VisualEncoder | None:
+    """Go on with the run in the folder, or begin one there; return the image model."""
+    visual = given.visual if record.has_image_model else None
+    if former is not None:
+        if record.has_image_model:
+            assert record.visual is not None
+            visual = kept_visual(record.settings, folder, record.visual.digest)
         for name, version in record.versions.items():
             if former.versions.get(name) != version:
                 console.say(f"versions: {name} is {version}, was {former.versions.get(name)}")
-    elif record.system.pictures:
-        visual = first_visual(record.settings)
-        mark = VisualMark(visual.origin, visual.digest, visual.features)
-        record = replace(record, visual=mark)
-    if record.visual is not None:
-        console.say(f"visual encoder: {record.settings.backbone}, {record.visual.origin}")
-    if not goes_on:
+    else:
         aside = folder.set_aside()
         if aside is not None:
             console.say(f"{folder.path}: the run that was here is now {aside}")
@@ -209,4 +257,37 @@ def _settle(
         if visual is not None:
             save_visual(folder.visual, visual)
     write_record(folder.settings, record)
-    return record, visual
+    return visual
+
+
+def _begin(network: Network, given: Given, source: Source, training: Samples) -> None:
+    """Give a new network the weights that were taken, and what is fresh its normalisation."""
+    for sense, encoder, data, rows in (
+        ("acoustic", network.acoustic, source.acoustic, training.frame),
+        ("visual", network.visual, source.visual, training.picture),
+    ):
+        if not isinstance(encoder, AcousticEncoder | DenseEncoder):
+            continue
+        taken = {str(name): each for name, each in given.taken.items()}.get(sense)
+        if taken is not None:
+            _load(encoder, taken.encoder, taken.run.folder)
+            continue
+        assert data is not None and rows is not None
+        found = moments(data, np.unique(rows))
+        encoder.set_normalisation(
+            torch.from_numpy(found.mean).float(), torch.from_numpy(found.deviation).float()
+        )
+
+
+def _load(encoder: nn.Module, taken: nn.Module, run: RunFolder) -> None:
+    """Load an encoder's weights into another of the same shapes."""
+    found, wanted = taken.state_dict(), encoder.state_dict()
+    for name, value in wanted.items():
+        if name not in found or found[name].shape != value.shape:
+            there = tuple(found[name].shape) if name in found else "nothing"
+            raise SettingError(
+                f"{run.path}: its encoder's {name} has shape {there}, wanted "
+                f"{tuple(value.shape)}: it was trained on vectors or frames of another size. Name "
+                "a run that was trained on the like."
+            )
+    encoder.load_state_dict(found)

@@ -1,8 +1,9 @@
 """settings.json: what a run was made from, and whether another is the same.
 
 Two runs are the same when all that their numbers depend on is: the system, its settings, the
-contents of the store (by fingerprint), the split, the first weights of the visual encoder. A run
-goes on only from checkpoints of the same run; the first difference is named.
+contents of the store (by fingerprint), the split, the encoders that were given (by the digest of
+their weights), stored embeddings and files of vectors (by fingerprint). A run goes on only from
+checkpoints of the same run; the first difference is named.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from avsc.manifests.publish import publish
 from avsc.train.config import Settings, option
 from avsc.train.systems import SYSTEMS, System
 
-FORMAT = 1
+FORMAT = 2
 PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")
 
 
@@ -43,18 +44,33 @@ class StoreMark:
 
 
 @dataclass(frozen=True)
-class VisualMark:
-    """Which visual encoder a run started from.
+class EncoderMark:
+    """Which encoder a run was given, or which file of vectors in its place.
 
     Attributes:
-        origin: where its weights came from.
-        digest: SHA-256 of them.
-        features: values of its embeddings.
+        origin: where its weights came from: timm, a file, a seed, a run.
+        digest: SHA-256 of them; of the file of vectors.
+        features: values of its embeddings; of the vectors.
     """
 
     origin: str
     digest: str
     features: int
+
+
+@dataclass(frozen=True)
+class EmbeddingMark:
+    """Which stored embeddings a run read.
+
+    Attributes:
+        path: the store of the embeddings.
+        spec: digest of what they are: encoder, source, view.
+        fingerprint: of what the store holds.
+    """
+
+    path: str
+    spec: str
+    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -66,8 +82,12 @@ class Record:
         settings: every setting.
         store: the store.
         split: SHA-256 of split.csv.
-        frame: channels and bins of an acoustic frame, or None without sound.
-        visual: the visual encoder, or None without pictures.
+        frame: shape of an acoustic input: channels and bins of a frame, or values of a vector; None
+            without sound.
+        vector: values of a vector in a picture's place; None for pictures, or without sight.
+        acoustic: the acoustic encoder that was given; None where it is trained from the start.
+        visual: the visual encoder that was given; None where there is none.
+        embeddings: stored embeddings that were read, by product.
         versions: of Python and the packages that computed.
     """
 
@@ -75,9 +95,17 @@ class Record:
     settings: Settings
     store: StoreMark
     split: str
-    frame: tuple[int, int] | None
-    visual: VisualMark | None
+    frame: tuple[int, ...] | None
+    vector: int | None
+    acoustic: EncoderMark | None
+    visual: EncoderMark | None
+    embeddings: dict[str, EmbeddingMark]
     versions: dict[str, str]
+
+    @property
+    def has_image_model(self) -> bool:
+        """Whether an image model is part of the network, and its first weights of the folder."""
+        return self.visual is not None and self.vector is None
 
     def numbers(self) -> dict[str, Any]:
         """Return all that the run's numbers depend on, by name, in JSON's types."""
@@ -89,8 +117,15 @@ class Record:
             "store's classes": list(self.store.classes),
             "split": self.split,
             "acoustic frame": None if self.frame is None else list(self.frame),
+            "acoustic encoder": None if self.acoustic is None else self.acoustic.digest,
             "visual encoder": None if self.visual is None else self.visual.digest,
+            **{f"{name}' fingerprint": e.fingerprint for name, e in self.embeddings.items()},
         }
+
+    def origins(self) -> dict[str, str]:
+        """Return where given encoders came from, by their names in `numbers`."""
+        marks = {"acoustic encoder": self.acoustic, "visual encoder": self.visual}
+        return {name: f" ({mark.origin})" for name, mark in marks.items() if mark is not None}
 
     @property
     def digest(self) -> str:
@@ -130,15 +165,17 @@ def read_record(path: Path) -> Record:
         values = json.loads(path.read_bytes())
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']}, wanted {FORMAT}")
-        visual, frame = values["visual"], values["frame"]
         store = {**values["store"], "classes": tuple(values["store"]["classes"])}
         record = Record(
             SYSTEMS[values["system"]],
             Settings.from_record(values["settings"]),
             StoreMark(**store),
             values["split"],
-            None if frame is None else (frame[0], frame[1]),
-            None if visual is None else VisualMark(**visual),
+            None if values["frame"] is None else tuple(values["frame"]),
+            values["vector"],
+            _encoder_mark(values["acoustic"]),
+            _encoder_mark(values["visual"]),
+            {name: EmbeddingMark(**mark) for name, mark in values["embeddings"].items()},
             values["versions"],
         )
         if record.digest != values["digest"]:
@@ -156,25 +193,41 @@ def read_record(path: Path) -> Record:
     return record
 
 
+def _encoder_mark(values: dict[str, Any] | None) -> EncoderMark | None:
+    return None if values is None else EncoderMark(**values)
+
+
 def check_same(found: Record, wanted: Record, folder: Path) -> None:
     """Raise a `SettingError` naming the first thing that keeps a run from going on.
 
-    The visual encoder of `wanted` may be unknown still (None): a run keeps the one it began with.
+    What `wanted` cannot know yet may be left out of it: a visual encoder (None), which a run keeps
+    as it began with, and the embeddings (empty).
     """
     if wanted.visual is None:
         wanted = replace(wanted, visual=found.visual)
-    check_same_numbers(found.numbers(), wanted.numbers(), folder)
+    wanted = replace(wanted, embeddings={**found.embeddings, **wanted.embeddings})
+    check_same_numbers(
+        found.numbers(), wanted.numbers(), folder, (found.origins(), wanted.origins())
+    )
 
 
-def check_same_numbers(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
-    """Raise a `SettingError` naming the first difference of all that two runs depend on."""
+def check_same_numbers(
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    folder: Path,
+    origins: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
+) -> None:
+    """Raise a `SettingError` naming the first difference of all that two runs depend on.
+
+    Where a value is a digest, `origins` may say of what, in both.
+    """
     for name in sorted({*before, *now}, key=lambda name: (name != "system", name)):
         if before.get(name) != now.get(name):
             raise SettingError(
-                f"{folder}: holds a run with another {name}: found {before.get(name)!r}, "
-                f"wanted {now.get(name)!r}. Give the settings it was begun with, name another "
-                "folder by --out, or begin anew with --no-resume, which keeps the old folder "
-                "beside the new."
+                f"{folder}: holds a run with another {name}: found {before.get(name)!r}"
+                f"{origins[0].get(name, '')}, wanted {now.get(name)!r}{origins[1].get(name, '')}. "
+                "Give the settings it was begun with, name another folder by --out, or begin anew "
+                "with --no-resume, which keeps the old folder beside the new."
             )
 
 

@@ -42,11 +42,10 @@ def restore(path: Path, checkpoint: Literal["best", "last"] = "best") -> Trained
     record = read_record(folder.settings)
     file = folder.best if checkpoint == "best" else folder.last
     visual = None
-    if record.visual is not None:
+    if record.has_image_model:
+        assert record.visual is not None
         visual = kept_visual(record.settings, folder, record.visual.digest)
-    network = build_network(
-        record.system, record.settings, record.frame, visual, len(record.store.classes)
-    )
+    network = build_network(record, visual)
     epoch = load_weights(file, record.digest, network)
     network.eval()
     return Trained(folder, record, network, epoch)

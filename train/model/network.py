@@ -1,7 +1,8 @@
 """The whole network: acoustic encoder, visual encoder, scene classifier.
 
 Source: equation 1 of the paper: e = AE(a) + VE(v) joined end to end, acoustic first, then SC(e).
-Either encoder may be absent: audio only, video only, or embeddings made beforehand.
+Either encoder may be absent: audio only, video only. Embeddings made beforehand pass through an
+identity in its place.
 
 A *frozen* encoder is what pre-training left: its parameters ask for no gradient, so that no graph
 is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
@@ -13,17 +14,16 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.visual import VisualEncoder
+from avsc.train.data.views import ImageInput
 
 
 class Network(nn.Module):
     """Acoustic frames and pictures to logits of scenes.
 
     Args:
-        acoustic: acoustic encoder, or None.
-        visual: visual encoder, or None.
-        classifier: of the joined embeddings.
+        acoustic: acoustic encoder, an identity for embeddings made beforehand, or None.
+        visual: the same for pictures.
+        classifier: classifier over the joined embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
         low_precision: on a CUDA device, compute the visual encoder in bfloat16 where that loses
@@ -32,8 +32,8 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        acoustic: AcousticEncoder | None,
-        visual: VisualEncoder | None,
+        acoustic: nn.Module | None,
+        visual: nn.Module | None,
         classifier: nn.Module,
         *,
         frozen_visual: bool = True,
@@ -66,17 +66,22 @@ class Network(nn.Module):
         """What an optimiser updates: every parameter outside the frozen encoders."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    @property
+    def image_input(self) -> ImageInput | None:
+        """The pictures that the network takes; None where it takes none, or vectors instead."""
+        return getattr(self.visual, "image_input", None)
+
     def embed_sound(self, frames: Tensor) -> Tensor:
-        """Embed acoustic frames [B, channels, bins] as float32 [B, 1024]."""
+        """Embed acoustic frames [B, channels, bins], or vectors, as float32 [B, 1024]."""
         if self.acoustic is None:
             raise ValueError("the network has no acoustic encoder")
         return self.acoustic(frames)  # type: ignore[no-any-return]
 
     def embed_pictures(self, pictures: Tensor) -> Tensor:
-        """Embed normalised pictures [B, 3, S, S] as float32 [B, features]."""
+        """Embed normalised pictures [B, 3, S, S], or vectors, as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
-        autocast = self.low_precision and pictures.is_cuda
+        autocast = self.low_precision and pictures.is_cuda and self.image_input is not None
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast):
             return self.visual(pictures).float()  # type: ignore[no-any-return]
 
@@ -84,8 +89,8 @@ class Network(nn.Module):
         """Classify acoustic frames and embeddings of pictures; None where there is no such input.
 
         Args:
-            acoustic: float32 [B, channels, bins] or None.
-            visual_embedding: float32 [B, features] or None, from `embed_pictures` or a store.
+            acoustic: float32 [B, channels, bins], vectors, or None.
+            visual_embedding: float32 [B, features] or None, from `embed_pictures`.
 
         Returns:
             Logits, float32 [B, classes].

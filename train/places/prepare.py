@@ -19,7 +19,7 @@ from avsc.train.fit.build import first_visual, kept_visual
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
-from avsc.train.fit.record import VisualMark, check_same_numbers, versions
+from avsc.train.fit.record import EncoderMark, check_same_numbers, versions
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
@@ -113,7 +113,7 @@ def _settle(
     else:
         visual = first_visual(record.settings)
         origin = visual.origin
-        record = replace(record, visual=VisualMark(origin, visual.digest, visual.features))
+        record = replace(record, visual=EncoderMark(origin, visual.digest, visual.features))
         if (aside := folder.set_aside()) is not None:
             console.say(f"{folder.path}: the run that was here is now {aside}")
         save_visual(folder.visual, visual)

@@ -11,7 +11,7 @@ from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.config import option
-from avsc.train.fit.record import VisualMark, numbers_digest
+from avsc.train.fit.record import EncoderMark, numbers_digest
 from avsc.train.places.settings import PlacesSettings
 
 FORMAT = 1
@@ -52,7 +52,7 @@ class PlacesRecord:
 
     settings: PlacesSettings
     pictures: PicturesMark
-    visual: VisualMark | None
+    visual: EncoderMark | None
     versions: dict[str, str]
 
     def numbers(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def read_places_record(path: Path) -> PlacesRecord:
         record = PlacesRecord(
             PlacesSettings.from_record(values["settings"]),
             PicturesMark(**{**pictures, "classes": tuple(pictures["classes"])}),
-            None if visual is None else VisualMark(**visual),
+            None if visual is None else EncoderMark(**visual),
             values["versions"],
         )
         if record.digest != values["digest"]:

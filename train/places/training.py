@@ -106,8 +106,7 @@ class PlacesTraining(Epochs):
         self.run = run
 
     def _batches(self) -> Iterator[Batch]:
-        run, visual = self.run, self.network.visual
-        assert visual is not None
+        run = self.run
         return training_batches(
             run.source,
             run.training,
@@ -115,7 +114,7 @@ class PlacesTraining(Epochs):
             seed=run.settings.seed,
             epoch=self.progress.epoch,
             start_batch=self.progress.batch,
-            geometry=visual.image_input,
+            geometry=self.network.image_input,
             augment=Augment.named(run.settings.augment),
             workers=run.workers,
             device=run.device,

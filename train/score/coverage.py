@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.features.specs import ImageSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.train.data.pairs import Samples
@@ -52,14 +53,14 @@ def expected_segments(store: Store, source: Source, rows: Sequence[int]) -> Ints
 def _seconds(store: Store, source: Source) -> Ints:
     """Return how many seconds each clip of the store is known to have; 0 where nothing is known."""
     last = np.full(len(store.clips), -1, np.int64)
-    if source.images is None:
+    if source.pictures is None:
         whole = source.every.take(source.every.strict)
         np.maximum.at(last, whole.clip, whole.second)
         return last + 1
-    np.maximum.at(last, source.images.clip, source.images.key)
+    np.maximum.at(last, source.pictures.clip, source.pictures.second)
     row = {clip.id: number for number, clip in enumerate(store.clips)}
     for failure in store.failures:
-        if failure.product == source.images.product and failure.key is not None:
+        if failure.product == ImageSpec.product and failure.key is not None:
             last[row[failure.clip]] = max(last[row[failure.clip]], failure.key)
     return last + 1
 

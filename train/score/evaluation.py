@@ -15,6 +15,8 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import Computing
+from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import Trained
 from avsc.train.score.calibration import Temperature, fit_temperature, tempered
 from avsc.train.score.coverage import expected_segments, missing_segments, within
@@ -62,21 +64,6 @@ class Predicted:
     expected: int
     missing: dict[Protocol, tuple[str, ...]]
     segments: dict[Protocol, Segments]
-
-
-@dataclass(frozen=True)
-class Computing:
-    """Where and how the network computes; no choice here changes more than rounding.
-
-    Attributes:
-        device: where.
-        batch_size: samples (and pictures) at a time.
-        workers: threads that prepare pictures.
-    """
-
-    device: torch.device
-    batch_size: int
-    workers: int
 
 
 def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
@@ -127,9 +114,7 @@ def predict_clips(
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
     """
-    record = trained.record
-    feature = record.settings.feature if record.system.sound else None
-    source = Source.open(store, feature, record.system.pictures)
+    source = trained_inputs(trained.record, store).source(rows)
     expected = expected_segments(store, source, rows)
     samples = within(source.samples(rows), expected)
     missing: dict[Protocol, tuple[str, ...]] = {}

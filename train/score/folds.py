@@ -29,7 +29,7 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
                 "the manifest a column fold, or evaluate on other clips by --fold."
             )
         return rows
-    names = _part(trained, PARTS[fold])
+    names = part_clips(trained, PARTS[fold])
     row_of = {clip.id: row for row, clip in enumerate(store.clips)}
     lost = [name for name in names if name not in row_of]
     if lost:
@@ -40,8 +40,12 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
     return [row_of[name] for name in names]
 
 
-def _part(trained: Trained, part: str) -> list[str]:
-    """Return the clips of a part of the run's split.csv."""
+def part_clips(trained: Trained, part: str) -> list[str]:
+    """Return the clips of a part of a run's split.csv, ``training`` or ``validation``.
+
+    Raises:
+        AvscError: there are none, or the file is not the run's.
+    """
     path = trained.folder.split
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != trained.record.split:

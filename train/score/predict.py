@@ -48,12 +48,11 @@ def embed_pictures(
         workers: threads that prepare pictures.
         device: where to compute.
     """
-    assert network.visual is not None
     batches = picture_batches(
         source,
         which,
         batch_size=batch_size,
-        geometry=network.visual.image_input,
+        geometry=network.image_input,
         workers=workers,
         device=device,
     )

@@ -3,7 +3,6 @@
 What ``avsc-fit evaluate`` does, for whoever else needs a run evaluated.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import Any, Literal
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.record import versions
 from avsc.train.fit.restore import Trained, restore
 from avsc.train.score.bootstrap import Resampling
 from avsc.train.score.calibration import Temperature
 from avsc.train.score.evaluation import (
-    Computing,
     Evaluation,
     check_store,
     predict_clips,
@@ -95,7 +93,7 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
     computing = Computing(
         device,
         wanted.batch_size or trained.record.settings.batch_size,
-        len(os.sched_getaffinity(0)) if wanted.workers is None else wanted.workers,
+        cores() if wanted.workers is None else wanted.workers,
     )
     how = (wanted.protocols, computing, console)
     predicted = predict_clips(trained, store, rows, *how, wanted.allow_missing)
@@ -151,8 +149,11 @@ def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int])
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
         "store_trained_on": record.store.fingerprint,
+        "acoustic_encoder": None if record.acoustic is None else record.acoustic.origin,
+        "acoustic_digest": None if record.acoustic is None else record.acoustic.digest,
         "visual_encoder": None if record.visual is None else record.visual.origin,
         "visual_digest": None if record.visual is None else record.visual.digest,
+        "embeddings": {name: mark.fingerprint for name, mark in record.embeddings.items()},
         "resamples": wanted.resampling.resamples,
         "resampling_seed": wanted.resampling.seed,
         "settings": record.settings.record(),

@@ -1,0 +1,132 @@
+"""``avsc-fit embed``: embeddings by a run's encoders, or an image model, of a whole store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import click
+
+from avsc.manifests.errors import SettingError
+from avsc.manifests.shell import DONE, settings
+from avsc.train.config import Settings, choices, option
+
+if TYPE_CHECKING:
+    from avsc.train.fit.embedded import Encoder
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder that sets of embeddings are kept in.  [default: STORE-embeddings]",
+)
+@click.option("--backbone", help="Image model, where no run is named.")
+@click.option("--visual-weights", help="Its weights: pretrained, random, or a file.")
+@click.option("--image-size", type=click.IntRange(1), help="Height and width that it sees, pixels.")
+@click.option(
+    "--view", type=click.Choice(choices(Settings, "view")), help="How they are brought to it."
+)
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    show_default=True,
+    help="Weights of the run's best epoch, or of its last save.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of random weights.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Items at a time."
+)
+@click.option("--workers", type=click.IntRange(0), help="Threads for pictures.  [default: cores]")
+@settings
+def embed(
+    run: Path | None,
+    store: Path | None,
+    out: Path | None,
+    checkpoint: Literal["best", "last"],
+    seed: int,
+    device: str,
+    batch_size: int,
+    workers: int | None,
+    **model: Any,
+) -> int:
+    """Make the embeddings of a RUN's encoders, of every clip of a store, and keep them.
+
+    Without a RUN, those of the image model that --visual-weights and --backbone name. pipeline and
+    ablation-2 make what they lack by themselves; this makes it beforehand, on another machine say.
+    """
+    from avsc.features.store.reader import Store
+    from avsc.train.fit.console import Console
+    from avsc.train.fit.device import Computing, choose_device, cores
+    from avsc.train.fit.embedded import embeddings_folder, make_embeddings
+    from avsc.train.fit.signals import StopRequest
+    from avsc.train.model.acoustic import AcousticEncoder
+
+    given = {name: value for name, value in model.items() if value is not None}
+    if run is not None and given:
+        name = option(next(iter(given)))
+        raise SettingError(f"{name} says which image model, and so does {run}; leave one away.")
+    chosen, text = choose_device(device)
+    computing = Computing(chosen, batch_size, cores() if workers is None else workers)
+    if run is None:
+        found = _named(Settings(**given, seed=seed, store=store or Settings().store))
+    else:
+        found = _of_run(run, checkpoint)
+    products = [
+        found.feature if isinstance(each, AcousticEncoder) else "images" for each in found.encoders
+    ]
+    opened = Store.open(store or found.store, products)
+    folder = embeddings_folder(opened.path, out)
+    with StopRequest() as stop, Console() as console:
+        console.say(text)
+        for encoder in found.encoders:
+            made = make_embeddings(opened, found.feature, encoder, folder, computing, console, stop)
+            console.say(f"{made.products[0]}: {made.path}, fingerprint {made.fingerprint}")
+    return DONE
+
+
+class Found(NamedTuple):
+    """What is embedded by what.
+
+    Attributes:
+        encoders: acoustic, visual, or both.
+        feature: acoustic product that the acoustic one hears.
+        store: the store that they belong to.
+    """
+
+    encoders: "list[Encoder]"
+    feature: str
+    store: Path
+
+
+def _named(settings: Settings) -> Found:
+    from avsc.train.fit.build import first_visual
+
+    return Found([first_visual(settings)], settings.feature, settings.store)
+
+
+def _of_run(run: Path, checkpoint: Literal["best", "last"]) -> Found:
+    """Return the encoders of a run that encode frames or pictures."""
+    from avsc.train.fit.encoders import taken_from
+    from avsc.train.fit.restore import restore
+    from avsc.train.model.acoustic import AcousticEncoder
+    from avsc.train.model.visual import VisualEncoder
+
+    trained = restore(run, checkpoint)
+    network = trained.network
+    encoders: list[Encoder] = []
+    if isinstance(network.acoustic, AcousticEncoder):
+        encoders.append(network.acoustic)
+    if isinstance(network.visual, VisualEncoder):
+        encoder = taken_from(trained, "visual").encoder
+        assert isinstance(encoder, VisualEncoder)
+        encoders.append(encoder)
+    if not encoders:
+        raise SettingError(
+            f"{run}: a run of {trained.record.system.name}, which reads stored embeddings and has "
+            "no encoder of frames or pictures. Name a run that has, such as one of avsc-fit audio."
+        )
+    record = trained.record
+    return Found(encoders, record.settings.feature, Path(record.store.path))

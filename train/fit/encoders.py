@@ -1,0 +1,131 @@
+"""Encoders that a run is given by another run, and whether they suit it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.config import Settings
+from avsc.train.fit.console import Console
+from avsc.train.fit.record import EncoderMark
+from avsc.train.fit.restore import Trained, restore
+from avsc.train.model import acoustic, dense
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import digest
+from avsc.train.score.folds import part_clips
+from avsc.train.systems import Branch, System
+
+Sense = Literal["acoustic", "visual"]
+PARTS = {"acoustic": "sound", "visual": "pictures"}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An encoder out of a run, with the weights of its best epoch.
+
+    Attributes:
+        run: the run.
+        encoder: on the CPU, in evaluation mode.
+        mark: for the records of who takes it.
+    """
+
+    run: Trained
+    encoder: nn.Module
+    mark: EncoderMark
+
+
+def taken_from(run: Trained, sense: Sense) -> Taken:
+    """Take an encoder out of a run.
+
+    Raises:
+        SettingError: the run has none of its own.
+    """
+    path, record = run.folder.path, run.record
+    encoder = getattr(run.network, sense)
+    origin = f"run {path} ({record.system.name}, epoch {run.epoch}, digest {record.digest[:12]})"
+    if isinstance(encoder, VisualEncoder):
+        encoder = VisualEncoder(encoder.model, encoder.image_input, origin)
+        return Taken(run, encoder, EncoderMark(origin, encoder.digest, encoder.features))
+    if isinstance(encoder, acoustic.AcousticEncoder):
+        return Taken(run, encoder, EncoderMark(origin, digest(encoder), acoustic.EMBEDDING))
+    if isinstance(encoder, dense.DenseEncoder):
+        return Taken(run, encoder, EncoderMark(origin, digest(encoder), dense.EMBEDDING))
+    raise SettingError(
+        f"{path}: a run of {record.system.name}, which has no {sense} encoder of its own. Name a "
+        f"run that has, such as one of avsc-fit {'audio' if sense == 'acoustic' else 'video'}."
+    )
+
+
+def take_named(system: System, settings: Settings) -> tuple[Settings, dict[Sense, Taken]]:
+    """Take the encoders of the runs that settings name, for the inputs that a system has.
+
+    Returns:
+        The settings, in which what belongs to such an encoder (the feature it hears, the pictures
+        it sees) is its run's, and the encoders.
+    """
+    taken: dict[Sense, Taken] = {}
+    named: tuple[tuple[Sense, Branch | None, Path | None], ...] = (
+        ("acoustic", system.sound, settings.acoustic_run),
+        ("visual", system.pictures, settings.visual_run),
+    )
+    for sense, branch, path in named:
+        if path is None or branch is None:
+            continue
+        taken[sense] = taken_from(restore(path), sense)
+        _check_kind(taken[sense], branch, sense)
+        theirs = taken[sense].run.record.settings
+        names = [e.name for e in fields(Settings) if e.metadata.get("part") == PARTS[sense]]
+        file = f"{sense}_embeddings"
+        kept = {file} if getattr(settings, file) is not None else set()
+        changed = {name: getattr(theirs, name) for name in names if name not in kept}
+        settings = replace(settings, **changed)
+    return settings, taken
+
+
+def _check_kind(taken: Taken, branch: Branch, sense: Sense) -> None:
+    """Raise a `SettingError` unless an encoder takes what a branch reads."""
+    wanted_dense = branch.reads == "vectors"
+    if isinstance(taken.encoder, dense.DenseEncoder) != wanted_dense:
+        name = {"acoustic": "audio", "visual": "video"}[sense]
+        found, maker = "vectors from elsewhere", f"avsc-fit {name}"
+        if wanted_dense:
+            found, maker = "frames or pictures", f"avsc-fit baseline-{name}"
+        raise SettingError(
+            f"{taken.run.folder.path}: a run of {taken.run.record.system.name}, whose {sense} "
+            f"encoder is for {found}. Name a run of `{maker}`."
+        )
+
+
+def check_suits(taken: Taken, store: Store, validation: Sequence[int], console: Console) -> None:
+    """Check that an encoder was trained on what the store's features are, and not on its test fold.
+
+    Clips that it was trained on and that are now for validation are told.
+
+    Raises:
+        AvscError: another spec of a feature, or clips of the test fold were trained on.
+    """
+    path, mark = taken.run.folder.path, taken.run.record.store
+    for product, spec in mark.specs.items():
+        if product in store.products and store.spec(product).digest != spec:
+            raise SettingError(
+                f"{path}: trained on {product} {spec[:12]}, and {store.path} has "
+                f"{store.spec(product).digest[:12]}: they were made by other parameters. Name a "
+                "run on this store."
+            )
+    trained = set(part_clips(taken.run, "training"))
+    tested = sorted(c.id for c in store.clips if c.fold == "test" and c.id in trained)
+    if tested:
+        raise AvscError(
+            f"{path}: trained on {len(tested)} clips of {store.path}'s test fold, {tested[0]!r} "
+            "first, so that nothing measured there would hold. Name a run on this store."
+        )
+    shared = sum(store.clips[row].id in trained for row in validation)
+    if shared:
+        console.say(
+            f"{path}: was trained on {shared} of these {len(validation)} validation clips, so that "
+            "validation will look too good; give both runs the same --seed and --validation"
+        )

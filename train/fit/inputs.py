@@ -1,0 +1,297 @@
+"""What a run reads: a store of recordings, stored embeddings, files of vectors.
+
+A new run makes the embeddings that it lacks; one that goes on, or is evaluated, reads those that it
+began with and no others.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from avsc.features.specs import AcousticEmbeddingSpec, EmbeddingSpec, VisualEmbeddingSpec
+from avsc.features.store.layout import index_file
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.config import Settings
+from avsc.train.data.source import (
+    Source,
+    Stream,
+    acoustic_embeddings,
+    acoustic_frames,
+    encoded_pictures,
+    visual_embeddings,
+)
+from avsc.train.data.vectors import Vectors, content
+from avsc.train.fit.build import first_visual
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import Computing
+from avsc.train.fit.embedded import (
+    Encoder,
+    embeddings_folder,
+    make_embeddings,
+    open_embeddings,
+    set_folder,
+)
+from avsc.train.fit.encoders import Sense, Taken
+from avsc.train.fit.record import EmbeddingMark, EncoderMark, Record
+from avsc.train.fit.signals import StopRequest
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.systems import System
+
+ACOUSTIC, VISUAL = AcousticEmbeddingSpec.product, VisualEmbeddingSpec.product
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run reads, opened.
+
+    Attributes:
+        store: the store of the recordings.
+        system: with its branches as the settings have them.
+        feature: acoustic product.
+        stored: what is read in place of frames or pictures, by product.
+    """
+
+    store: Store
+    system: System
+    feature: str
+    stored: dict[str, Store | Vectors]
+
+    def source(self, rows: Sequence[int]) -> Source:
+        """Return the samples of some clips; records of other clips are not read.
+
+        Raises:
+            AvscError: a record is damaged, or a vector cannot be used.
+        """
+        return Source.of(self._sound(rows), self._sight(rows))
+
+    def _sound(self, rows: Sequence[int]) -> Stream | None:
+        if self.system.sound is None:
+            return None
+        stored = self.stored.get(ACOUSTIC)
+        if isinstance(stored, Vectors):
+            return stored.sound(self.store, rows)
+        if stored is not None:
+            return acoustic_embeddings(self.store, self.feature, stored, rows)
+        return acoustic_frames(self.store, self.feature, rows)
+
+    def _sight(self, rows: Sequence[int]) -> Stream | None:
+        if self.system.pictures is None:
+            return None
+        stored = self.stored.get(VISUAL)
+        if isinstance(stored, Vectors):
+            return stored.pictures(self.store, rows)
+        if stored is not None:
+            return visual_embeddings(self.store, stored, rows)
+        return encoded_pictures(self.store, rows)
+
+
+def products(system: System, feature: str) -> list[str]:
+    """Return the products of a store of recordings that a system's inputs are, or are made of."""
+    sound = system.sound is not None and system.sound.reads != "vectors"
+    sight = system.pictures is not None and system.pictures.reads != "vectors"
+    return [*([feature] if sound else []), *(["images"] if sight else [])]
+
+
+def mark_of(found: Store | Vectors) -> EmbeddingMark:
+    """Return what a run's records say of stored embeddings or of a file of vectors."""
+    if isinstance(found, Vectors):
+        return EmbeddingMark(str(found.path), "vectors", content(found.path))
+    (product,) = found.products
+    return EmbeddingMark(str(found.path), found.spec(product).digest, found.fingerprint)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a run is given before it reads anything.
+
+    Attributes:
+        taken: encoders out of other runs.
+        visual: the image model, if it is loaded already.
+        vectors: files of vectors, by the product that they take the place of.
+    """
+
+    taken: dict[Sense, Taken]
+    visual: VisualEncoder | None
+    vectors: dict[str, Vectors]
+
+    @property
+    def acoustic_mark(self) -> EncoderMark | None:
+        """What the records say of the acoustic encoder; None where none was given."""
+        return self.taken["acoustic"].mark if "acoustic" in self.taken else None
+
+    @property
+    def visual_mark(self) -> EncoderMark | None:
+        """What the records say of the visual encoder; None where none is loaded."""
+        if "visual" in self.taken:
+            return self.taken["visual"].mark
+        if self.visual is None:
+            return None
+        return EncoderMark(self.visual.origin, self.visual.digest, self.visual.features)
+
+
+def find_given(
+    system: System,
+    settings: Settings,
+    store: Store,
+    taken: dict[Sense, Taken],
+    former: Record | None,
+) -> Given:
+    """Find the encoders and vectors that a run is given.
+
+    Args:
+        system: with its branches as the settings have them.
+        settings: of the run.
+        store: the store of the recordings.
+        taken: encoders out of the runs that the settings name.
+        former: the run's record if it goes on; its image model is then not loaded again here.
+
+    Raises:
+        AvscError: weights cannot be had, or a file of vectors does not fit the store.
+    """
+    visual = None
+    pictures = system.pictures
+    if "visual" in taken:
+        found = taken["visual"].encoder
+        visual = found if isinstance(found, VisualEncoder) else None
+    elif pictures is not None and pictures.start == "weights" and former is None:
+        visual = first_visual(settings)
+    files = {
+        ACOUSTIC: (system.sound, settings.acoustic_embeddings),
+        VISUAL: (pictures, settings.visual_embeddings),
+    }
+    vectors = {
+        product: Vectors.open(file, store)
+        for product, (branch, file) in files.items()
+        if branch is not None and branch.reads == "vectors" and file is not None
+    }
+    return Given(taken, visual, vectors)
+
+
+def shapes(
+    system: System, settings: Settings, store: Store, given: Given, former: Record | None
+) -> tuple[tuple[int, ...] | None, int | None]:
+    """Return the shape of an acoustic input and the values of a vector in a picture's place."""
+    frame: tuple[int, ...] | None = None
+    if system.sound is not None and system.sound.reads == "raw":
+        frame = store.records(settings.feature).item_shape
+    elif system.sound is not None and system.sound.reads == "embeddings":
+        frame = (given.taken["acoustic"].mark.features,)
+    elif system.sound is not None:
+        frame = (given.vectors[ACOUSTIC].features,)
+    vector = None
+    if system.pictures is not None and system.pictures.reads == "vectors":
+        vector = given.vectors[VISUAL].features
+    elif system.pictures is not None and system.pictures.reads == "embeddings":
+        mark = given.visual_mark or (former and former.visual)
+        vector = mark.features if mark else None
+    return frame, vector
+
+
+def open_inputs(
+    record: Record,
+    store: Store,
+    given: Given,
+    computing: Computing,
+    console: Console,
+    stop: StopRequest | None = None,
+) -> Inputs:
+    """Open what a run reads, and make the embeddings that it lacks.
+
+    Args:
+        record: the run's; embeddings that it names are those that it began with.
+        store: the store of the recordings.
+        given: encoders and vectors.
+        computing: where and how embeddings are made.
+        console: told what is made.
+        stop: looked at while embeddings are made.
+
+    Raises:
+        AvscError: embeddings are damaged, or cannot be made.
+    """
+    settings = record.settings
+    system = settings.chosen(record.system)
+    stored: dict[str, Store | Vectors] = {**given.vectors}
+    folder = embeddings_folder(store.path, settings.embeddings)
+    for product, branch in ((ACOUSTIC, system.sound), (VISUAL, system.pictures)):
+        if branch is None or branch.reads != "embeddings":
+            continue
+        known = record.embeddings.get(product)
+        if known and index_file(set_folder(folder, product, known.spec)).exists():
+            path = set_folder(folder, product, known.spec)
+            stored[product] = open_embeddings(path, product, known.spec)
+            continue
+        stored[product] = make_embeddings(
+            store,
+            settings.feature,
+            _encoder(product, given, record),
+            folder,
+            computing,
+            console,
+            stop,
+        )
+    return Inputs(store, system, settings.feature, stored)
+
+
+def _encoder(product: str, given: Given, record: Record) -> Encoder:
+    if product == VISUAL:
+        return given.visual or _same_visual(record)
+    encoder = given.taken["acoustic"].encoder
+    assert isinstance(encoder, AcousticEncoder)
+    return encoder
+
+
+def _same_visual(record: Record) -> VisualEncoder:
+    """Load the image model that a run began with once more, because its embeddings are gone."""
+    visual = first_visual(record.settings)
+    if record.visual is None or visual.digest != record.visual.digest:
+        raise AvscError(
+            f"--visual-weights {record.settings.visual_weights}: found weights with digest "
+            f"{visual.digest[:12]}, wanted {record.visual.digest[:12] if record.visual else None}, "
+            "with which the run began and whose embeddings are gone. Name those weights, or begin "
+            "anew with --no-resume."
+        )
+    return visual
+
+
+def trained_inputs(record: Record, store: Store) -> Inputs:
+    """Open what a trained run reads.
+
+    Args:
+        record: the run's.
+        store: its store, or one that is evaluated in its place.
+
+    Raises:
+        SettingError: embeddings or vectors are not those that the run began with, or are of
+            another store.
+    """
+    system = record.settings.chosen(record.system)
+    stored: dict[str, Store | Vectors] = {}
+    for product, mark in record.embeddings.items():
+        path = Path(mark.path)
+        opened: Store | Vectors
+        if mark.spec == "vectors":
+            opened = Vectors.open(path, store)
+        else:
+            opened = open_embeddings(path, product, mark.spec)
+            _check_source(opened, product, store, record.settings.feature)
+        found = mark_of(opened).fingerprint
+        if found != mark.fingerprint:
+            raise SettingError(
+                f"{path}: found content {found[:12]}, wanted {mark.fingerprint[:12]}, which the "
+                "run was trained on. Put it back, or train the run anew."
+            )
+        stored[product] = opened
+    return Inputs(store, system, record.settings.feature, stored)
+
+
+def _check_source(embedded: Store, product: str, store: Store, feature: str) -> None:
+    spec = embedded.spec(product)
+    assert isinstance(spec, EmbeddingSpec)
+    made_of = feature if product == ACOUSTIC else "images"
+    if spec.source != store.content(made_of):
+        raise SettingError(
+            f"{embedded.path}: embeddings of another store's {made_of} than {store.path} has. "
+            "Evaluate the run on the store that it was trained on."
+        )
