@@ -10,6 +10,7 @@ VERBS = {
     "close": ("avsc.preprocess.commands.close:close", "Finish a store made in parts."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
     "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),
+    "doctor": ("avsc.preprocess.commands.doctor:doctor", "Try out what extraction needs."),
     "synth": ("avsc.preprocess.commands.synth:synth", "Make a miniature data set."),
 }
 

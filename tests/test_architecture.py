@@ -23,6 +23,7 @@ FORBIDDEN = {
     "train": {"dask", "distributed", "dask_jobqueue"},
 }
 DECODERS = {"av", "soundfile"}
+ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media")
 MEDIA = {
     f"avsc.features.{name}"
     for name in ("sound_file", "sound_track", "pictures", "video", "schedule", "h264")
@@ -59,7 +60,7 @@ def faults(name: str, source: str) -> list[str]:
     for each in sorted(imported(source)):
         top, _, rest = each.partition(".")
         wrong_room = top == "avsc" and rest.partition(".")[0] not in OURS[room]
-        may_decode = name in MEDIA or name.startswith("avsc.preprocess.synth")
+        may_decode = name in MEDIA or name.startswith(ENCODERS)
         if wrong_room or top in FORBIDDEN[room] or (top in DECODERS and not may_decode):
             found.append(f"{name} imports {each}")
     return found

@@ -1,0 +1,44 @@
+"""``avsc-prep doctor``: try out what extraction needs."""
+
+from pathlib import Path
+
+import click
+
+from avsc.manifests.shell import BAD_DATA, DONE, settings
+from avsc.preprocess.doctor.batch import COMMANDS
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="stores",
+    show_default=True,
+    help="Where stores are to be made; it need not exist yet.",
+)
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of a data set.")
+@click.option("--cluster", type=click.Choice(list(COMMANDS)), help="Try this batch system too.")
+@settings
+def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
+    """Try out what extraction needs of this machine, its file systems and its cluster.
+
+    One line for each check; one that fails names the remedy. Leaves nothing behind. Run it where
+    the workers will run, for what holds on a login node may not hold on the others.
+    """
+    from avsc.preprocess.doctor.check import Patient, examine, trial_folder
+    from avsc.preprocess.doctor.table import checks_for
+
+    grave = 0
+    try:
+        with trial_folder(out) as folder:
+            patient = Patient(out, folder, root, cluster)
+            for finding in examine(patient, checks_for(patient)):
+                click.echo(str(finding))
+                grave += finding.grave
+    except OSError as fault:
+        click.echo(f"FAIL  folder: {fault.filename}: {fault.strerror}. Name another with --out.")
+        grave += 1
+    if grave == 0:
+        return DONE
+    click.echo(f"{grave} of what extraction needs does not work here.", err=True)
+    return BAD_DATA

@@ -1,0 +1,92 @@
+"""The checks, in the order in which they are tried."""
+
+import importlib
+from collections.abc import Callable
+
+from avsc.preprocess.doctor import batch, files, machine
+from avsc.preprocess.doctor.check import Check, Patient
+
+
+def media(name: str) -> Callable[[Patient], str]:
+    """Return an attempt of the module media, imported when it is made: that may fail, too."""
+
+    def attempt(patient: Patient) -> str:
+        module = importlib.import_module("avsc.preprocess.doctor.media")
+        return str(getattr(module, name)(patient))
+
+    return attempt
+
+
+FILES = (
+    Check(
+        "rename",
+        files.rename,
+        "Put the store (--out) on a file system that replaces files at once: a local disk, NFS, "
+        "Lustre, GPFS or BeeGFS; not an object store or a sync folder.",
+    ),
+    Check(
+        "flush",
+        files.flush,
+        "Look at the disk's health and your quota, or put the store (--out) elsewhere.",
+    ),
+    Check(
+        "part",
+        files.part,
+        "Look at your quota and permissions, or put the store (--out) on another file system.",
+    ),
+    Check(
+        "locks",
+        files.locks,
+        "Nothing depends on it; HDF5 of other programs may need HDF5_USE_FILE_LOCKING=FALSE here.",
+        needed=False,
+    ),
+    Check("room", files.room, "Make room, or name another folder with --out."),
+    Check(
+        "clock",
+        files.clock,
+        "Let time be kept by NTP on this machine and the file server: who still works on a block "
+        "is told by the times of files.",
+    ),
+)
+MEDIA = (
+    Check(
+        "recordings",
+        media("recordings"),
+        "Install the wheels of av and soundfile from PyPI (`pip install --force-reinstall av "
+        "soundfile`), which bring their decoders along.",
+    ),
+    Check(
+        "sound track",
+        media("sound_track"),
+        "Install the wheel of av from PyPI, or give the sound as WAV files.",
+        needed=False,
+    ),
+    Check("JPEG", media("jpeg"), "Install the wheel of simplejpeg from PyPI."),
+)
+MACHINE = (
+    Check("scratch", machine.scratch, "Point TMPDIR to a folder that you may write, with room."),
+    Check("open files", machine.open_files, "Raise the limit: `ulimit -n 4096`."),
+    Check("cores", machine.cores, "Say how many workers to start with --workers."),
+    Check("memory", machine.memory, "Start fewer workers with --workers, or ask for more memory."),
+    Check(
+        "loopback",
+        machine.loopback,
+        "Bring the interface lo up and let no firewall or proxy stand before 127.0.0.1.",
+    ),
+)
+DATA_SET = Check(
+    "data set",
+    files.data_set,
+    "Look at the path (--root), the permissions and whether links in it lead somewhere.",
+)
+CLUSTER = Check(
+    "cluster",
+    batch.commands,
+    "Run this on a login node, load the batch system's module, or name another with --cluster.",
+)
+
+
+def checks_for(patient: Patient) -> tuple[Check, ...]:
+    """Return the checks that a patient is given."""
+    named = ((DATA_SET, patient.root), (CLUSTER, patient.cluster))
+    return (*FILES, *MEDIA, *MACHINE, *(check for check, value in named if value is not None))
