@@ -15,11 +15,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from avsc.features.limits import MAX_JPEG_PIXELS
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import MediaError
-
-MAX_PIXELS = 8192 * 8192
-"""A JPEG with more pixels is refused before it is decoded."""
 
 
 def fitted(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -56,7 +54,7 @@ def shape(data: bytes | NDArray[np.uint8]) -> tuple[int, int]:
 
     Raises:
         MediaError: ``"undecodable"`` when it is no JPEG, or has colours other than YCbCr, RGB or
-            grey; ``"too-large"`` above `MAX_PIXELS`.
+            grey; ``"too-large"`` above `MAX_JPEG_PIXELS`.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -64,10 +62,10 @@ def shape(data: bytes | NDArray[np.uint8]) -> tuple[int, int]:
         raise _undecodable(data, error) from error
     if colours not in ("YCbCr", "RGB", "Gray"):
         raise _undecodable(data, f"its colours are {colours}")
-    if height * width > MAX_PIXELS:
+    if height * width > MAX_JPEG_PIXELS:
         raise MediaError(
             "too-large",
-            f"a JPEG of {width} x {height} pixels; at most {MAX_PIXELS} pixels: scale it down.",
+            f"a JPEG of {width} x {height}; at most {MAX_JPEG_PIXELS} pixels: scale it down.",
         )
     return height, width
 

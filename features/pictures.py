@@ -34,11 +34,12 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from avsc.features.jpeg import fitted
+from avsc.features.recording import Recording
 from avsc.features.schedule import Schedule, schedule_of
 from avsc.features.video import Video, opened
 from avsc.manifests.errors import MediaError
 
-MAX_HELD_PIXELS = 1 << 30
+MAX_HELD_PIXELS = 1 << 28
 """A run is refused when all its wanted pictures together, held in memory, have more pixels."""
 
 _HALF = Fraction(1, 2)
@@ -51,7 +52,9 @@ _SCALER = (
 
 
 def pictures(
-    path: Path, seconds: int | None = None, start: Fraction | float | None = None
+    recording: Path | Recording,
+    seconds: int | None = None,
+    start: Fraction | float | None = None,
 ) -> Iterator[tuple[int, av.VideoFrame | MediaError]]:
     """Yield (k, the picture on show at k + 0.5 s) for each second k, in order.
 
@@ -59,16 +62,18 @@ def pictures(
     (nothing is on show at that time), ``"corrupt"`` or ``"truncated"``.
 
     Args:
-        path: a video file.
+        recording: a video file.
         seconds: how many seconds are wanted; None for every k with k + 0.5 s before the end.
         start: where time 0 lies on the file's clock, seconds: the sound track's start when the
             clip's sound comes from the same file. None for the start of the first stream.
 
     Raises:
-        MediaError: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"truncated"`` (the file's index
-            is missing), ``"undecodable"``, ``"no-video"``, ``"too-large"``: no picture at all.
+        MediaError: no picture at all. Its code is one of `read_recording`, ``"truncated"`` (the
+            file's index is missing), ``"undecodable"``, ``"no-video"``, ``"too-large"`` or
+            ``"too-long"``.
     """
-    with opened(path) as video:
+    with opened(recording) as video:
+        path = video.path
         schedule = schedule_of(video)
         zero = video.zero if start is None else Fraction(start)
         count = max(0, ceil(schedule.end - zero - _HALF)) if seconds is None else seconds
@@ -88,13 +93,13 @@ def pictures(
             yield k, frames[time] if time in frames else _corrupt(path, k)
 
 
-def video_seconds(path: Path, start: Fraction | float | None = None) -> float:
+def video_seconds(recording: Path | Recording, start: Fraction | float | None = None) -> float:
     """Return the time from `start` (as in `pictures`) to the video's end, seconds.
 
     Raises:
         MediaError: as `pictures`.
     """
-    with opened(path) as video:
+    with opened(recording) as video:
         zero = video.zero if start is None else Fraction(start)
         return float(schedule_of(video).end - zero)
 

@@ -1,8 +1,8 @@
 """One clip -> everything that is kept of it.
 
-Each recording is opened once for all the products asked for. Both acoustic products come from one
-decode, one resampling and one magnitude spectrum. What cannot be made is said, product by product,
-and never keeps anything else from being made.
+Each recording is read once, into memory, for all the products asked for. Both acoustic products
+come from one decode, one resampling and one magnitude spectrum. What cannot be made is said,
+product by product, and never keeps anything else from being made.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,10 @@ import numpy.typing as npt
 from avsc.features.filterbank import FilterBank
 from avsc.features.framing import magnitude, n_frames
 from avsc.features.jpeg import encode
+from avsc.features.limits import Limits
 from avsc.features.mel import mel_filters
 from avsc.features.pictures import pictures, rgb
+from avsc.features.recording import Recording, Source, read_recording
 from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
 from avsc.features.specs import AcousticSpec, FbankSpec, ImageSpec, ScalogramSpec, Spec
 from avsc.features.store.failures import Failure
@@ -37,11 +39,13 @@ class Made:
         records: by product, (key, data) in the order of the keys; see `features.store.part`.
         failures: what could not be made.
         warnings: what the user should know although everything was made.
+        sources: what it was made of: how each file was found.
     """
 
     records: dict[str, list[tuple[int, npt.NDArray[Any]]]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    sources: dict[Path, Source] = field(default_factory=dict)
 
 
 def empty(spec: Spec) -> npt.NDArray[Any]:
@@ -60,7 +64,13 @@ def filters(spec: AcousticSpec) -> npt.NDArray[np.float64]:
     raise TypeError(f"{spec} has no filters")
 
 
-def make_clip(clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec]) -> Made:
+def make_clip(
+    clip: str,
+    audio: Path | None,
+    video: Path | None,
+    specs: Mapping[str, Spec],
+    limits: Limits | None = None,
+) -> Made:
     """Make the products of one clip.
 
     Args:
@@ -68,22 +78,27 @@ def make_clip(clip: str, audio: Path | None, video: Path | None, specs: Mapping[
         audio: its sound; equal to `video` when the sound is the video file's own track.
         video: its pictures.
         specs: the spec of each product asked for.
+        limits: what is refused; the defaults when None.
 
     Returns:
         Records, failures and warnings; a recording that cannot be read is a failure, no exception.
     """
     made = Made({name: [] for name in specs})
+    paths = dict.fromkeys(path for path in (audio, video) if path is not None)  # each once
+    read = {path: read_recording(path, limits) for path in paths}
+    made.sources = {path: recording.source for path, recording in read.items()}
+    sound, sight = (None if path is None else read[path] for path in (audio, video))
     acoustic = {n: s for n, s in specs.items() if isinstance(s, AcousticSpec)}
     if acoustic:
-        _add_sound(made, clip, audio, acoustic)
+        _add_sound(made, clip, sound, acoustic)
     for name, spec in specs.items():
         if isinstance(spec, ImageSpec):
-            _add_pictures(made, clip, name, audio, video, spec)
+            _add_pictures(made, clip, name, sound, sight, spec)
     return made
 
 
 def _add_sound(
-    made: Made, clip: str, audio: Path | None, specs: Mapping[str, AcousticSpec]
+    made: Made, clip: str, audio: Recording | None, specs: Mapping[str, AcousticSpec]
 ) -> None:
     sounds: dict[int, Sound] = {}
     spectra: dict[tuple[int, int, int], npt.NDArray[np.float32]] = {}
@@ -96,14 +111,14 @@ def _add_sound(
             sound = sounds[spec.sample_rate]
             framing = (spec.sample_rate, spec.window, spec.hop)
             if framing not in spectra:
-                _check_length(audio, sound, spec)
+                _check_length(audio.path, sound, spec)
                 spectra[framing] = magnitude(sound.samples, spec)
         except MediaError as fault:
             made.failures.append(Failure(clip, name, None, "sound", fault.code, str(fault)))
             continue
         made.records[name].append((0, _bank(spec).log(spectra[framing], spec.floor)))
-    if any(sound.silent for sound in sounds.values()):
-        made.warnings.append(f"{audio}: digital silence; kept.")
+    if audio is not None and any(sound.silent for sound in sounds.values()):
+        made.warnings.append(f"{audio.path}: digital silence; kept.")
 
 
 def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
@@ -122,7 +137,12 @@ def _bank(spec: AcousticSpec) -> FilterBank:
 
 
 def _add_pictures(
-    made: Made, clip: str, name: str, audio: Path | None, video: Path | None, spec: ImageSpec
+    made: Made,
+    clip: str,
+    name: str,
+    audio: Recording | None,
+    video: Recording | None,
+    spec: ImageSpec,
 ) -> None:
     """Add one JPEG for each second; a second without a picture is a failure of its own."""
     try:
@@ -142,7 +162,7 @@ def _add_pictures(
         made.failures.append(Failure(clip, name, None, "pictures", fault.code, str(fault)))
 
 
-def _time_line(audio: Path | None, video: Path) -> tuple[int | None, Any]:
+def _time_line(audio: Recording | None, video: Recording) -> tuple[int | None, Any]:
     """Return the clip's whole seconds k (k + 0.5 s before its end) and where its time 0 lies.
 
     The clip is as long as its sound; a clip without sound that can be read is as long as its video.
@@ -151,6 +171,6 @@ def _time_line(audio: Path | None, video: Path) -> tuple[int | None, Any]:
         return None, None
     try:
         seconds = max(0, ceil(sound_seconds(audio) - 0.5))
-        return seconds, sound_start(audio) if audio == video else None
+        return seconds, sound_start(audio) if audio is video else None
     except MediaError:
         return None, None

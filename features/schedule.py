@@ -19,9 +19,6 @@ from avsc.features.h264 import run_starts
 from avsc.features.video import Video
 from avsc.manifests.errors import MediaError
 
-MAX_SECONDS = 4 * 3600
-"""A longer video is refused."""
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -73,8 +70,8 @@ def schedule_of(video: Video) -> Schedule:
     """Return when the pictures of a video are on show.
 
     Raises:
-        MediaError: ``"undecodable"`` when its pictures have no times; ``"too-large"`` when it is
-            longer than `MAX_SECONDS`.
+        MediaError: ``"undecodable"`` when its pictures have no times; ``"too-long"`` when it is
+            longer than the limit.
     """
     packets = {i: packet for i, packet in enumerate(video.packets) if not packet.is_discard}
     durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
@@ -93,11 +90,11 @@ def schedule_of(video: Video) -> Schedule:
     end = last * video.tick
     if not video.whole and video.declared_end is not None:
         end = max(end, video.declared_end)
-    if end - video.zero > MAX_SECONDS:
+    if end - video.zero > video.limits.seconds:
         raise MediaError(
-            "too-large",
-            f"{video.path}: lasts {float(end - video.zero):g} s; at most {MAX_SECONDS} s: cut it "
-            "into shorter clips.",
+            "too-long",
+            f"{video.path}: {float(end - video.zero):g} s of video; at most {video.limits.seconds} "
+            "(--max-seconds): cut it into clips.",
         )
     return Schedule(
         tick=video.tick,

@@ -17,13 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from avsc.features.limits import RATES
+from avsc.features.recording import Recording, recorded
 from avsc.features.sound_file import SoundFile, is_sound_file, opened_file
 from avsc.features.sound_track import SoundTrack, opened_track
 from avsc.manifests.errors import MediaError
-from avsc.manifests.roots import missing_reason
-
-MAX_SECONDS = 900
-"""A longer sound is refused: a clip is held in memory several times over."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +41,23 @@ class Sound:
     silent: bool
 
 
-def read_sound(path: Path, sample_rate: int) -> Sound:
+def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
     """Read a recording's sound at a rate of `sample_rate` Hz.
 
     Raises:
         MediaError: with code ``"missing"``, ``"unreadable"``, ``"empty"``, ``"truncated"``,
-            ``"undecodable"``, ``"no-sound"``, ``"mono"``, ``"channels"``, ``"too-long"``, ``"gap"``
-            or ``"not-finite"``.
+            ``"undecodable"``, ``"no-sound"``, ``"mono"``, ``"channels"``, ``"rate"``,
+            ``"too-long"``, ``"gap"``, ``"not-finite"``, ``"too-large"`` or ``"changed"``.
     """
-    with _opened(path) as source:
+    recording = recorded(recording)
+    path = recording.path
+    with _opened(recording) as source:
         rate, count = source.rate, 0
         parts: list[npt.NDArray[np.float32]] = []
         for part in source.parts():
             parts.append(part)
             count += part.shape[1]
-            _check(path, source.channels, count / rate)
+            _check(recording, source, count / rate)
     if count == 0:
         raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")
     left, right = (np.concatenate([part[channel] for part in parts]) for channel in (0, 1))
@@ -73,7 +73,7 @@ def read_sound(path: Path, sample_rate: int) -> Sound:
     return Sound(samples, rate, count, silent)
 
 
-def sound_seconds(path: Path) -> float:
+def sound_seconds(recording: Path | Recording) -> float:
     """Return the length of a recording's sound as its header has it, seconds.
 
     Without decoding: where the header has no length, the packets' times say it.
@@ -81,46 +81,46 @@ def sound_seconds(path: Path) -> float:
     Raises:
         MediaError: as `read_sound`, for what can be seen without decoding.
     """
-    with _opened(path) as source:
+    with _opened(recording) as source:
         return source.seconds()
 
 
-def sound_start(path: Path) -> Fraction:
+def sound_start(recording: Path | Recording) -> Fraction:
     """Return when the first sample of a recording's sound is heard, seconds on the file's clock.
 
     Raises:
         MediaError: as `read_sound`, for what can be seen in the first frame of the sound.
     """
-    with _opened(path) as source:
+    with _opened(recording) as source:
         return source.start()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[SoundFile | SoundTrack]:
+def _opened(recording: Path | Recording) -> Iterator[SoundFile | SoundTrack]:
     """Open a recording with the library for its first bytes."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise MediaError("missing", f"{path}: {missing_reason(path)}; wanted sound.") from error
-    except OSError as error:
-        raise MediaError("unreadable", f"{path}: {error.strerror}; wanted a recording.") from error
-    if not head:
-        raise MediaError("empty", f"{path}: 0 bytes; copy the file again.")
-    with opened_file(path) if is_sound_file(head) else opened_track(path) as source:
-        _check(path, source.channels, source.declared_seconds or 0.0)
+    recording = recorded(recording)
+    wav = is_sound_file(recording.content[:16])
+    with opened_file(recording) if wav else opened_track(recording) as source:
+        _check(recording, source, source.declared_seconds or 0.0)
         yield source
 
 
-def _check(path: Path, channels: int, seconds: float) -> None:
-    """Refuse what there is no difference of, and what is too long to be held in memory."""
+def _check(recording: Recording, source: SoundFile | SoundTrack, seconds: float) -> None:
+    """Refuse what there is no difference of, and what would take too much memory."""
+    path, channels, longest = recording.path, source.channels, recording.limits.seconds
     if channels == 1:
         raise MediaError(
             "mono", f"{path}: mono; wanted stereo, because half of what is kept is the difference."
         )
     if channels != 2:
         raise MediaError("channels", f"{path}: {channels} channels; wanted 2: mix it to stereo.")
-    if seconds > MAX_SECONDS:
+    if source.rate not in RATES:
         raise MediaError(
-            "too-long", f"{path}: {seconds:.0f} s; at most {MAX_SECONDS}: cut it into clips."
+            "rate", f"{path}: {source.rate} Hz; wanted {RATES[0]} to {RATES[-1]}: resample it."
+        )
+    if seconds > longest:
+        raise MediaError(
+            "too-long",
+            f"{path}: {seconds:.0f} s of sound; at most {longest} (--max-seconds): cut it into "
+            "clips.",
         )

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from avsc.features.recording import Recording, Stream
 from avsc.manifests.errors import MediaError
 
 ELSEWHERE = 0xFFFFFFFF
@@ -79,15 +79,16 @@ def is_sound_file(head: bytes) -> bool:
 
 
 @contextmanager
-def opened_file(path: Path) -> Iterator[SoundFile]:
+def opened_file(recording: Recording) -> Iterator[SoundFile]:
     """Open a sound file.
 
     Raises:
         MediaError: ``"truncated"`` or ``"undecodable"``, also when it is read.
     """
-    _check_whole(path)
+    path = recording.path
+    _check_whole(path, recording.stream())
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(recording.stream()) as file:
             yield SoundFile(path, file)
     except soundfile.LibsndfileError as error:
         raise MediaError(
@@ -95,17 +96,16 @@ def opened_file(path: Path) -> Iterator[SoundFile]:
         ) from error
 
 
-def _check_whole(path: Path) -> None:
+def _check_whole(path: Path, file: Stream) -> None:
     """Raise MediaError ``"truncated"`` unless a WAV file holds all the sound it declares."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(24)
-        if head.startswith(b"fLaC"):
-            return
-        if head.startswith(W64):
-            start, declared = 0, int.from_bytes(head[16:], "little")
-        else:
-            start, declared = _data_chunk(path, file)
+    size = len(file.getbuffer())
+    head = file.read(24)
+    if head.startswith(b"fLaC"):
+        return
+    if head.startswith(W64):
+        start, declared = 0, int.from_bytes(head[16:], "little")
+    else:
+        start, declared = _data_chunk(path, file)
     if start + declared > size:
         raise MediaError(
             "truncated",
@@ -113,7 +113,7 @@ def _check_whole(path: Path) -> None:
         )
 
 
-def _data_chunk(path: Path, file: BinaryIO) -> tuple[int, int]:
+def _data_chunk(path: Path, file: Stream) -> tuple[int, int]:
     """Return where the sound begins in a file and how many bytes it is declared to have."""
     large = None
     file.seek(12)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
 
+from avsc.features.recording import Recording
 from avsc.manifests.errors import MediaError
 
 MAX_GAP_SECONDS = 0.05
@@ -29,8 +30,8 @@ MAX_LOSS_SECONDS = 0.25
 GUESSED = ("aac", "mp3")
 """Bare streams: their headers have no length, and FFmpeg guesses one from the bit rate."""
 
-OPTIONS = {"protocol_whitelist": "file", "skip_frame": "all"}
-"""No file is to name others, and no picture is to be decoded only to open a file."""
+OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
+"""A file that names others is not followed; no picture is decoded only to open one."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,15 @@ class SoundTrack:
 
 
 @contextmanager
-def opened_track(path: Path) -> Iterator[SoundTrack]:
-    """Open the first sound track of a file.
+def opened_track(recording: Recording) -> Iterator[SoundTrack]:
+    """Open the first sound track of a recording.
 
     Raises:
         MediaError: ``"no-sound"``, ``"undecodable"`` or ``"truncated"``, also when it is read.
     """
+    path = recording.path
     try:
-        with _container(path) as container:
+        with _container(recording) as container:
             if not container.streams.audio:
                 raise MediaError("no-sound", f"{path}: holds no sound; name the clip's sound file.")
             stream = container.streams.audio[0]
@@ -142,7 +144,7 @@ def opened_track(path: Path) -> Iterator[SoundTrack]:
                 raise MediaError("undecodable", f"{path}: FFmpeg knows no decoder for its sound.")
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"err_detect": "explode"}
-            size = path.stat().st_size
+            size = len(recording.content)
             if any(entry.pos + entry.size > size for entry in stream.index_entries):
                 raise MediaError("truncated", f"{path}: cut off; copy it again.")
             yield SoundTrack(path, container, stream)
@@ -152,15 +154,15 @@ def opened_track(path: Path) -> Iterator[SoundTrack]:
         ) from error
 
 
-def _container(path: Path) -> InputContainer:
+def _container(recording: Recording) -> InputContainer:
     try:
-        return av.open(path, metadata_errors="replace", options=OPTIONS)
+        return av.open(recording.stream(), "r", metadata_errors="replace", options=OPTIONS)
     except av.error.InvalidDataError as error:
-        with path.open("rb") as file:
-            if file.read(8)[4:] != b"ftyp":
-                raise
+        if recording.content[4:8] != b"ftyp":
+            raise
         raise MediaError(
-            "truncated", f"{path}: an MP4 file without a usable index (moov); copy it again."
+            "truncated",
+            f"{recording.path}: an MP4 file without a usable index (moov); copy it again.",
         ) from error
 
 

@@ -20,13 +20,12 @@ import av
 from av.container import InputContainer
 from av.stream import Disposition
 
+from avsc.features.limits import Limits
+from avsc.features.recording import Recording, recorded
 from avsc.manifests.errors import MediaError
 
-MAX_BYTES = 2 << 30
-"""A larger file is refused: its packets are held in memory."""
-
-MAX_PIXELS = 8192 * 8192
-"""A video whose pictures have more pixels is refused."""
+MAX_PACKETS = 1_000_000
+"""A video of more packets is refused: all are held in memory, and an index may name any number."""
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
@@ -37,6 +36,7 @@ class Video:
 
     Attributes:
         path: the file.
+        limits: what may be decoded of it.
         context: its decoder.
         packets: in decoding order, at least one.
         tick: unit of the packets' times, seconds.
@@ -46,6 +46,7 @@ class Video:
     """
 
     path: Path
+    limits: Limits
     context: av.VideoCodecContext
     packets: list[Packet]
     tick: Fraction
@@ -62,67 +63,44 @@ class Video:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Video]:
-    """Open a video file and read its packets.
+def opened(recording: Path | Recording) -> Iterator[Video]:
+    """Open a recording's video and read its packets.
 
     Raises:
-        MediaError: ``"missing"``, ``"unreadable"``, ``"empty"``, ``"too-large"``, ``"no-video"``,
-            ``"undecodable"``, or ``"truncated"`` when its index or every picture is missing.
+        MediaError: those of `read_recording`, ``"no-video"``, ``"undecodable"``, ``"too-large"``,
+            or ``"truncated"`` when its index or every picture is missing.
     """
-    size = _size(path)
-    options = {"protocol_whitelist": "file"}
+    recording = recorded(recording)
+    path = recording.path
+    # A file that names others is not followed; no picture is too large for the limit.
+    options = {"protocol_whitelist": "none", "max_pixels": str(recording.limits.pixels)}
+    if _is_mp4(path, recording.content):
+        options["skip_frame"] = "all"  # its index says all that must be known
     try:
-        if _is_mp4(path, size):  # its index says all that must be known: decode nothing to open it
-            options["skip_frame"] = "all"
-        container = av.open(path, metadata_errors="replace", options=options)
+        container = av.open(recording.stream(), "r", metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError) as error:
-        reason = error.strerror or str(error)
-        if isinstance(error, PermissionError):
-            raise MediaError("unreadable", f"{path}: {reason}; wanted a video file.") from error
         raise MediaError(
-            "undecodable", f"{path}: {reason}; wanted a video that FFmpeg can decode."
+            "undecodable",
+            f"{path}: {error.strerror or error}; wanted a video that FFmpeg can decode.",
         ) from error
     with container:
-        yield _read(path, size, container)
+        yield _read(recording, container)
 
 
-def _size(path: Path) -> int:
-    """Return a file's size, bytes, when it is a file of a size that can be read."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        found = f"a link to {path.readlink()}, which is missing" if path.is_symlink() else "no file"
-        raise MediaError("missing", f"{path}: {found}; wanted a video file.") from error
-    except OSError as error:
-        raise MediaError("unreadable", f"{path}: {error.strerror}; wanted a video file.") from error
-    if not path.is_file():
-        raise MediaError("unreadable", f"{path}: not a file; wanted a video file.")
-    if size == 0:
-        raise MediaError("empty", f"{path}: 0 bytes; copy the file again.")
-    if size > MAX_BYTES:
-        raise MediaError(
-            "too-large", f"{path}: {size} bytes; at most {MAX_BYTES}: cut it into shorter clips."
-        )
-    return size
-
-
-def _is_mp4(path: Path, size: int) -> bool:
+def _is_mp4(path: Path, content: bytes) -> bool:
     """Return whether a file is MP4, which must have an index (its outermost box ``moov``)."""
+    if content[4:8] != b"ftyp":
+        return False
     begin, name = 0, b""
-    with path.open("rb") as file:
-        while begin < size and name != b"moov":
-            file.seek(begin)
-            head = file.read(16)
-            name = head[4:8]
-            if begin == 0 and name != b"ftyp":
-                return False
-            length = int.from_bytes(head[:4])
-            if length == 1:
-                length = int.from_bytes(head[8:])
-            if length == 0:
-                length = size - begin
-            begin += max(8, length)
-    if name == b"moov" and begin <= size:
+    while begin < len(content) and name != b"moov":
+        name = content[begin + 4 : begin + 8]
+        length = int.from_bytes(content[begin : begin + 4])
+        if length == 1:
+            length = int.from_bytes(content[begin + 8 : begin + 16])
+        if length == 0:
+            length = len(content) - begin
+        begin += max(8, length)
+    if name == b"moov" and begin <= len(content):
         return True
     raise MediaError(
         "truncated",
@@ -131,9 +109,10 @@ def _is_mp4(path: Path, size: int) -> bool:
     )
 
 
-def _read(path: Path, size: int, container: InputContainer) -> Video:
-    stream = _video_stream(path, container)
-    packets, whole = _packets(container, stream, size)
+def _read(recording: Recording, container: InputContainer) -> Video:
+    path = recording.path
+    stream = _video_stream(recording, container)
+    packets, whole = _packets(recording, container, stream)
     if not packets:
         code, reason = ("no-video", "has no pictures") if whole else ("truncated", "is cut off")
         raise MediaError(code, f"{path}: the video stream {reason}; wanted pictures.")
@@ -148,6 +127,7 @@ def _read(path: Path, size: int, container: InputContainer) -> Video:
     declared = None if stream.duration is None else (stream.start_time or 0) + stream.duration
     return Video(
         path=path,
+        limits=recording.limits,
         context=stream.codec_context,
         packets=packets,
         tick=tick,
@@ -157,8 +137,9 @@ def _read(path: Path, size: int, container: InputContainer) -> Video:
     )
 
 
-def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
+def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:
     """Return the first video stream that is not a cover picture, its decoder set up."""
+    path, most = recording.path, recording.limits.pixels
     streams = [
         stream
         for stream in container.streams.video
@@ -170,29 +151,37 @@ def _video_stream(path: Path, container: InputContainer) -> av.VideoStream:
     context = streams[0].codec_context
     if context is None:
         raise MediaError("undecodable", f"{path}: FFmpeg knows no decoder for its video.")
-    if context.width * context.height > MAX_PIXELS:
+    if context.width * context.height > most:
         raise MediaError(
             "too-large",
-            f"{path}: pictures of {context.width} x {context.height}; at most {MAX_PIXELS} pixels: "
-            "scale the video down.",
+            f"{path}: pictures of {context.width} x {context.height}; at most {most} pixels "
+            "(--max-pixels): scale the video down.",
         )
     context.thread_type = "NONE"
     context.thread_count = 1
-    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    context.options = {"err_detect": "explode", "max_pixels": str(most)}
     return streams[0]
 
 
 def _packets(
-    container: InputContainer, stream: av.VideoStream, size: int
+    recording: Recording, container: InputContainer, stream: av.VideoStream
 ) -> tuple[list[Packet], bool]:
     """Return the packets, and whether the file holds all that it should."""
     packets: list[Packet] = []
+    size = left = len(recording.content)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 return packets, False
             if packet.size:
                 packets.append(packet)
+                left -= packet.size
+            if left < 0 or len(packets) > MAX_PACKETS:
+                raise MediaError(
+                    "too-large",
+                    f"{recording.path}: {len(packets)} packets or more, of {size - left} bytes in "
+                    f"a file of {size}; at most {MAX_PACKETS}, and no byte twice: make it again.",
+                )
     except (av.error.InvalidDataError, av.error.EOFError):
         return packets, False
     return packets, all(entry.pos + entry.size <= size for entry in stream.index_entries)

@@ -2,22 +2,39 @@
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed; the
 folder is flushed last. A reader therefore never sees half a file, whatever kills the writer, and
-two writers of the same file do no harm: the last rename wins. Temporary names carry the host and
-the process, so that they are unique on a shared file system and their owner can be told.
+two writers of the same file do no harm: the last rename wins. Nothing is locked. Temporary names
+carry the host and the process, so that their owner can be told, and a random number, so that no two
+threads share one, nor two containers whose hosts and processes are numbered alike.
 """
 
+import contextlib
+import errno
 import os
-import socket
+import secrets
 from pathlib import Path
 
 from avsc.manifests.errors import AvscError
+from avsc.manifests.owners import Owner, is_gone
 
 TEMPORARY = ".tmp-"
+NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+"""What file systems answer that cannot flush a folder, because its entries need no flushing or
+because they promise nothing."""
+
+REMEDIES = {
+    errno.ENOSPC: "Make room, or name another disk",
+    errno.EDQUOT: "Make room within your quota, or name another disk",
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or take smaller blocks",
+    errno.EROFS: "Name a folder that may be written to",
+    errno.EACCES: "Mend the permissions, or name another folder",
+    errno.EPERM: "Mend the permissions, or name another folder",
+}
+REMEDY = "Look at the file system (`avsc-prep doctor` tries it out), or name another folder"
 
 
 def temporary_name(path: Path) -> Path:
-    """Return the name that this process writes `path` under before it is whole."""
-    return path.with_name(f"{TEMPORARY}{socket.gethostname()}-{os.getpid()}-{path.name}")
+    """Return a name, new at each call, to write `path` under before it is whole."""
+    return path.with_name(f"{TEMPORARY}{Owner.this().token}~{secrets.token_hex(4)}~{path.name}")
 
 
 def occupied(folder: Path) -> bool:
@@ -25,7 +42,7 @@ def occupied(folder: Path) -> bool:
     return folder.is_dir() and any(not p.name.startswith(TEMPORARY) for p in folder.iterdir())
 
 
-def publish(path: Path, data: bytes) -> None:
+def publish(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path` so that the file is whole or, after any fault, as it was before.
 
     Raises:
@@ -34,17 +51,22 @@ def publish(path: Path, data: bytes) -> None:
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
         flush_folder(path.parent)
     except OSError as fault:
-        temporary.unlink(missing_ok=True) if os.access(path.parent, os.W_OK) else None
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        reason = os.strerror(fault.errno) if fault.errno else str(fault)
+        if fault.filename not in (None, str(temporary)):
+            reason += f": {fault.filename}"
         raise AvscError(
-            f"{path}: could not be written ({fault.strerror or fault}). Make room or mend the "
-            "permissions and run the command again; what is already there is kept."
+            f"{path}: could not be written ({reason}). "
+            f"{REMEDIES.get(fault.errno or 0, REMEDY)}, and run the command again; what is already "
+            "there is kept."
         ) from fault
 
 
@@ -53,5 +75,24 @@ def flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as fault:
+        if fault.errno not in NO_FLUSH:
+            raise
     finally:
         os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> int:
+    """Remove what writers who are gone left under a folder; return how many files that were.
+
+    A writer who is taken for gone and lives loses the file that it is writing, and says so; what is
+    published is never touched.
+    """
+    removed = 0
+    for path in folder.rglob(f"{TEMPORARY}*"):
+        token = path.name.removeprefix(TEMPORARY).partition("~")[0]
+        with contextlib.suppress(OSError):
+            if is_gone(Owner.parse(token), path.stat().st_mtime):
+                path.unlink()
+                removed += 1
+    return removed

@@ -10,24 +10,23 @@ import resource
 import time
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from avsc.features.recipe import Made, empty, make_clip
+from avsc.features.recipe import Made, empty
+from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, encode_part, read_part
-from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
-from avsc.preprocess.isolate import make_clip_isolated
-from avsc.preprocess.plan import Task, sources
-from avsc.preprocess.receipt import Receipt, Source, read_receipt, versions, write_receipt
+from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
+from avsc.preprocess.plan import Task
+from avsc.preprocess.receipt import Receipt, read_receipt, versions, write_receipt
 
 Kept = dict[str, list[tuple[int, npt.NDArray[Any]]]]
 
@@ -84,33 +83,18 @@ def work(task: Task) -> Summary:
 def _make(task: Task) -> tuple[dict[int, Made], dict[int, dict[str, Source]]]:
     """Return, for each row to be made, what it gave and the recordings it was made of."""
     _forget_unreadable(task)
-    make = make_clip_isolated if task.isolate else make_clip
+    make = make_clip_isolated if task.isolate else make_clip_in_time
     made, found = {}, {}
     for row in sorted(frozenset[int]().union(*task.todo.values())):
         clip = task.clips[row]
         specs = {name: spec for name, spec in task.specs.items() if row in task.todo[name]}
-        found[row] = sources(task.root, clip, content=True)
-        made[row] = make(clip.id, _path(task, clip.audio), _path(task, clip.video), specs)
-        _refuse_if_changed(task, clip, found[row], made[row], specs)
+        audio, video = (None if n is None else task.root / n for n in (clip.audio, clip.video))
+        made[row] = make(clip.id, audio, video, specs, task.limits)
+        found[row] = {
+            path.relative_to(task.root).as_posix(): source
+            for path, source in sorted(made[row].sources.items())
+        }
     return made, found
-
-
-def _path(task: Task, relative: str | None) -> Path | None:
-    return None if relative is None else task.root / relative
-
-
-def _refuse_if_changed(
-    task: Task, clip: Clip, before: dict[str, Source], made: Made, specs: dict[str, Spec]
-) -> None:
-    """Fail a clip whose recordings changed while they were read: its records may be of both."""
-    after = sources(task.root, clip)
-    for name, source in before.items():
-        if (source.size, source.modified) != (after[name].size, after[name].modified):
-            text = f"{task.root / name}: changed while it was read; run the command again."
-            made.records = {product: [] for product in specs}
-            made.failures = [
-                Failure(clip.id, product, None, "source", "changed", text) for product in specs
-            ]
 
 
 def _forget_unreadable(task: Task) -> None:

@@ -23,7 +23,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish, remove_leftovers
 from avsc.manifests.table import encode_table
 from avsc.preprocess.claims import claimant
 from avsc.preprocess.receipt import Receipt, read_receipt
@@ -48,11 +48,12 @@ class Closed:
 
 
 def open_store(store: Path, clips: Sequence[Clip], description: Description) -> None:
-    """Take the index away and head the store with what it is to hold.
+    """Take the index away, and what dead writers left; head the store with what it is to hold.
 
     Several runs may do this at once; what each writes is whole, and equal when they are asked for
     the same.
     """
+    remove_leftovers(store)
     index_file(store).unlink(missing_ok=True)
     write_description(store, description)
     table, path = encode_table(clips), clips_file(store)

@@ -1,8 +1,11 @@
-"""One clip in a process of its own, for a block whose worker died.
+"""Clips that never end, and clips whose decoder takes its process with it.
 
-A decoder that crashes takes its process with it. A block that lost its worker twice is therefore
-worked on clip by clip, each in a child; the clip whose child dies is the one to blame, and becomes
-a failure like any other.
+A clip is given so many seconds. The kernel keeps the time (`setitimer`): whatever the decoder does,
+the process is ended by SIGALRM when they are over, and a decoder that crashes ends it by itself. A
+block that loses its process twice is therefore worked on clip by clip, each in a child of its own;
+the clip whose child dies or does not end is the one to blame, and becomes a failure like any other.
+
+Parent and child speak by pickles, over pipes that no one else can reach.
 """
 
 import os
@@ -13,20 +16,41 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from avsc.features.limits import Limits
 from avsc.features.recipe import Made, make_clip
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
+from avsc.preprocess.receipt import look
 
 _CHILD = "from avsc.preprocess.isolate import child; child()"
 
 
-def make_clip_isolated(
-    clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec]
+def make_clip_in_time(
+    clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec], limits: Limits
 ) -> Made:
-    """Do as `make_clip`, in a child process; its death is a failure of every product."""
+    """Do as `make_clip`; this process is ended by SIGALRM when it takes too long."""
+    signal.setitimer(signal.ITIMER_REAL, limits.timeout)
+    try:
+        return make_clip(clip, audio, video, specs, limits)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def make_clip_isolated(
+    clip: str,
+    audio: Path | None,
+    video: Path | None,
+    specs: Mapping[str, Spec],
+    limits: Limits | None = None,
+) -> Made:
+    """Do as `make_clip`, in a child; its death is a failure of every product.
+
+    Code ``"timeout"`` when the clip took too long, else ``"crashed"``.
+    """
+    limits = Limits() if limits is None else limits
     done = subprocess.run(
         [sys.executable, "-c", _CHILD],
-        input=pickle.dumps((clip, audio, video, dict(specs))),
+        input=pickle.dumps((clip, audio, video, dict(specs), limits)),
         capture_output=True,
         check=False,
     )
@@ -34,19 +58,28 @@ def make_clip_isolated(
         made = pickle.loads(done.stdout)
         assert isinstance(made, Made)
         return made
-    if done.returncode < 0:
-        reason = f"was ended by {signal.Signals(-done.returncode).name}"
-    else:
-        reason = f"left with status {done.returncode}: {done.stderr.decode()[-500:].strip()}"
+    code, reason = _verdict(done, limits)
     text = f"{clip}: the process that decoded it {reason}. Look at the recording, or leave it out."
-    failures = [Failure(clip, name, None, "worker", "crashed", text) for name in specs]
-    return Made({name: [] for name in specs}, failures)
+    failures = [Failure(clip, name, None, "worker", code, text) for name in specs]
+    found = {path: look(path) for path in (audio, video) if path is not None}
+    return Made({name: [] for name in specs}, failures, [], found)
+
+
+def _verdict(done: subprocess.CompletedProcess[bytes], limits: Limits) -> tuple[str, str]:
+    """Return the code of a child's failure, and what became of the child."""
+    if done.returncode == -signal.SIGALRM:
+        return "timeout", f"did not end within {limits.timeout} s (--clip-timeout)"
+    if done.returncode == -signal.SIGKILL:
+        return "crashed", "was killed, as the system does to processes that take too much memory"
+    if done.returncode < 0:
+        return "crashed", f"was ended by {signal.Signals(-done.returncode).name}"
+    return "crashed", f"left with status {done.returncode}: {done.stderr.decode()[-500:].strip()}"
 
 
 def child() -> None:
     """Read one clip's arguments from standard input and write what it gave to standard output."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    made = make_clip(*pickle.loads(sys.stdin.buffer.read()))
+    made = make_clip_in_time(*pickle.loads(sys.stdin.buffer.read()))
     with answer:
         pickle.dump(made, answer)

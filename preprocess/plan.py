@@ -9,15 +9,17 @@ the same reasons in full.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from avsc.features.limits import Limits
+from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.layout import Description, part_file, product_folder, receipt_file
 from avsc.manifests.clips import Clip, Dataset
-from avsc.preprocess.receipt import Receipt, Source, look, read_receipt
+from avsc.preprocess.receipt import Receipt, look, read_receipt
 
 Check = Literal["time", "content"]
 ALL = slice(None)
@@ -47,6 +49,7 @@ class Task:
         clips: the block's clips, in row order.
         specs: specs of the products that have something to be made.
         todo: for each of them, the rows of the clips to be made; other rows are kept.
+        limits: what of a recording is refused.
         isolate: decode each clip in a process of its own, so that a crash costs that clip only.
     """
 
@@ -56,6 +59,7 @@ class Task:
     clips: tuple[Clip, ...]
     specs: dict[str, Spec]
     todo: dict[str, frozenset[int]]
+    limits: Limits = field(default_factory=Limits)
     isolate: bool = False
 
     @property
@@ -85,7 +89,12 @@ class Plan:
 
 
 def make_plan(
-    store: Path, dataset: Dataset, description: Description, check: Check, which: slice = ALL
+    store: Path,
+    dataset: Dataset,
+    description: Description,
+    check: Check,
+    which: slice = ALL,
+    limits: Limits | None = None,
 ) -> Plan:
     """Compare a store with the data set and return what is to be done; changes nothing.
 
@@ -95,7 +104,9 @@ def make_plan(
         description: what the store is to hold.
         check: how a changed recording is told.
         which: of the blocks; the others are not looked at.
+        limits: what of a recording is refused; the defaults when None.
     """
+    limits = Limits() if limits is None else limits
     size = description.block_size
     tasks: list[Task] = []
     reasons: Counter[str] = Counter()
@@ -111,7 +122,7 @@ def make_plan(
                 todo[name] = frozenset(why)
         if todo:
             specs = {name: description.specs[name] for name in todo}
-            tasks.append(Task(store, dataset.root, block, clips, specs, todo))
+            tasks.append(Task(store, dataset.root, block, clips, specs, todo, limits))
     return Plan(tuple(tasks), len(blocks), reasons)
 
 

@@ -14,23 +14,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from avsc.features.recording import Source
 from avsc.features.store.failures import Failure
 from avsc.manifests.publish import publish
-
-
-@dataclass(frozen=True)
-class Source:
-    """A recording as it was found.
-
-    Attributes:
-        size: bytes; -1 for a file that was not there.
-        modified: time of the last change, nanoseconds since 1970.
-        sha256: of the content, or empty when it was not read.
-    """
-
-    size: int
-    modified: int
-    sha256: str = ""
 
 
 @dataclass(frozen=True)

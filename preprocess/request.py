@@ -5,13 +5,14 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
+from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
@@ -77,6 +78,34 @@ OPTIONS = (
         show_default=True,
         help="How a changed recording is told: size and time, or digests.",
     ),
+    click.option(
+        "--max-megabytes",
+        type=click.IntRange(1),
+        default=Limits().megabytes,
+        show_default=True,
+        help="Larger files are refused.",
+    ),
+    click.option(
+        "--max-seconds",
+        type=click.IntRange(1),
+        default=Limits().seconds,
+        show_default=True,
+        help="Longer sound and video is refused.",
+    ),
+    click.option(
+        "--max-pixels",
+        type=click.IntRange(1, MAX_JPEG_PIXELS),
+        default=Limits().pixels,
+        show_default=True,
+        help="Video whose pictures have more pixels is refused.",
+    ),
+    click.option(
+        "--clip-timeout",
+        type=click.IntRange(1),
+        default=Limits().timeout,
+        show_default=True,
+        help="Seconds after which a clip is given up.",
+    ),
 )
 
 
@@ -89,16 +118,18 @@ class Request:
         dataset: its clips.
         description: what the store is to hold: what it holds already, and the products asked for.
         check: how a changed recording is told.
+        limits: what of a recording is refused.
     """
 
     store: Path
     dataset: Dataset
     description: Description
     check: Check
+    limits: Limits = field(default_factory=Limits)
 
     def plan(self, which: slice = ALL) -> Plan:
         """Return what is to be done in all blocks, or in some; changes nothing."""
-        return make_plan(self.store, self.dataset, self.description, self.check, which)
+        return make_plan(self.store, self.dataset, self.description, self.check, which, self.limits)
 
     def renew(self, block: int) -> Task | None:
         """Plan one block anew; None when nothing of it is to be made."""
@@ -125,6 +156,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         fbank_bands: int,
         block_size: int,
         check: Check,
+        max_megabytes: int,
+        max_seconds: int,
+        max_pixels: int,
+        clip_timeout: int,
         **others: Any,
     ) -> Any:
         specs = _specs(
@@ -137,7 +172,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         clips = replace(clips, root=clips.root.absolute())
         store = (out or Path("stores") / clips.name).absolute()
         description = _description(store, clips, specs, block_size)
-        return command(request=Request(store, clips, description, check), **others)
+        limits = Limits(
+            megabytes=max_megabytes, seconds=max_seconds, pixels=max_pixels, timeout=clip_timeout
+        )
+        return command(request=Request(store, clips, description, check, limits), **others)
 
     with_options: Callable[..., Any] = read
     for option in reversed(OPTIONS):

@@ -1,6 +1,9 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,3 +19,19 @@ def real_data() -> Path:
     if os.environ.get("AVSC_REQUIRE_REAL_DATA") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """Environment in which system calls fail by the rules given (see failing.c)."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler (cc or gcc) to make system calls fail with")
+    library = tmp_path_factory.mktemp("failing") / "failing.so"
+    source = Path(__file__).with_name("failing.c")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+
+    def environment(*rules: str) -> dict[str, str]:
+        return {**os.environ, "LD_PRELOAD": str(library), "FAILING": ";".join(rules)}
+
+    return environment

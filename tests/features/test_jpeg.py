@@ -126,7 +126,7 @@ def test_what_is_no_jpeg_is_refused(picture):
 
 def test_too_large(picture, monkeypatch):
     data = encode(picture, ImageSpec(short_side=0))
-    monkeypatch.setattr(jpeg, "MAX_PIXELS", 320 * 180 - 1)
+    monkeypatch.setattr(jpeg, "MAX_JPEG_PIXELS", 320 * 180 - 1)
     with pytest.raises(MediaError, match="320 x 180") as caught:
         decode(data)
     assert caught.value.code == "too-large"

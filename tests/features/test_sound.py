@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from media import noise, tone, write_track, write_wav
 
-from avsc.features import sound
 from avsc.features.framing import n_frames
+from avsc.features.limits import Limits
+from avsc.features.recording import Recording, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
 from avsc.features.specs import ScalogramSpec
 from avsc.manifests.errors import MediaError
 
 
-def fault(path: Path) -> MediaError:
+def fault(path: Path | Recording) -> MediaError:
     with pytest.raises(MediaError) as caught:
         read_sound(path, 16_000)
-    assert str(path) in str(caught.value)
+    assert str(path.path if isinstance(path, Recording) else path) in str(caught.value)
     return caught.value
 
 
@@ -236,13 +237,21 @@ def test_not_finite(tmp_path: Path, value: float) -> None:
     assert fault(write_wav(tmp_path / "a.wav", samples, subtype="FLOAT")).code == "not-finite"
 
 
-def test_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sound, "MAX_SECONDS", 1)
-    samples = noise(12, 48_000 + 4096)
-    error = fault(write_wav(tmp_path / "a.wav", samples))
-    assert error.code == "too-long"
-    assert "at most 1: cut it into clips" in str(error)
-    assert fault(write_track(tmp_path / "a.mkv", samples)).code == "too-long"
+def test_too_long(tmp_path: Path) -> None:
+    samples, limits = noise(12, 48_000 + 4096), Limits(seconds=1)
+    for path in (
+        write_wav(tmp_path / "a.wav", samples),
+        write_track(tmp_path / "a.mkv", samples),
+    ):
+        error = fault(read_recording(path, limits))
+        assert error.code == "too-long"
+        assert "at most 1 (--max-seconds): cut it into clips" in str(error)
+        assert read_sound(path, 16_000).source_samples == len(samples)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 384_001, 2_000_000])
+def test_rates_that_no_recorder_has(tmp_path: Path, rate: int) -> None:
+    assert fault(write_wav(tmp_path / "a.wav", noise(14, 1000), rate)).code == "rate"
 
 
 def test_a_gap_in_a_track(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from videos import drawn, remuxed, write_video
 
-from avsc.features import schedule as schedule_module
 from avsc.features import video as video_module
+from avsc.features.limits import Limits
 from avsc.features.pictures import pictures, video_seconds
+from avsc.features.recording import Recording, read_recording
 from avsc.manifests.errors import MediaError
 
 
@@ -23,7 +24,7 @@ def refused(path, code):
     with pytest.raises(MediaError) as caught:
         list(pictures(path, 1))
     assert caught.value.code == code
-    assert str(path) in str(caught.value)
+    assert str(path.path if isinstance(path, Recording) else path) in str(caught.value)
     with pytest.raises(MediaError) as again:
         video_seconds(path)
     assert again.value.code == code
@@ -32,10 +33,10 @@ def refused(path, code):
 
 def test_files_that_give_nothing(scene, tmp_path):
     missing = tmp_path / "missing.mp4"
-    assert "no file" in refused(missing, "missing")
+    assert "no such file" in refused(missing, "missing")
     missing.symlink_to(tmp_path / "elsewhere.mp4")
-    assert f"a link to {tmp_path / 'elsewhere.mp4'}" in refused(missing, "missing")
-    assert "not a file" in refused(tmp_path, "unreadable")
+    assert f"is a link to {tmp_path / 'elsewhere.mp4'}" in refused(missing, "missing")
+    assert "directory" in refused(tmp_path, "unreadable")
     empty = tmp_path / "empty.mp4"
     empty.touch()
     assert "0 bytes" in refused(empty, "empty")
@@ -69,15 +70,14 @@ def test_no_permission(scene, tmp_path):
     refused(path, "unreadable")
 
 
-@pytest.mark.parametrize(
-    ("module", "limit", "value"),
-    [
-        (video_module, "MAX_BYTES", 100),
-        (video_module, "MAX_PIXELS", 96 * 64 - 1),
-        (schedule_module, "MAX_SECONDS", 2),
-    ],
-)
-def test_limits(module, limit, value, scene, tmp_path, monkeypatch):
-    path = write_video(tmp_path / "v.mp4", scene)
-    monkeypatch.setattr(module, limit, value)
-    assert str(value) in refused(path, "too-large")
+def test_limits(scene, tmp_path, monkeypatch):
+    for name in ("v.mp4", "v.mkv"):
+        path = write_video(tmp_path / name, scene)
+        wide = read_recording(path, Limits(pixels=96 * 64 - 1))
+        assert "96 x 64; at most 6143 pixels (--max-pixels)" in refused(wide, "too-large")
+        long = read_recording(path, Limits(seconds=2))
+        assert "3 s of video; at most 2 (--max-seconds)" in refused(long, "too-long")
+        monkeypatch.setattr(video_module, "MAX_PACKETS", 89)
+        assert "at most 89" in refused(path, "too-large")
+        monkeypatch.undo()
+        assert len(list(pictures(path, 3))) == 3

@@ -100,7 +100,7 @@ def test_failures_are_listed_with_status_3(manifest: Path, tmp_path: Path) -> No
     (root / "audio/clip-0.wav").unlink()
     done = extract(root / "clips.csv", tmp_path / "store")
     assert done.returncode == 3, done.stderr
-    assert "clip-0 scalogram" in done.stdout and "no such file; wanted sound" in done.stdout
+    assert "clip-0 scalogram" in done.stdout and "no such file; wanted a recording" in done.stdout
     assert extract(root / "clips.csv", tmp_path / "store").returncode == 3
 
 

@@ -1,0 +1,113 @@
+"""Extraction where clips never end or crash their decoder, and where system calls fail.
+
+Through the installed command, its workers and its children; the calls fail by failing.c.
+"""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from recordings import write_clips
+
+from avsc.features.store.reader import Store
+
+PREP = Path(sys.executable).with_name("avsc-prep")
+Failing = Callable[..., dict[str, str]]
+
+
+def extract(
+    manifest: Path, store: Path, *more: object, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [PREP, "extract", "--manifest", manifest, "--out", store, "--block-size", 2, *more]
+    return subprocess.run(
+        list(map(str, command)), env=env, capture_output=True, text=True, check=False
+    )
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    """Return the files that hold no times."""
+    return {
+        str(path.relative_to(store)): path.read_bytes()
+        for path in sorted(store.rglob("*"))
+        if path.is_file() and (path.suffix != ".json" or path.name == "store.json")
+    }
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips"), 4)
+
+
+@pytest.fixture(scope="module")
+def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a store holds that met no fault."""
+    store = tmp_path_factory.mktemp("whole") / "store"
+    assert extract(manifest, store, "--workers", 1).returncode == 0
+    return contents(store)
+
+
+def test_hang_and_crash_cost_one_clip_each(
+    failing: Failing, manifest: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Reading one clip's video never ends; reading another's sound is a segmentation fault."""
+    store = tmp_path / "store"
+    rules = ("read:video/clip-1.mp4:hang", "read:audio/clip-2.wav:crash")
+    done = extract(manifest, store, "--clip-timeout", 4, env=failing(*rules))
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
+    opened = Store.open(store)
+    products = ("fbank", "images", "scalogram")
+    assert [(f.clip, f.product, f.stage, f.code) for f in opened.failures] == [
+        *(("clip-1", product, "worker", "timeout") for product in products),
+        *(("clip-2", product, "worker", "crashed") for product in products),
+    ]
+    assert "did not end within 4 s (--clip-timeout)" in opened.failures[0].message
+    assert "SIGSEGV" in opened.failures[-1].message
+    for product in products:
+        assert set(opened.records(product).clip.tolist()) == {0, 3}
+    assert extract(manifest, store).returncode == 0
+    assert contents(store) == whole
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"),
+    [
+        (("flock:/:{ENOLCK}", "fsyncdir:/:{ENOTSUP}", "write:store/:short"), None),
+        (("write:part-00001:{EIO}",), errno.EIO),
+        (("rename:index.h5:{EAGAIN}",), errno.EAGAIN),
+    ],
+)
+def test_failing_calls_cost_nothing_that_is_made(
+    failing: Failing,
+    manifest: Path,
+    whole: dict[str, bytes],
+    tmp_path: Path,
+    rules: tuple[str, ...],
+    fault: int | None,
+) -> None:
+    store = tmp_path / "store"
+    numbers = {name: getattr(errno, name) for name in ("EIO", "ENOLCK", "EAGAIN", "ENOTSUP")}
+    env = failing(*(rule.format(**numbers) for rule in rules))
+    done = extract(manifest, store, "--workers", 1, "--products", "scalogram", env=env)
+    assert "Traceback" not in done.stderr
+    if fault is None:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if "error" in line]
+        assert f"could not be written ({os.strerror(fault)})" in line
+        assert "run the command again; what is already there is kept" in line
+        made = contents(store)
+        assert any("part-00000" in name for name in made)
+        assert {name: data for name, data in made.items() if name.endswith("part-00000.h5")} == {
+            name: whole[name] for name in made if name.endswith("part-00000.h5")
+        }
+        again = extract(manifest, store, "--workers", 1, "--products", "scalogram")
+        assert again.returncode == 0, again.stderr
+    parts = {name: data for name, data in contents(store).items() if "scalogram" in name}
+    assert parts == {name: data for name, data in whole.items() if "scalogram" in name}
+    assert not list(store.rglob(".tmp-*"))
