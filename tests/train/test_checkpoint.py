@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, of this run or refused; and the run's folder."""
 
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -101,6 +102,22 @@ def test_a_truncated_file_is_named(tmp_path, length):
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(AvscError, match=r"best\.pt: not a checkpoint.*or damaged.*--no-resume"):
         load_weights(path, DIGEST, a_network())
+
+
+def test_a_flipped_bit_is_never_loaded(tmp_path):
+    """Torch compares no checksum by itself, and takes what is marked as a folder as unwritten."""
+    path = tmp_path / "best.pt"
+    save_best(path, DIGEST, a_network(), 4)
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    entry = data.rindex(b"PK\x01\x02", 0, data.rindex(largest.filename.encode()))
+    for place, bit in ((largest.header_offset + largest.file_size // 2, 1), (entry + 38, 16)):
+        flipped = bytearray(data)
+        flipped[place] ^= bit
+        path.write_bytes(flipped)
+        with pytest.raises(AvscError, match=rf"checksum of {largest.filename} differs"):
+            load_weights(path, DIGEST, a_network())
 
 
 def test_files_of_others_are_named(tmp_path):

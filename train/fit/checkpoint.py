@@ -3,7 +3,7 @@
 ``last.pt`` holds all that a run needs to go on as if it had never stopped; ``best.pt`` the weights
 of the best epoch. A frozen visual encoder is in neither: its weights never change and lie once
 in ``visual.pt``, a plain state dict. Files are read by torch's weights-only reader, which makes
-tensors and plain values and runs nothing.
+tensors and plain values and runs nothing, after their checksums were compared.
 
 Nothing random is saved: every draw is keyed by (seed, epoch, batch).
 """
@@ -20,6 +20,7 @@ from torch import Tensor
 from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
 from avsc.train.fit.history import Row
+from avsc.train.model.archive import load_archive
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 
@@ -155,7 +156,7 @@ def _publish(path: Path, content: dict[str, Any]) -> None:
 
 def _load(path: Path, digest: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        content: dict[str, Any] = load_archive(path)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, wanted {FORMAT}")
         found = content["digest"]

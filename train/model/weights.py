@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
+from avsc.train.model.archive import load_archive
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "
@@ -194,7 +195,7 @@ def _content(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_archive(path)
     except Exception as fault:  # damaged files raise nearly every type there is
         code = re.search(r"GLOBAL (\S+)", str(fault))
         if code:
