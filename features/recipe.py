@@ -156,6 +156,12 @@ def _add_pictures(
             else:
                 jpeg = encode(rgb(frame, spec.short_side), spec)
                 made.records[name].append((second, np.frombuffer(jpeg, np.uint8)))
+        if not made.records[name] and all(f.product != name for f in made.failures):
+            raise MediaError(
+                "too-short",
+                f"{video}: the clip ends before 0.5 s, where its first picture would be; leave it "
+                "out.",
+            )
     except MediaError as fault:
         made.records[name].clear()
         made.failures = [f for f in made.failures if f.product != name]
