@@ -6,6 +6,7 @@ from avsc.manifests.shell import LazyGroup, run_program
 
 VERBS = {
     "download": ("avsc.preprocess.commands.download:download_command", "Get a known data set."),
+    "plan": ("avsc.preprocess.commands.plan:plan_command", "Predict hours, bytes and files."),
     "extract": ("avsc.preprocess.commands.extract:extract", "Make what a store is missing."),
     "close": ("avsc.preprocess.commands.close:close", "Finish a store made in parts."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),

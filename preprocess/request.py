@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
@@ -177,10 +178,35 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         return command(request=Request(store, clips, description, check, limits), **others)
 
-    with_options: Callable[..., Any] = read
-    for option in reversed(OPTIONS):
-        with_options = option(with_options)
+    with_options: Callable[..., Any] = _with_options(read)
     return with_options
+
+
+def _with_options(command: Any) -> Any:
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_options(request: Request) -> list[str]:
+    """Return the options of a request that the command under way was given, to be given to another.
+
+    Folders and files are absolute. Those left at their defaults are left out, but for the data
+    set's root and the store, which depend on where the command was called.
+    """
+    context = click.get_current_context()
+    ours = {option.name for option in _with_options(lambda: None).__click_params__}
+    flags = {p.name: p.opts[0] for p in context.command.params if p.name in ours and p.name}
+    said = {
+        name: value.absolute() if isinstance(value, Path) else value
+        for name in flags
+        if (value := context.params[name]) is not None
+        and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }
+    said |= {"root": request.dataset.root, "out": request.store}
+    return [
+        text for name, flag in flags.items() if name in said for text in (flag, str(said[name]))
+    ]
 
 
 def _specs(products: str, *specs: Spec) -> dict[str, Spec]:

@@ -1,0 +1,113 @@
+"""The batch script of a job array: each job makes one part of a store, on one node of Slurm."""
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from avsc.manifests.errors import SettingError
+
+FILLED = 0.75  # of a job's time is planned for; the rest is for slower nodes and shared disks
+DRIVER_BYTES = 400_000_000  # beside the workers
+
+TEMPLATE = """\
+#!/bin/bash
+# Makes {store}
+# in {jobs} jobs of {cores} workers. Submit it with `sbatch`. When the jobs have ended:
+#     {program} close {store}
+# When some did not end well, submit it again: only what is missing is made.
+#SBATCH --job-name=avsc-extract
+#SBATCH --array=1-{jobs}
+#SBATCH --ntasks=1
+#SBATCH --cpus-per-task={cores}
+#SBATCH --mem={megabytes}M
+#SBATCH --time={walltime}
+#SBATCH --output={log}
+set -eu
+exec {command} --workers {cores} --part "$SLURM_ARRAY_TASK_ID/{jobs}"
+"""
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What each job of the array is given.
+
+    Attributes:
+        walltime: seconds.
+        cores: of one node.
+        worker_bytes: memory of a worker.
+    """
+
+    walltime: int
+    cores: int
+    worker_bytes: int
+
+
+def seconds_of(walltime: str) -> int:
+    """Return the seconds of a time as Slurm writes it.
+
+    >>> seconds_of("04:00:00"), seconds_of("1-12:00:00")
+    (14400, 129600)
+
+    Raises:
+        SettingError: it is not written so.
+    """
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", walltime)
+    if found is None:
+        raise SettingError(f"--walltime: {walltime!r}; hours, minutes, seconds as 04:00:00.")
+    days, hours, minutes, seconds = (int(text or 0) for text in found.groups())
+    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
+
+
+def jobs_needed(seconds: float, blocks: int, jobs: Jobs) -> int:
+    """Return the length of the array: no more jobs than blocks.
+
+    Args:
+        seconds: of all the work on one core.
+        blocks: number of blocks that are not done.
+        jobs: what each is given.
+
+    Raises:
+        SettingError: a block does not fit into a job.
+    """
+    usable = FILLED * jobs.walltime
+    if seconds / blocks > usable:
+        raise SettingError(
+            f"--walltime: a block takes {seconds / blocks / 60:.0f} min and a job has "
+            f"{usable / 60:.0f} min for work; give it more time, or a new store a smaller "
+            "--block-size."
+        )
+    in_turn = int(usable // (seconds / blocks))  # blocks that a worker makes in a job's time
+    return max(ceil(blocks / (in_turn * jobs.cores)), 1)
+
+
+def script(arguments: Sequence[str], store: Path, count: int, walltime: str, jobs: Jobs) -> str:
+    """Return the batch script.
+
+    Args:
+        arguments: options of `avsc-prep extract` that say what to make.
+        store: the store's folder.
+        count: length of the array.
+        walltime: as Slurm writes it.
+        jobs: what each job is given.
+    """
+    program = _program()
+    return TEMPLATE.format(
+        store=shlex.quote(str(store)),
+        program=program,
+        jobs=count,
+        cores=jobs.cores,
+        megabytes=ceil((jobs.cores * jobs.worker_bytes + DRIVER_BYTES) / 1e6),
+        walltime=walltime,
+        log=f"{store.name}-%A-%a.log",
+        command=shlex.join([*shlex.split(program), "extract", *arguments]),
+    )
+
+
+def _program() -> str:
+    """Return the program as a job finds it, whose PATH may be another."""
+    beside = Path(sys.executable).with_name("avsc-prep")
+    return shlex.quote(str(beside)) if beside.exists() else "avsc-prep"
