@@ -38,7 +38,7 @@ def options(
             default = {} if needed else {"default": (defaults or {}).get(each.name, each.default)}
             command = click.option(
                 option(each.name),
-                type=_parameter(declared, each.name),
+                type=parameter(declared, each.name),
                 required=needed,
                 show_default=not needed and each.default is not None,
                 help=each.metadata["help"],
@@ -117,7 +117,7 @@ def run_training(
     return DONE
 
 
-def _parameter(declared: type[Declared], name: str) -> Any:
+def parameter(declared: type[Declared], name: str) -> Any:
     """Return click's type of a setting."""
     if choices(declared, name):
         return click.Choice(choices(declared, name))

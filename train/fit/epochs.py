@@ -24,7 +24,7 @@ from avsc.train.data.batches import Batch
 from avsc.train.fit.checkpoint import Progress, load_last, save_best, save_last
 from avsc.train.fit.console import Console
 from avsc.train.fit.curves import Curves
-from avsc.train.fit.history import Row, best_row, write_metrics
+from avsc.train.fit.history import Row, best_row, finished, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.network import Network
@@ -112,10 +112,7 @@ class Epochs(ABC):
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or `patience` of them without a better validation."""
-        done, plan = self.progress.epoch, self.plan
-        best = best_row(self.progress.history)
-        impatient = best is not None and 0 < plan.patience <= done - best.epoch
-        return done >= plan.epochs or impatient
+        return finished(self.progress.history, self.plan.epochs, self.plan.patience)
 
     def fit(self, stop: StopRequest) -> bool:
         """Train to the end, or until `stop`; return whether the end was reached.

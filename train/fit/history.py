@@ -66,15 +66,15 @@ def write_metrics(path: Path, history: Sequence[Row], kind: type[Row] = Row) -> 
     publish(path, text.getvalue().encode())
 
 
-def best_epoch(path: Path) -> int | None:
-    """Return the number of the best epoch in metrics.csv; None when it has no epoch.
+def read_metrics(path: Path) -> list[Row]:
+    """Read the metrics.csv of a system's run.
 
     Raises:
         AvscError: the file is missing or not such a file.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [
+            return [
                 Row(
                     int(cells["epoch"]),
                     float(cells["learning_rate"]),
@@ -88,5 +88,10 @@ def best_epoch(path: Path) -> int | None:
             f"{path}: not the metrics of a run ({fault}). Run the same `avsc-fit SYSTEM` again, "
             "which writes them anew."
         ) from fault
-    best = best_row(rows)
-    return None if best is None else best.epoch
+
+
+def finished(history: Sequence[Row], epochs: int, patience: int) -> bool:
+    """Whether all epochs are done, or `patience` of them without a better validation."""
+    best = best_row(history)
+    impatient = best is not None and 0 < patience <= len(history) - best.epoch
+    return len(history) >= epochs or impatient

@@ -14,7 +14,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_rows
-from avsc.train.fit.history import best_epoch
+from avsc.train.fit.history import best_row, read_metrics
 from avsc.train.fit.record import read_record
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.score.predictions import read_predictions
@@ -111,7 +111,8 @@ def evaluated(path: Path, fold: str) -> dict[str, Any]:
         raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
     run = RunFolder(path)
     if run.begun and found.get("checkpoint") == "best":
-        now = read_record(run.settings).digest, best_epoch(run.metrics)
+        best = best_row(read_metrics(run.metrics))
+        now = read_record(run.settings).digest, best and best.epoch
         if (found.get("run_digest"), found.get("epoch")) != now:
             raise AvscError(
                 f"{file}: evaluated epoch {found.get('epoch')} of the run; its best is now epoch "

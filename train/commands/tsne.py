@@ -1,0 +1,99 @@
+"""``avsc-fit tsne``: embeddings of two runs in the plane, as Figure 2 of the paper."""
+
+from pathlib import Path
+
+import click
+
+from avsc.manifests.shell import DONE, settings
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path))
+@click.argument("second", type=click.Path(path_type=Path))
+@click.option(
+    "--layers",
+    default="fused,hidden,acoustic",
+    show_default=True,
+    help="Rows of the picture: fused (the classifier's input), hidden (its hidden units), acoustic "
+    "(the acoustic encoder's output).",
+)
+@click.option(
+    "--fold",
+    type=click.Choice(["test", "train", "validation"]),
+    default="test",
+    show_default=True,
+    help="Clips to draw.",
+)
+@click.option(
+    "--points",
+    type=click.IntRange(10),
+    default=2000,
+    show_default=True,
+    help="Segments to draw, at most; as many of each scene.",
+)
+@click.option(
+    "--perplexity",
+    type=click.FloatRange(1),
+    default=30.0,
+    show_default=True,
+    help="Of t-SNE: about how many neighbours a point heeds.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the choice of points, and of t-SNE.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--batch-size", type=click.IntRange(1), default=256, help="Samples at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Threads for pictures.  [default: one a core]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the picture.  [default: tsne/FIRST-SECOND]",
+)
+@settings
+def tsne(
+    first: Path,
+    second: Path,
+    layers: str,
+    fold: str,
+    points: int,
+    perplexity: float,
+    seed: int,
+    device: str,
+    batch_size: int,
+    workers: int | None,
+    out: Path | None,
+) -> int:
+    """Draw the embeddings of FIRST beside those of SECOND, by t-SNE, with numbers."""
+    from avsc.train.fit.console import Console
+    from avsc.train.fit.device import Computing, choose_device, cores
+    from avsc.train.tsne.layers import named_layers
+    from avsc.train.tsne.maps import Drawing, make_maps
+    from avsc.train.tsne.report import legend, numbers_table, write_maps
+
+    drawing = Drawing(named_layers(layers), fold, points, seed, perplexity)
+    folder = out or Path("tsne") / f"{first.name}-{second.name}"
+    stamp = {
+        "first": str(first),
+        "second": str(second),
+        "fold": fold,
+        "seed": seed,
+        "perplexity": perplexity,
+    }
+    with Console() as console:
+        chosen, text = choose_device(device)
+        console.say(text)
+        threads = cores() if workers is None else workers
+        found = make_maps((first, second), drawing, Computing(chosen, batch_size, threads), console)
+        write_maps(folder, found, stamp)
+        console.say(numbers_table(found))
+        console.say(legend(found))
+        console.say(f"picture: {folder / 'tsne.png'}")
+    return DONE

@@ -1,0 +1,98 @@
+"""The picture: a row for each layer, a column for each run, one colour and one mark a scene.
+
+Colours are Petroff's ten (2021, "Accessible color sequences for data visualization"), made to be
+told apart with any colour vision; the mark says the scene once more, in print without colour too.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
+    "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+)  # fmt: skip
+MARKS = "o^svDP*Xp<>h"
+DOTS_PER_INCH = 200
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One map.
+
+    Attributes:
+        title: above it.
+        note: below the title.
+        points: [points, 2].
+    """
+
+    title: str
+    note: str
+    points: NDArray[np.float64]
+
+
+def draw(
+    panels: Sequence[Sequence[Panel]], scene: NDArray[np.int64], classes: Sequence[str]
+) -> Figure:
+    """Return the figure.
+
+    Args:
+        panels: rows of maps.
+        scene: class index of each point.
+        classes: scene labels.
+    """
+    rows, columns = len(panels), len(panels[0])
+    figure = Figure(figsize=(0.4 + 3.6 * columns, 0.9 + 3.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    letters = iter("abcdefghijklmnopqrstuvwxyz")
+    for row, line in zip(axes, panels, strict=True):
+        for each, panel in zip(row, line, strict=True):
+            for index in range(len(classes)):
+                mine = panel.points[scene == index]
+                each.scatter(
+                    mine[:, 0], mine[:, 1], s=9, linewidths=0, alpha=0.8,
+                    color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)],
+                )  # fmt: skip
+            each.set_title(f"({next(letters)}) {panel.title}\n{panel.note}", fontsize=9)
+            _square(each, panel.points)
+    marks = [
+        matplotlib.lines.Line2D(
+            [], [], linestyle="", markersize=6, markeredgewidth=0,
+            color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)], label=name,
+        )
+        for index, name in enumerate(classes)
+    ]  # fmt: skip
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(5, len(marks)), fontsize=9,
+                  frameon=False, columnspacing=1, handletextpad=0.1)  # fmt: skip
+    return figure
+
+
+def _square(axes: matplotlib.axes.Axes, points: NDArray[np.float64]) -> None:
+    """Show a square that holds all points, with one scale on both axes."""
+    middle = (points.max(0) + points.min(0)) / 2
+    half = 1.05 * float(np.ptp(points, axis=0).max()) / 2 or 1.0
+    axes.set_xlim(middle[0] - half, middle[0] + half)
+    axes.set_ylim(middle[1] - half, middle[1] + half)
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def png(figure: Figure) -> bytes:
+    """Return the picture as PNG, without the name and version of what made it."""
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return data.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Return the picture as SVG; the same picture gives the same bytes."""
+    data = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "avsc"}):
+        figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
+    return data.getvalue()
