@@ -242,6 +242,11 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
             f"{store}: a store of {found.dataset}, not of {clips.name}; name another folder with "
             "--out."
         )
+    others = sorted(set(found.specs) - set(SPECS))
+    if others:
+        raise StoreError(
+            f"{store}: holds {others[0]}, which avsc-fit made; name another folder with --out."
+        )
     if found.block_size != size:
         raise StoreError(
             f"{store}: made with --block-size {found.block_size}, not {size}. Use "

@@ -199,12 +199,17 @@ class Settings(Declared):
             "pictures": pictures is not None and pictures.reads != "vectors",
             "views": pictures is not None and pictures.reads == "raw",
         }
-        values = self.record()
+        values = {**self.record(), "augment": ",".join(sorted(_parts(self.augment)))}
         return {
             each.name: values[each.name]
             for each in fields(self)
             if not each.metadata.get("free") and parts.get(each.metadata.get("part", ""), True)
         }
+
+
+def _parts(names: str) -> set[str]:
+    """Return the names in a list, whose order means nothing."""
+    return {name.strip() for name in names.split(",")}
 
 
 def _branch(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.specs import Spec
+from avsc.features.specs import SPECS, Spec
 from avsc.features.store.failures import Failure, read_failures
 from avsc.features.store.index import Table, fingerprint, read_index
 from avsc.features.store.layout import clips_file, failures_file, read_description
@@ -117,10 +117,13 @@ class Records:
         return self._files[part]
 
     def _damaged(self, record: int, what: str) -> str:
-        return (
-            f"{self.where(record)} cannot be read ({what}). Run `avsc-prep verify` to see what is "
-            "damaged and `avsc-prep extract --check content` to make it again."
+        remedy = (
+            "Run `avsc-prep verify` to see what is damaged and `avsc-prep extract --check content` "
+            "to make it again."
         )
+        if self.product not in SPECS:
+            remedy = "Remove the folder of this set and run the same `avsc-fit` again."
+        return f"{self.where(record)} cannot be read ({what}). {remedy}"
 
 
 def _allow_open_files(parts: int) -> None:

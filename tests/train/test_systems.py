@@ -1,72 +1,51 @@
-"""Every system over the one loop: what it reads, what it learns, what it may not touch."""
+"""Every system over the one loop: what it reads, what it learns, how it goes on."""
 
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
-from stores import small_store
+from stores import small_clips, small_store
+from systems import StopAfter, clips_of, make, write_vectors
 
-from avsc.train.config import Settings
-from avsc.train.fit.console import Console
-from avsc.train.fit.prepare import prepare
-from avsc.train.fit.run_folder import RunFolder
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.inputs import ACOUSTIC, VISUAL, trained_inputs
+from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StopRequest
+from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest
+from avsc.train.score.predict import predict
 from avsc.train.systems import SYSTEMS, VERBS
 
-SMALL = {
-    "backbone": "test_efficientnet.r160_in1k",
-    "visual_weights": "random",
-    "image_size": 32,
-    "batch_size": 32,
-    "epochs": 2,
-    "device": "cpu",
-    "workers": 0,
-}
-PAPER = [name for name in SYSTEMS if not name.startswith("baseline")]
-GIVEN_SOUND = ("pipeline", "ablation-3")
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+class Killed(BaseException):
+    """The process is no more."""
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """A store and an audio-only run on it."""
-    folder = tmp_path_factory.mktemp("home")
-    small_store(folder / "store", products=("scalogram", "images"))
-    make(folder / "store", folder / "audio", "audio", epochs=1).fit(StopRequest())
-    return folder
+def bits(value):
+    """Return a checkpoint with its tensors as bytes, for exact comparison."""
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.numpy().tobytes()
+    if isinstance(value, dict):
+        return {name: bits(each) for name, each in value.items()}
+    return [bits(each) for each in value] if isinstance(value, list) else value
 
 
-class StopAfter(StopRequest):
-    """Asks to stop from the n-th time on that it is looked at."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
+def test_the_ablations_that_are_rows_of_table_3_are_those_very_systems():
+    assert VERBS["ablation-1"] is SYSTEMS["pipeline"]
+    assert VERBS["ablation-4"] is SYSTEMS["joint"]
+    assert {f"ablation-{number}" for number in (1, 2, 3, 4)} <= set(VERBS)
 
 
-def make(store, out, system, stop=None, resume=True, **changes):
-    settings = Settings(store=store, **{**SMALL, **changes})
-    with Console() as console:
-        return prepare(VERBS[system], settings, RunFolder(out), resume, console, stop)
-
-
-def given(home, system):
-    return {"acoustic_run": home / "audio"} if system in GIVEN_SOUND else {}
-
-
-@pytest.mark.parametrize("system", PAPER)
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_a_step_moves_what_learns_and_nothing_else(home, tmp_path, system):
-    training = make(home / "store", tmp_path / "run", system, **given(home, system))
+    training = make(home, tmp_path / "run", system)
     network, chosen = training.network, SYSTEMS[system]
     before = {name: digest(part) for name, part in network.named_children()}
     assert not training.fit(StopAfter(1))
@@ -80,3 +59,189 @@ def test_a_step_moves_what_learns_and_nothing_else(home, tmp_path, system):
         for name, part in network.named_children()
     }
     assert {name for name, there in gradients.items() if there} == moved
+
+
+@pytest.mark.parametrize(
+    "system", ["pipeline", "ablation-3", "joint", "end-to-end", "baseline-audio"]
+)
+def test_three_epochs_a_kill_and_three_more_are_six_straight(home, tmp_path, monkeypatch, system):
+    make(home, tmp_path / "straight", system, epochs=6).fit(StopRequest())
+    make(home, tmp_path / "run", system, epochs=3).fit(StopRequest())
+    killed = make(home, tmp_path / "run", system, epochs=6, save_minutes=1e-9)
+    step, steps = killed._step, []
+
+    def die_at_the_second(batch):
+        if steps:
+            raise Killed
+        steps.append(step(batch))
+
+    monkeypatch.setattr(killed, "_step", die_at_the_second)
+    with pytest.raises(Killed):
+        killed.fit(StopRequest())
+    went_on = make(home, tmp_path / "run", system, epochs=6)
+    assert (went_on.progress.epoch, went_on.progress.batch) == (3, 1)
+    assert went_on.fit(StopRequest())
+    one, other = tmp_path / "straight", tmp_path / "run"
+    assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    for name in ("best.pt", "last.pt"):
+        found = [bits(torch.load(folder / name, weights_only=True)) for folder in (one, other)]
+        assert found[0] == found[1], name
+
+
+READS = {
+    "audio": {"scalogram"},
+    "video": {"images"},
+    "pipeline": {ACOUSTIC, VISUAL},
+    "ablation-2": {"scalogram", VISUAL},
+    "ablation-3": {"scalogram", "images"},
+    "joint": {"scalogram", "images"},
+    "end-to-end": {"scalogram", "images"},
+    "baseline-audio": set(),
+    "baseline-video": set(),
+    "baseline": set(),
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_training_reads_what_its_row_says_of_the_training_fold_alone(
+    home, tmp_path, touched, system
+):
+    make(home, tmp_path / "before", system)  # makes the embeddings that were missing
+    touched.clear()
+    make(home, tmp_path / "run", system, epochs=1).fit(StopRequest())
+    store = Store.open(home / "store")
+    assert {product for product, _ in touched} == READS[system]
+    assert {row for _, row in touched} == (clips_of(store, "train") if READS[system] else set())
+
+    touched.clear()
+    trained, rows = restore(tmp_path / "run"), sorted(clips_of(store, "test"))
+    source = trained_inputs(trained.record, store).source(rows)
+    samples = source.samples(rows)
+    assert set(samples.clip) == set(rows)
+    predict(trained.network, source, samples, batch_size=32, workers=0, device=CPU)
+    assert {product for product, _ in touched} == READS[system]
+    assert {row for _, row in touched} == (set(rows) if READS[system] else set())
+
+
+def test_a_given_encoder_keeps_its_runs_weights_and_normalisation(home, tmp_path):
+    before = digest(restore(home / "audio").network.acoustic)
+    # Another seed draws another split, of other frames; the normalisation is still the run's.
+    make(home, tmp_path / "run", "ablation-3", epochs=1, seed=5).fit(StopRequest())
+    assert digest(restore(tmp_path / "run").network.acoustic) == before
+    record = json.loads((tmp_path / "run" / "settings.json").read_text())
+    assert record["acoustic"]["digest"] == before
+    assert record["acoustic"]["origin"].startswith(f"run {home / 'audio'} (audio, epoch 1, digest")
+
+
+def test_validation_clips_that_the_encoder_knows_are_told(home, tmp_path, capsys):
+    make(home, tmp_path / "same", "ablation-3")
+    assert "validation will look too good" not in capsys.readouterr().out
+    make(home, tmp_path / "other", "ablation-3", seed=5)
+    assert "validation clips, so that validation will look too good" in capsys.readouterr().out
+
+
+def test_an_encoder_that_learned_from_the_test_fold_is_refused(home, tmp_path):
+    swap = {"train": "test", "test": "train"}
+    clips = tuple(replace(clip, fold=swap[clip.fold]) for clip in small_clips())
+    small_store(tmp_path / "store", products=("scalogram", "images"), clips=clips)
+    with pytest.raises(AvscError, match=r"audio: trained on \d+ clips of .*'s test fold"):
+        make(home, tmp_path / "run", "ablation-3", store=tmp_path / "store", validation="random")
+
+
+def test_another_acoustic_run_under_a_begun_pipeline_is_named(home, tmp_path):
+    make(home, tmp_path / "run", "pipeline", epochs=1).fit(StopRequest())
+    make(home, tmp_path / "other", "audio", epochs=1, momentum=0.5).fit(StopRequest())
+    before = (tmp_path / "run" / "settings.json").read_bytes()
+    told = rf"another acoustic encoder: found .*{home / 'audio'} .*wanted .*{tmp_path / 'other'} "
+    with pytest.raises(SettingError, match=told):
+        make(home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "other")
+    assert (tmp_path / "run" / "settings.json").read_bytes() == before
+    shutil.copytree(home / "audio", tmp_path / "moved")  # the same encoder by another name
+    assert make(
+        home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "moved", epochs=1
+    ).finished
+
+
+def test_other_vectors_under_a_begun_run_are_named(home, tmp_path):
+    make(home, tmp_path / "run", "baseline-audio", epochs=1).fit(StopRequest())
+    write_vectors(tmp_path / "other.h5", Store.open(home / "store"), 0.2, seed=1)
+    with pytest.raises(SettingError, match=f"another {ACOUSTIC}' fingerprint"):
+        make(home, tmp_path / "run", "baseline-audio", acoustic_embeddings=tmp_path / "other.h5")
+
+
+def test_vectors_take_the_place_of_either_encoder(home, tmp_path):
+    run = make(
+        home, tmp_path / "both", "pipeline", acoustic_run=None,
+        acoustic_embeddings=home / "acoustic.h5", visual_embeddings=home / "visual.h5", epochs=8,
+    )  # fmt: skip
+    assert run.fit(StopRequest())
+    assert run.progress.history[-1].validation_accuracy == 1.0
+    assert run.network.classifier.layers[0].in_features == 12
+    one = make(home, tmp_path / "one", "ablation-2", visual_embeddings=home / "visual.h5")
+    assert one.run.source.acoustic.shape[1:] == (2, 290)
+    assert one.run.source.visual.shape[1:] == (6,)
+
+
+@pytest.mark.parametrize(
+    ("system", "changes", "told"),
+    [
+        ("pipeline", {"acoustic_run": None}, "--acoustic-run; `avsc-fit audio` makes one"),
+        ("baseline", {"acoustic_run": None}, "`avsc-fit baseline-audio` makes one"),
+        ("baseline-video", {"visual_embeddings": None}, "Name it by --visual-embeddings"),
+        ("joint", {"visual_embeddings": "x.h5"}, "computes its visual embeddings itself"),
+        ("joint", {"acoustic_run": "runs/audio"}, "trains its acoustic encoder from the start"),
+        ("pipeline", {"acoustic_embeddings": "x.h5"}, "leave one away"),
+    ],
+)
+def test_what_a_system_needs_or_cannot_take_is_named(home, tmp_path, system, changes, told):
+    with pytest.raises(SettingError, match=told):
+        make(home, tmp_path / "run", system, **changes)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_encoder_of_another_kind_is_refused(home, tmp_path):
+    for system, run, told in (
+        ("pipeline", "baseline-audio", "whose acoustic encoder is for vectors"),
+        ("baseline", "audio", "Name a run of `avsc-fit baseline-audio`"),
+        ("pipeline", "baseline-video", "which has no acoustic encoder of its own"),
+    ):
+        with pytest.raises(SettingError, match=told):
+            make(home, tmp_path / "run", system, acoustic_run=home / run)
+    with pytest.raises(AvscError, match="no run was begun here"):
+        make(home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "none")
+
+
+def test_a_trained_image_model_is_in_the_checkpoint_and_others_may_take_it(home, tmp_path):
+    run = make(home, tmp_path / "whole", "end-to-end", epochs=1, image_size=40)
+    run.fit(StopRequest())
+    names = torch.load(tmp_path / "whole" / "best.pt", weights_only=True)["network"]
+    assert {name.split(".")[0] for name in names} == {"acoustic", "visual", "classifier"}
+    trained = restore(tmp_path / "whole").network.visual
+    begun = visual_encoder(run.run.settings.backbone, "random", 40)
+    assert digest(trained.model) == digest(run.network.visual.model) != begun.digest
+    taken = make(home, tmp_path / "taken", "joint", visual_run=tmp_path / "whole").network.visual
+    assert digest(taken.model) == digest(trained.model)
+    assert taken.image_input.size == 40  # what it learned on, not the 32 that joint was given
+
+
+def test_the_order_of_augmentations_makes_no_other_run(home, tmp_path):
+    make(home, tmp_path / "run", "video", augment="crop,flip", epochs=1).fit(StopRequest())
+    again = make(home, tmp_path / "run", "video", augment=" flip,crop , flip", epochs=1)
+    assert again.finished
+
+
+def test_the_learning_rate_of_every_step_is_the_closed_forms(home, tmp_path):
+    training = make(home, tmp_path / "run", "pipeline", epochs=8, lr_period=1)
+    rates = []
+    training.optimiser.register_step_pre_hook(
+        lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
+    )
+    training.fit(StopRequest())
+    n = training.run.batches
+    cycles = ((0, 1), (1, 2), (3, 4), (7, 8))  # start and length, epochs
+    wanted = []
+    for step in range(8 * n):
+        start, length = max(cycle for cycle in cycles if cycle[0] * n <= step)
+        share = (1 + np.cos(np.pi * (step / n - start) / length)) / 2
+        wanted.append(1e-5 + (1e-2 - 1e-5) * share)
+    np.testing.assert_allclose(rates, wanted, rtol=1e-12)

@@ -100,22 +100,31 @@ def _check_kind(taken: Taken, branch: Branch, sense: Sense) -> None:
         )
 
 
-def check_suits(taken: Taken, store: Store, validation: Sequence[int], console: Console) -> None:
-    """Check that an encoder was trained on what the store's features are, and not on its test fold.
+def check_suits(
+    taken: Taken, product: str, store: Store, validation: Sequence[int], console: Console
+) -> None:
+    """Check that an encoder was trained on what the store has, and not on its test fold.
 
     Clips that it was trained on and that are now for validation are told.
 
+    Args:
+        taken: the encoder.
+        product: what it encodes of the store.
+        store: the store of the new run.
+        validation: rows of the new run's validation clips.
+        console: told.
+
     Raises:
-        AvscError: another spec of a feature, or clips of the test fold were trained on.
+        SettingError: it was trained on the product by other parameters.
+        AvscError: it was trained on clips of the test fold.
     """
-    path, mark = taken.run.folder.path, taken.run.record.store
-    for product, spec in mark.specs.items():
-        if product in store.products and store.spec(product).digest != spec:
-            raise SettingError(
-                f"{path}: trained on {product} {spec[:12]}, and {store.path} has "
-                f"{store.spec(product).digest[:12]}: they were made by other parameters. Name a "
-                "run on this store."
-            )
+    path, specs = taken.run.folder.path, taken.run.record.store.specs
+    if product in specs and store.spec(product).digest != specs[product]:
+        raise SettingError(
+            f"{path}: trained on {product} {specs[product][:12]}, and {store.path} has "
+            f"{store.spec(product).digest[:12]}: they were made by other parameters. Name a run "
+            "on this store."
+        )
     trained = set(part_clips(taken.run, "training"))
     tested = sorted(c.id for c in store.clips if c.fold == "test" and c.id in trained)
     if tested:

@@ -274,6 +274,11 @@ def trained_inputs(record: Record, store: Store) -> Inputs:
         if mark.spec == "vectors":
             opened = Vectors.open(path, store)
         else:
+            if not index_file(path).exists():
+                raise AvscError(
+                    f"{path}: the run's embeddings are not there. Run the same `avsc-fit "
+                    f"{record.system.name}` again, which makes them, or put them back."
+                )
             opened = open_embeddings(path, product, mark.spec)
             _check_source(opened, product, store, record.settings.feature)
         found = mark_of(opened).fingerprint

@@ -79,8 +79,9 @@ def prepare(
     fold = training_fold(store)
     held = _divide(store, fold, settings)
     split = encode_split(*([store.clips[row].id for row in rows] for rows in held))
-    for each in taken.values():
-        check_suits(each, store, held[1], console)
+    for sense, each in taken.items():
+        product = settings.feature if sense == "acoustic" else "images"
+        check_suits(each, product, store, held[1], console)
 
     former = read_record(folder.settings) if resume and folder.begun else None
     given = find_given(chosen, settings, store, taken, former)
@@ -104,7 +105,8 @@ def prepare(
         strict = settings.protocol == "strict"
         counted = validation.take(validation.strict) if strict else validation
         _check_classes(store, counted, f"validation ({settings.validation}, {settings.protocol})")
-    _say_what(record, store, fold, held, given, console)
+    _say_what(record, store, fold, held, console)
+    _say_given(record, store, fold, given, console)
     visual = _settle(record, former, folder, given, split, console)
     console.log_to(folder.log)
     network = build_network(record, visual)
@@ -172,7 +174,6 @@ def _say_what(
     store: Store,
     fold: Sequence[int],
     held: tuple[list[int], list[int]],
-    given: Given,
     console: Console,
 ) -> None:
     console.say(
@@ -186,20 +187,28 @@ def _say_what(
             f"store: {len({each.clip for each in lost})} of these {len(fold)} clips lack some or "
             f"all of {' and '.join(products)}; what they have is used (see failures.csv)"
         )
-    for product, vectors in given.vectors.items():
+    if not held[1]:
+        console.say("validation: none; the last epoch is kept as the best")
+
+
+def _say_given(
+    record: Record, store: Store, fold: Sequence[int], given: Given, console: Console
+) -> None:
+    if record.acoustic is not None:
+        console.say(f"acoustic encoder: {record.acoustic.origin}")
+    if record.visual is not None:
+        model = f"{record.settings.backbone}, " if "images" in record.store.specs else ""
+        console.say(f"visual encoder: {model}{record.visual.origin}")
+    for product, found in record.embeddings.items():
+        console.say(f"{product}: {found.path}")
+    names = {store.clips[row].id for row in fold}
+    for vectors in given.vectors.values():
         without = [name for name in vectors.missing if name in names]
         if without:
             console.say(
-                f"{vectors.path}: {len(without)} of these {len(fold)} clips have no vectors in "
-                f"place of {product}, {without[0]} first; they are left out"
+                f"{vectors.path}: {len(without)} of these {len(fold)} clips have no vectors, "
+                f"{without[0]} first; they are left out"
             )
-    for name, mark in (("acoustic", record.acoustic), ("visual", record.visual)):
-        if mark is not None:
-            console.say(f"{name} encoder: {mark.origin}")
-    for product, found in record.embeddings.items():
-        console.say(f"{product}: {found.path}")
-    if not held[1]:
-        console.say("validation: none; the last epoch is kept as the best")
 
 
 def _record(
