@@ -47,6 +47,10 @@ class Spec:
                 f"{cls.product}: unknown parameter {unknown[0]!r}; known are "
                 f"{', '.join(sorted(known))}."
             )
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        for name, value in values.items():
+            if name != "product" and type(value) is not kinds[name]:
+                raise SettingError(f"{cls.product}: {name} is {value!r}; a {kinds[name].__name__}.")
         return cls(**{name: value for name, value in values.items() if name != "product"})
 
 

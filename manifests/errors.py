@@ -36,6 +36,10 @@ class StoreError(AvscError):
     """A store is incomplete, damaged, or of another version."""
 
 
+class DamagedError(StoreError):
+    """A file of a store is not what was written; it can be written anew."""
+
+
 class VerificationError(AvscError):
     """A verification found differences; exit status 5."""
 

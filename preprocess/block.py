@@ -110,7 +110,7 @@ def _kept(task: Task, spec: Spec) -> Kept | None:
     path = part_file(task.store, spec, task.block)
     kept: Kept = defaultdict(list)
     try:
-        part = read_part(path)
+        part = read_part(path, spec)
         with path.open("rb") as file:
             for clip, key, first, last, checksum in zip(
                 part.clip, part.key, part.offset[:-1], part.offset[1:], part.crc32, strict=True

@@ -72,7 +72,9 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     receipts = _receipts(store, ids, description)
     tables: dict[str, Table] = {}
     for name, spec in description.specs.items():
-        parts = [read_part(part_file(store, spec, block)) for block in range(len(receipts[name]))]
+        parts = [
+            read_part(part_file(store, spec, block), spec) for block in range(len(receipts[name]))
+        ]
         tables[name] = gather(store, parts, [r.part_sha256 for r in receipts[name]], size)
     every = [receipt for mine in receipts.values() for receipt in mine]
     ordered = tuple(

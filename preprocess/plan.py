@@ -1,10 +1,11 @@
 """The plan: which clips of which blocks must be made, for which products, and why.
 
 A clip of a block is done when the block's receipt is whole and names the same clips, the part has
-the size that the receipt says, the clip's recordings are as they were (size and time; digests under
-``check="content"``) and nothing of it failed. What is done is kept, record by record, also when its
-block must be written again. A block that is done entirely is not touched. `avsc-prep explain` says
-the same reasons in full.
+the size that the receipt says, the clip's recordings are as they were and nothing of it failed.
+Recordings are told by size and time, and any other time is a change, also an earlier one; under
+``check="content"`` by their digests, and the part by its own. What is done is kept, record by
+record, also when its block must be written again. A block that is done entirely is not touched.
+`avsc-prep explain` says the same reasons in full.
 """
 
 from collections import Counter
@@ -17,7 +18,13 @@ from typing import Literal
 from avsc.features.limits import Limits
 from avsc.features.recording import Source
 from avsc.features.specs import Spec
-from avsc.features.store.layout import Description, part_file, product_folder, receipt_file
+from avsc.features.store.layout import (
+    Description,
+    part_file,
+    product_folder,
+    receipt_file,
+    sha256_file,
+)
 from avsc.manifests.clips import Clip, Dataset
 from avsc.preprocess.receipt import Receipt, look, read_receipt
 
@@ -116,7 +123,7 @@ def make_plan(
         found = [sources(dataset.root, clip, check == "content") for clip in clips]
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():
-            why = reasons_to_make(store, spec, block, clips, found)
+            why = reasons_to_make(store, spec, block, clips, found, check)
             reasons.update(reason.kind for reason in why.values())
             if why:
                 todo[name] = frozenset(why)
@@ -138,6 +145,7 @@ def reasons_to_make(
     block: int,
     clips: Sequence[Clip],
     found: Sequence[Mapping[str, Source]],
+    check: Check = "time",
 ) -> dict[int, Reason]:
     """Return the rows of a block that must be made by a spec, and why.
 
@@ -147,11 +155,15 @@ def reasons_to_make(
         block: number of the block.
         clips: the block's clips, in row order.
         found: for each of them, its recordings as they are now.
+        check: ``"content"`` to compare the part's bytes with its receipt, and not its size alone.
     """
     part, receipt_path = part_file(store, spec, block), receipt_file(store, spec, block)
     receipt = read_receipt(receipt_path)
     if receipt is None or not _has_size(part, receipt.part_size):
         return dict.fromkeys(range(len(clips)), _block_reason(store, spec, block, receipt))
+    if check == "content" and sha256_file(part) != receipt.part_sha256:
+        damage = Reason("part damaged", f"{part}: its bytes are not those that its receipt names")
+        return dict.fromkeys(range(len(clips)), damage)
     old = {name: row for row, name in enumerate(receipt.ids)}
     failed = {failure.clip: failure for failure in receipt.failures}
     why = {}

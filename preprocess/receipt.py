@@ -100,7 +100,7 @@ def read_receipt(path: Path) -> Receipt | None:
             warnings=tuple(body.pop("warnings")),
             **body,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -17,7 +17,7 @@ from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
-from avsc.manifests.errors import SettingError, StoreError
+from avsc.manifests.errors import DamagedError, SettingError, StoreError
 from avsc.manifests.publish import occupied
 from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
@@ -236,7 +236,11 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
         if occupied(store) and not description_file(store).exists():
             raise StoreError(f"{store}: not empty, and no store; name another folder with --out.")
         return wanted
-    found = read_description(store)
+    try:
+        found = read_description(store)
+    except DamagedError as fault:
+        click.echo(f"{fault} It is written anew now, with the products named here.", err=True)
+        return wanted
     if found.dataset != clips.name:
         raise StoreError(
             f"{store}: a store of {found.dataset}, not of {clips.name}; name another folder with "

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from avsc.manifests.errors import DamagedError
+
 
 @dataclass(frozen=True, order=True)
 class Failure:
@@ -43,10 +45,20 @@ def encode_failures(failures: Iterable[Failure]) -> bytes:
 
 
 def read_failures(path: Path) -> tuple[Failure, ...]:
-    """Read failures.csv."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        return tuple(Failure(key=_key(row.pop("key")), **row) for row in rows)
+    """Read failures.csv.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            return tuple(Failure(key=_key(row.pop("key")), **row) for row in rows)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as fault:
+        raise DamagedError(
+            f"{path}: damaged ({fault}). Run the same `avsc-prep extract` again, which writes it "
+            "anew."
+        ) from fault
 
 
 def _key(text: str) -> int | None:

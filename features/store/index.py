@@ -14,7 +14,8 @@ One group a product, with the datasets
     rows           int64 [records]    rows of data (bytes of a picture, frames of an array)
     crc32          uint32 [records]   of the record's bytes
 
-and attributes `item_shape`, `dtype` and `table_crc32`. Records are ordered by (clip, key).
+and attributes `item_shape`, `dtype` and `table_crc32`. Records are ordered by (clip, key). The
+file's attribute `head_crc32` is over all the other attributes.
 """
 
 import hashlib
@@ -29,12 +30,15 @@ import numpy as np
 import numpy.typing as npt
 
 from avsc.features.specs import Spec
+from avsc.features.store.hdf5 import array, attribute, opened
 from avsc.features.store.layout import (
     Description,
     clips_file,
     description_file,
     failures_file,
     index_file,
+    part_name,
+    read_description,
     sha256_file,
 )
 from avsc.features.store.part import Part
@@ -64,6 +68,14 @@ class Table:
 
 
 ARRAYS = tuple(f.name for f in fields(Table) if f.name not in ("item_shape", "dtype"))
+KINDS = {
+    **{"path": np.bytes_, "sha256": np.bytes_, "clip": np.int32, "key": np.int32},
+    **{"part": np.int32, "start": np.int64, "rows": np.int64, "crc32": np.uint32},
+}
+RECORD = ("clip", "key", "part", "start", "rows", "crc32")
+HEADS = ("store.json", "clips.csv", "failures.csv")
+MAX_ITEM, MAX_BYTES = 1 << 16, 1 << 60
+"""No dimension of a row, and no file, is as large."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +134,11 @@ def write_index(
 ) -> str:
     """Write index.h5, which closes the store; return the fingerprint."""
     mark = fingerprint(description.dataset, description.specs, ids, tables)
+    head = {"fingerprint": mark, **heads(store)}
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
-        file.attrs["fingerprint"] = mark
-        for name, digest in heads(store).items():
+        for name, digest in head.items():
             file.attrs[name] = digest
+        file.attrs["head_crc32"] = np.uint32(_head_crc32(head, tables))
         for product, table in sorted(tables.items()):
             group = file.create_group(product)
             group.attrs["item_shape"] = np.array(table.item_shape, "<i8")
@@ -145,44 +158,70 @@ def read_index(store: Path) -> Index:
     Raises:
         StoreError: the store is not closed, was changed since, or the index is damaged.
     """
-    path = index_file(store)
+    path, specs = index_file(store), read_description(store).specs
+    remedy = "Run `avsc-prep extract` again, which makes it anew from the parts."
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            said = {name: str(file.attrs[name]) for name in ("store.json", "clips.csv")}
-            said["failures.csv"] = str(file.attrs["failures.csv"])
-            index = Index(str(file.attrs["fingerprint"]), {n: _table(file[n]) for n in file})
+        with opened(path, remedy) as file:
+            said = {name: str(attribute(file, name)) for name in ("fingerprint", *HEADS)}
+            tables = {name: _table(file[name], spec) for name, spec in specs.items()}
+            if _head_crc32(said, tables) != int(attribute(file, "head_crc32")):
+                raise ValueError("the checksum of its head differs")
     except FileNotFoundError:
         raise StoreError(
             f"{store}: the store is not closed (index.h5 is missing): blocks are still to be "
             "made. Run the same `avsc-prep extract` again; it does only what is missing."
         ) from None
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as fault:
-        raise StoreError(
-            f"{path}: damaged ({fault}). Remove it and run `avsc-prep extract` again, which "
-            "makes it anew from the parts."
-        ) from fault
-    for name, digest in said.items():
-        if not (store / name).is_file() or sha256_file(store / name) != digest:
+    for name in HEADS:
+        if not (store / name).is_file() or sha256_file(store / name) != said[name]:
             raise StoreError(
                 f"{store / name}: not the file that the store was closed with. Run `avsc-prep "
                 "extract` again, which makes what is missing and closes the store."
             )
-    return index
+    return Index(said["fingerprint"], tables)
 
 
-def _table(group: h5py.Group) -> Table:
-    for name in ARRAYS:
-        properties = group[name].id.get_create_plist()
-        if properties.get_external_count() or group[name].is_virtual:
-            raise ValueError(f"{name} is not kept in the file itself")
+def _table(group: h5py.Group, spec: Spec) -> Table:
+    kind = str(attribute(group, "dtype"))
+    if kind not in ("|u1", "<f4"):
+        raise ValueError(f"{spec.product} is of type {kind}")
     table = Table(
-        **{name: group[name][()] for name in ARRAYS},
-        item_shape=tuple(int(n) for n in group.attrs["item_shape"]),
-        dtype=np.dtype(str(group.attrs["dtype"])),
+        **{name: array(group, name) for name in ARRAYS},
+        item_shape=tuple(int(n) for n in attribute(group, "item_shape")),
+        dtype=np.dtype(kind),
     )
-    if _crc32(table) != int(group.attrs["table_crc32"]):
+    if _crc32(table) != int(attribute(group, "table_crc32")):
         raise ValueError("the checksum of the table differs")
+    _check(table, spec)
     return table
+
+
+def _check(table: Table, spec: Spec) -> None:
+    """Raise ValueError for what no writer of ours writes: readers count on none of it."""
+    parts, records = table.path.shape, table.clip.shape
+    for name, kind in KINDS.items():
+        column, shape = getattr(table, name), records if name in RECORD else parts
+        if not np.issubdtype(column.dtype, kind) or column.shape != shape or column.ndim != 1:
+            raise ValueError(f"{name} is of type {column.dtype} and shape {column.shape}")
+    if table.path.tolist() != [part_name(spec, n).encode() for n in range(parts[0])]:
+        raise ValueError("the parts are not those of this store")
+    shape = table.item_shape
+    if len(shape) > 2 or not all(0 < n <= MAX_ITEM for n in shape):
+        raise ValueError(f"rows are of shape {shape}")
+    order = table.clip.astype(np.int64) << 32 | table.key
+    if (table.clip < 0).any() or (table.key < 0).any() or (np.diff(order) <= 0).any():
+        raise ValueError("the records are out of order")
+    if (table.part < 0).any() or (table.part >= parts[0]).any():
+        raise ValueError("records lie in parts that are not there")
+    for column in (table.start, table.rows):
+        if (column < 0).any() or (column > MAX_BYTES // table.row_bytes).any():
+            raise ValueError("records lie outside of their parts")
+
+
+def _head_crc32(said: dict[str, str], tables: dict[str, Table]) -> int:
+    text = [f"{name}={said[name]}" for name in ("fingerprint", *HEADS)]
+    for name, table in sorted(tables.items()):
+        text.append(f"{name}={table.item_shape}{table.dtype.str}{_crc32(table)}")
+    return zlib.crc32("\n".join(text).encode())
 
 
 def _crc32(table: Table) -> int:

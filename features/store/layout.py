@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avsc.features.specs import STORED, Spec
-from avsc.manifests.errors import StoreError
+from avsc.features.specs import SPECS, Spec
+from avsc.manifests.errors import DamagedError, SettingError, StoreError
 from avsc.manifests.publish import publish
 
 SCHEMA = 1
@@ -51,8 +51,13 @@ def product_folder(store: Path, spec: Spec) -> Path:
 
 def part_file(store: Path, spec: Spec, block: int) -> Path:
     """Return the path of the part of `block`."""
+    return store / part_name(spec, block)
+
+
+def part_name(spec: Spec, block: int) -> str:
+    """Return the path of the part of `block`, relative to the store."""
     group = block // BLOCKS_PER_FOLDER
-    return product_folder(store, spec) / f"{group:03d}" / f"part-{block:05d}.h5"
+    return f"{spec.product}/{spec.digest[:12]}/{group:03d}/part-{block:05d}.h5"
 
 
 def receipt_file(store: Path, spec: Spec, block: int) -> Path:
@@ -94,6 +99,7 @@ class Description:
             "block_size": self.block_size,
             "products": products,
         }
+        values["sha256"] = _digest(values)
         return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
 
 
@@ -109,39 +115,50 @@ def read_description(store: Path) -> Description:
     """Read store.json.
 
     Raises:
-        StoreError: there is none, it is damaged, or of another schema version.
+        DamagedError: it is not what was written.
+        StoreError: there is none, or it is of another schema version.
     """
     path = description_file(store)
     try:
         values = json.loads(path.read_bytes())
+        if values["schema"] == SCHEMA:
+            return _decode(values)
     except FileNotFoundError:
         raise StoreError(
             f"{store}: no store here (store.json is missing). Make one with `avsc-prep extract`."
         ) from None
-    except ValueError as fault:
-        raise StoreError(
-            f"{path}: damaged ({fault}). Restore it, or remove it and run `avsc-prep extract` "
-            "again: parts that are whole are kept."
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingError) as fault:
+        raise DamagedError(
+            f"{path}: damaged ({type(fault).__name__}: {fault}). Run the same `avsc-prep extract` "
+            "again, which writes it anew; parts that are whole are kept."
         ) from fault
-    if values.get("schema") != SCHEMA:
-        raise StoreError(
-            f"{path}: schema version {values.get('schema')!r}, and this version of avsc reads "
-            f"{SCHEMA}. Extract again into another folder, or use the avsc that made the store."
-        )
-    try:
-        return _decode(values)
-    except (KeyError, TypeError) as fault:
-        raise StoreError(f"{path}: damaged, {fault} is missing or of another kind.") from fault
+    raise StoreError(
+        f"{path}: schema version {values['schema']!r}, and this version of avsc reads {SCHEMA}. "
+        "Extract again into another folder, or use the avsc that made the store."
+    )
 
 
 def _decode(values: dict[str, Any]) -> Description:
+    """Return the description; ValueError when its digest, or a spec's, is not that of its content.
+
+    Stores of before the description had a digest have none.
+    """
+    said = values.pop("sha256", None)
+    if said not in (None, _digest(values)):
+        raise ValueError("its SHA-256 is not that of its content")
     specs = {}
     for name, product in values["products"].items():
-        spec = STORED[name].from_dict(product["spec"])
-        if spec.digest != product["digest"]:
-            raise StoreError(
-                f"store.json: the digest of {name} does not fit its spec; the file was changed. "
-                "Restore it, or extract again into another folder."
-            )
-        specs[name] = spec
+        specs[name] = SPECS[name].from_dict(product["spec"])
+        if specs[name].digest != product["digest"]:
+            raise ValueError(f"the digest of {name} does not fit its spec")
+    kinds = {"dataset": str, "classes": list, "block_size": int}
+    for name, kind in kinds.items():
+        if not isinstance(values[name], kind):
+            raise TypeError(f"{name} is {values[name]!r}")
+    if values["block_size"] < 1 or not all(isinstance(name, str) for name in values["classes"]):
+        raise ValueError("no block size, or scenes that are no text")
     return Description(values["dataset"], tuple(values["classes"]), values["block_size"], specs)
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avsc.features.specs import Spec
+from avsc.features.store.hdf5 import array, attribute, dataset, opened
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
 
@@ -147,41 +148,34 @@ def table_crc32(tables: dict[str, npt.NDArray[Any]]) -> int:
     return crc
 
 
-def read_part(path: Path) -> Part:
+def read_part(path: Path, spec: Spec | None = None) -> Part:
     """Read and check the tables of a part file; the data is left where it is.
 
+    Args:
+        path: the file.
+        spec: what made it; None when any will do.
+
     Raises:
-        StoreError: the file is missing, damaged, or keeps its data outside itself.
+        StoreError: the file is missing, damaged, made by another spec, or keeps its data outside
+            itself.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            return _read(path, file)
+        with opened(path, "Run `avsc-prep extract --check content` to make it again.") as file:
+            return _read(path, file, spec)
     except FileNotFoundError:
         raise StoreError(f"{path}: the part is missing. Run `avsc-prep extract` again.") from None
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as fault:
-        raise StoreError(
-            f"{path}: damaged ({fault}). Run `avsc-prep extract --check content` to make it again."
-        ) from fault
 
 
-def _read(path: Path, file: h5py.File) -> Part:
-    for name in (*TABLES, "data"):
-        if file.get(name, getlink=True).__class__ is not h5py.HardLink:
-            raise ValueError(f"{name} is not kept in the file itself")
-    data = file["data"]
-    properties = data.id.get_create_plist()
-    if properties.get_layout() != h5py.h5d.CONTIGUOUS or properties.get_external_count():
-        raise ValueError("data is not one contiguous run in the file itself")
-    tables = {name: file[name][()] for name in TABLES}
-    if table_crc32(tables) != int(file.attrs["table_crc32"]):
+def _read(path: Path, file: h5py.File, spec: Spec | None) -> Part:
+    data = dataset(file, "data")
+    tables = {name: array(file, name) for name in TABLES}
+    if table_crc32(tables) != int(attribute(file, "table_crc32")):
         raise ValueError("the checksum of the tables differs")
-    if int(tables["offset"][-1]) != len(data):
-        raise ValueError("the tables do not fit the data")
-    return Part(
+    part = Part(
         path=path,
-        product=str(file.attrs["product"]),
-        spec=str(file.attrs["spec"]),
-        ids=tuple(name.decode() for name in tables["ids"]),
+        product=str(attribute(file, "product")),
+        spec=str(attribute(file, "spec")),
+        ids=tuple(name.decode() for name in tables["ids"].reshape(-1)),
         clip=tables["clip"],
         key=tables["key"],
         offset=tables["offset"],
@@ -190,3 +184,24 @@ def _read(path: Path, file: h5py.File) -> Part:
         dtype=data.dtype,
         data_offset=int(data.id.get_offset() or 0),
     )
+    if spec is not None and part.spec != spec.canonical():
+        raise ValueError(f"made by {part.spec}, wanted {spec.canonical()}")
+    _check(part, len(data))
+    return part
+
+
+def _check(part: Part, rows: int) -> None:
+    """Raise ValueError unless the tables are of their kinds, in order, and fit the data."""
+    records = (len(part.clip),)
+    kinds = {"clip": "<i4", "key": "<i4", "offset": "<i8", "crc32": "<u4"}
+    for name, kind in kinds.items():
+        table = getattr(part, name)
+        shape = (records[0] + 1,) if name == "offset" else records
+        if table.dtype != kind or table.shape != shape:
+            raise ValueError(f"table {name} is of type {table.dtype} and shape {table.shape}")
+    order = part.clip.astype(np.int64) << 32 | part.key
+    inside = not records[0] or (part.clip[0] >= 0 and part.clip[-1] < len(part.ids))
+    if not (inside and (part.key >= 0).all() and (np.diff(order) > 0).all()):
+        raise ValueError("the records are out of order, or of clips that are not there")
+    if part.offset[0] != 0 or part.offset[-1] != rows or (np.diff(part.offset) < 0).any():
+        raise ValueError("the tables do not fit the data")

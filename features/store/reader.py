@@ -45,6 +45,7 @@ class Records:
         self._part, self._start, self._crc32 = table.part, table.start, table.crc32
         self._checked = np.zeros(len(table.clip), bool)
         self._files: dict[int, int] = {}
+        self._end = self._start + self.rows * self._row_bytes
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -56,6 +57,7 @@ class Records:
             StoreError: the part is missing or shorter than the index says, or the record's
                 checksum differs.
         """
+        self._check_inside(np.array([record]))
         data = np.empty((int(self.rows[record]), *self.item_shape), self._dtype)
         self._fill(record, data)
         return data
@@ -76,6 +78,7 @@ class Records:
             The rows [sum of rows, *item_shape] and int64 offsets [records + 1].
         """
         numbers = np.arange(len(self)) if which is None else np.asarray(which)
+        self._check_inside(numbers)
         offset = np.concatenate([[0], np.cumsum(self.rows[numbers])]).astype(np.int64)
         data = np.empty((int(offset[-1]), *self.item_shape), self._dtype)
         for number, begin, end in zip(numbers, offset[:-1], offset[1:], strict=True):
@@ -93,6 +96,19 @@ class Records:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": {}}
+
+    def _check_inside(self, records: npt.NDArray[np.integer[Any]]) -> None:
+        """Refuse records that end outside of their parts, before memory is taken for them."""
+        unseen = records[~self._checked[records]]
+        for part in np.unique(self._part[unseen]):
+            mine = unseen[self._part[unseen] == part]
+            try:
+                size = os.fstat(self._file(int(part))).st_size
+            except OSError as fault:
+                raise StoreError(self._damaged(mine[0], fault.strerror or str(fault))) from fault
+            outside = mine[self._end[mine] > size]
+            if len(outside):
+                raise StoreError(self._damaged(outside[0], f"its part has {size} bytes"))
 
     def _fill(self, record: int, data: npt.NDArray[Any]) -> None:
         part = int(self._part[record])
@@ -155,6 +171,9 @@ class Store:
         self.fingerprint = index.fingerprint
         self.failures: tuple[Failure, ...] = read_failures(failures_file(path))
         self._specs, self._tables = description.specs, index.tables
+        for product, table in index.tables.items():
+            if len(table.clip) and table.clip[-1] >= len(self.clips):
+                raise StoreError(f"{path}: {product} has records of clips that are not listed.")
 
     @classmethod
     def open(cls, path: Path | str, products: Sequence[str] = ()) -> "Store":

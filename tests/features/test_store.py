@@ -2,6 +2,7 @@
 
 import pickle
 import zlib
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,15 @@ from avsc.features.store.layout import (
     Description,
     index_file,
     part_file,
+    product_folder,
     read_description,
+    receipt_file,
 )
 from avsc.features.store.part import Record, encode_part, read_part
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
 from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import temporary_name
 
 SPEC = SPECS["scalogram"]
 
@@ -111,10 +115,16 @@ def test_part_refuses_records_out_of_order_or_of_another_shape() -> None:
 
 
 def test_no_folder_of_a_large_store_holds_many_files(tmp_path: Path) -> None:
-    blocks = -(-1_000_000 // 64)
-    folders = [part_file(tmp_path, SPEC, block).parent for block in range(blocks)]
-    assert max(folders.count(folder) for folder in set(folders)) == BLOCKS_PER_FOLDER
-    assert len(set(folders)) < 100
+    """A million clips: parts, their receipts, and as many temporary files, folder by folder."""
+    blocks = range(-(-1_000_000 // 64))
+    entries: dict[Path, set[str]] = defaultdict(set)
+    for block in blocks:
+        part = part_file(tmp_path, SPEC, block)
+        entries[part.parent] |= {part.name, receipt_file(tmp_path, SPEC, block).name}
+        entries[part.parent].add(temporary_name(part).name)
+    assert max(map(len, entries.values())) == 3 * BLOCKS_PER_FOLDER < 1000
+    assert {folder.parent for folder in entries} == {product_folder(tmp_path, SPEC)}
+    assert len(entries) == 62
 
 
 def test_verify_finds_nothing_in_a_good_store(own: Path) -> None:
@@ -191,7 +201,7 @@ def test_no_store(tmp_path: Path) -> None:
 def test_description_refuses_a_spec_that_was_edited(own: Path) -> None:
     path = own / "store.json"
     path.write_text(path.read_text().replace('"q": 41', '"q": 40'))
-    with pytest.raises(StoreError, match="digest of scalogram"):
+    with pytest.raises(StoreError, match="SHA-256 is not that of its content"):
         read_description(own)
 
 
@@ -209,7 +219,7 @@ def test_external_data_is_refused(own: Path, tmp_path: Path) -> None:
         secret = tmp_path / "secret"
         secret.write_bytes(b"\0" * 10_000_000)
         file.create_dataset("data", shape, kind, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
-    with pytest.raises(StoreError, match="contiguous"):
+    with pytest.raises(StoreError, match="not one contiguous run in the file itself"):
         read_part(path)
     with h5py.File(path, "r+") as file:
         del file["data"]

@@ -8,51 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from extraction import ALL, World
 from recordings import write_clips
 
 from avsc.features.specs import SPECS
 from avsc.features.store.layout import (
     Description,
-    clips_file,
     part_file,
     receipt_file,
-    write_description,
 )
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
-from avsc.manifests.table import encode_table, read_table
+from avsc.manifests.table import read_table
 from avsc.preprocess.block import work
 from avsc.preprocess.close import close
-from avsc.preprocess.plan import Plan, make_plan
-
-ALL = {name: spec() for name, spec in SPECS.items()}
-
-
-class World:
-    """A data set and a store of it."""
-
-    def __init__(self, folder: Path, write: bool = True) -> None:
-        self.root, self.store = folder / "root", folder / "store"
-        self.manifest = write_clips(self.root) if write else self.root / "clips.csv"
-        self.dataset: Dataset = read_table(self.manifest, self.root, "small")
-        self.description = Description("small", self.dataset.classes, 2, ALL)
-
-    def plan(self, check: str = "time") -> Plan:
-        return make_plan(self.store, self.dataset, self.description, check)  # type: ignore[arg-type]
-
-    def make(self, check: str = "time") -> Plan:
-        plan = self.plan(check)
-        write_description(self.store, self.description)
-        publish(clips_file(self.store), encode_table(self.dataset.clips))
-        for task in plan.tasks:
-            work(task)
-        close(self.store, self.dataset.clips, self.description)
-        return plan
-
-    def parts(self) -> dict[str, bytes]:
-        return {str(p.relative_to(self.store)): p.read_bytes() for p in self.store.rglob("*.h5")}
 
 
 @pytest.fixture

@@ -1,0 +1,39 @@
+"""A data set of small recordings and a store of it, made without Dask."""
+
+from pathlib import Path
+
+from recordings import write_clips
+
+from avsc.features.specs import SPECS
+from avsc.features.store.layout import Description
+from avsc.manifests.clips import Dataset
+from avsc.manifests.table import read_table
+from avsc.preprocess.block import work
+from avsc.preprocess.close import close, open_store
+from avsc.preprocess.plan import Plan, make_plan
+
+ALL = {name: spec() for name, spec in SPECS.items()}
+
+
+class World:
+    """A data set and a store of it."""
+
+    def __init__(self, folder: Path, write: bool = True) -> None:
+        self.root, self.store = folder / "root", folder / "store"
+        self.manifest = write_clips(self.root) if write else self.root / "clips.csv"
+        self.dataset: Dataset = read_table(self.manifest, self.root, "small")
+        self.description = Description("small", self.dataset.classes, 2, ALL)
+
+    def plan(self, check: str = "time") -> Plan:
+        return make_plan(self.store, self.dataset, self.description, check)  # type: ignore[arg-type]
+
+    def make(self, check: str = "time") -> Plan:
+        plan = self.plan(check)
+        open_store(self.store, self.dataset.clips, self.description)
+        for task in plan.tasks:
+            work(task)
+        close(self.store, self.dataset.clips, self.description)
+        return plan
+
+    def parts(self) -> dict[str, bytes]:
+        return {str(p.relative_to(self.store)): p.read_bytes() for p in self.store.rglob("*.h5")}
