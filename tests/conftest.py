@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as avsc-fit does; before torch is imported
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:

@@ -63,7 +63,7 @@ def test_cities_are_learned_from_real_clips(real_data: Path, tmp_path: Path) -> 
         "--products", "scalogram,images")  # fmt: skip
     run("avsc-fit", "joint", "--store", store, "--out", out, "--validation", "none",
         "--backbone", "test_resnet", "--visual-weights", "random", "--image-size", 64,
-        "--batch-size", 32, "--epochs", 6, "--lr-period", 6, "--device", "cpu")  # fmt: skip
+        "--batch-size", 32, "--epochs", 4, "--lr-period", 4, "--device", "cpu")  # fmt: skip
     run("avsc-fit", "evaluate", out, "--fold", "train", "--device", "cpu")
     found = json.loads((out / "evaluation-train" / "metrics.json").read_text())
     assert found["protocols"]["strict"]["segments"] == 120
