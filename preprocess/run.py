@@ -76,7 +76,7 @@ class Driver:
                 for happening in self._pool.wait(TICK):
                     self._meet(happening)
                 self._claims.beat()
-                self._workers.check(self._events.write)
+                self._workers.check(self._events.write, self._reporter.say)
         for block in self.left:
             self._reporter.leave(self._others[block].n_clips)
 

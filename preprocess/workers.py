@@ -24,9 +24,10 @@ SETTINGS = {
 
 SILENT = logging.CRITICAL + 1
 Record = Callable[..., None]
+Say = Callable[[str], None]
 
 
-def _nothing(record: Record) -> None:
+def _nothing(record: Record, say: Say) -> None:
     """Find nothing wrong."""
 
 
@@ -40,8 +41,9 @@ class Workers:
         memory: how much a worker may have, in words.
         remedy: how to give workers more memory, in words.
         dashboard: address of Dask's dashboard, or empty.
-        check: looks after them; called every second with a function that records an event. Raises
-            an AvscError when there are no workers to be had.
+        note: what the user should know of them, or empty.
+        check: looks after them; called every second with a function that records an event and one
+            that tells the user something. Raises an AvscError when no workers are to be had.
     """
 
     client: Client
@@ -49,7 +51,8 @@ class Workers:
     memory: str
     remedy: str
     dashboard: str = ""
-    check: Callable[[Record], None] = _nothing
+    note: str = ""
+    check: Callable[[Record, Say], None] = _nothing
 
     @property
     def window(self) -> int:
@@ -88,6 +91,7 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
             memory_limit=memory_limit or 0,
             dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": dashboard},
+            preload=["avsc.preprocess.interrupt"],
             silence_logs=SILENT,
         ) as cluster,
         Client(cluster) as client,

@@ -1,9 +1,7 @@
 """``avsc-prep extract``: make what a store is missing."""
 
-import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,20 +12,39 @@ from avsc.manifests.errors import StoreError
 from avsc.manifests.shell import DONE, DONE_WITH_FAILURES, STOPPED, settings
 from avsc.manifests.table import encode_table
 from avsc.preprocess.commands.close import finish, show
+from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.part import PART, Part
+from avsc.preprocess.place import Place
 from avsc.preprocess.plan import Plan
+from avsc.preprocess.queues import QUEUES
 from avsc.preprocess.request import Request, request_options
 
 if TYPE_CHECKING:
     from avsc.preprocess.events import Events
     from avsc.preprocess.run import Driver
-    from avsc.preprocess.workers import Workers
 
 
 @click.command()
 @request_options
 @click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
 @click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB.")
+@click.option(
+    "--cluster",
+    type=click.Choice(list(QUEUES)),
+    help="Start the workers in jobs of a batch system, up to --workers or the file's maximum.",
+)
+@click.option(
+    "--cluster-config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="TOML file of what a job asks for; see docs/cluster.toml. What it leaves out is taken "
+    "from your configuration of dask-jobqueue.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="Use the workers of a Dask cluster that is up: tcp://..., tls://... or scheduler file.",
+)
 @click.option(
     "--part",
     type=PART,
@@ -42,6 +59,9 @@ def extract(
     request: Request,
     workers: int | None,
     memory_limit: str | None,
+    cluster: str | None,
+    cluster_config: Path | None,
+    scheduler: str | None,
     part: Part | None,
     dashboard: bool,
     dry_run: bool,
@@ -50,14 +70,16 @@ def extract(
 
     Run it again at will: only what is missing, changed or failed is made.
     """
+    place = Place(workers, memory_limit, cluster, cluster_config, scheduler, dashboard)
     plan = request.plan(part.blocks) if part else request.plan()
     _show(plan, request, part)
     if dry_run:
+        click.echo(place.script(request.store), nl=False)
         return DONE
     if not plan.tasks and (part or _is_closed(request)):
         click.echo("Nothing to do.")
         return DONE if part else show(Store.open(request.store))
-    return _make(request, plan, part, lambda: _place(plan, workers, memory_limit, dashboard))
+    return _make(request, plan, part, place)
 
 
 def _show(plan: Plan, request: Request, part: Part | None) -> None:
@@ -69,33 +91,18 @@ def _show(plan: Plan, request: Request, part: Part | None) -> None:
     click.echo(f"  to do{of}: {plan.n_clips} clips in {len(plan.tasks)} blocks")
 
 
-def _place(
-    plan: Plan, workers: int | None, memory_limit: str | None, dashboard: bool
-) -> AbstractContextManager["Workers"]:
-    """Return where the work is to be done."""
-    from avsc.preprocess.workers import local_workers
-
-    count = min(workers or _cores(), len(plan.tasks))
-    return local_workers(count, memory_limit, dashboard)
-
-
-def _make(
-    request: Request,
-    plan: Plan,
-    part: Part | None,
-    place: Callable[[], AbstractContextManager["Workers"]],
-) -> int:
+def _make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
     from avsc.preprocess.events import Events
 
     store, clips, description = request.store, request.dataset.clips, request.description
     open_store(store, clips, description)
-    with Events(store) as events:
+    with interruptible(), Events(store) as events:
         todo = {"clips": plan.n_clips, "blocks": len(plan.tasks)}
         events.write("started", version=version("avsc"), options=_options(), **todo)
         if plan.tasks:
-            driver = _work(request, plan, events, place())
+            driver = _work(request, plan, events, place)
             if driver.left:
                 return _leave(driver.left)
             if part:
@@ -108,9 +115,7 @@ def _make(
     return show(closed)
 
 
-def _work(
-    request: Request, plan: Plan, events: "Events", place: AbstractContextManager["Workers"]
-) -> "Driver":
+def _work(request: Request, plan: Plan, events: "Events", place: Place) -> "Driver":
     """Let workers make all that is planned."""
     from avsc.preprocess.claims import Claims
     from avsc.preprocess.progress import Reporter
@@ -118,9 +123,11 @@ def _work(
 
     with (
         Claims(request.store) as claims,
-        place as workers,
+        place.workers(request, len(plan.tasks)) as workers,
         Reporter(plan.n_clips) as reporter,
     ):
+        if workers.note:
+            reporter.say(f"Note: {workers.note}")
         if workers.dashboard:
             reporter.say(f"Dashboard: {workers.dashboard}")
         driver = Driver(workers, claims, events, reporter, request.renew)
@@ -157,7 +164,3 @@ def _is_closed(request: Request) -> bool:
     except StoreError:
         return False
     return True
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

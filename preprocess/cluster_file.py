@@ -1,0 +1,108 @@
+"""The file that says what to ask a cluster's batch system for: ``--cluster-config FILE.toml``.
+
+What dask-jobqueue calls by different names in its classes has one name here; what only one class
+has goes to the table ``[jobqueue]`` under its own name. `docs/cluster.toml` shows all of it. What a
+file leaves out is taken from the user's configuration of Dask (``~/.config/dask/jobqueue.yaml``).
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from avsc.manifests.errors import SettingError
+from avsc.preprocess.queues import seconds
+
+
+@dataclass(frozen=True)
+class ClusterFile:
+    """What a cluster's file says; None or empty for what it leaves out.
+
+    Attributes:
+        queue: partition or queue.
+        account: account or project that is charged.
+        cores: of one job.
+        processes: workers of one job, one thread each.
+        memory: of one job, such as ``"16 GB"``.
+        walltime: of one job, ``[days-]hours:minutes:seconds``.
+        directives: further lines for the batch system, without its prefix.
+        modules: modules to load before a worker starts.
+        prologue: shell lines to run before a worker starts.
+        interface: network device by which jobs and scheduler reach each other.
+        local_folder: fast scratch folder of a node.
+        log_folder: of the jobs' logs and the run's credentials; seen by all nodes.
+        minimum: workers to keep although there is nothing to do.
+        maximum: workers to have at most.
+        tls: whether scheduler and workers know each other by certificates.
+        jobqueue: further arguments of dask-jobqueue's class.
+    """
+
+    queue: str | None = None
+    account: str | None = None
+    cores: int | None = None
+    processes: int | None = None
+    memory: str | None = None
+    walltime: str | None = None
+    directives: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+    interface: str | None = None
+    local_folder: str | None = None
+    log_folder: str | None = None
+    minimum: int = 0
+    maximum: int = 8
+    tls: bool = True
+    jobqueue: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("cores", "processes", "maximum"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingError(f"{name} is {value}; at least 1 is wanted.")
+        if not 0 <= self.minimum <= self.maximum:
+            raise SettingError(
+                f"minimum is {self.minimum}; 0 to maximum, which is {self.maximum}, is wanted."
+            )
+        if self.walltime is not None:
+            seconds(self.walltime)
+
+
+def read_cluster_file(path: Path) -> ClusterFile:
+    """Read a cluster's file.
+
+    Raises:
+        SettingError: it cannot be read, a name in it is not known, or a value is of another kind.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise SettingError(f"{path}: cannot be read ({fault.strerror}).") from fault
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise SettingError(f"{path}: not TOML: {fault}.") from fault
+    hints = get_type_hints(ClusterFile)
+    try:
+        return ClusterFile(**{name: _value(name, value, hints) for name, value in values.items()})
+    except SettingError as fault:
+        raise SettingError(f"{path}: {fault}") from fault
+
+
+def _value(name: str, value: Any, hints: Mapping[str, Any]) -> Any:
+    if name not in hints:
+        known = [each.name for each in fields(ClusterFile)]
+        near = difflib.get_close_matches(name, known, 1)
+        meant = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+        raise SettingError(f"no setting is called {name!r}.{meant}")
+    for kind, word in ((bool, "true or false"), (int, "a whole number"), (str, "a text")):
+        if hints[name] in (kind, kind | None):
+            if type(value) is not kind:
+                raise SettingError(f"{name} is {value!r}; {word} is wanted.")
+            return value
+    if hints[name] == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise SettingError(f"{name} is {value!r}; a list of texts is wanted.")
+        return tuple(value)
+    if not isinstance(value, dict):
+        raise SettingError(f"{name} is {value!r}; a table is wanted.")
+    return value

@@ -1,0 +1,158 @@
+"""The script of a batch job, from a cluster's file and the user's configuration of dask-jobqueue.
+
+A worker has one thread and serves no page; it retires before its job's walltime, and its job ends.
+"""
+
+import signal
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed.security import Security
+
+from avsc.manifests.errors import SettingError
+from avsc.preprocess.cluster_file import ClusterFile
+from avsc.preprocess.queues import QUEUES, lifetime, seconds
+from avsc.preprocess.workers import SETTINGS, SILENT, quiet
+
+WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
+
+
+def job_script(kind: str, settings: ClusterFile, store: Path) -> str:
+    """Return the script of a job, as it would be submitted; changes nothing."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        how = arguments(kind, settings, Path(folder))
+        security = None
+        if settings.tls:
+            keys = {f"tls_worker_{n}": f"{folder}/{n}.pem" for n in ("key", "cert")}
+            security = Security(tls_ca_file=f"{folder}/ca.pem", **keys)
+        for name in ("shared_temp_directory", "scheduler_options", "silence_logs"):
+            del how[name]
+        job = cluster_class(kind).job_cls(
+            f"{how['protocol']}SCHEDULER:PORT", name="avsc-0", security=security, **how
+        )
+        return str(job.job_script()).replace(folder, str(log_folder(kind, settings, store)))
+
+
+def cluster_class(kind: str) -> Any:
+    """Return dask-jobqueue's class; importing that package (0.9) takes Ctrl-C for itself."""
+    handler = signal.getsignal(signal.SIGINT)
+    import dask_jobqueue
+
+    signal.signal(signal.SIGINT, handler)
+    return getattr(dask_jobqueue, QUEUES[kind].cluster)
+
+
+def log_folder(kind: str, settings: ClusterFile, store: Path) -> Path:
+    """Return where jobs write their logs."""
+    return Path(settings.log_folder or _configured(kind, "log-directory") or store / "logs")
+
+
+def arguments(
+    kind: str, settings: ClusterFile, logs: Path, dashboard: bool = False
+) -> dict[str, Any]:
+    """Return the arguments of dask-jobqueue's class, but for its security."""
+    asked = QUEUES[kind]
+    processes = settings.processes or _configured(kind, "processes") or settings.cores
+    cores = settings.cores or _configured(kind, "cores") or processes or 1
+    processes = processes or cores
+    walltime = _walltime(kind, settings)
+    how: dict[str, Any] = {
+        "cores": cores,
+        "processes": processes,
+        "memory": settings.memory or _configured(kind, "memory") or _memory(processes),
+        "interface": settings.interface,
+        "local_directory": settings.local_folder,
+        "log_directory": str(logs),
+        "shared_temp_directory": _configured(kind, "shared-temp-directory") or str(logs),
+        "job_name": "avsc",
+        "job_script_prologue": _prologue(kind, settings),
+        "worker_extra_args": _worker_options(kind, walltime),
+        "protocol": "tls://" if settings.tls else "tcp://",
+        "silence_logs": SILENT,
+        "scheduler_options": {
+            "dashboard": dashboard,
+            "dashboard_address": "127.0.0.1:0",
+            **(_configured(kind, "scheduler-options") or {}),
+        },
+    }
+    how |= {
+        name: value
+        for name, value in asked.defaults.items()
+        if _configured(kind, name.replace("_", "-")) is None
+    }
+    how |= _requests(kind, settings, walltime)
+    return {
+        name: value for name, value in {**how, **settings.jobqueue}.items() if value is not None
+    }
+
+
+def _memory(processes: int) -> str:
+    return f"{processes * dask.utils.parse_bytes(WORKER_MEMORY)} B"
+
+
+def _configured(kind: str, name: str) -> Any:
+    """Return what the user's configuration of dask-jobqueue says, or what it has by default."""
+    cluster_class(kind)
+    return dask.config.get(f"jobqueue.{kind}.{name}", None)
+
+
+def _walltime(kind: str, settings: ClusterFile) -> int | None:
+    """Return the walltime in seconds, or None when there is no limit."""
+    if settings.walltime is not None:
+        return seconds(settings.walltime)
+    said = _configured(kind, "walltime")
+    return None if said is None else seconds(str(said), QUEUES[kind].short)
+
+
+def _requests(kind: str, settings: ClusterFile, walltime: int | None) -> dict[str, Any]:
+    """Return queue, account, walltime and directives as a batch system's class takes them."""
+    asked = QUEUES[kind]
+    how: dict[str, Any] = {}
+    lines = list(settings.directives)
+    wanted: dict[str, Any] = {"queue": settings.queue, "account": settings.account}
+    if walltime is not None:
+        minutes, rest = divmod(walltime, 60)
+        parts = {"hours": minutes // 60, "minutes": minutes % 60, "seconds": rest}
+        wanted["walltime"] = asked.walltime.format(**parts)
+    for name, value in wanted.items():
+        if value is None:
+            continue
+        if name in asked.names:
+            how[asked.names[name]] = value
+        elif name in asked.lines:
+            lines.append(asked.lines[name].format(**{name: value}, total=walltime))
+        else:
+            raise SettingError(f"{kind} has no {name}; leave it out of the cluster's file.")
+    if lines:
+        known = _configured(kind, "job-extra-directives")
+        how["job_extra_directives"] = _as_mapping(lines) if isinstance(known, Mapping) else lines
+    return how
+
+
+def _as_mapping(lines: list[str]) -> dict[str, str]:
+    pairs = (line.partition("=") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _prologue(kind: str, settings: ClusterFile) -> list[str]:
+    """Return the shell lines before a worker: our settings of Dask, modules, the user's own."""
+    ours = [
+        f"export DASK_{name.upper().replace('.', '__').replace('-', '_')}={value}"
+        for name, value in SETTINGS.items()
+        if name.startswith("distributed.worker")
+    ]
+    own = settings.prologue or _configured(kind, "job-script-prologue") or ()
+    return [*ours, *(f"module load {module}" for module in settings.modules), *own]
+
+
+def _worker_options(kind: str, walltime: int | None) -> list[str]:
+    """Return what a worker is told besides what dask-jobqueue tells it; one thread, no page."""
+    own = [str(option) for option in _configured(kind, "worker-extra-args") or ()]
+    ours = ["--nthreads", "1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    if walltime is not None and "--lifetime" not in own:
+        life, stagger = lifetime(walltime)
+        ours += ["--lifetime", f"{life}s", "--lifetime-stagger", f"{stagger}s"]
+    return [*own, *ours]
