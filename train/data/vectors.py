@@ -44,6 +44,7 @@ class Vectors:
 
     Attributes:
         path: the file.
+        sha256: of its bytes.
         features: values of a vector.
         clip: row of the clip in the store's clip table [n].
         time: centre, s, float64 [n].
@@ -53,6 +54,7 @@ class Vectors:
     """
 
     path: Path
+    sha256: str
     features: int
     clip: Ints
     time: NDArray[np.float64]
@@ -67,6 +69,7 @@ class Vectors:
         Raises:
             AvscError: the file cannot be read, or something in it does not fit.
         """
+        sha256 = _content(path)
         ids, time, window, shape = _read(path)
         row_of = {clip.id: row for row, clip in enumerate(store.clips)}
         unknown = sorted(set(ids) - set(row_of))
@@ -87,7 +90,7 @@ class Vectors:
             )
         there = set(clip.tolist())
         missing = tuple(each.id for row, each in enumerate(store.clips) if row not in there)
-        return cls(path, shape[1], clip, time, window, order.astype(np.int64), missing)
+        return cls(path, sha256, shape[1], clip, time, window, order.astype(np.int64), missing)
 
     def sound(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
         """Return the vectors of some clips as samples of sound."""
@@ -143,7 +146,7 @@ class Vectors:
         return values
 
 
-def content(path: Path) -> str:
+def _content(path: Path) -> str:
     """Return the SHA-256 of a file's bytes.
 
     Raises:
@@ -190,7 +193,6 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.float64], float, tuple[int,
     Raises:
         AvscError: the file cannot be read, or is not of this form.
     """
-    content(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             sets = {name: _dataset(file, name) for name in ("clip", "time", "vector")}

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avsc.features.specs import AcousticEmbeddingSpec, EmbeddingSpec, VisualEmbeddingSpec
+from avsc.features.specs import EmbeddingSpec
 from avsc.features.store.layout import index_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.config import Settings
 from avsc.train.data.source import (
     Source,
     Stream,
@@ -21,7 +20,7 @@ from avsc.train.data.source import (
     encoded_pictures,
     visual_embeddings,
 )
-from avsc.train.data.vectors import Vectors, content
+from avsc.train.data.vectors import Vectors
 from avsc.train.fit.build import first_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
@@ -32,14 +31,12 @@ from avsc.train.fit.embedded import (
     open_embeddings,
     set_folder,
 )
-from avsc.train.fit.encoders import Sense, Taken
-from avsc.train.fit.record import EmbeddingMark, EncoderMark, Record
+from avsc.train.fit.given import ACOUSTIC, VISUAL, Given
+from avsc.train.fit.record import EmbeddingMark, Record
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System
-
-ACOUSTIC, VISUAL = AcousticEmbeddingSpec.product, VisualEmbeddingSpec.product
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,11 @@ class Inputs:
     system: System
     feature: str
     stored: dict[str, Store | Vectors]
+
+    @property
+    def marks(self) -> dict[str, EmbeddingMark]:
+        """What a run's records say of what is stored, by product."""
+        return {product: mark_of(found) for product, found in self.stored.items()}
 
     def source(self, rows: Sequence[int]) -> Source:
         """Return the samples of some clips; records of other clips are not read.
@@ -97,96 +99,9 @@ def products(system: System, feature: str) -> list[str]:
 def mark_of(found: Store | Vectors) -> EmbeddingMark:
     """Return what a run's records say of stored embeddings or of a file of vectors."""
     if isinstance(found, Vectors):
-        return EmbeddingMark(str(found.path), "vectors", content(found.path))
+        return EmbeddingMark(str(found.path), "vectors", found.sha256)
     (product,) = found.products
     return EmbeddingMark(str(found.path), found.spec(product).digest, found.fingerprint)
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a run is given before it reads anything.
-
-    Attributes:
-        taken: encoders out of other runs.
-        visual: the image model, if it is loaded already.
-        vectors: files of vectors, by the product that they take the place of.
-    """
-
-    taken: dict[Sense, Taken]
-    visual: VisualEncoder | None
-    vectors: dict[str, Vectors]
-
-    @property
-    def acoustic_mark(self) -> EncoderMark | None:
-        """What the records say of the acoustic encoder; None where none was given."""
-        return self.taken["acoustic"].mark if "acoustic" in self.taken else None
-
-    @property
-    def visual_mark(self) -> EncoderMark | None:
-        """What the records say of the visual encoder; None where none is loaded."""
-        if "visual" in self.taken:
-            return self.taken["visual"].mark
-        if self.visual is None:
-            return None
-        return EncoderMark(self.visual.origin, self.visual.digest, self.visual.features)
-
-
-def find_given(
-    system: System,
-    settings: Settings,
-    store: Store,
-    taken: dict[Sense, Taken],
-    former: Record | None,
-) -> Given:
-    """Find the encoders and vectors that a run is given.
-
-    Args:
-        system: with its branches as the settings have them.
-        settings: of the run.
-        store: the store of the recordings.
-        taken: encoders out of the runs that the settings name.
-        former: the run's record if it goes on; its image model is then not loaded again here.
-
-    Raises:
-        AvscError: weights cannot be had, or a file of vectors does not fit the store.
-    """
-    visual = None
-    pictures = system.pictures
-    if "visual" in taken:
-        found = taken["visual"].encoder
-        visual = found if isinstance(found, VisualEncoder) else None
-    elif pictures is not None and pictures.start == "weights" and former is None:
-        visual = first_visual(settings)
-    files = {
-        ACOUSTIC: (system.sound, settings.acoustic_embeddings),
-        VISUAL: (pictures, settings.visual_embeddings),
-    }
-    vectors = {
-        product: Vectors.open(file, store)
-        for product, (branch, file) in files.items()
-        if branch is not None and branch.reads == "vectors" and file is not None
-    }
-    return Given(taken, visual, vectors)
-
-
-def shapes(
-    system: System, settings: Settings, store: Store, given: Given, former: Record | None
-) -> tuple[tuple[int, ...] | None, int | None]:
-    """Return the shape of an acoustic input and the values of a vector in a picture's place."""
-    frame: tuple[int, ...] | None = None
-    if system.sound is not None and system.sound.reads == "raw":
-        frame = store.records(settings.feature).item_shape
-    elif system.sound is not None and system.sound.reads == "embeddings":
-        frame = (given.taken["acoustic"].mark.features,)
-    elif system.sound is not None:
-        frame = (given.vectors[ACOUSTIC].features,)
-    vector = None
-    if system.pictures is not None and system.pictures.reads == "vectors":
-        vector = given.vectors[VISUAL].features
-    elif system.pictures is not None and system.pictures.reads == "embeddings":
-        mark = given.visual_mark or (former and former.visual)
-        vector = mark.features if mark else None
-    return frame, vector
 
 
 def open_inputs(
