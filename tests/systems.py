@@ -54,18 +54,19 @@ def make_home(folder: Path) -> Path:
     return folder
 
 
-def write_vectors(path, store, step, seed=0):
+def write_vectors(path, store, step, seed=0, without=()):
     """Write vectors of six values that tell the scene; one value never varies."""
+    clips = [clip.id for row, clip in enumerate(store.clips) if row not in without]
     draw = np.random.default_rng(seed)
     times = np.arange(0, 3, step)
-    clip = np.repeat([clip.id for clip in store.clips], len(times))
+    clip = np.repeat(clips, len(times))
     vector = draw.normal(size=(len(clip), 6)).astype(np.float32)
     vector[:, 4] = 3
     for row, name in enumerate(clip):
         vector[row, int(name[5])] += 3  # scene0-..., scene1-..., scene2-...
     with h5py.File(path, "w") as file:
         file["clip"], file["vector"] = clip.astype("S"), vector
-        file["time"] = np.tile(times, len(store.clips))
+        file["time"] = np.tile(times, len(clips))
 
 
 def make(home, out, system, stop=None, **changes):

@@ -1,6 +1,7 @@
 """Augmentation: distributions against theory and against torchvision's own draws; the crop rule."""
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.augment import NEUTRAL, UNCHANGED, Augment
+from avsc.train.data.augment import NEUTRAL, PARTS, UNCHANGED, Augment
 from avsc.train.data.views import ImageInput, evaluation_window
 
 N = 20_000
@@ -151,6 +152,14 @@ def test_parts_that_are_left_out_are_neutral_and_change_no_other():
         drawn = augment.draw(np.random.default_rng(7), 1)[0]
         assert augment.window(drawn, 320, 568, IMAGE) == evaluation_window(320, 568, IMAGE)
     assert Augment.named("none") == UNCHANGED
+
+
+def test_parts_may_be_named_in_any_order_and_more_than_once():
+    for count in (1, 2, 3):
+        for names in permutations(PARTS, count):
+            wanted = Augment(frozenset(names))
+            assert Augment.named(",".join(names)) == wanted
+            assert Augment.named(" , ".join((*names, names[0]))) == wanted
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source
 from avsc.train.fit import embedded
 from avsc.train.fit.embedded import StoppedError
-from avsc.train.fit.inputs import ACOUSTIC, VISUAL, trained_inputs
+from avsc.train.fit.given import ACOUSTIC, VISUAL
+from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.network import Network

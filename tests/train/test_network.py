@@ -113,6 +113,28 @@ def test_trainable_parameters_are_those_of_acoustic_encoder_and_classifier():
     )
 
 
+@pytest.mark.parametrize(
+    ("backbone", "size", "features", "model"),
+    # The image models are counted in test_visual, from what their authors state.
+    [("resnet50", 224, 2048, 23_508_032), ("effnetv2-s", 288, 1792, 22_150_456)],
+)
+def test_the_networks_of_the_paper_counted_by_hand(
+    backbone: str, size: int, features: int, model: int
+):
+    sight = visual_encoder(backbone, "random")
+    encoders = {290: 4_477_496, 256: 4_207_160}
+    for bins, encoder in encoders.items():
+        sound = AcousticEncoder(2, bins)
+        sound.set_normalisation(torch.zeros(2, bins), torch.ones(2, bins))
+        network = Network(sound, sight, SceneClassifier(1024 + features, 10)).eval()
+        learn = encoder + (1024 + features) * 1024 + 3 * 1024 + 1024 * 10 + 10
+        assert sum(p.numel() for p in network.trainable_parameters()) == learn
+        assert sum(p.numel() for p in network.parameters()) == learn + model
+        with torch.inference_mode():
+            logits = network(torch.randn(1, 2, bins), torch.randn(1, 3, size, size))
+        assert logits.shape == (1, 10)
+
+
 def test_forward_joins_the_embeddings_sound_first():
     network = make().eval()
     sound, pictures, _ = batch()

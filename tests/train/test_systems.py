@@ -12,11 +12,15 @@ from systems import StopAfter, clips_of, make, write_vectors
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.fit.inputs import ACOUSTIC, VISUAL, trained_inputs
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import Computing
+from avsc.train.fit.given import ACOUSTIC, VISUAL
+from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest
+from avsc.train.score.evaluation import predict_clips
 from avsc.train.score.predict import predict
 from avsc.train.systems import SYSTEMS, VERBS
 
@@ -180,6 +184,26 @@ def test_vectors_take_the_place_of_either_encoder(home, tmp_path):
     one = make(home, tmp_path / "one", "ablation-2", visual_embeddings=home / "visual.h5")
     assert one.run.source.acoustic.shape[1:] == (2, 290)
     assert one.run.source.visual.shape[1:] == (6,)
+
+
+def test_clips_without_vectors_are_told_and_withhold_the_figure(home, tmp_path, capsys):
+    store = Store.open(home / "store")
+    missing = [min(clips_of(store, "train")), min(clips_of(store, "test"))]
+    write_vectors(tmp_path / "some.h5", store, 0.2, without=missing)
+    run = make(
+        home, tmp_path / "run", "baseline-audio", epochs=1,
+        acoustic_embeddings=tmp_path / "some.h5",
+    )  # fmt: skip
+    name = store.clips[missing[0]].id
+    assert f"some.h5: 1 of these 18 clips have no vectors, {name} first" in capsys.readouterr().out
+    assert missing[0] not in run.run.source.every.clip
+    run.fit(StopRequest())
+    how = (["strict"], Computing(CPU, 32, 0), Console())
+    rows = sorted(clips_of(store, "test"))
+    with pytest.raises(AvscError, match=f"missing are {store.clips[missing[1]].id}"):
+        predict_clips(restore(tmp_path / "run"), store, rows, *how)
+    found = predict_clips(restore(tmp_path / "run"), store, rows, *how, allow_missing=True)
+    assert (found.expected, len(found.missing["strict"])) == (18, 3)
 
 
 @pytest.mark.parametrize(
