@@ -144,6 +144,7 @@ def _publish(
     kept = _kept(task, spec) if len(todo) < len(ids) else None
     before = read_receipt(receipt)
     records, of = [], []
+    older: list[Failure] = []
     for row, clip in enumerate(ids):
         if row in todo:
             records += [Record(row, key, data) for key, data in made[row].records[name]]
@@ -152,6 +153,7 @@ def _publish(
             assert kept is not None and before is not None, "rows are kept only from whole parts"
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
             of.append(before.sources[before.ids.index(clip)])
+            older += [failure for failure in before.failures if failure.clip == clip]
     data = encode_part(spec, ids, records, empty(spec))
     receipt.unlink(missing_ok=True)
     publish(path, data)
@@ -160,7 +162,7 @@ def _publish(
         Receipt(
             ids=ids,
             sources=tuple(of),
-            failures=failures,
+            failures=(*older, *failures),
             warnings=warnings,
             part_sha256=hashlib.sha256(data).hexdigest(),
             part_size=len(data),

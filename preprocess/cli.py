@@ -11,6 +11,10 @@ VERBS = {
     "close": ("avsc.preprocess.commands.close:close", "Finish a store made in parts."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
     "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),
+    "explain": (
+        "avsc.preprocess.commands.explain:explain_command",
+        "Why a clip will or will not be made again.",
+    ),
     "doctor": ("avsc.preprocess.commands.doctor:doctor", "Try out what extraction needs."),
     "synth": ("avsc.preprocess.commands.synth:synth", "Make a miniature data set."),
 }

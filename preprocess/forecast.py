@@ -29,7 +29,7 @@ from avsc.preprocess.plan import Plan, Task
 
 CONFIDENCE = 0.95
 FILES_OF_A_BLOCK = 2  # part and receipt, of each product
-FILES_OF_A_STORE = 5  # store.json, clips.csv, index.h5, failures.csv, the record of the run
+FILES_OF_A_STORE = 6  # of layout.py four, request.json, the record of the run
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from avsc.preprocess.receipt import Receipt, look, read_receipt
 
 Check = Literal["time", "content"]
 ALL = slice(None)
+KEEPABLE = ("failed before", "source changed")  # reasons of clips that the part holds as they were
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def make_plan(
     check: Check,
     which: slice = ALL,
     limits: Limits | None = None,
+    only: Mapping[str, frozenset[str]] | None = None,
 ) -> Plan:
     """Compare a store with the data set and return what is to be done; changes nothing.
 
@@ -112,6 +114,8 @@ def make_plan(
         check: how a changed recording is told.
         which: of the blocks; the others are not looked at.
         limits: what of a recording is refused; the defaults when None.
+        only: ids of clips by product: of those that failed or whose recordings changed, no others
+            are made; their records and failures are kept.
     """
     limits = Limits() if limits is None else limits
     size = description.block_size
@@ -124,6 +128,12 @@ def make_plan(
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():
             why = reasons_to_make(store, spec, block, clips, found, check)
+            if only is not None:
+                why = {
+                    row: reason
+                    for row, reason in why.items()
+                    if reason.kind not in KEEPABLE or clips[row].id in only.get(name, ())
+                }
             reasons.update(reason.kind for reason in why.values())
             if why:
                 todo[name] = frozenset(why)
@@ -189,15 +199,18 @@ def _block_reason(store: Path, spec: Spec, block: int, receipt: Receipt | None) 
         return Reason("part damaged", f"{part} {said}; its receipt says {receipt.part_size} bytes")
     if receipt_path.exists():
         return Reason("receipt damaged", f"{receipt_path} is not what was written")
-    others = sorted(
-        folder.name
-        for folder in product_folder(store, spec).parent.glob("*")
-        if folder != product_folder(store, spec)
-        and (folder / receipt_path.relative_to(product_folder(store, spec))).exists()
-    )
+    others = [folder.name for folder in other_folders(store, spec, block)]
     if others:
         return Reason("spec changed", f"made by {', '.join(others)}; wanted {spec.digest[:12]}")
     return Reason("missing", f"{receipt_path} is not there")
+
+
+def other_folders(store: Path, spec: Spec, block: int) -> list[Path]:
+    """Return the folders in which other specs of the same product have made a block."""
+    folder = product_folder(store, spec)
+    receipt = receipt_file(store, spec, block).relative_to(folder)
+    siblings = sorted(folder.parent.glob("*"))
+    return [one for one in siblings if one != folder and (one / receipt).exists()]
 
 
 def _change(before: Mapping[str, Source], now: Mapping[str, Source]) -> str:

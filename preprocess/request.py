@@ -4,7 +4,7 @@
 ``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same words.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
-from avsc.features.specs import SPECS, FbankSpec, ImageSpec, ScalogramSpec, Spec
+from avsc.features.specs import SPECS, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
@@ -23,6 +23,26 @@ from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
 from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan
 
+# Options of specs: name -> (product, parameter, help). One that is not given leaves the spec alone.
+SPEC_OPTIONS = {
+    "image_short_side": (
+        "images",
+        "short_side",
+        "Shorter side of the stored pictures, pixels; 0 keeps the source's size.",
+    ),
+    "image_quality": ("images", "quality", "JPEG quality, 1 to 100."),
+    "scalogram_q": ("scalogram", "q", "Wavelets an octave."),
+    "fbank_bands": ("fbank", "bands", "Mel bands."),
+}
+DEFAULTS: dict[str, Spec] = {name: spec() for name, spec in SPECS.items()}
+SPEC_CHOICES = tuple(
+    click.option(
+        f"--{name.replace('_', '-')}",
+        type=int,
+        help=f"{text}  [default: {getattr(DEFAULTS[product], parameter)}]",
+    )
+    for name, (product, parameter, text) in SPEC_OPTIONS.items()
+)
 OPTIONS = (
     click.option("--dataset", type=click.Choice(list(DATASETS)), help="A known data set."),
     click.option("--manifest", type=click.Path(path_type=Path), help="CSV list of other clips."),
@@ -41,30 +61,7 @@ OPTIONS = (
         show_default=True,
         help="What to keep of each clip, by commas.",
     ),
-    click.option(
-        "--image-short-side",
-        type=int,
-        default=ImageSpec().short_side,
-        show_default=True,
-        help="Shorter side of the stored pictures, pixels; 0 keeps the source's size.",
-    ),
-    click.option(
-        "--image-quality",
-        type=int,
-        default=ImageSpec().quality,
-        show_default=True,
-        help="JPEG quality, 1 to 100.",
-    ),
-    click.option(
-        "--scalogram-q",
-        type=int,
-        default=ScalogramSpec().q,
-        show_default=True,
-        help="Wavelets an octave.",
-    ),
-    click.option(
-        "--fbank-bands", type=int, default=FbankSpec().bands, show_default=True, help="Mel bands."
-    ),
+    *SPEC_CHOICES,
     click.option(
         "--block-size",
         type=click.IntRange(1),
@@ -120,6 +117,7 @@ class Request:
         description: what the store is to hold: what it holds already, and the products asked for.
         check: how a changed recording is told.
         limits: what of a recording is refused.
+        only: as of `make_plan`.
     """
 
     store: Path
@@ -127,10 +125,12 @@ class Request:
     description: Description
     check: Check
     limits: Limits = field(default_factory=Limits)
+    only: Mapping[str, frozenset[str]] | None = None
 
     def plan(self, which: slice = ALL) -> Plan:
         """Return what is to be done in all blocks, or in some; changes nothing."""
-        return make_plan(self.store, self.dataset, self.description, self.check, which, self.limits)
+        what = (self.store, self.dataset, self.description, self.check)
+        return make_plan(*what, which, self.limits, self.only)
 
     def renew(self, block: int) -> Task | None:
         """Plan one block anew; None when nothing of it is to be made."""
@@ -151,10 +151,6 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         root: Path | None,
         out: Path | None,
         products: str,
-        image_short_side: int,
-        image_quality: int,
-        scalogram_q: int,
-        fbank_bands: int,
         block_size: int,
         check: Check,
         max_megabytes: int,
@@ -163,12 +159,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         clip_timeout: int,
         **others: Any,
     ) -> Any:
-        specs = _specs(
-            products,
-            ScalogramSpec(q=scalogram_q),
-            FbankSpec(bands=fbank_bands),
-            ImageSpec(short_side=image_short_side, quality=image_quality),
-        )
+        given = {name: others.pop(name) for name in SPEC_OPTIONS}
+        specs = _chosen(products, changed(DEFAULTS, given))
         clips = _clips(dataset, manifest, root)
         clips = replace(clips, root=clips.root.absolute())
         store = (out or Path("stores") / clips.name).absolute()
@@ -178,12 +170,12 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         return command(request=Request(store, clips, description, check, limits), **others)
 
-    with_options: Callable[..., Any] = _with_options(read)
-    return with_options
+    return with_options(read, OPTIONS)
 
 
-def _with_options(command: Any) -> Any:
-    for option in reversed(OPTIONS):
+def with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callable[..., Any]:
+    """Give a command options, in their order."""
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -195,7 +187,7 @@ def given_options(request: Request) -> list[str]:
     set's root and the store, which depend on where the command was called.
     """
     context = click.get_current_context()
-    ours = {option.name for option in _with_options(lambda: None).__click_params__}
+    ours = {option.name for option in vars(with_options(lambda: None, OPTIONS))["__click_params__"]}
     flags = {p.name: p.opts[0] for p in context.command.params if p.name in ours and p.name}
     said = {
         name: value.absolute() if isinstance(value, Path) else value
@@ -209,8 +201,17 @@ def given_options(request: Request) -> list[str]:
     ]
 
 
-def _specs(products: str, *specs: Spec) -> dict[str, Spec]:
-    known = {spec.product: spec for spec in specs}
+def changed(specs: Mapping[str, Spec], given: Mapping[str, int | None]) -> dict[str, Spec]:
+    """Return specs with the parameters that options give; those of None are left as they are."""
+    found = dict(specs)
+    for name, value in given.items():
+        product, parameter, _ = SPEC_OPTIONS[name]
+        if value is not None and product in found:
+            found[product] = replace(found[product], **{parameter: value})
+    return found
+
+
+def _chosen(products: str, known: Mapping[str, Spec]) -> dict[str, Spec]:
     names = [name.strip() for name in products.split(",") if name.strip()]
     for name in names:
         if name not in known:

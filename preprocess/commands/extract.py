@@ -95,9 +95,11 @@ def _make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
     from avsc.preprocess.events import Events
+    from avsc.preprocess.remembered import remember
 
     store, clips, description = request.store, request.dataset.clips, request.description
     open_store(store, clips, description)
+    remember(request)
     with interruptible(), Events(store) as events:
         todo = {"clips": plan.n_clips, "blocks": len(plan.tasks)}
         events.write("started", version=version("avsc"), options=_options(), **todo)

@@ -22,6 +22,7 @@ from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_table
 from avsc.preprocess.block import work
 from avsc.preprocess.close import close
+from avsc.preprocess.plan import make_plan
 
 
 @pytest.fixture
@@ -76,6 +77,28 @@ def test_broken_and_missing_recordings_cost_only_themselves(world: World) -> Non
     (world.root / "video/clip-2.mp4").unlink()
     write_clips(world.root)
     assert world.make().reasons["failed before"] == 0  # the sources changed: that is the reason
+    assert Store.open(world.store).failures == ()
+
+
+def test_some_of_the_failed_clips_are_made_and_the_others_stay_failed(world: World) -> None:
+    """Both are in one block; what is kept of it is kept as a failure, and as of its old source."""
+    hidden = {}
+    for name in ("clip-2", "clip-3"):
+        path = world.root / f"audio/{name}.wav"
+        hidden[path] = path.rename(path.with_suffix(".hidden"))
+    world.make()
+    for path, place in hidden.items():
+        place.rename(path)
+    only = {"scalogram": frozenset({"clip-3"})}
+    what = (world.store, world.dataset, world.description, "time")
+    plan = make_plan(*what, only=only)  # type: ignore[arg-type]
+    assert plan.reasons == {"source changed": 1} and plan.n_clips == 1
+    for task in plan.tasks:
+        work(task)
+    close(world.store, world.dataset.clips, world.description)
+    failed = {(f.clip, f.product) for f in Store.open(world.store).failures}
+    assert failed == {("clip-2", "scalogram"), ("clip-2", "fbank"), ("clip-3", "fbank")}
+    assert world.make().reasons == {"source changed": 5}, "pictures are of both recordings"
     assert Store.open(world.store).failures == ()
 
 

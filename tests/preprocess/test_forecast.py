@@ -113,7 +113,7 @@ def test_through_the_command_line(manifest: Path, tmp_path: Path) -> None:
         "Measured 2 clips",
         "To do: 4 clips in 2 blocks",
         "on 3 workers; the busiest makes 2 clips",
-        "17 files",
+        "18 files",
     ):
         assert text in found.stdout
     assert not store.exists()

@@ -1,0 +1,48 @@
+"""``avsc-prep explain``: why a clip will or will not be made again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avsc.manifests.shell import DONE, settings
+from avsc.preprocess.plan import Check
+from avsc.preprocess.request import SPEC_CHOICES, with_options
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of specs, as in `extract`."""
+    return with_options(command, SPEC_CHOICES)
+
+
+@click.command("explain")
+@click.argument("clip")
+@click.option("--store", type=click.Path(path_type=Path), required=True, help="The store.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the data set.  [default: that of the last extraction]",
+)
+@click.option(
+    "--check",
+    type=click.Choice(["time", "content"]),
+    default="time",
+    show_default=True,
+    help="How a changed recording is told, as in `extract`.",
+)
+@spec_options
+@settings
+def explain_command(
+    clip: str, store: Path, root: Path | None, check: Check, **given: int | None
+) -> int:
+    """Say of each product of CLIP whether `extract` will make it again, why, and what made it.
+
+    Options of specs are those that `extract` would be given; without them, the store's own.
+    """
+    from avsc.preprocess.explain import explain
+    from avsc.preprocess.remembered import recall
+
+    for line in explain(recall(store, root, check, given), clip):
+        click.echo(line)
+    return DONE
