@@ -24,7 +24,7 @@ from avsc.train.score.bootstrap import (
     resampling_units,
 )
 from avsc.train.score.metrics import Groups, by_city, by_scene, check_classes, outcomes
-from avsc.train.score.predictions import segment_name
+from avsc.train.score.predictions import segment_names
 from avsc.train.score.protocol import Segments
 
 OVERALL = "mean over scenes"
@@ -124,7 +124,7 @@ def compare(
 
 def check_same_segments(first: Segments, second: Segments, clips: Sequence[Clip]) -> None:
     """Raise an `AvscError` naming a segment that only one of two sets has."""
-    here, there = _names(first, clips), _names(second, clips)
+    here, there = segment_names(first, clips), segment_names(second, clips)
     if here == there:
         return
     only = sorted(set(here) ^ set(there))
@@ -133,12 +133,6 @@ def check_same_segments(first: Segments, second: Segments, clips: Sequence[Clip]
         f"the two are not of the same segments: {len(here):,} and {len(there):,}; {only[0]!r} is "
         f"in the {which} alone. Compare predictions of the same clips, by the same protocol."
     )
-
-
-def _names(segments: Segments, clips: Sequence[Clip]) -> list[str]:
-    seconds = [None] * len(segments) if segments.second is None else segments.second.tolist()
-    rows = segments.clip.tolist()
-    return [segment_name(clips[row].id, k) for row, k in zip(rows, seconds, strict=True)]
 
 
 def _rows(

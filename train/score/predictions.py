@@ -31,6 +31,18 @@ def segment_name(clip: str, second: int | None) -> str:
     return f"{clip}.wav" if second is None else f"{clip}_{second}.wav"
 
 
+def segment_names(segments: Segments, clips: Sequence[Clip]) -> list[str]:
+    """Return the names of segments, or of whole clips.
+
+    Args:
+        segments: which; probabilities are not looked at.
+        clips: the clip table that they refer to.
+    """
+    rows = segments.clip.tolist()
+    seconds = [None] * len(rows) if segments.second is None else segments.second.tolist()
+    return [segment_name(clips[row].id, k) for row, k in zip(rows, seconds, strict=True)]
+
+
 def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Sequence[str]) -> bytes:
     """Return the bytes of a predictions file.
 
@@ -42,9 +54,8 @@ def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Seque
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(["filename", "scene_label", *classes])
-    seconds = [None] * len(segments) if segments.second is None else segments.second.tolist()
-    for values, clip, second in zip(segments.probability, segments.clip, seconds, strict=True):
-        name = segment_name(clips[clip].id, second)
+    names = segment_names(segments, clips)
+    for values, name in zip(segments.probability, names, strict=True):
         writer.writerow([name, classes[values.argmax()], *map(repr, values.tolist())])
     return text.getvalue().encode()
 

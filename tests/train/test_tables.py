@@ -1,0 +1,401 @@
+"""Tables: the paper's figures, plans, forecasts, measures, layouts; the command on small runs."""
+
+import csv
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from commands import refused, run_fit
+from stores import small_clips, small_store
+
+from avsc.manifests.errors import SettingError
+from avsc.train.config import Settings
+from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.entrants import Truth
+from avsc.train.score.metrics import scores
+from avsc.train.score.protocol import Segments
+from avsc.train.tables.forecast import Forecast, Pace, logged, total
+from avsc.train.tables.layout import Line, comma_separated, latex, markdown
+from avsc.train.tables.measure import score
+from avsc.train.tables.paper import printed_rows
+from avsc.train.tables.plan import TABLES, make_plan
+from avsc.train.tables.report import left_open
+from avsc.train.tables.work import State
+
+OUT = Path("runs/tables")
+SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
+         "--image-size", "32"]  # fmt: skip
+FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_no_settings_around(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("AVSC_"):
+            monkeypatch.delenv(name)
+    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def fit(monkeypatch, capsys):
+    return lambda *arguments: run_fit(monkeypatch, capsys, *arguments)
+
+
+def test_the_papers_figures():
+    """A few by hand, from the paper's pages; all within what a figure can be."""
+    assert [(row.log_loss, row.accuracy) for row in printed_rows("2")] == [
+        (0.6968, pytest.approx(0.7608)), (0.6325, pytest.approx(0.7798)),
+        (0.3939, pytest.approx(0.8703)), (0.2731, pytest.approx(0.9091)),
+    ]  # fmt: skip
+    best = printed_rows("3")[-1]
+    assert (best.verb, best.feature, best.backbone) == ("joint", "scalogram", "effnetv2-s")
+    assert (best.log_loss, best.accuracy) == (0.1517, pytest.approx(0.9459))
+    assert [len(printed_rows(table)) for table in "2345"] == [4, 8, 4, 5]
+    assert [row.verb for row in printed_rows("4")] == [
+        "pipeline", "ablation-2", "ablation-3", "joint"
+    ]  # fmt: skip
+    for table in "2345":
+        for row in printed_rows(table):
+            assert 0.1 < row.log_loss < 0.8 and 0.7 < row.accuracy < 1
+            assert row.source.endswith(f"Table {table}")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_needed_runs_come_first_and_each_run_once(table):
+    plan = make_plan(table, OUT, (0, 1), {})
+    names = list(plan.jobs)
+    for job in plan.jobs.values():
+        if job.need is not None:
+            assert names.index(job.need) < names.index(job.name)
+            assert job.settings.acoustic_run == OUT / job.need
+            need = plan.jobs[job.need].settings
+            assert (need.feature, need.seed) == (job.settings.feature, job.settings.seed)
+    assert {name for row in plan.rows for name in row.jobs} <= {*names}
+
+
+def test_tables_share_their_runs():
+    plans = {table: make_plan(table, OUT, (0,), {}) for table in TABLES}
+    counts = {table: len(plan.jobs) for table, plan in plans.items()}
+    assert counts == {"2": 4, "3": 10, "4": 5, "5": 1, "augment": 8}
+    every = {}
+    for plan in plans.values():
+        for name, job in plan.jobs.items():
+            assert every.setdefault(name, job) == job, name
+    assert len(every) == 4 + 8 + 2 + 7
+    rows = {row.label[:3]: row.jobs for row in plans["4"].rows}
+    assert rows["I: "] == ("pipeline-scalogram-effnetv2-s-seed0",)
+    assert rows["IV:"] == ("joint-scalogram-effnetv2-s-seed0",) == plans["5"].rows[-1].jobs
+    assert plans["augment"].rows[-1].jobs == rows["IV:"]
+
+
+def test_the_augmentation_table_has_every_subset_once():
+    plan = make_plan("augment", OUT, (0,), {})
+    chosen = [plan.jobs[row.jobs[0]].settings.augment for row in plan.rows]
+    assert [len(each.split(",")) for each in chosen] == [1, 1, 1, 1, 2, 2, 2, 3]
+    assert chosen[0] == "none" and len(set(chosen)) == 8
+    assert [row.printed is not None for row in plan.rows] == [False] * 7 + [True]
+    with pytest.raises(SettingError, match="--augment is what this table varies"):
+        make_plan("augment", OUT, (0,), {"augment": "crop"})
+
+
+def test_settings_go_to_all_runs_and_defaults_to_none():
+    plan = make_plan("3", OUT, (0,), {"batch_size": 64, "backbone": "resnet10t"})
+    assert {job.settings.batch_size for job in plan.jobs.values()} == {64}
+    assert len(plan.jobs) == 6 and "joint-fbank-resnet10t-seed0" in plan.jobs
+    plain = make_plan("3", OUT, (0,), {}).jobs["joint-scalogram-effnetv2-s-seed0"].settings
+    assert plain == Settings()
+
+
+def test_each_backbone_has_its_own_weights():
+    given = {"visual_weights": "resnet50=a.pth,effnetv2-s=b.pth"}
+    plan = make_plan("3", OUT, (0,), given)
+    for job in plan.jobs.values():
+        wanted = {"resnet50": "a.pth", "effnetv2-s": "b.pth"}[job.settings.backbone]
+        assert job.settings.visual_weights == (
+            "pretrained" if job.system.pictures is None else wanted
+        )
+    with pytest.raises(SettingError, match="it names none for resnet50; add resnet50=FILE"):
+        make_plan("3", OUT, (0,), {"visual_weights": "effnetv2-s=b.pth"})
+
+
+def test_the_command_of_a_run_says_the_same_settings(fit):
+    """What --list prints is parsed by the very verbs that it names."""
+    from avsc.train.cli import program
+
+    plan = make_plan("3", OUT, (3,), {"batch_size": 64, "store": Path("my store")})
+    for job in plan.jobs.values():
+        words = shlex.split(job.command())
+        assert words[:2] == ["avsc-fit", job.system.name]
+        command = program.get_command(click.Context(program), words[1])
+        values = command.make_context(words[1], words[2:]).params
+        assert values.pop("out") == job.folder and values.pop("resume") is True
+        assert Settings(**values) == job.settings
+    code, said, _ = fit("table", "3", "--list", "--seeds", 3, "--batch-size", 64, "--store",
+                        "my store")  # fmt: skip
+    assert code == 0
+    assert said.splitlines() == [f"{job.name}\t{job.command()}" for job in plan.jobs.values()]
+
+
+def test_wrong_use_is_refused(fit):
+    refused(fit("table", "6"), 2, "'6' is not one of")
+    refused(fit("table", "2", "--seeds", "0,0"), 2, "--seeds is '0,0'", "0,1,2")
+    refused(fit("table", "2", "--seeds", "two"), 2, "--seeds is 'two'")
+    refused(fit("table", "2", "--only", "joint"), 2, "--only is 'joint'; the runs are audio-fbank")
+    refused(fit("table", "2", "--predictions", "a.tsv"), 2, "--predictions is for table 5")
+    refused(fit("table", "2", "--seed", "1"), 2, "--seed")
+    refused(fit("table", "2", "--batch-size", "1"), 2, "--batch-size is 1")
+
+
+CLASSES = ("bus", "tram")
+CLIPS = small_clips(classes=2, locations=6)
+
+
+def predictions(seed):
+    rng = np.random.default_rng(seed)
+    clip = np.repeat(np.arange(len(CLIPS)), 4)
+    scene = (clip >= len(CLIPS) // 2).astype(np.int64)
+    probability = rng.dirichlet((1, 1), len(clip))
+    return Segments(probability, clip, np.tile(np.arange(4), len(CLIPS)), scene)
+
+
+def test_mean_and_deviation_over_seeds_by_hand():
+    truth = Truth(Path("store"), CLIPS, CLASSES)
+    runs = [predictions(seed) for seed in range(3)]
+    found = score(runs, truth, Resampling(500))
+    losses = [scores(each, CLASSES).log_loss for each in runs]
+    assert found.log_loss.mean == pytest.approx(np.mean(losses), rel=1e-12)
+    assert found.log_loss.deviation == pytest.approx(np.std(losses, ddof=1), rel=1e-12)
+    assert found.log_loss.interval.low < found.log_loss.mean < found.log_loss.interval.high
+    alone = score(runs[:1], truth, Resampling(500))
+    assert alone.log_loss.deviation is None
+    # The mean of three seeds wavers less over locations than one of them.
+    width = [each.log_loss.interval.high - each.log_loss.interval.low for each in (found, alone)]
+    assert width[0] < width[1]
+
+
+def test_layouts_hold_the_same_figures():
+    truth = Truth(Path("store"), CLIPS, CLASSES)
+    found = score([predictions(0), predictions(1)], truth, Resampling(500))
+    printed = printed_rows("3")[-1]
+    lines = [
+        Line("Joint", ("scalogram", "a_b"), "ImageNet", "strict", 2, found, printed),
+        Line("Others & co.", (), None, None, 0, None, printed),
+    ]
+    text = markdown(lines)
+    assert f"{found.log_loss.mean:.4f} ± {found.log_loss.deviation:.4f} [" in text
+    assert f"{found.log_loss.mean - 0.1517:+.4f}" in text and "94.59" in text
+    rows = list(csv.DictReader(comma_separated(lines).decode().splitlines()))
+    assert float(rows[0]["log_loss_mean"]) == found.log_loss.mean
+    assert float(rows[0]["log_loss_difference"]) == found.log_loss.mean - 0.1517
+    assert float(rows[0]["accuracy_high"]) == found.accuracy.interval.high
+    assert rows[1]["log_loss_mean"] == "" and float(rows[1]["log_loss_paper"]) == 0.1517
+    tex = latex(lines, "Table 3: 100 %").decode()
+    assert r"scalogram + a\_b" in tex and r"Others \& co." in tex and r"100 \%" in tex
+    assert r"$\pm$" in tex and "±" not in tex
+    twice = markdown([lines[0], replace(lines[0], protocol="centred")]).splitlines()[-1]
+    assert twice.startswith("|       |") and "| centred " in twice
+    body = [line for line in tex.splitlines() if line.endswith(r"\\")]
+    assert len(body) == 3 and {len(re.findall(r"(?<!\\)&", line)) for line in body} == {9}
+
+
+def test_what_is_left_open_is_said_with_the_runs_own_values():
+    said = left_open(make_plan("3", OUT, (0,), {"validation": "random", "weight_decay": 0.1}))
+    assert said["weight decay"] == "0.1"
+    assert said["validation clips (the paper: about 10 % at random)"].startswith("random clips")
+
+
+def test_an_epochs_time_is_read_from_the_log_of_the_last_device(tmp_path):
+    job = next(iter(make_plan("5", tmp_path, (0,), {}).jobs.values()))
+    assert logged(job) is None
+    job.folder.mkdir()
+    stamp = "2026-01-01T00:00:00+0000"
+    text = [
+        "device: cpu, 2 threads (auto: there is no CUDA device)",
+        "epoch 1, training loss 0.5000, validation log-loss 0.4000, accuracy 90.00 % (900.0 s)",
+        "device: cuda:0, NVIDIA H100 (auto: the first of CUDA)",
+        "epoch 2, loss 0.4000, batch 13 of 37",
+        "epoch 2, training loss 0.5000, validation log-loss 0.4000, accuracy 90.00 % (40.0 s)",
+        "epoch 3, training loss 0.5000 (50.0 s)",
+        "epoch 4, training loss 0.5000 (45.0 s)",
+    ]
+    (job.folder / "log.txt").write_text("".join(f"{stamp} {line}\n" for line in text))
+    pace = logged(job)
+    assert (pace.seconds, pace.device) == (45.0, "cuda:0, NVIDIA H100")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A store and a folder for the runs of all the tests that follow."""
+    folder = tmp_path_factory.mktemp("tables")
+    clips = small_clips(locations=6, clips_per_location=1)
+    clips = tuple(clip if int(clip.location[-1]) < 4 else _tested(clip) for clip in clips)
+    return small_store(folder / "store", clips=clips), folder / "runs"
+
+
+def _tested(clip):
+    return replace(clip, fold="test")
+
+
+def csv_rows(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def how(small):
+    store, out = small
+    return ["--store", store, "--out", out, *FAST, *SIGHT, "--resamples", 200]
+
+
+def test_table_4_is_made_from_nothing(fit, small):
+    """Each run once, in an order in which they can be made; then nothing is left to do."""
+    out = small[1]
+    code, said, _ = fit("table", 4, *how(small), "--dry-run")
+    assert code == 0 and "not measured: 5 runs" in said and not out.exists()
+    code, said, _ = fit("table", 4, *how(small))
+    assert code == 0, said
+    names = sorted(path.name for path in out.iterdir() if path.is_dir())
+    model = "test_efficientnet.r160_in1k"
+    assert names == [
+        f"ablation-2-scalogram-{model}-seed0", f"ablation-3-scalogram-{model}-seed0",
+        "audio-scalogram-seed0", f"joint-scalogram-{model}-seed0",
+        f"pipeline-scalogram-{model}-seed0",
+    ]  # fmt: skip
+    page = (out / "table-4.md").read_text()
+    assert "Not the paper's settings" in page and "--epochs 1" in page and "--batch-size 16" in page
+    assert "**VE: nothing**, and not Places365 as in the paper, is what the visual encoder" in page
+    assert "**Not the paper's test fold**: it has 36,450 segments, the one here 18" in page
+    assert "6 locations within each scene" in page and "One run a row, seed 0" in page
+    assert "weight decay: 0" in page
+    rows = csv_rows(out / "table-4.csv")
+    assert [row["protocol"] for row in rows] == ["strict", "centred"] * 4
+    assert {row["visual_pretraining"] for row in rows} == {"nothing"}
+    joint = out / f"joint-scalogram-{model}-seed0" / "evaluation-test" / "metrics.json"
+    strict = json.loads(joint.read_text())["protocols"]["strict"]
+    assert float(rows[6]["log_loss_mean"]) == pytest.approx(strict["log_loss"], rel=1e-12)
+    assert float(rows[6]["log_loss_low"]) == pytest.approx(strict["log_loss_interval"][0], rel=1e-9)
+    assert float(rows[6]["log_loss_paper"]) == 0.1517
+    assert (out / "table-4.tex").read_text().count("&") > 40
+
+    before = joint.stat().st_mtime_ns
+    code, said, _ = fit("table", 4, *how(small))
+    assert code == 0 and said.count("trained before") == 5 and "epoch 1" not in said
+    assert joint.stat().st_mtime_ns == before
+    code, said, _ = fit("table", 4, *how(small), "--dry-run")
+    assert code == 0 and "nothing is left to train" in said
+
+
+def test_table_5_takes_the_run_and_any_systems_predictions(fit, small, tmp_path):
+    out = small[1]
+    found = next(out.glob("pipeline-*")) / "evaluation-test" / "predictions-centred.tsv"
+    theirs = shutil.copy(found, tmp_path / "theirs.tsv")
+    assert fit("table", 5, *how(small), "--predictions", theirs)[0] == 0
+    rows = csv_rows(out / "table-5.csv")
+    assert [row["protocol"] for row in rows] == [""] * 4 + ["strict", "centred", "as given"]
+    assert [float(row["log_loss_paper"]) for row in rows[:4]] == [0.658, 0.159, 0.183, 0.223]
+    assert rows[-1]["row"] == "theirs.tsv"
+    four = csv_rows(out / "table-4.csv")
+    assert float(rows[-1]["log_loss_mean"]) == pytest.approx(
+        float(four[1]["log_loss_mean"]), rel=1e-12
+    )
+    short = tmp_path / "short.tsv"
+    short.write_text("".join(Path(theirs).read_text().splitlines(keepends=True)[:-4]))
+    refused(
+        fit("table", 5, *how(small), "--predictions", short), 1, "short.tsv: 14 of 18 segments",
+        "_0.wav", "--allow-missing",
+    )  # fmt: skip
+    code, said, _ = fit("table", 5, *how(small), "--predictions", short, "--allow-missing")
+    assert code == 0 and "short.tsv (14/18)" in said
+
+
+def test_seeds_are_averaged_and_one_run_can_be_made_alone(fit, small):
+    out = small[1]
+    two = [*how(small), "--seeds", "0,1"]
+    code, said, _ = fit("table", 2, *two, "--only", "audio-fbank-seed1")
+    assert code == 0 and not (out / "table-2.md").exists()
+    assert (out / "audio-fbank-seed1" / "evaluation-test" / "report.md").exists()
+    code, said, _ = fit("table", 2, *two)
+    assert code == 0, said
+    assert "audio-fbank-seed1: trained before" in said
+    rows = csv_rows(out / "table-2.csv")
+    losses = [
+        json.loads((out / f"audio-fbank-seed{seed}/evaluation-test/metrics.json").read_text())[
+            "protocols"
+        ]["strict"]["log_loss"]
+        for seed in (0, 1)
+    ]
+    assert float(rows[0]["log_loss_mean"]) == pytest.approx(np.mean(losses), rel=1e-9)
+    assert float(rows[0]["log_loss_deviation"]) == pytest.approx(np.std(losses, ddof=1), rel=1e-6)
+    assert rows[0]["visual_pretraining"] == "" and rows[0]["runs"] == "2"
+    # The same run of other settings is refused, and what is there stays.
+    refused(fit("table", 2, *two, "--dropout", 0.1), 2, "another --dropout", "--no-resume")
+
+
+def test_a_run_waits_for_the_one_it_needs(fit, small, tmp_path):
+    command = ["--store", small[0], "--out", tmp_path / "out", *FAST, *SIGHT]
+    name = "pipeline-scalogram-test_efficientnet.r160_in1k-seed0"
+    code, said, _ = fit("table", 4, *command, "--only", name)
+    assert code == 75 and "takes its acoustic encoder from audio-scalogram-seed0" in said
+
+
+def test_a_probe_times_an_epoch_and_leaves_nothing(fit, small, tmp_path):
+    out = tmp_path / "out"
+    command = ["--store", small[0], "--out", out, *FAST, *SIGHT, "--epochs", 100]
+    code, said, _ = fit("table", 4, *command, "--dry-run", "--probe", 0.2)
+    assert code == 0
+    assert re.search(r"audio-scalogram: \d+\.\d s an epoch \(a probe of \d+ steps\)", said)
+    assert re.search(r"expected: \d+\.\d\d hours on cpu, 1 threads \(training alone\)", said)
+    assert "not measured: 3 runs" in said  # two read stored embeddings, one needs the audio run
+    assert list(out.iterdir()) == []
+
+
+def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_path):
+    out = tmp_path / "out"
+    command = ["table", 2, "--store", small[0], "--out", out, *FAST, *SIGHT]
+    metrics = out / "audio-fbank-seed0" / "metrics.csv"
+
+    def send():
+        end = time.monotonic() + 180
+        while not (metrics.exists() and len(metrics.read_text().splitlines()) > 1):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    code, said, _ = fit(*command, "--epochs", 100_000)
+    sender.join()
+    assert code == 75
+    assert "stopped by SIGUSR1" in said and "The same command goes on." in said
+    assert not (out / "table-2.md").exists()
+    done = len(metrics.read_text().splitlines()) - 1
+    code, said, _ = fit(*command, "--epochs", done + 1, "--only", "audio-fbank-seed0")
+    assert code == 0 and f"going on after {done} epochs" in said
+
+
+def test_forecasts_add_up_by_device():
+    jobs = list(make_plan("2", OUT, (0,), {}).jobs.values())
+    gpu, cpu = Pace(36.0, "cuda:0, A", "log"), Pace(3.6, "cpu", "log")
+    made = [
+        Forecast(jobs[0], State(50, False), gpu),
+        Forecast(jobs[1], State(0, False), gpu),
+        Forecast(jobs[2], State(150, True), None),
+        Forecast(jobs[3], State(0, False), cpu),
+    ]
+    assert total(made) == pytest.approx({"cuda:0, A": 2.5, "cpu": 0.15})
+    assert [each.hours for each in made] == pytest.approx([1.0, 1.5, 0.0, 0.15])
+    unknown = Forecast(jobs[0], State(0, False), None)
+    assert unknown.hours is None and total([unknown]) == {"not measured": 1}

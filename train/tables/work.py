@@ -1,0 +1,116 @@
+"""Making a table's runs: what is done, what is missing, training and evaluating it.
+
+Runs are trained by the very function that avsc-fit's verbs use, one after the other; what is done
+is not done again. A signal stops the run under way, which saves; the same command goes on.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError
+from avsc.manifests.shell import DONE, STOPPED
+from avsc.train.commands.fit import train
+from avsc.train.fit.console import Console
+from avsc.train.fit.history import finished, read_metrics
+from avsc.train.fit.record import read_record
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
+from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.entrants import evaluated
+from avsc.train.score.protocol import PROTOCOLS
+from avsc.train.score.run import Request, evaluate_run
+from avsc.train.tables.plan import Job, Plan
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run has come.
+
+    Attributes:
+        epochs: that are done.
+        finished: nothing is left to train.
+    """
+
+    epochs: int
+    finished: bool
+
+
+def state(job: Job) -> State:
+    """Return how far a run has come; a run of other settings or another store is not finished.
+
+    (To train it then says what differs.)
+    """
+    folder = RunFolder(job.folder)
+    if not (folder.begun and folder.metrics.exists()):
+        return State(0, False)
+    record = read_record(folder.settings)
+    history = read_metrics(folder.metrics)
+    chosen = job.settings
+    same = (
+        record.system == job.system
+        and record.settings.numbers(record.system) == chosen.numbers(job.system)
+        and record.store.fingerprint == Store.open(chosen.store).fingerprint
+    )
+    return State(len(history), same and finished(history, chosen.epochs, chosen.patience))
+
+
+def make_runs(
+    plan: Plan, names: Iterable[str], resampling: Resampling, allow_missing: bool, console: Console
+) -> int:
+    """Train and evaluate runs, each once; return the exit status.
+
+    Args:
+        plan: of the table.
+        names: of the runs, those that are needed before those that need them.
+        resampling: of the evaluations' intervals.
+        allow_missing: evaluate what is there if segments are missing.
+        console: told what is done.
+
+    Raises:
+        AvscError: a run cannot be trained or evaluated.
+    """
+    for name in names:
+        job = plan.jobs[name]
+        if state(job).finished:
+            console.say(f"{name}: trained before")
+        elif job.need is not None and not state(plan.jobs[job.need]).finished:
+            console.say(
+                f"{name} takes its acoustic encoder from {job.need}, which is not finished. The "
+                "same command goes on when it is."
+            )
+            return STOPPED
+        else:
+            console.say(f"{name}: {job.command()}")
+            status = train(job.system, job.settings, job.folder, resume=True)
+            if status != DONE:
+                return status
+        if not is_evaluated(job):
+            with StopRequest() as stop:
+                evaluate_run(
+                    Request(
+                        job.folder,
+                        store=job.settings.store,
+                        resampling=resampling,
+                        allow_missing=allow_missing,
+                        device=job.settings.device,
+                        workers=job.settings.workers,
+                    ),
+                    console,
+                )
+                if stop:
+                    return stop.status
+    return DONE
+
+
+def is_evaluated(job: Job) -> bool:
+    """Whether the best epoch that a run has now is evaluated on the test fold by both protocols."""
+    try:
+        found = evaluated(job.folder, "test")
+    except AvscError:
+        return False
+    return (
+        set(found["protocols"]) >= {*PROTOCOLS}
+        and found["checkpoint"] == "best"
+        and found["store_fingerprint"] == Store.open(job.settings.store).fingerprint
+    )
