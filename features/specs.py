@@ -10,7 +10,7 @@ and Table 1); what the paper leaves open is stated in the README.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_type_hints
 
 from avsc.manifests.errors import SettingError
 
@@ -47,7 +47,7 @@ class Spec:
                 f"{cls.product}: unknown parameter {unknown[0]!r}; known are "
                 f"{', '.join(sorted(known))}."
             )
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        kinds = get_type_hints(cls)
         for name, value in values.items():
             if name != "product" and type(value) is not kinds[name]:
                 raise SettingError(f"{cls.product}: {name} is {value!r}; a {kinds[name].__name__}.")

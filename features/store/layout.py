@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avsc.features.specs import SPECS, Spec
+from avsc.features.specs import STORED, Spec
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
 from avsc.manifests.publish import publish
 
@@ -148,7 +148,7 @@ def _decode(values: dict[str, Any]) -> Description:
         raise ValueError("its SHA-256 is not that of its content")
     specs = {}
     for name, product in values["products"].items():
-        specs[name] = SPECS[name].from_dict(product["spec"])
+        specs[name] = STORED[name].from_dict(product["spec"])
         if specs[name].digest != product["digest"]:
             raise ValueError(f"the digest of {name} does not fit its spec")
     kinds = {"dataset": str, "classes": list, "block_size": int}
