@@ -39,3 +39,7 @@ def main() -> NoReturn:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_program(program, "avsc-fit")
+
+
+if __name__ == "__main__":
+    main()

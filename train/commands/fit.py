@@ -13,6 +13,7 @@ from avsc.train.systems import VERBS, System
 
 if TYPE_CHECKING:
     from avsc.train.fit.console import Console
+    from avsc.train.fit.distributed import Processes
     from avsc.train.fit.epochs import Epochs
     from avsc.train.fit.run_folder import RunFolder
     from avsc.train.fit.signals import StopRequest
@@ -80,29 +81,40 @@ def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
     from avsc.train.fit.prepare import prepare
 
     return run_training(
-        lambda folder, console, stop: prepare(system, chosen, folder, resume, console, stop),
+        lambda folder, console, stop, processes: prepare(
+            system, chosen, folder, resume, console, stop, processes
+        ),
         out,
         f"avsc-fit evaluate {out}",
     )
 
 
 def run_training(
-    make: "Callable[[RunFolder, Console, StopRequest], Epochs]", out: Path, following: str
+    make: "Callable[[RunFolder, Console, StopRequest, Processes], Epochs]",
+    out: Path,
+    following: str,
 ) -> int:
     """Run a training to its end, or until a signal; return the exit status.
 
     Args:
-        make: makes it ready in a folder, tells a console what was found, and heeds a signal.
+        make: makes it ready in a folder, tells a console what was found, heeds a signal, and is
+            told which processes train together.
         out: folder of the run.
         following: command to name at its end.
     """
     from avsc.train.fit.console import Console
+    from avsc.train.fit.distributed import joined
     from avsc.train.fit.history import best_row
     from avsc.train.fit.run_folder import RunFolder
     from avsc.train.fit.signals import StopRequest
 
-    with StopRequest() as stop, Console() as console:
-        training = make(RunFolder(out), console, stop)
+    with (
+        StopRequest() as stop,
+        joined() as processes,
+        Console(silent=not processes.main) as console,
+    ):
+        with processes.main_first():
+            training = make(RunFolder(out), console, stop, processes)
         at = training.progress
         if not training.fit(stop):
             console.say(

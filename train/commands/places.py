@@ -37,7 +37,9 @@ def places(out: Path, resume: bool, **values: Any) -> int:
     chosen = PlacesSettings(**values)
     size = "" if chosen.image_size is None else f" --image-size {chosen.image_size}"
     return run_training(
-        lambda folder, console, _: prepare_places(chosen, folder, resume, console),
+        lambda folder, console, _, processes: prepare_places(
+            chosen, folder, resume, console, processes
+        ),
         out,
         f"avsc-fit joint --backbone {chosen.backbone}{size} --visual-weights {out}",
     )

@@ -21,9 +21,10 @@ class Console:
 
     Args:
         plain_seconds: seconds between two lines of progress where there is no terminal.
+        silent: say and log nothing, as one of several processes that train together.
     """
 
-    def __init__(self, plain_seconds: float = PLAIN) -> None:
+    def __init__(self, plain_seconds: float = PLAIN, *, silent: bool = False) -> None:
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -34,6 +35,7 @@ class Console:
         )
         self._live = self._bar.console.is_terminal
         self._seconds = LIVE if self._live else plain_seconds
+        self._silent = silent
         self._task: TaskID | None = None
         self._shown = time.monotonic()
         self._log: Path | None = None
@@ -53,11 +55,15 @@ class Console:
 
     def log_to(self, path: Path) -> None:
         """Append to a file what was and will be said."""
+        if self._silent:
+            return
         self._log = path
         self._write()
 
     def say(self, text: str) -> None:
         """Say one line."""
+        if self._silent:
+            return
         if self._live:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
@@ -67,7 +73,7 @@ class Console:
 
     def due(self) -> bool:
         """Whether it is time to show progress again; to find out how far a run is may be costly."""
-        return time.monotonic() - self._shown >= self._seconds
+        return not self._silent and time.monotonic() - self._shown >= self._seconds
 
     def show(self, text: str, done: int, total: int) -> None:
         """Show that `done` of `total` batches are done."""

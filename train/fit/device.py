@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from avsc.manifests.errors import SettingError
+from avsc.train.fit.distributed import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -23,39 +24,48 @@ class Computing:
     workers: int
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+def cores(processes: Processes = ALONE) -> int:
+    """Return the number of cores that this process may use, shared out among those beside it."""
+    return max(1, len(os.sched_getaffinity(0)) // processes.local_count)
 
 
-def choose_device(name: str) -> tuple[torch.device, str]:
+def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device, str]:
     """Return the device, and a line that says which it is and why.
 
     Args:
         name: ``"auto"`` (the first CUDA device if there is one, else the CPU), ``"cpu"``,
             ``"cuda"`` or ``"cuda:N"``.
+        processes: those that train together; each takes the CUDA device of its number.
 
     Raises:
         SettingError: another name, or a CUDA device that is not there.
     """
     available = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    several = "" if processes.count == 1 else f"{processes.count} processes, each "
     if name == "auto":
-        wanted = torch.device("cuda", 0) if available else torch.device("cpu")
+        wanted = torch.device("cuda" if available else "cpu")
         why = "auto: the first of CUDA" if available else "auto: there is no CUDA device"
     else:
         wanted, why = _parse(name), "as asked"
     if wanted.type == "cpu":
-        return wanted, f"device: cpu, {torch.get_num_threads()} threads ({why})"
-    number = wanted.index or 0
+        return wanted, f"device: {several}cpu, {torch.get_num_threads()} threads ({why})"
+    if several and wanted.index is not None:
+        raise SettingError(
+            f"--device is {name}, but {processes.count} processes train together, each on a CUDA "
+            "device of its own. Ask for --device cuda."
+        )
+    number = processes.local_rank if several else wanted.index or 0
     if number >= available:
         raise SettingError(
             f"--device is {name}, but torch {torch.__version__} finds {available} CUDA devices "
-            "here. Ask for --device cpu, or run where the device and its driver are."
+            f"here; wanted is number {number}. Ask for --device cpu, or run where the device and "
+            "its driver are."
         )
     # What is trained computes in float32 proper, not in TF32, which cuDNN would use by default.
     torch.backends.cudnn.allow_tf32 = False
+    torch.cuda.set_device(number)
     return torch.device("cuda", number), (
-        f"device: cuda:{number}, {torch.cuda.get_device_name(number)} ({why})"
+        f"device: {several}cuda:{number}, {torch.cuda.get_device_name(number)} ({why})"
     )
 
 

@@ -7,23 +7,28 @@ with the very numbers of a run that was not.
 
 The sum of an epoch's losses stays on the device and is looked at only when it is shown or saved, so
 that a step does not wait for the GPU. A loss that is not finite stays so in the sum.
+
+Several processes may train together (`distributed`); process 0 alone writes and speaks.
 """
 
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from signal import SIGTERM, Signals
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import Batch
 from avsc.train.fit.checkpoint import Progress, load_last, save_best, save_last
 from avsc.train.fit.console import Console
 from avsc.train.fit.curves import Curves
+from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.history import Row, best_row, finished, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
@@ -48,6 +53,7 @@ class Plan:
         rate: learning rate at a time, counted in epochs.
         row: what an epoch comes to.
         trained_on: name of the pictures that the visual encoder learns from; best.pt carries it.
+        processes: those that train together.
     """
 
     folder: RunFolder
@@ -61,6 +67,7 @@ class Plan:
     rate: Callable[[float], float]
     row: type[Row] = Row
     trained_on: str | None = None
+    processes: Processes = ALONE
 
 
 class Epochs(ABC):
@@ -73,6 +80,8 @@ class Epochs(ABC):
         console: what it says its progress to.
 
     Attributes:
+        network: with its weights.
+        model: computes the network's output in a step, together with the other processes.
         progress: how far it has come.
     """
 
@@ -81,6 +90,7 @@ class Epochs(ABC):
     ) -> None:
         self.plan, self.console = plan, console
         self.network, self.optimiser = network, optimiser
+        self.model: nn.Module = network
         self.progress = Progress()
         self._loss = torch.zeros((), dtype=torch.float64, device=plan.device)
         self._saved = time.monotonic()
@@ -122,15 +132,20 @@ class Epochs(ABC):
         """
         history, plan = self.progress.history, self.plan
         devices = [plan.device] if plan.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), Curves(plan.folder.tensorboard, history) as curves:
-            write_metrics(plan.folder.metrics, history, plan.row)
+        with torch.random.fork_rng(devices), ExitStack() as stack:
+            self.model = plan.processes.parallel(self.network.train())
+            curves = None
+            if plan.processes.main:
+                curves = stack.enter_context(Curves(plan.folder.tensorboard, history))
+                write_metrics(plan.folder.metrics, history, plan.row)
             while not self.finished:
                 begun = time.monotonic()
                 if not self._train(stop):
                     self._save()
                     return False
                 row = self._close_epoch()
-                curves.add(row)
+                if curves is not None:
+                    curves.add(row)
                 self.console.say(f"{row.summary()} ({time.monotonic() - begun:.1f} s)")
         return True
 
@@ -139,16 +154,24 @@ class Epochs(ABC):
         at, plan = self.progress, self.plan
         batches = self._batches()
         self.network.train()
-        for batch in () if stop else batches:
+        for batch in () if self._asked(stop) else batches:
             self._step(batch)
-            if stop:
+            if self._asked(stop):
                 break
             if time.monotonic() - self._saved >= 60 * plan.save_minutes:
                 self._save()
             if self.console.due():
                 text = f"epoch {at.epoch + 1}, loss {self._mean_loss():.4f}"
                 self.console.show(text, at.batch, plan.batches)
-        return not stop
+        return not self._asked(stop)
+
+    def _asked(self, stop: StopRequest) -> bool:
+        """Whether one of the processes was asked to stop; all of them then take it as theirs."""
+        own = (stop.signal or SIGTERM) if stop else 0
+        found = self.plan.processes.highest(own)
+        if found and stop.signal is None:
+            stop.signal = Signals(found)
+        return bool(found)
 
     def _step(self, batch: Batch) -> None:
         """Update the weights by one batch."""
@@ -160,14 +183,14 @@ class Epochs(ABC):
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self._loss += loss.detach()
+        self._loss += plan.processes.mean(loss.detach())
         at.batch += 1
 
     def _mean_loss(self) -> float:
         """Return the mean loss of the epoch so far; this waits for the device."""
         at = self.progress
         at.loss = self._loss.item()
-        if not math.isfinite(at.loss):
+        if self.plan.processes.main and not math.isfinite(at.loss):
             raise AvscError(
                 f"{self.plan.folder.path}: the loss is no longer finite in epoch {at.epoch + 1} "
                 f"(found by batch {at.batch}). Begin anew with a lower --lr-max and --no-resume."
@@ -186,15 +209,16 @@ class Epochs(ABC):
         at.history.append(row)
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         self._loss.zero_()
-        if best_row(at.history) is row:
+        if plan.processes.main and best_row(at.history) is row:
             save_best(plan.folder.best, plan.digest, self.network, at.epoch, plan.trained_on)
         self._save()
-        write_metrics(plan.folder.metrics, at.history, plan.row)
+        if plan.processes.main:
+            write_metrics(plan.folder.metrics, at.history, plan.row)
         return row
 
     def _refuse_infinite(self, probability: np.ndarray) -> None:
         """Raise an `AvscError` unless all predictions of a validation are finite."""
-        if not np.isfinite(probability).all():
+        if self.plan.processes.main and not np.isfinite(probability).all():
             raise AvscError(
                 f"{self.plan.folder.path}: predictions are no longer finite after epoch "
                 f"{self.progress.epoch + 1}. Begin anew with a lower --lr-max and --no-resume."
@@ -204,7 +228,8 @@ class Epochs(ABC):
         """Write last.pt."""
         plan = self.plan
         self._mean_loss()
-        save_last(plan.folder.last, plan.digest, self.network, self.optimiser, self.progress)
+        if plan.processes.main:
+            save_last(plan.folder.last, plan.digest, self.network, self.optimiser, self.progress)
         self._saved = time.monotonic()
 
 

@@ -18,6 +18,7 @@ from avsc.train.data.batches import Batch, training_batches
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
+from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmRestarts
@@ -43,6 +44,7 @@ class Run:
         workers: threads that prepare pictures.
         augment: of the training pictures.
         batches: in an epoch.
+        processes: those that train together.
     """
 
     folder: RunFolder
@@ -56,6 +58,7 @@ class Run:
     workers: int
     augment: Augment
     batches: int
+    processes: Processes = ALONE
 
 
 class Training(Epochs):
@@ -83,11 +86,13 @@ class Training(Epochs):
             save_minutes=settings.save_minutes,
             device=run.device,
             rate=schedule.rate,
+            processes=run.processes,
         )
         super().__init__(
             plan, network, _optimiser(settings, network.trainable_parameters()), console
         )
         self.run = run
+        self._validated = run.validation.take(run.processes.share(len(run.validation)))
         self._embeddings: Tensor | None = None
 
     def _batches(self) -> Iterator[Batch]:
@@ -103,30 +108,31 @@ class Training(Epochs):
             augment=run.augment,
             workers=run.workers,
             device=run.device,
+            shard=run.processes.shard,
         )
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        logits = self.network(batch.acoustic, batch.pictures)
+        logits = self.model(batch.acoustic, batch.pictures)
         return nn.functional.cross_entropy(logits, batch.scene)
 
     def _validate(self) -> dict[str, float]:
         """Return the official metric of the validation samples."""
-        run = self.run
+        run, own = self.run, self._validated
         if not len(run.validation):
             return {}
         how = {"batch_size": run.settings.batch_size, "workers": run.workers}
         embeddings = self._embeddings
-        if embeddings is None and run.validation.picture is not None:
-            pictures = np.unique(run.validation.picture)
+        if embeddings is None and own.picture is not None:
+            pictures = np.unique(own.picture)
             embeddings = embed_pictures(
                 self.network, run.source, pictures, **how, device=run.device
             )
             if self.network.frozen_visual:
                 self._embeddings = embeddings
-        probability = predict(
-            self.network, run.source, run.validation, **how, device=run.device,
-            embeddings=embeddings,
-        )  # fmt: skip
+        part = predict(
+            self.network, run.source, own, **how, device=run.device, embeddings=embeddings
+        )
+        probability = run.processes.gather(part, len(run.validation))
         self._refuse_infinite(probability)
         found = scores(segments(probability, run.validation, run.settings.protocol), run.classes)
         return {"validation_log_loss": found.log_loss, "validation_accuracy": found.accuracy}

@@ -18,6 +18,7 @@ from avsc.train.fit.build import build_network, kept_visual
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
+from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.division import Parts, divide, samples
 from avsc.train.fit.encoders import check_suits, take_named
 from avsc.train.fit.given import Given, begin, find_given, shapes
@@ -44,6 +45,7 @@ def prepare(
     resume: bool,
     console: Console,
     stop: StopRequest | None = None,
+    processes: Processes = ALONE,
 ) -> Training:
     """Return a run that is ready to train: new, or as its last checkpoint left it.
 
@@ -54,12 +56,14 @@ def prepare(
         resume: go on with the run that the folder holds; otherwise set it aside.
         console: told what was chosen and found.
         stop: looked at while embeddings are made.
+        processes: those that train together; process 0 first, for it writes what the others read.
 
     Raises:
         AvscError: the settings, the store, the folder, a run or the weights cannot be used.
     """
-    device, text = choose_device(settings.device)
+    device, text = choose_device(settings.device, processes)
     console.say(text)
+    processes.check(settings.batch_size)
     settings, taken = take_named(settings.chosen(system), settings)
     chosen = settings.chosen(system)
     augment = Augment.named(settings.augment)
@@ -69,13 +73,15 @@ def prepare(
         product = settings.feature if sense == "acoustic" else "images"
         check_suits(each, product, store, parts.validation, console)
 
-    former = read_record(folder.settings) if resume and folder.begun else None
+    former = None
+    if folder.begun and (resume or not processes.main):
+        former = read_record(folder.settings)
     given = find_given(chosen, settings, store, taken, former)
     record = _record(system, settings, store, parts, given, former)
     if former is not None:
         check_same(former, record, folder.path)
         record = replace(record, visual=former.visual, embeddings=former.embeddings)
-    workers = cores() if settings.workers is None else settings.workers
+    workers = cores(processes) if settings.workers is None else settings.workers
     computing = Computing(device, settings.batch_size, workers)
     inputs = open_inputs(record, store, given, computing, console, stop)
     record = replace(record, embeddings=inputs.marks)
@@ -88,6 +94,8 @@ def prepare(
     _say_what(record, store, parts, console)
     _say_given(record, store, parts, given, console)
     visual = _settle(record, former, folder, given, parts, console)
+    if processes.main:
+        write_record(folder.settings, record)
     console.log_to(folder.log)
     network = build_network(record, visual)
     if not folder.last.exists():
@@ -104,6 +112,7 @@ def prepare(
         workers=workers,
         augment=augment,
         batches=batches,
+        processes=processes,
     )
     return _take_up(Training(run, network, console), console)
 
@@ -207,5 +216,4 @@ def _settle(
         publish(folder.split, parts.names)
         if visual is not None:
             save_visual(folder.visual, visual)
-    write_record(folder.settings, record)
     return visual

@@ -3,7 +3,6 @@
 Whatever can be wrong is found before the folder is touched.
 """
 
-import os
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,7 +17,8 @@ from avsc.train.data.source import Source
 from avsc.train.fit.build import first_visual, kept_visual
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.device import choose_device, cores
+from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.record import EncoderMark, check_same_numbers, versions
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
@@ -31,7 +31,11 @@ from avsc.train.places.training import PlacesRun, PlacesTraining
 
 
 def prepare_places(
-    settings: PlacesSettings, folder: RunFolder, resume: bool, console: Console
+    settings: PlacesSettings,
+    folder: RunFolder,
+    resume: bool,
+    console: Console,
+    processes: Processes = ALONE,
 ) -> PlacesTraining:
     """Return a run that is ready to train: new, or as its last checkpoint left it.
 
@@ -40,12 +44,14 @@ def prepare_places(
         folder: where the run is kept.
         resume: go on with the run that the folder holds; otherwise set it aside.
         console: told what was chosen and found.
+        processes: those that train together; process 0 first, for it writes what the others read.
 
     Raises:
         AvscError: the settings, the pictures, the folder or the weights cannot be used.
     """
-    device, text = choose_device(settings.device)
+    device, text = choose_device(settings.device, processes)
     console.say(text)
+    processes.check(settings.batch_size)
     Augment.named(settings.augment)
     pictures = open_pictures(settings.data, settings.size, settings.data_name)
     source, training, validation = _samples(pictures)
@@ -63,13 +69,12 @@ def prepare_places(
         len(validation),
     )
     record, visual = _settle(
-        PlacesRecord(settings, mark, None, versions()), folder, resume, console
+        PlacesRecord(settings, mark, None, versions()), folder, resume, console, processes.main
     )
     console.log_to(folder.log)
     with starting_weights(settings.seed):
         classifier = nn.Linear(visual.features, len(pictures.classes))
     network = Network(None, visual, classifier, frozen_visual=False, low_precision=True)
-    workers = settings.workers
     run = PlacesRun(
         folder=folder,
         digest=record.digest,
@@ -78,9 +83,10 @@ def prepare_places(
         training=training,
         validation=validation,
         device=device,
-        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+        workers=cores(processes) if settings.workers is None else settings.workers,
         batches=batches,
         trained_on=pictures.name,
+        processes=processes,
     )
     ready = PlacesTraining(run, network, console)
     if folder.last.exists():
@@ -100,10 +106,10 @@ def _samples(pictures: PictureFolder) -> tuple[Source, Samples, Samples]:
 
 
 def _settle(
-    record: PlacesRecord, folder: RunFolder, resume: bool, console: Console
+    record: PlacesRecord, folder: RunFolder, resume: bool, console: Console, main: bool
 ) -> tuple[PlacesRecord, VisualEncoder]:
     """Go on with the run in the folder, or begin one there."""
-    if resume and folder.begun:
+    if folder.begun and (resume or not main):
         former = read_places_record(folder.settings)
         record = replace(record, visual=former.visual)
         check_same_numbers(former.numbers(), record.numbers(), folder.path)
@@ -118,5 +124,6 @@ def _settle(
             console.say(f"{folder.path}: the run that was here is now {aside}")
         save_visual(folder.visual, visual)
     console.say(f"visual encoder: {record.settings.backbone}, {origin}")
-    publish(folder.settings, record.encode())
+    if main:
+        publish(folder.settings, record.encode())
     return record, visual

@@ -18,6 +18,7 @@ from avsc.train.data.batches import Batch, training_batches
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
+from avsc.train.fit.distributed import Processes
 from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
@@ -58,6 +59,7 @@ class PlacesRun:
         workers: threads that prepare pictures.
         batches: in an epoch.
         trained_on: name of the pictures; best.pt carries it.
+        processes: those that train together.
     """
 
     folder: RunFolder
@@ -70,6 +72,7 @@ class PlacesRun:
     workers: int
     batches: int
     trained_on: str
+    processes: Processes
 
 
 class PlacesTraining(Epochs):
@@ -98,6 +101,7 @@ class PlacesTraining(Epochs):
             ).rate,
             row=PlacesRow,
             trained_on=run.trained_on,
+            processes=run.processes,
         )
         optimiser = torch.optim.SGD(
             decayed(network, settings.weight_decay), lr=settings.lr_max, momentum=settings.momentum
@@ -118,25 +122,27 @@ class PlacesTraining(Epochs):
             augment=Augment.named(run.settings.augment),
             workers=run.workers,
             device=run.device,
+            shard=run.processes.shard,
         )
 
     def _loss_of(self, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(
-            self.network(None, batch.pictures),
+            self.model(None, batch.pictures),
             batch.scene,
             label_smoothing=self.run.settings.label_smoothing,
         )
 
     def _validate(self) -> dict[str, float]:
-        run = self.run
-        probability = predict(
+        run, total = self.run, len(self.run.validation)
+        part = predict(
             self.network,
             run.source,
-            run.validation,
+            run.validation.take(run.processes.share(total)),
             batch_size=run.settings.batch_size,
             workers=run.workers,
             device=run.device,
         )
+        probability = run.processes.gather(part, total)
         self._refuse_infinite(probability)
         return figures(probability, run.validation.scene)
 

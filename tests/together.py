@@ -1,0 +1,75 @@
+"""Steps in float64 by one process, or by several that write what they gave.
+
+Several run ``python together.py FILE``, each with RANK and WORLD_SIZE set; the first writes it.
+"""
+
+import sys
+
+import numpy as np
+import timm
+import torch
+from torch import nn
+
+from avsc.train.fit.distributed import joined
+from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import starting_weights
+
+BATCH, STEPS, CLASSES = 12, 6, 4
+
+
+def network(frozen):
+    """Return all layers that see a batch: timm's normalisation with activation, dropout, ours."""
+    with starting_weights(0):
+        model = timm.create_model("test_efficientnet", num_classes=0)
+        visual = VisualEncoder(model, None, "random")
+        acoustic = AcousticEncoder(2, 256)
+        acoustic.set_normalisation(torch.zeros(2, 256), torch.ones(2, 256))
+        classifier = SceneClassifier(1024 + visual.features, CLASSES)
+    return Network(acoustic, visual, classifier, frozen_visual=frozen).double()
+
+
+def train(processes, frozen):
+    """Return the losses of the whole batch, and the state after the last step."""
+    net = network(frozen).train()
+    optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
+    model = processes.parallel(net)
+    draw = np.random.default_rng(0)
+    first, step = processes.shard
+    losses = []
+    for number in range(STEPS):
+        sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))[first::step]
+        sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))[first::step]
+        scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))[first::step]
+        torch.manual_seed(number)
+        loss = nn.functional.cross_entropy(model(sound, sight), scene)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(processes.mean(loss.detach()).item())
+    return losses, net.state_dict()
+
+
+def compute(processes):
+    """Train with the visual encoder free and frozen; gather what was shared out."""
+    torch.set_num_threads(1)
+    values = np.arange(10.0).reshape(5, 2)
+    return {
+        **{str(frozen): train(processes, frozen) for frozen in (False, True)},
+        "gathered": torch.from_numpy(processes.gather(values[processes.share(5)], 5)),
+        "highest": processes.highest(3 + processes.rank),
+    }
+
+
+def main():
+    """Compute by all processes."""
+    with joined() as processes:
+        found = compute(processes)
+        if processes.main:
+            torch.save(found, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""Several processes train one run: the same numbers as one, one set of files, signals, faults."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import together
+import torch
+from labelled import by_class
+from stores import small_store
+
+from avsc.manifests.errors import SettingError
+from avsc.train.cli import main
+from avsc.train.fit.device import choose_device, cores
+from avsc.train.fit.distributed import ALONE, Processes, joined
+
+PLACES = [
+    *("--backbone", "test_resnet", "--visual-weights", "random", "--image-size", "32"),
+    *("--batch-size", "12", "--epochs", "2", "--device", "cpu", "--workers", "0"),
+]
+CLI = [sys.executable, "-m", "avsc.train.cli"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SECONDS = 300
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AVSC_", "OMP_"))}
+    return {**kept, "OMP_NUM_THREADS": "1", **more}
+
+
+def started(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
+    """Start processes as srun does; return each one's status, standard output and error."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    running = [
+        subprocess.Popen(
+            arguments,
+            env=environment(
+                RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
+                MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(timeout=SECONDS) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
+
+
+def fit(monkeypatch, arguments: list[str]) -> None:
+    """Run avsc-fit in this process."""
+    for name in [*os.environ]:
+        if name.startswith("AVSC_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "argv", ["avsc-fit", *arguments])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+
+
+def figures(run: Path) -> list[float]:
+    """Return all numbers of a run's metrics.csv."""
+    lines = (run / "metrics.csv").read_text().splitlines()
+    assert len(lines) == 3
+    return [float(value) for line in lines[1:] for value in line.split(",")]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return by_class(tmp_path_factory.mktemp("pictures") / "places", training=16, validation=5)
+
+
+def test_two_processes_compute_what_one_does(tmp_path):
+    """In float64, so that only rounding is left between them."""
+    script = str(Path(together.__file__))
+    found = started([sys.executable, script, str(tmp_path / "found.pt")])
+    assert [code for code, _, _ in found] == [0, 0], found
+    one, two = together.compute(ALONE), torch.load(tmp_path / "found.pt")
+    for frozen in ("False", "True"):
+        (losses, state), (losses2, state2) = one[frozen], two[frozen]
+        assert losses2 == pytest.approx(losses, rel=1e-10)
+        torch.testing.assert_close(state2, state, rtol=1e-8, atol=1e-10)
+        assert len(set(losses)) == len(losses)
+    assert torch.equal(two["gathered"], one["gathered"])
+    assert (one["highest"], two["highest"]) == (3, 4)
+
+
+# Process 1 is asked to stop when it reads a picture of the third batch.
+ASKED = """
+import os, signal
+from avsc.train.places.folder import PictureFolder
+read, reads = PictureFolder.read, []
+def read_and_be_asked(self, record):
+    reads.append(record)
+    if os.environ["RANK"] == "1" and len(reads) == 14:
+        os.kill(os.getpid(), signal.SIGUSR1)
+    return read(self, record)
+PictureFolder.read = read_and_be_asked
+from avsc.train.cli import main
+main()
+"""
+
+
+def test_they_stop_together_and_go_on_to_the_same_end(pictures, tmp_path, monkeypatch):
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    run = ["places", "--data", str(pictures), *PLACES, "--out"]
+    fit(monkeypatch, [*run, str(alone)])
+    found = started([sys.executable, "-c", ASKED, *run, str(both)])
+    assert [code for code, _, _ in found] == [75, 75], found
+    assert "stopped by SIGUSR1 after 0 epochs and 3 of 4 batches; saved" in found[0][1]
+    assert found[1][1] == ""
+    done = subprocess.run(
+        [*TORCHRUN, "-m", "avsc.train.cli", *run, str(both)],
+        env=environment(), check=True, timeout=SECONDS, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.count("going on after 0 epochs and 3 of 4 batches") == 1
+    assert done.stdout.count("done: 2 epochs") == 1
+    assert {path.name for path in both.iterdir()} == {path.name for path in alone.iterdir()}
+    assert len(list((both / "tensorboard").iterdir())) == 1
+    assert figures(both) == pytest.approx(figures(alone), rel=2e-3)
+
+
+def test_a_fault_of_one_ends_all_and_is_said_once(pictures, tmp_path):
+    set_ = by_class(tmp_path / "set", training=16, validation=5)
+    victim = set_ / "train" / "place1" / "003.jpg"
+    victim.write_bytes(victim.read_bytes()[:200])
+    found = started([*CLI, "places", "--data", str(set_), *PLACES, "--out", str(tmp_path / "run")])
+    assert [code for code, _, _ in found] == [1, 1]
+    errors = [line for _, _, text in found for line in text.splitlines() if "avsc-fit" in line]
+    assert sum("003.jpg" in line for line in errors) == 1
+    assert not any("Traceback" in text for _, _, text in found)
+
+
+def test_what_cannot_be_shared_is_refused(monkeypatch):
+    Processes(count=4).check(256)
+    with pytest.raises(SettingError, match=r"256, which 3 processes .* multiple of 3, such as 258"):
+        Processes(count=3).check(256)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SettingError, match=r"finds 2 CUDA devices here; wanted is number 2"):
+        choose_device("cuda", Processes(rank=2, count=3, local_rank=2))
+    with pytest.raises(SettingError, match=r"--device is cuda:1, but 3 processes"):
+        choose_device("cuda:1", Processes(rank=2, count=3, local_rank=2))
+
+
+def test_variables_that_are_missing_are_named(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined() as processes:
+        assert processes is ALONE
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(SettingError, match="RANK is ''"), joined():
+        pass
+
+
+def test_each_process_prepares_its_share():
+    shares = [Processes(rank=rank, count=3).share(8) for rank in range(3)]
+    assert [share.tolist() for share in shares] == [[0, 1, 2], [3, 4, 5], [6, 7, 0]]
+    assert cores(Processes(count=2, local_count=10_000)) == 1
+
+
+def test_two_processes_train_a_system_as_one_does(tmp_path, monkeypatch):
+    store = small_store(tmp_path / "store", seconds=2)
+    run = [
+        *("joint", "--store", str(store), "--batch-size", "16", "--epochs", "2", "--device", "cpu"),
+        *("--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", "32"),
+        *("--workers", "0", "--lr-max", "0.001", "--out"),
+    ]
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    fit(monkeypatch, [*run, str(alone)])
+    found = started([*CLI, *run, str(both)])
+    assert [code for code, _, _ in found] == [0, 0], found
+    assert found[1][1] == ""
+    assert {path.name for path in both.iterdir()} == {path.name for path in alone.iterdir()}
+    assert figures(both) == pytest.approx(figures(alone), rel=2e-3)
+    for name in ("settings.json", "split.csv", "visual.pt"):
+        assert (both / name).read_bytes() == (alone / name).read_bytes()

@@ -1,0 +1,178 @@
+"""Several processes that train one run together, by PyTorch's DDP: one a GPU, or several on a CPU.
+
+Who starts them (torchrun, or srun with the same variables) says by RANK, WORLD_SIZE and LOCAL_RANK
+which process this is; without them there is one, and nothing here does anything.
+
+A run does not depend on how many processes train it, but for rounding: the batch stays as large as
+it was and each process has every n-th of its samples, so that gradients, losses, batch
+normalisation's statistics and dropout's masks are those of the whole batch (`batchwise`).
+Process 0 alone writes and speaks; what is decided (to stop, which epoch is best) is decided alike
+everywhere, from values that all of them have. A run may go on with another number of processes.
+
+Values on the CPU go between processes by gloo, those on GPUs by NCCL. A process that loses the
+others finds out by gloo within a step, because each step begins with the question whether one of
+them was asked to stop.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, distributed, nn
+
+from avsc.manifests.errors import AvscError, SettingError
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for another that is still there, such as one that reads a store."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes that train a run together.
+
+    Attributes:
+        rank: number of this one, from 0.
+        count: how many there are.
+        local_rank: number of this one on its machine: of its GPU.
+        local_count: how many are on this machine.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one that writes and speaks."""
+        return self.rank == 0
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Which of a batch's samples are this process's, for `training_batches`."""
+        return self.rank, self.count
+
+    def check(self, batch_size: int) -> None:
+        """Raise a `SettingError` unless the processes can share a batch evenly."""
+        if batch_size % self.count:
+            raise SettingError(
+                f"--batch-size is {batch_size}, which {self.count} processes cannot share evenly; "
+                f"wanted a multiple of {self.count}, such as "
+                f"{-(-batch_size // self.count) * self.count}."
+            )
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Let process 0 do the body alone, then the others, who find what it wrote."""
+        if not self.main:
+            self._wait()
+        yield
+        if self.main:
+            self._wait()
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Return what computes the network's output so that its gradients are the whole batch's."""
+        if self.count == 1:
+            return network
+        from avsc.train.fit.batchwise import over_processes
+
+        over_processes(network, self.rank, self.count)
+        return nn.parallel.DistributedDataParallel(network)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean of a value over the processes; on a GPU without waiting for it."""
+        if self.count == 1:
+            return value
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total / self.count
+
+    def highest(self, value: int) -> int:
+        """Return the highest of the processes' values."""
+        if self.count == 1:
+            return value
+        found = torch.tensor(value)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return int(found)
+
+    def share(self, total: int) -> NDArray[np.int64]:
+        """Return which of so many elements are this process's: one run of them, all as long.
+
+        Where the number does not divide, the last process has some of the first ones as well.
+
+        >>> Processes(rank=1, count=2).share(5)
+        array([3, 4, 0])
+        """
+        length = -(-total // self.count)
+        return np.arange(self.rank * length, (self.rank + 1) * length) % max(1, total)
+
+    def gather(self, part: NDArray[np.float64], total: int) -> NDArray[np.float64]:
+        """Put together, in every process, what each made of its `share` [elements, ...]."""
+        if self.count == 1:
+            return part
+        own = torch.from_numpy(np.ascontiguousarray(part))
+        parts = [torch.empty_like(own) for _ in range(self.count)]
+        distributed.all_gather(parts, own)
+        return torch.cat(parts)[:total].numpy()
+
+    def _wait(self) -> None:
+        self.highest(0)
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def joined() -> Iterator[Processes]:
+    """Join the processes that were started together.
+
+    Raises:
+        AvscError: another process ended, or they cannot be joined.
+    """
+    count = _number("WORLD_SIZE", 1)
+    if count == 1:
+        yield ALONE
+        return
+    rank = _number("RANK")
+    local_rank = _number("LOCAL_RANK")
+    found = Processes(rank, count, local_rank, _number("LOCAL_WORLD_SIZE", count))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    try:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+        yield found
+        distributed.destroy_process_group()
+    except (distributed.DistError, RuntimeError, ValueError) as fault:
+        if not _of_the_connection(fault):
+            raise
+        if not found.main:
+            raise SystemExit(1) from fault  # the first process says so for all
+        raise AvscError(
+            f"process 0 of {count} cannot reach the others: one of them ended, and said why if it "
+            f"could, or they do not find each other ({str(fault).splitlines()[0]}). The same "
+            "command goes on from the last save."
+        ) from fault
+
+
+def _of_the_connection(fault: Exception) -> bool:
+    return isinstance(fault, distributed.DistError) or "gloo" in str(fault).lower()
+
+
+def _number(variable: str, default: int | None = None) -> int:
+    """Return a variable's number.
+
+    Raises:
+        SettingError: it is not set, and has no default, or is no number.
+    """
+    text = os.environ.get(variable, "" if default is None else str(default))
+    if not text.isdecimal():
+        raise SettingError(
+            f"WORLD_SIZE says that several processes train together, but {variable} is {text!r}. "
+            "Start them by torchrun, or set WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR and "
+            "MASTER_PORT for each (docs/training.md)."
+        )
+    return int(text)
