@@ -12,9 +12,12 @@ import errno
 import os
 import secrets
 from pathlib import Path
+from typing import TypeAlias
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.owners import Owner, is_gone
+
+Piece: TypeAlias = bytes | memoryview
 
 TEMPORARY = ".tmp-"
 NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
@@ -42,8 +45,8 @@ def occupied(folder: Path) -> bool:
     return folder.is_dir() and any(not p.name.startswith(TEMPORARY) for p in folder.iterdir())
 
 
-def publish(path: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `path` so that the file is whole or, after any fault, as it was before.
+def publish(path: Path, *pieces: Piece) -> None:
+    """Write pieces, one after the other, so that the file is whole or, after a fault, as before.
 
     Raises:
         AvscError: the file could not be written; names it and the reason.
@@ -52,7 +55,7 @@ def publish(path: Path, data: bytes | memoryview) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -5,11 +5,11 @@ depends on the clips and the specs alone. Records of clips that need not be made
 from the part that is there, after their checksums were found right.
 """
 
-import hashlib
 import resource
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,8 @@ from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
-from avsc.features.store.part import Record, crc32, encode_part, read_part
+from avsc.features.store.part import Record, crc32, read_part, write_part
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
 from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
 from avsc.preprocess.plan import Task
 from avsc.preprocess.receipt import Receipt, read_receipt, versions, write_receipt
@@ -76,7 +75,7 @@ def work(task: Task) -> Summary:
         tuple(failures),
         tuple(warnings),
         time.perf_counter() - begin,
-        _peak_memory(),
+        peak_memory(),
     )
 
 
@@ -154,9 +153,8 @@ def _publish(
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
             of.append(before.sources[before.ids.index(clip)])
             older += [failure for failure in before.failures if failure.clip == clip]
-    data = encode_part(spec, ids, records, empty(spec))
     receipt.unlink(missing_ok=True)
-    publish(path, data)
+    digest, size = write_part(path, spec, ids, records, empty(spec))
     write_receipt(
         receipt,
         Receipt(
@@ -164,14 +162,22 @@ def _publish(
             sources=tuple(of),
             failures=(*older, *failures),
             warnings=warnings,
-            part_sha256=hashlib.sha256(data).hexdigest(),
-            part_size=len(data),
+            part_sha256=digest,
+            part_size=size,
             seconds=time.perf_counter() - begin,
-            peak_memory=_peak_memory(),
+            peak_memory=peak_memory(),
             versions=versions(),
         ),
     )
 
 
-def _peak_memory() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak_memory() -> int:
+    """Return the most memory that this process ever held, bytes.
+
+    Linux's own count of the process: `getrusage` also counts what its parent held when it was made.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])

@@ -1,4 +1,4 @@
-"""Reading HDF5 files that somebody else may have written: plain arrays in the file itself.
+"""HDF5 files: reading those that somebody else may have written, and writing our own in pieces.
 
 An HDF5 file may point into other files (external links, external storage, virtual datasets), ask
 for code to be loaded (filters, by plug-ins) and declare arrays of any size. A store needs none of
@@ -6,13 +6,16 @@ it. What is not a plain array, whole and unfiltered in the file itself, is a Val
 attribute that is neither a number nor a short text.
 """
 
+import io
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import numpy.typing as npt
 
 from avsc.manifests.errors import DamagedError
@@ -69,6 +72,68 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if found.id.get_storage_size() != size or end > Path(group.file.filename).stat().st_size:
         raise ValueError(f"{name} is larger than the file")
     return found
+
+
+class Outline(io.RawIOBase):
+    """A file of which only what HDF5 itself writes is kept: the room for the rest takes none.
+
+    Attributes:
+        size: of the file, bytes.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._at = 0
+        self._written: list[tuple[int, bytes]] = []
+
+    def readable(self) -> bool:
+        """Tell that nothing is ever read back."""
+        return False
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """Return the place."""
+        return self._at
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the size."""
+        self.size = self._at if size is None else size
+        return self.size
+
+    def write(self, data: Any, /) -> int:
+        """Keep what is written here."""
+        kept = bytes(data)
+        self._written.append((self._at, kept))
+        self._at += len(kept)
+        self.size = max(self.size, self._at)
+        return len(kept)
+
+    def between(self, begin: int, end: int) -> bytes:
+        """Return the bytes in [begin, end); zeros where nothing was written."""
+        piece = bytearray(end - begin)
+        for at, data in self._written:
+            if begin <= at < end:
+                piece[at - begin : at - begin + len(data)] = data
+        assert len(piece) == end - begin, "HDF5 wrote where the records are to be"
+        return bytes(piece)
+
+
+def reserve(
+    file: h5py.File, name: str, shape: tuple[int, ...], kind: npt.DTypeLike
+) -> tuple[int, int]:
+    """Make a contiguous dataset without writing to it; return where in the file it lies."""
+    how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    how.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    how.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    how.set_obj_track_times(False)
+    space = h5py.h5s.create_simple(shape)
+    made = h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(np.dtype(kind)), space, how)
+    begin = int(made.get_offset() or 0)
+    return begin, begin + int(made.get_storage_size())
 
 
 def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:

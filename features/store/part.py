@@ -11,11 +11,13 @@ An HDF5 file with
 
 and attributes `product`, `spec` (canonical JSON) and `table_crc32` (over the small tables). Records
 are ordered by (clip, key). A clip that failed has no record. The file holds no times and no
-versions, so that equal content gives equal bytes; it is built in memory and published by a rename,
-because HDF5 reports a full disk too late and never survives being killed in mid-write. The format
-version v110 gives HDF5's own metadata checksums.
+versions, so that equal content gives equal bytes. HDF5 writes it to an outline in memory, which has
+room for the records and does not hold them, and it is published by a rename, because HDF5 reports a
+full disk too late and never survives being killed in mid-write. The format version v110 gives
+HDF5's own metadata checksums.
 """
 
+import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avsc.features.specs import Spec
-from avsc.features.store.hdf5 import array, attribute, dataset, opened
+from avsc.features.store.hdf5 import Outline, array, attribute, dataset, opened, reserve
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import Piece, publish
 
 TABLES = ("clip", "key", "offset", "crc32", "ids")
 
@@ -85,9 +87,21 @@ class Part:
 def encode_part(
     spec: Spec, ids: Sequence[str], records: Sequence[Record], empty: npt.NDArray[Any]
 ) -> bytes:
-    """Return the bytes of a part file.
+    """Return the bytes of a part file; see `write_part`."""
+    return b"".join(_pieces(spec, ids, records, empty))
+
+
+def write_part(
+    path: Path,
+    spec: Spec,
+    ids: Sequence[str],
+    records: Sequence[Record],
+    empty: npt.NDArray[Any],
+) -> tuple[str, int]:
+    """Publish a part file; return its SHA-256 and its size, bytes.
 
     Args:
+        path: the file.
         spec: what made the records.
         ids: ids of the block's clips, in row order.
         records: ordered by (clip, key).
@@ -95,7 +109,20 @@ def encode_part(
 
     Raises:
         ValueError: the records are not in order or not of one kind.
+        AvscError: the file could not be written.
     """
+    pieces = _pieces(spec, ids, records, empty)
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    publish(path, *pieces)
+    return digest.hexdigest(), sum(map(len, pieces))
+
+
+def _pieces(
+    spec: Spec, ids: Sequence[str], records: Sequence[Record], empty: npt.NDArray[Any]
+) -> list[Piece]:
+    """Return the bytes of a part file in pieces: what HDF5 writes, and the records themselves."""
     order = [(record.clip, record.key) for record in records]
     if sorted(set(order)) != order:
         raise ValueError("records must be ordered by (clip, key), each once")
@@ -110,34 +137,25 @@ def encode_part(
         "crc32": np.array([crc32(a) for a in arrays], "<u4"),
         "ids": np.array([name.encode() for name in ids], "S"),
     }
-    with h5py.File.in_memory(libver=("v110", "v110")) as file:
+    outline = Outline()
+    with h5py.File(outline, "w", libver=("v110", "v110")) as file:
         file.attrs["product"] = spec.product
         file.attrs["spec"] = spec.canonical()
         file.attrs["table_crc32"] = np.uint32(table_crc32(tables))
         for name, table in tables.items():
             file.create_dataset(name, data=table, track_times=False)
-        shape = (int(rows[-1]), *empty.shape[1:])
-        data = file.create_dataset("data", shape, empty.dtype, track_times=False)
-        for begin, end, array in zip(rows[:-1], rows[1:], arrays, strict=True):
-            data[begin:end] = array
-        file.flush()
-        return bytes(file.id.get_file_image())
-
-
-def write_part(
-    path: Path,
-    spec: Spec,
-    ids: Sequence[str],
-    records: Sequence[Record],
-    empty: npt.NDArray[Any],
-) -> None:
-    """Publish a part file; see `encode_part` for the arguments."""
-    publish(path, encode_part(spec, ids, records, empty))
+        begin, end = reserve(file, "data", (int(rows[-1]), *empty.shape[1:]), empty.dtype)
+    pieces = (_bytes(array) for array in arrays if array.size)
+    return [outline.between(0, begin), *pieces, outline.between(end, outline.size)]
 
 
 def crc32(data: npt.NDArray[Any]) -> int:
     """Return the CRC-32 of an array's bytes."""
-    return zlib.crc32(data.reshape(-1).view(np.uint8).data)
+    return zlib.crc32(_bytes(data))
+
+
+def _bytes(data: npt.NDArray[Any]) -> memoryview:
+    return data.reshape(-1).view(np.uint8).data
 
 
 def table_crc32(tables: dict[str, npt.NDArray[Any]]) -> int:

@@ -20,7 +20,7 @@ from avsc.features.store.layout import (
     read_description,
     receipt_file,
 )
-from avsc.features.store.part import Record, encode_part, read_part
+from avsc.features.store.part import Record, encode_part, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
 from avsc.manifests.errors import StoreError
@@ -100,7 +100,7 @@ def test_fingerprint_depends_on_content_not_on_block_size(tmp_path: Path) -> Non
 def test_part_without_records(tmp_path: Path) -> None:
     empty = np.empty((0, 2, 290), np.float32)
     path = tmp_path / "part.h5"
-    path.write_bytes(encode_part(SPEC, ["a", "b"], [], empty))
+    write_part(path, SPEC, ["a", "b"], [], empty)
     part = read_part(path)
     assert len(part.clip) == 0 and part.ids == ("a", "b") and part.item_shape == (2, 290)
 

@@ -11,7 +11,6 @@ nothing. Parts are published whole, with a receipt that marks them as complete; 
 on with what is missing. Encoders compute in float32, on any device.
 """
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from avsc.features.store.layout import (
     receipt_file,
     write_description,
 )
-from avsc.features.store.part import Record, encode_part, read_part
+from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, StoreError
 from avsc.manifests.publish import publish
@@ -256,12 +255,12 @@ def _publish(
     begun = time.perf_counter()
     with torch.no_grad():
         records = encode(rows)
-    data = encode_part(spec, ids, records, np.empty((0, spec.features), np.float32))
     receipt_file(path, spec, block).unlink(missing_ok=True)
-    publish(part_file(path, spec, block), data)
+    empty = np.empty((0, spec.features), np.float32)
+    digest, size = write_part(part_file(path, spec, block), spec, ids, records, empty)
     receipt = {
-        "part_sha256": hashlib.sha256(data).hexdigest(),
-        "part_size": len(data),
+        "part_sha256": digest,
+        "part_size": size,
         "seconds": time.perf_counter() - begun,
         "versions": versions(),
     }
