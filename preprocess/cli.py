@@ -15,6 +15,10 @@ VERBS = {
         "avsc.preprocess.commands.explain:explain_command",
         "Why a clip will or will not be made again.",
     ),
+    "failures": (
+        "avsc.preprocess.commands.failures:failures_command",
+        "List, export and retry what could not be made.",
+    ),
     "doctor": ("avsc.preprocess.commands.doctor:doctor", "Try out what extraction needs."),
     "synth": ("avsc.preprocess.commands.synth:synth", "Make a miniature data set."),
 }

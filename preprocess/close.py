@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from avsc.features.store.failures import Failure, encode_failures
+from avsc.features.store.failures import Failure, encode_failures, in_order
 from avsc.features.store.index import Table, gather, write_index
 from avsc.features.store.layout import (
     Description,
@@ -77,12 +77,7 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
         ]
         tables[name] = gather(store, parts, [r.part_sha256 for r in receipts[name]], size)
     every = [receipt for mine in receipts.values() for receipt in mine]
-    ordered = tuple(
-        sorted(
-            {failure for receipt in every for failure in receipt.failures},
-            key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key),
-        )
-    )
+    ordered = in_order(failure for receipt in every for failure in receipt.failures)
     publish(failures_file(store), encode_failures(ordered))
     mark = write_index(store, description, ids, tables)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}

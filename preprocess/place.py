@@ -1,18 +1,48 @@
 """Where the work of a run is done: on this machine, in batch jobs, or by a cluster that is up."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from avsc.preprocess.cluster_file import ClusterFile, read_cluster_file
-from avsc.preprocess.request import Request
+from avsc.preprocess.queues import QUEUES
+from avsc.preprocess.request import Request, with_options
 
 if TYPE_CHECKING:
     from avsc.preprocess.workers import Workers
+
+
+OPTIONS = (
+    click.option(
+        "--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]"
+    ),
+    click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB."),
+    click.option(
+        "--cluster",
+        type=click.Choice(list(QUEUES)),
+        help="Start the workers in jobs of a batch system, up to --workers or the file's maximum.",
+    ),
+    click.option(
+        "--cluster-config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TOML file of what a job asks for; see docs/cluster.toml. What it leaves out is "
+        "taken from your configuration of dask-jobqueue.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Use the workers of a Dask cluster that is up: tcp://..., tls://... or scheduler "
+        "file.",
+    ),
+    click.option("--dashboard/--no-dashboard", default=False, help="Serve Dask's dashboard here."),
+)
 
 
 @dataclass(frozen=True)
@@ -77,3 +107,22 @@ class Place:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a place; it takes a `Place` as ``place`` in their stead."""
+
+    @wraps(command)
+    def read(
+        workers: int | None,
+        memory_limit: str | None,
+        cluster: str | None,
+        cluster_config: Path | None,
+        scheduler: str | None,
+        dashboard: bool,
+        **others: Any,
+    ) -> Any:
+        place = Place(workers, memory_limit, cluster, cluster_config, scheduler, dashboard)
+        return command(place=place, **others)
+
+    return with_options(read, OPTIONS)

@@ -35,6 +35,13 @@ class Failure:
     message: str
 
 
+def in_order(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+    """Return failures once each, in the order of failures.csv: by clip, product and second."""
+    return tuple(
+        sorted(set(failures), key=lambda f: (f.clip, f.product, -1 if f.key is None else f.key))
+    )
+
+
 def encode_failures(failures: Iterable[Failure]) -> bytes:
     """Return the bytes of failures.csv."""
     text = io.StringIO()

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from avsc.manifests.shell import BAD_DATA, DONE, settings
-from avsc.preprocess.doctor.batch import COMMANDS
+from avsc.preprocess.queues import QUEUES
 
 
 @click.command()
@@ -17,7 +17,7 @@ from avsc.preprocess.doctor.batch import COMMANDS
     help="Where stores are to be made; it need not exist yet.",
 )
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of a data set.")
-@click.option("--cluster", type=click.Choice(list(COMMANDS)), help="Try this batch system too.")
+@click.option("--cluster", type=click.Choice(list(QUEUES)), help="Try this batch system too.")
 @settings
 def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
     """Try out what extraction needs of this machine, its file systems and its cluster.

@@ -1,7 +1,6 @@
 """``avsc-prep extract``: make what a store is missing."""
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,9 +13,8 @@ from avsc.manifests.table import encode_table
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.part import PART, Part
-from avsc.preprocess.place import Place
+from avsc.preprocess.place import Place, place_options
 from avsc.preprocess.plan import Plan
-from avsc.preprocess.queues import QUEUES
 from avsc.preprocess.request import Request, request_options
 
 if TYPE_CHECKING:
@@ -26,25 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @request_options
-@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]")
-@click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB.")
-@click.option(
-    "--cluster",
-    type=click.Choice(list(QUEUES)),
-    help="Start the workers in jobs of a batch system, up to --workers or the file's maximum.",
-)
-@click.option(
-    "--cluster-config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="TOML file of what a job asks for; see docs/cluster.toml. What it leaves out is taken "
-    "from your configuration of dask-jobqueue.",
-)
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    help="Use the workers of a Dask cluster that is up: tcp://..., tls://... or scheduler file.",
-)
+@place_options
 @click.option(
     "--part",
     type=PART,
@@ -52,37 +32,26 @@ if TYPE_CHECKING:
     help="Make only every N-th block, from the I-th (1 to N) on, and leave the store open: for "
     "job arrays. `avsc-prep close` finishes it.",
 )
-@click.option("--dashboard/--no-dashboard", default=False, help="Serve Dask's dashboard here.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @settings
-def extract(
-    request: Request,
-    workers: int | None,
-    memory_limit: str | None,
-    cluster: str | None,
-    cluster_config: Path | None,
-    scheduler: str | None,
-    part: Part | None,
-    dashboard: bool,
-    dry_run: bool,
-) -> int:
+def extract(request: Request, place: Place, part: Part | None, dry_run: bool) -> int:
     """Make acoustic features and pictures of every clip, and keep them in a store.
 
     Run it again at will: only what is missing, changed or failed is made.
     """
-    place = Place(workers, memory_limit, cluster, cluster_config, scheduler, dashboard)
     plan = request.plan(part.blocks) if part else request.plan()
-    _show(plan, request, part)
+    show_plan(plan, request, part)
     if dry_run:
         click.echo(place.script(request.store), nl=False)
         return DONE
     if not plan.tasks and (part or _is_closed(request)):
         click.echo("Nothing to do.")
         return DONE if part else show(Store.open(request.store))
-    return _make(request, plan, part, place)
+    return make(request, plan, part, place)
 
 
-def _show(plan: Plan, request: Request, part: Part | None) -> None:
+def show_plan(plan: Plan, request: Request, part: Part | None = None) -> None:
+    """Say what is to be made, and for what reasons."""
     clips = request.dataset
     click.echo(f"{clips.name}: {len(clips.clips)} clips in {plan.blocks} blocks -> {request.store}")
     for reason, count in sorted(plan.reasons.items()):
@@ -91,7 +60,7 @@ def _show(plan: Plan, request: Request, part: Part | None) -> None:
     click.echo(f"  to do{of}: {plan.n_clips} clips in {len(plan.tasks)} blocks")
 
 
-def _make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
+def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
     from avsc.preprocess.events import Events

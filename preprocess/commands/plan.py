@@ -9,6 +9,7 @@ import click
 from avsc.manifests.publish import publish
 from avsc.manifests.shell import DONE, settings
 from avsc.preprocess.array_script import Jobs, jobs_needed, script, seconds_of
+from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
 
@@ -56,10 +57,7 @@ def plan_command(
 
     seconds = seconds_of(walltime)
     plan = request.plan()
-    clips = request.dataset
-    click.echo(f"{clips.name}: {len(clips.clips)} clips in {plan.blocks} blocks -> {request.store}")
-    for reason, count in sorted(plan.reasons.items()):
-        click.echo(f"  {reason}: {count} (clip, product)")
+    show_plan(plan, request)
     if not plan.tasks:
         click.echo("Nothing to do.")
         return DONE
@@ -93,7 +91,7 @@ def _show(seen: "Forecast", plan: Plan, seed: int, workers: int) -> None:
     busiest = span(plan.tasks, workers)
     wall = seen.seconds.times(busiest)
     made, read = seen.bytes_made.times(seen.clips), seen.bytes_read.times(seen.clips)
-    click.echo(f"To do: {seen.clips} clips in {len(plan.tasks)} blocks")
+    click.echo("What is to do will take")
     click.echo(f"  {_range(wall, TIMES)} on {workers} workers; the busiest makes {busiest} clips")
     click.echo(f"  {_range(seen.seconds.times(seen.clips), TIMES)} of one core")
     click.echo(f"  {_range(made, SIZES)} to be written; {seen.files} files in the closed store")

@@ -4,29 +4,36 @@ import shutil
 import subprocess
 
 from avsc.preprocess.doctor.check import Patient, UnwellError
+from avsc.preprocess.queues import QUEUES
 
 SECONDS = 30
-# kind -> commands that are needed; the last, with its arguments, asks the system itself.
+# kind -> the command that ends a job, and one, with its arguments, that asks the system itself
 COMMANDS = {
-    "slurm": (("sbatch",), ("scancel",), ("squeue", "-h", "-t", "running")),
-    "pbs": (("qsub",), ("qdel",), ("qstat", "-B")),
-    "lsf": (("bsub",), ("bkill",), ("bjobs",), ("lsid",)),
-    "sge": (("qsub",), ("qdel",), ("qstat",)),
-    "htcondor": (("condor_submit",), ("condor_rm",), ("condor_q", "-totals")),
-    "oar": (("oarsub",), ("oardel",), ("oarstat",)),
+    "slurm": ("scancel", ("squeue", "-h", "-t", "running")),
+    "pbs": ("qdel", ("qstat", "-B")),
+    "lsf": ("bkill", ("lsid",)),
+    "sge": ("qdel", ("qstat",)),
+    "htcondor": ("condor_rm", ("condor_q", "-totals")),
+    "oar": ("oardel", ("oarstat",)),
 }
+
+
+def names(kind: str) -> list[str]:
+    """Return the commands that a batch system must have."""
+    queue, (end, ask) = QUEUES[kind], COMMANDS[kind]
+    return list(dict.fromkeys((queue.submit, queue.status[0], end, ask[0])))
 
 
 def commands(patient: Patient) -> str:
     """Look for the commands of the batch system that was named, and ask it something."""
     assert patient.cluster is not None, "only tried when a cluster was named"
-    needed = COMMANDS[patient.cluster]
-    missing = [name for name, *_ in needed if shutil.which(name) is None]
+    needed, ask = names(patient.cluster), COMMANDS[patient.cluster][1]
+    missing = [name for name in needed if shutil.which(name) is None]
     if missing:
         raise UnwellError(f"{', '.join(missing)} not found on the PATH")
-    asked = " ".join(needed[-1])
+    asked = " ".join(ask)
     done = subprocess.run(
-        needed[-1],
+        ask,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -36,4 +43,4 @@ def commands(patient: Patient) -> str:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[:200]
         raise UnwellError(f"`{asked}` left with status {done.returncode}: {said}")
-    return f"{', '.join(name for name, *_ in needed)} are there; `{asked}` answers"
+    return f"{', '.join(needed)} are there; `{asked}` answers"

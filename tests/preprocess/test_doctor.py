@@ -17,6 +17,7 @@ from avsc.preprocess.cli import program
 from avsc.preprocess.doctor import batch, files, machine, media
 from avsc.preprocess.doctor.check import Finding, Patient, examine, trial_folder
 from avsc.preprocess.doctor.table import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
+from avsc.preprocess.queues import QUEUES
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 CHECKS = {check.name: check for check in (*FILES, *MEDIA, *MACHINE, DATA_SET, CLUSTER)}
@@ -255,16 +256,16 @@ def commands(folder: Path, **scripts: str) -> Path:
 
 def test_commands_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(commands(tmp_path / "bin", sbatch="")))
-    check_grave(find("cluster", tmp_path, cluster="slurm"), "scancel, squeue not found on the PATH")
+    check_grave(find("cluster", tmp_path, cluster="slurm"), "squeue, scancel not found on the PATH")
 
 
-@pytest.mark.parametrize("kind", list(batch.COMMANDS))
+@pytest.mark.parametrize("kind", list(QUEUES))
 def test_commands_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    names = [name for name, *_ in batch.COMMANDS[kind]]
+    names = batch.names(kind)
     path = commands(tmp_path / "bin", **dict.fromkeys(names, ""))
     monkeypatch.setenv("PATH", f"{path}:{os.environ['PATH']}")
     assert find("cluster", tmp_path, cluster=kind).works
-    asked = path / names[-1]
+    asked = path / batch.COMMANDS[kind][1][0]
     asked.write_text("#!/bin/sh\necho Unable to contact the controller >&2\nexit 3\n")
     said = "left with status 3: Unable to contact the controller"
     check_grave(find("cluster", tmp_path, cluster=kind), said)

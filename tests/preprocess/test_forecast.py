@@ -111,7 +111,7 @@ def test_through_the_command_line(manifest: Path, tmp_path: Path) -> None:
     assert found.return_value == 0, found.exception
     for text in (
         "Measured 2 clips",
-        "To do: 4 clips in 2 blocks",
+        "to do: 4 clips in 2 blocks",
         "on 3 workers; the busiest makes 2 clips",
         "18 files",
     ):

@@ -1,0 +1,108 @@
+"""``avsc-prep failures``: list, export and retry what could not be made."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from avsc.features.specs import SPECS
+from avsc.features.store.failures import Failure, encode_failures, in_order
+from avsc.features.store.layout import clips_file, index_file, read_description, receipt_file
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import SettingError, StoreError
+from avsc.manifests.publish import publish
+from avsc.manifests.shell import DONE, settings
+from avsc.manifests.table import read_rows
+from avsc.preprocess.place import Place, place_options
+from avsc.preprocess.receipt import read_receipt
+
+
+@click.command("failures")
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--product", type=click.Choice(list(SPECS)), help="Of this product alone.")
+@click.option("--code", help="With this reason alone, such as truncated.")
+@click.option("--export", type=click.Path(path_type=Path), help="Write them to a CSV file.")
+@click.option("--retry", is_flag=True, help="Make their clips again, and no others.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the data set, for --retry.  [default: that of the last extraction]",
+)
+@place_options
+@settings
+def failures_command(
+    store: Path,
+    product: str | None,
+    code: str | None,
+    export: Path | None,
+    retry: bool,
+    root: Path | None,
+    place: Place,
+) -> int:
+    """List what a STORE lacks and why, by product and reason.
+
+    --retry works on the clips that are listed, with the specs of the store and the limits of the
+    last extraction, and closes the store again; where it works is said as in `extract`.
+    """
+    closed = index_file(store).exists()
+    every = Store.open(store).failures if closed else _so_far(store)
+    chosen = [f for f in every if product in (None, f.product) and code in (None, f.code)]
+    if code and code not in {failure.code for failure in every}:
+        known = ", ".join(sorted({failure.code for failure in every})) or "none"
+        raise SettingError(f"--code: nothing failed with {code!r}; reasons here are: {known}.")
+    _show(chosen)
+    if not closed:
+        click.echo("The store is not closed: more may fail.")
+    if export is not None:
+        publish(export, encode_failures(chosen))
+        click.echo(f"Wrote {export}")
+    return _retry(store, root, chosen, closed, place) if retry and chosen else DONE
+
+
+def _so_far(store: Path) -> Sequence[Failure]:
+    """Return what the receipts of a store that is not closed say, in the order of failures.csv."""
+    description = read_description(store)
+    blocks = range(-(-len(read_rows(clips_file(store))) // description.block_size))
+    receipts = (
+        read_receipt(receipt_file(store, spec, block))
+        for spec in description.specs.values()
+        for block in blocks
+    )
+    return in_order(failure for receipt in receipts if receipt for failure in receipt.failures)
+
+
+def _show(failures: Iterable[Failure]) -> None:
+    groups: dict[tuple[str, str], list[Failure]] = defaultdict(list)
+    for failure in failures:
+        groups[failure.product, failure.code].append(failure)
+    if not groups:
+        click.echo("Nothing failed.")
+    for (product, code), group in sorted(groups.items()):
+        clips = len({failure.clip for failure in group})
+        click.echo(f"{product}, {code}: {len(group)} of {clips} clips")
+        for failure in group:
+            second = "" if failure.key is None else f" second {failure.key}"
+            click.echo(f"  {failure.clip}{second}: {failure.message}")
+
+
+def _retry(
+    store: Path, root: Path | None, failures: Iterable[Failure], closed: bool, place: Place
+) -> int:
+    from avsc.preprocess.commands.extract import make, show_plan
+    from avsc.preprocess.remembered import recall
+
+    if not closed:
+        raise StoreError(
+            f"{store}: not closed. Run the same `avsc-prep extract` again: it makes what is "
+            "missing, and what failed as well."
+        )
+    clips: dict[str, set[str]] = defaultdict(set)
+    for failure in failures:
+        clips[failure.product].add(failure.clip)
+    only = {name: frozenset(ids) for name, ids in clips.items()}
+    request = replace(recall(store, root, "time"), only=only)
+    plan = request.plan()
+    show_plan(plan, request)
+    return make(request, plan, None, place)
