@@ -20,7 +20,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -75,10 +75,16 @@ def street(rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
         yield np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def write(path: Path, scene: list[NDArray[np.uint8]], options: dict[str, str], rate: int) -> Path:
+def write(
+    path: Path,
+    scene: Iterable[NDArray[np.uint8]],
+    options: dict[str, str],
+    rate: int,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+) -> Path:
     with av.open(path, "w") as file:
         stream = file.add_stream("libx264", rate=RATE, options={"preset": "medium", **options})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.bit_rate = rate
         for picture in scene:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
