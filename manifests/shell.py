@@ -107,6 +107,7 @@ def _status(group: click.Command, name: str) -> int:
         fault.show()
         return fault.exit_code
     except (click.Abort, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one has nothing more to stop
         click.echo(f"{name}: interrupted; run the command again to go on.", err=True)
         return INTERRUPTED
     except Terminated:

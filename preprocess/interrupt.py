@@ -4,8 +4,8 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
-from typing import Any
 
 from avsc.manifests.shell import INTERRUPTED
 
@@ -31,6 +31,16 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def dask_setup(worker: Any) -> None:
-    """Ignore Ctrl-C in a worker, which gets it too when it shares the driver's terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Keep Ctrl-C from all threads that are started meanwhile, and so from their processes.
+
+    A terminal sends it to every process of the group. Workers leave it to their driver, which ends
+    them; they would each print where they were.
+    """
+    resource_tracker.ensure_running()  # later, in one of those threads, this would undo it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -13,6 +13,9 @@ import dask
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
+from avsc.manifests.errors import AvscError
+from avsc.preprocess.interrupt import deaf
+
 SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,
     "distributed.scheduler.allowed-failures": 1,
@@ -23,6 +26,7 @@ SETTINGS = {
 }
 
 SILENT = logging.CRITICAL + 1
+STARTS = 3  # times that workers on this machine are started before giving up
 Record = Callable[..., None]
 Say = Callable[[str], None]
 
@@ -82,19 +86,33 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
     """
     with (
         quiet(),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            protocol="tls://",
-            security=Security.temporary(),
-            memory_limit=memory_limit or 0,
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": dashboard},
-            preload=["avsc.preprocess.interrupt"],
-            silence_logs=SILENT,
-        ) as cluster,
+        _local_cluster(count, memory_limit, dashboard) as cluster,
         Client(cluster) as client,
     ):
         link = client.dashboard_link if dashboard else ""
         yield Workers(client, count, memory_limit or "the system", "--memory-limit", link)
+
+
+def _local_cluster(count: int, memory_limit: str | None, dashboard: bool) -> LocalCluster:
+    """Start the processes; one that dies before it works is no reason to give up at once."""
+    for left in reversed(range(STARTS)):
+        try:
+            with deaf():
+                return LocalCluster(
+                    n_workers=count,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    protocol="tls://",
+                    security=Security.temporary(),
+                    memory_limit=memory_limit or 0,
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": dashboard},
+                    silence_logs=SILENT,
+                )
+        except RuntimeError as fault:
+            if not left:
+                raise AvscError(
+                    f"the worker processes did not start, {STARTS} times over ({fault}). Look at "
+                    "the memory that is left, or start fewer with --workers."
+                ) from fault
+    raise AssertionError("unreachable")
