@@ -80,6 +80,7 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     ordered = in_order(failure for receipt in every for failure in receipt.failures)
     publish(failures_file(store), encode_failures(ordered))
     mark = write_index(store, description, ids, tables)
+    remove_leftovers(store)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
     return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
 

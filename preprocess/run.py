@@ -169,6 +169,8 @@ class Driver:
                 raise self._too_little_memory(f"the last had {notice.memory / 1e6:.0f} MB")
             return
         self._events.write(notice.event, worker=notice.worker, blocks=notice.blocks)
+        if notice.event == "worker-lost" and notice.blocks:
+            self._reporter.say(f"a worker was lost; block {notice.blocks[0]} is begun again.")
         if notice.event == "worker-retired":
             self._retirements.update(notice.blocks)
         for block in notice.blocks:
