@@ -19,6 +19,9 @@ from avsc.features.limits import MAX_JPEG_PIXELS
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import MediaError
 
+MAX_SIDE = 65_500
+"""Pixels that libjpeg can write in a row or a column."""
+
 
 def fitted(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Return the (height, width) of a picture scaled down to a short side; 0 keeps its size.
@@ -33,8 +36,17 @@ def fitted(height: int, width: int, short_side: int) -> tuple[int, int]:
 
 
 def encode(picture: NDArray[np.uint8], spec: ImageSpec) -> bytes:
-    """Return a picture (uint8 RGB [height, width, 3]) as JPEG, scaled down to the spec's size."""
+    """Return a picture (uint8 RGB [height, width, 3]) as JPEG, scaled down to the spec's size.
+
+    Raises:
+        MediaError: ``"too-large"`` for a picture longer than a JPEG can be.
+    """
     height, width = fitted(picture.shape[0], picture.shape[1], spec.short_side)
+    if max(height, width) > MAX_SIDE:
+        raise MediaError(
+            "too-large",
+            f"a picture of {width} x {height}; at most {MAX_SIDE} pixels a side: cut the video.",
+        )
     if (height, width) != picture.shape[:2]:
         picture = np.asarray(
             cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8

@@ -13,6 +13,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from avsc.features.limits import Limits
 from avsc.features.recipe import Made, make_clip
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
+from avsc.manifests.errors import AvscError
 from avsc.preprocess.receipt import look
 
 _CHILD = "from avsc.preprocess.isolate import child; child()"
@@ -28,10 +30,23 @@ _CHILD = "from avsc.preprocess.isolate import child; child()"
 def make_clip_in_time(
     clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec], limits: Limits
 ) -> Made:
-    """Do as `make_clip`; this process is ended by SIGALRM when it takes too long."""
+    """Do as `make_clip`; this process is ended by SIGALRM when it takes too long.
+
+    What nobody foresaw, a defect of ours, is a failure of this clip, code ``"unforeseen"``: it must
+    not end a night's work on all the others.
+    """
     signal.setitimer(signal.ITIMER_REAL, limits.timeout)
     try:
         return make_clip(clip, audio, video, specs, limits)
+    except (AvscError, MemoryError):
+        raise
+    except Exception as fault:
+        where = traceback.extract_tb(fault.__traceback__)[-1]
+        text = (
+            f"{clip}: {type(fault).__name__}: {fault} (in {Path(where.filename).name}, line "
+            f"{where.lineno}). This is a defect of avsc: report it, with the recording."
+        )
+        return _failed(clip, audio, video, specs, "unforeseen", text)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -60,6 +75,18 @@ def make_clip_isolated(
         return made
     code, reason = _verdict(done, limits)
     text = f"{clip}: the process that decoded it {reason}. Look at the recording, or leave it out."
+    return _failed(clip, audio, video, specs, code, text)
+
+
+def _failed(
+    clip: str,
+    audio: Path | None,
+    video: Path | None,
+    specs: Mapping[str, Spec],
+    code: str,
+    text: str,
+) -> Made:
+    """Return that nothing was made of a clip, and why."""
     failures = [Failure(clip, name, None, "worker", code, text) for name in specs]
     found = {path: look(path) for path in (audio, video) if path is not None}
     return Made({name: [] for name in specs}, failures, [], found)

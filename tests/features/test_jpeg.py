@@ -130,3 +130,10 @@ def test_too_large(picture, monkeypatch):
     with pytest.raises(MediaError, match="320 x 180") as caught:
         decode(data)
     assert caught.value.code == "too-large"
+
+
+def test_a_picture_longer_than_a_jpeg_can_be_is_refused() -> None:
+    """The decoder's limit is on pixels: 70,000 x 2 are few."""
+    with pytest.raises(MediaError, match="70000 x 2; at most 65500 pixels a side") as fault:
+        encode(np.zeros((2, 70_000, 3), np.uint8), ImageSpec())
+    assert fault.value.code == "too-large"
