@@ -1,27 +1,16 @@
-"""Which scene has which sound and which sight, and how well that can be told.
+"""A generative model of scenes, and how well scenes can be told under it.
 
-Each scene is one kind of sound with one kind of sight. The ten scenes form a ring in which
-neighbours share by turns a sight and a sound, so that neither modality tells more than half of
-what there is to tell:
+Each clip of a scene has one hidden acoustic symbol and one hidden visual symbol (its `Kinds`),
+drawn once for the whole clip from p(symbols | scene). Every acoustic frame and every picture
+carries its symbol whole; all else about them is drawn anew every second and says nothing of the
+scene (see `render`). What is there to be learned is therefore p(scene | symbols), and the best that
+anyone can do from sound, from sight and from both follows by Bayes' rule, with scenes equally
+likely, as the official metric counts them.
 
-    scene              sound   sight             scene              sound   sight
-    airport            air     hall              park               air     green
-    shopping_mall      voices  hall              public_square      steps   green
-    street_pedestrian  voices  street            metro_station      steps   tunnel
-    street_traffic     engine  street            metro              rails   tunnel
-    bus                engine  carriage          tram               rails   carriage
-
-With perfect recognition of the kinds and as many clips of each scene (`best_possible`):
-
-    from          accuracy   log-loss (natural logarithm)
-    sound alone   0.5        ln 2 = 0.693
-    sight alone   0.5        ln 2 = 0.693
-    both          1          0
-
-What the kinds are like is in `sounds` and `sights`.
+What the symbols are like is in `sounds` and `sights`; the designs in use are in `worlds`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,58 +23,87 @@ from avsc.preprocess.synth.sounds import SOUNDS
 
 @dataclass(frozen=True)
 class Kinds:
-    """What a scene sounds and looks like: names in `SOUNDS` and `SIGHTS`."""
+    """What a clip sounds and looks like: names in `SOUNDS` and `SIGHTS`."""
 
     sound: str
     sight: str
 
 
-DESIGN = {
-    "airport": Kinds("air", "hall"),
-    "bus": Kinds("engine", "carriage"),
-    "metro": Kinds("rails", "tunnel"),
-    "metro_station": Kinds("steps", "tunnel"),
-    "park": Kinds("air", "green"),
-    "public_square": Kinds("steps", "green"),
-    "shopping_mall": Kinds("voices", "hall"),
-    "street_pedestrian": Kinds("voices", "street"),
-    "street_traffic": Kinds("engine", "street"),
-    "tram": Kinds("rails", "carriage"),
-}
-
-
-class Best(NamedTuple):
-    """The best accuracy, and the best expected log-loss in nats, that anyone can reach."""
+class Score(NamedTuple):
+    """Accuracy, and log-loss in nats: means over scenes, as the official metric's."""
 
     accuracy: float
     log_loss: float
 
 
-def joint(design: Mapping[str, Kinds]) -> NDArray[np.float64]:
-    """Return p(scene, sound, sight), [scenes, sounds, sights], of equally frequent scenes."""
-    sounds, sights = list(SOUNDS), list(SIGHTS)
-    p = np.zeros((len(design), len(sounds), len(sights)))
-    for scene, kinds in enumerate(design.values()):
-        p[scene, sounds.index(kinds.sound), sights.index(kinds.sight)] = 1 / len(design)
-    return p
+@dataclass(frozen=True)
+class Design:
+    """A generative model of scenes.
+
+    Attributes:
+        name: of the model.
+        scenes: p(symbols | scene) by scene, each of sum 1.
+    """
+
+    name: str
+    scenes: Mapping[str, Mapping[Kinds, float]]
+
+    def joint(self) -> NDArray[np.float64]:
+        """Return p(scene, sound, sight), [scenes, sounds, sights], of equally likely scenes."""
+        p = self._empty()
+        for scene, draws in enumerate(self.scenes.values()):
+            for kinds, probability in draws.items():
+                p[scene, *_place(kinds)] = probability / len(p)
+        return p
+
+    def best_possible(self) -> dict[str, Score]:
+        """Return the best expected score from the sound, the sight and both."""
+        return score(self.joint(), self.joint())
+
+    def oracle(self, drawn: Iterable[tuple[str, Kinds]]) -> dict[str, Score]:
+        """Return the score of p(scene | symbols) itself on clips that were drawn.
+
+        It differs from `best_possible` by the chance of the draw alone.
+
+        Args:
+            drawn: scene and symbols of each clip; at least one clip of each scene.
+        """
+        counts = self._empty()
+        order = list(self.scenes)
+        for scene, kinds in drawn:
+            counts[order.index(scene), *_place(kinds)] += 1
+        each = counts.sum(axis=(1, 2), keepdims=True)
+        return score(self.joint(), counts / each / len(counts))
+
+    def _empty(self) -> NDArray[np.float64]:
+        return np.zeros((len(self.scenes), len(SOUNDS), len(SIGHTS)))
 
 
-def best_possible(p: NDArray[np.float64]) -> dict[str, Best]:
-    """Return the best that the sound, the sight and both can tell of the scene.
+def score(p: NDArray[np.float64], drawn: NDArray[np.float64]) -> dict[str, Score]:
+    """Return how who knows p scores from the sound, the sight and both.
 
     Args:
         p: p(scene, sound, sight), [scenes, sounds, sights].
+        drawn: what is scored, as frequencies of the same shape; p itself for the expectation.
 
-    >>> best_possible(np.array([[[0.5]], [[0.5]]]))["both"]
-    Best(accuracy=0.5, log_loss=0.6931471805599453)
+    >>> p = np.array([[[0.5]], [[0.5]]])
+    >>> score(p, p)["both"]
+    Score(accuracy=0.5, log_loss=0.6931471805599453)
     """
-    observed = {"sound": p.sum(axis=2), "sight": p.sum(axis=1), "both": p.reshape(len(p), -1)}
-    return {name: _best(table) for name, table in observed.items()}
+    views = {"sound": (2,), "sight": (1,), "both": ()}
+    return {
+        name: _score(p.sum(axis=unseen), drawn.sum(axis=unseen)) for name, unseen in views.items()
+    }
 
 
-def _best(p: NDArray[np.float64]) -> Best:
-    """Return the best for p(scene, symbol): the likeliest scene, and the entropy left."""
-    seen = p[:, p.sum(axis=0) > 0]
-    posterior = seen / seen.sum(axis=0)
-    logarithm = np.log(posterior, out=np.zeros_like(posterior), where=posterior > 0)
-    return Best(float(seen.max(axis=0).sum()), float(abs((seen * logarithm).sum())))
+def _score(p: NDArray[np.float64], drawn: NDArray[np.float64]) -> Score:
+    """Return the score for p(scene, symbol); the first of equally likely scenes is guessed."""
+    p, drawn = p.reshape(len(p), -1), drawn.reshape(len(p), -1)
+    posterior = p / np.where(p.any(axis=0), p.sum(axis=0), 1)
+    logarithm = np.log(posterior, out=np.zeros_like(p), where=drawn > 0)
+    right = np.take_along_axis(drawn, posterior.argmax(axis=0)[None], axis=0)
+    return Score(float(right.sum()), float(abs((drawn * logarithm).sum())))
+
+
+def _place(kinds: Kinds) -> tuple[int, int]:
+    return list(SOUNDS).index(kinds.sound), list(SIGHTS).index(kinds.sight)

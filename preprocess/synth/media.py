@@ -1,9 +1,9 @@
 """Sound and pictures as the bytes of files like TAU2021's.
 
 WAV: PCM, 24 bit. MP4: H.264, yuv420p, without sound, with B-pictures and a key picture every two
-seconds. x264 runs with one thread and without macroblock-tree rate control, so that the same
-pictures give the same bytes: with it, small pictures gave others now and then, by its vectorised
-code alone.
+seconds and nowhere else, cuts or no cuts. x264 runs with one thread and without macroblock-tree
+rate control, so that the same pictures give the same bytes: with it, small pictures gave others now
+and then, by its vectorised code alone.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-X264 = {"preset": "veryfast", "crf": "23", "bf": "2", "x264-params": "mbtree=0"}
+X264 = {"preset": "veryfast", "crf": "23", "bf": "2", "x264-params": "mbtree=0:scenecut=0"}
 
 
 def encode_wav(samples: NDArray[np.float64], rate: int) -> bytes:

@@ -1,26 +1,31 @@
-"""A miniature TAU2021: its layout, its lists, its ten scenes, with made sounds and sights.
+"""A miniature TAU2021 of some design: its layout, its lists, its ten scenes, made recordings.
 
     OUT/synth.json                       what was asked for; written first
     OUT/audio/airport-barcelona-1-1.wav  24 bit, 48 kHz, stereo; some one sample short or long
     OUT/video/airport-barcelona-1-1.mp4  H.264, 30 pictures a second
     OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
+    OUT/world.json                       what is known of it (`answer`)
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
 
-A scene has four to ten locations of about equally many clips, in the cities of TAU2021; the first
+A scene has four to forty locations of about equally many clips, in the cities of TAU2021; the first
 ones, about 30 % of them and at least one, are in the test fold and the others in the training fold.
+Locations are names: the clips of one resemble each other no more than any two of a scene.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avsc.manifests.clips import Clip
-from avsc.manifests.errors import ManifestError, SettingError
-from avsc.manifests.publish import occupied, publish
-from avsc.preprocess.synth.design import DESIGN
+from avsc.manifests.errors import SettingError
+from avsc.manifests.publish import publish
+from avsc.preprocess.synth.answer import NAME, encode_answer
+from avsc.preprocess.synth.design import Design, Kinds
+from avsc.preprocess.synth.mark import claim
 from avsc.preprocess.synth.render import Job, render_all
 from avsc.preprocess.synth.sounds import RATE
+from avsc.preprocess.synth.symbols import draw_symbols
+from avsc.preprocess.synth.worlds import RING
 
 CITIES = (
     "barcelona",
@@ -35,8 +40,8 @@ CITIES = (
     "vienna",
 )
 PICTURE_RATE = 30
-VERSION = 1
-"""Raised by hand when the same settings come to give other clips."""
+LOCATIONS = 40
+"""Of a scene, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +74,11 @@ class Settings:
             width, height = self.size
             raise SettingError(f"--size {width}x{height}: even numbers of pixels, 32 to 4096.")
 
-    def encode(self) -> bytes:
-        """Return what ``synth.json`` holds."""
-        held = {"kind": "miniature", "version": VERSION, **asdict(self)}
-        return (json.dumps(held, indent=2) + "\n").encode()
-
 
 def write_miniature(
     out: Path,
     *,
+    design: Design = RING,
     clips_per_scene: int = 12,
     seed: int = 0,
     seconds: float = 10.0,
@@ -92,6 +93,7 @@ def write_miniature(
 
     Args:
         out: a folder that does not exist, is empty, or holds a miniature of the same settings.
+        design: which scene has which sounds and sights.
         clips_per_scene: clips of each of the ten scenes, at least 4.
         seed: of everything drawn.
         seconds: length of the clips.
@@ -111,22 +113,24 @@ def write_miniature(
     settings = Settings(
         clips_per_scene=clips_per_scene, seed=seed, seconds=float(seconds), size=size
     )
-    _claim(out, settings)
-    clips = list(make_clips(clips_per_scene))
-    jobs = [job for job in _jobs(out, settings, clips) if job.missing]
+    claim(out, design.name, asdict(settings))
+    clips = list(make_clips(design, clips_per_scene))
+    drawn = draw_symbols(design, clips, seed)
+    jobs = [job for job in _jobs(out, settings, clips, drawn) if job.missing]
     begin(len(jobs))
     render_all(jobs, workers, done)
-    for name, data in encode_lists(clips).items():
+    answer = {NAME: encode_answer(design, seed, clips, drawn)}
+    for name, data in (answer | encode_lists(clips)).items():
         if not (out / name).exists():
             publish(out / name, data)
     return clips
 
 
-def make_clips(clips_per_scene: int) -> Iterator[Clip]:
+def make_clips(design: Design, clips_per_scene: int) -> Iterator[Clip]:
     """Yield the clips of a miniature, in the order of their numbers."""
-    locations = min(10, max(4, clips_per_scene // 2))
+    locations = min(LOCATIONS, max(4, clips_per_scene // 2))
     for_test = max(1, round(0.3 * locations))
-    for order, scene in enumerate(DESIGN):
+    for order, scene in enumerate(design.scenes):
         for number in range(clips_per_scene):
             which = number % locations
             city = CITIES[(order + which) % len(CITIES)]
@@ -164,14 +168,15 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> bytes:
     return "".join("\t".join(row) + "\n" for row in (header, *rows)).encode()
 
 
-def _jobs(out: Path, settings: Settings, clips: Iterable[Clip]) -> Iterator[Job]:
+def _jobs(
+    out: Path, settings: Settings, clips: Sequence[Clip], drawn: Sequence[Kinds]
+) -> Iterator[Job]:
     """Yield what is to be made; of twenty clips one is a sample short and one a sample long."""
     for number, clip in enumerate(clips):
         odd = {5: -1, 15: 1}.get(number % 20, 0)
         yield Job(
-            kinds=DESIGN[clip.scene],
+            kinds=drawn[number],
             seed=settings.seed,
-            place=int(str(clip.location).rpartition("-")[2]),
             clip=number,
             audio=out / str(clip.audio),
             samples=round(settings.seconds * RATE) + odd,
@@ -180,20 +185,3 @@ def _jobs(out: Path, settings: Settings, clips: Iterable[Clip]) -> Iterator[Job]
             rate=PICTURE_RATE,
             size=settings.size,
         )
-
-
-def _claim(out: Path, settings: Settings) -> None:
-    """Mark a folder as a miniature of these settings, or find it to be one."""
-    mark, wanted = out / "synth.json", settings.encode()
-    if mark.exists():
-        if mark.read_bytes() != wanted:
-            raise ManifestError(
-                f"{mark}: made with other settings: {mark.read_text()}. Give the same ones, or "
-                "name another folder with --out."
-            )
-    elif occupied(out):
-        raise ManifestError(
-            f"{out}: not empty, and not made by `avsc-prep synth`; name another folder with --out."
-        )
-    else:
-        publish(mark, wanted)

@@ -1,19 +1,25 @@
 """From what a clip is to be to its two files, on every core.
 
-A clip's noise comes from generators keyed by (seed, what it is for, number of the place or clip),
-so that each file has the same bytes whoever makes it, in whatever order, alone or with others.
+A clip is a row of shots of one second. Each has its clip's symbols, and all else about it (level,
+tuning, background; texture, hue, light, who passes by) is drawn anew, so that a network can learn
+nothing but symbols: with a background for each place or clip it would learn the clips by heart.
+
+A shot's noise comes from a generator keyed by (seed, what it is for, number of the clip, number of
+the shot), so that each file has the same bytes whoever makes it, in whatever order, alone or with
+others.
 Files are whole or absent; a rerun makes those that are absent.
 """
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
@@ -22,7 +28,9 @@ from avsc.preprocess.synth.media import encode_mp4, encode_wav
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 
-SOUND_OF_PLACE, SOUND_OF_CLIP, SIGHT_OF_PLACE, SIGHT_OF_CLIP = range(4)
+SHOT_SECONDS = 1.0
+"""As long as a segment of the official task, and in step with it."""
+SOUND, SIGHT = range(2)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,6 @@ class Job:
     Attributes:
         kinds: what is to be heard and seen.
         seed: of the data set.
-        place: number of the place, unique in the data set.
         clip: number of the clip, unique in the data set.
         audio: the WAV file.
         samples: its length.
@@ -44,7 +51,6 @@ class Job:
 
     kinds: Kinds
     seed: int
-    place: int
     clip: int
     audio: Path
     samples: int
@@ -62,13 +68,9 @@ class Job:
 def render(job: Job) -> None:
     """Make those of a clip's files that do not exist."""
     if not job.audio.exists():
-        place, clip = _generators(job, SOUND_OF_PLACE, SOUND_OF_CLIP)
-        sound = make_sound(SOUNDS[job.kinds.sound], place, clip, job.samples)
-        publish(job.audio, encode_wav(sound, RATE))
+        publish(job.audio, encode_wav(np.concatenate(list(_sound(job))), RATE))
     if not job.video.exists():
-        place, clip = _generators(job, SIGHT_OF_PLACE, SIGHT_OF_CLIP)
-        pictures = make_pictures(SIGHTS[job.kinds.sight], place, clip, job.pictures, job.size)
-        publish(job.video, encode_mp4(pictures, job.size, job.rate))
+        publish(job.video, encode_mp4(_pictures(job), job.size, job.rate))
 
 
 def render_all(jobs: Sequence[Job], workers: int, done: Callable[[], None]) -> None:
@@ -98,8 +100,21 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _generators(job: Job, place: int, clip: int) -> tuple[np.random.Generator, np.random.Generator]:
-    return (
-        np.random.default_rng([job.seed, place, job.place]),
-        np.random.default_rng([job.seed, clip, job.clip]),
-    )
+def _sound(job: Job) -> Iterator[NDArray[np.float64]]:
+    for generator, samples in _shots(job, SOUND, job.samples, RATE):
+        yield make_sound(SOUNDS[job.kinds.sound], generator, samples)
+
+
+def _pictures(job: Job) -> Iterator[NDArray[np.uint8]]:
+    for generator, count in _shots(job, SIGHT, job.pictures, job.rate):
+        yield from make_pictures(SIGHTS[job.kinds.sight], generator, count, job.size)
+
+
+def _shots(
+    job: Job, purpose: int, total: int, rate: int
+) -> Iterator[tuple[np.random.Generator, int]]:
+    """Yield each shot's generator and length; the last one has what is left."""
+    length = round(SHOT_SECONDS * rate)
+    for number, start in enumerate(range(0, total, length)):
+        generator = np.random.default_rng([job.seed, purpose, job.clip, number])
+        yield generator, min(length, total - start)

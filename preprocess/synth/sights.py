@@ -3,9 +3,9 @@
 A texture is a random field, as a sound is a random noise: its spectrum is a bell on the octave
 scale around so many waves a picture height, spread over all directions or gathered around some.
 The field runs between a dark and a light tone of one hue. The hues lie 72 degrees apart, so that
-they outlast a colour jitter of a tenth of the circle; fineness and direction outlast crops. Places
-have each a texture of their own, and differ in scale, tilt, hue and light; clips of a place in
-where the camera looks and who passes by.
+they outlast a colour jitter of a tenth of the circle; fineness and direction outlast crops. Shots
+have each a texture of their own, and differ in scale, tilt, hue and light, in where the camera
+looks and in who passes by; none of that says anything of the kind.
 """
 
 import colorsys
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 GRAIN = 4.0
 """Standard deviation of the texture's grain, of 255."""
 PASSERS = 2
-"""How many people, grey upright boxes, cross each clip's picture."""
+"""How many people, grey upright boxes, cross each shot's picture."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,21 @@ SIGHTS = {
 
 
 def make_pictures(
-    kind: SightKind,
-    place: np.random.Generator,
-    clip: np.random.Generator,
-    count: int,
-    size: tuple[int, int],
+    kind: SightKind, generator: np.random.Generator, count: int, size: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield a clip's pictures, uint8 RGB [height, width, 3].
+    """Yield a shot's pictures, uint8 RGB [height, width, 3].
 
     Args:
         kind: what is to be seen.
-        place: the same state for every clip of a place.
-        clip: of this clip alone.
+        generator: of all else about it.
         count: number of pictures.
         size: (width, height), pixels.
     """
     width, height = size
     reach = height // 4
-    scenery = _scenery(kind, place, clip.uniform(0.95, 1.05), width + 2 * reach, height + 2 * reach)
-    turns, phase = clip.uniform(0.5, 1.5, 2), clip.uniform(0, 2 * np.pi, 2)
-    passers = [_Passer.draw(clip, width, height) for _ in range(PASSERS)]
+    scenery = _scenery(kind, generator, width + 2 * reach, height + 2 * reach)
+    turns, phase = generator.uniform(0.1, 0.3, 2), generator.uniform(0, 2 * np.pi, 2)
+    passers = [_Passer.draw(generator, width, height) for _ in range(PASSERS)]
     for k in range(count):
         y, x = (reach * (1 + np.sin(phase + 2 * np.pi * turns * k / count))).astype(int)
         picture = scenery[y : y + height, x : x + width].copy()
@@ -79,7 +74,7 @@ def make_pictures(
 
 @dataclass(frozen=True)
 class _Passer:
-    """A grey upright box: left edge at the start, way over the clip, size, height from below."""
+    """A grey upright box: left edge at the start, way over the shot, size, height from below."""
 
     left: float
     way: float
@@ -88,13 +83,13 @@ class _Passer:
     grey: int
 
     @classmethod
-    def draw(cls, clip: np.random.Generator, width: int, height: int) -> "_Passer":
+    def draw(cls, generator: np.random.Generator, width: int, height: int) -> "_Passer":
         return cls(
-            left=clip.uniform(0, width),
-            way=clip.choice([-1, 1]) * clip.uniform(0.5, 2) * width,
-            width=round(clip.uniform(0.05, 0.12) * width),
-            height=round(clip.uniform(0.3, 0.6) * height),
-            grey=int(clip.integers(40, 215)),
+            left=generator.uniform(0, width),
+            way=generator.choice([-1, 1]) * generator.uniform(0.05, 0.2) * width,
+            width=round(generator.uniform(0.05, 0.12) * width),
+            height=round(generator.uniform(0.3, 0.6) * height),
+            grey=int(generator.integers(40, 215)),
         )
 
     def pass_by(self, picture: NDArray[np.uint8], time: float) -> None:
@@ -104,17 +99,17 @@ class _Passer:
 
 
 def _scenery(
-    kind: SightKind, place: np.random.Generator, light: float, width: int, height: int
+    kind: SightKind, generator: np.random.Generator, width: int, height: int
 ) -> NDArray[np.uint8]:
     """Return all that the camera may look at, uint8 RGB [height, width, 3]."""
-    zoom, tilt = place.uniform(0.85, 1.18), place.uniform(-6, 6)
-    hue = (kind.hue + place.uniform(-10, 10)) / 360 % 1
-    light *= place.uniform(0.85, 1.15)
+    zoom, tilt = generator.uniform(0.85, 1.18), generator.uniform(-6, 6)
+    hue = (kind.hue + generator.uniform(-10, 10)) / 360 % 1
+    light = generator.uniform(0.8, 1.2)
     # `reach` is a quarter of a picture's height, so the scenery is one and a half of it high
-    field = _field(kind, zoom * 1.5 / height, np.deg2rad(tilt), place, width, height)
+    field = _field(kind, zoom * 1.5 / height, np.deg2rad(tilt), generator, width, height)
     tone = (0.5 + 0.5 * np.tanh(1.5 * field))[:, :, None]
     dark, bright = (np.array(colorsys.hsv_to_rgb(hue, *c)) for c in ((0.7, 0.3), (0.5, 0.8)))
-    grain = GRAIN * place.standard_normal((height, width, 1))
+    grain = GRAIN * generator.standard_normal((height, width, 1))
     coloured = 255 * light * (dark + (bright - dark) * tone) + grain
     scenery: NDArray[np.uint8] = np.clip(coloured, 0, 255).astype(np.uint8)
     return scenery

@@ -1,10 +1,10 @@
-"""Kinds of sound: noises of stated spectrum, rhythm and width, steady over a clip.
+"""Kinds of sound: noises of stated spectrum, rhythm and width, steady over a shot.
 
 A sound is two independent Gaussian noises of one spectrum, the average and the difference of the
 channels: left = average + difference, right = average - difference. The spectrum is a bell on the
 octave scale, with or without a comb of lines; the rhythm a swelling of the level; the width the
-difference's amplitude beside the average's. Places differ in level, tuning, tilt and background,
-clips of a place a little in level and tuning; none of that says anything of the kind.
+difference's amplitude beside the average's. Shots differ in level, tuning, tilt and background;
+none of that says anything of the kind.
 
 Levels are as in TAU2021, whose quietest recordings have an rms of 0.001 of full scale.
 """
@@ -48,28 +48,25 @@ SOUNDS = {
 }
 
 
-def make_sound(
-    kind: SoundKind, place: np.random.Generator, clip: np.random.Generator, samples: int
-) -> Floats:
-    """Return a clip's sound at `RATE`, float64 [samples, 2], left and right.
+def make_sound(kind: SoundKind, generator: np.random.Generator, samples: int) -> Floats:
+    """Return a shot's sound at `RATE`, float64 [samples, 2], left and right.
 
     Args:
         kind: what is to be heard.
-        place: the same state for every clip of a place.
-        clip: of this clip alone.
+        generator: of all else about it.
         samples: length.
     """
-    level = 10 ** place.uniform(-2.7, -1.7) * 10 ** clip.uniform(-0.1, 0.1)
-    tuning = float(2 ** (place.uniform(-0.15, 0.15) + clip.uniform(-0.03, 0.03)))
-    tilt = place.uniform(-0.15, 0.15)
-    background = 10 ** place.uniform(-1.0, -0.5)
+    level = 10 ** generator.uniform(-2.7, -1.7)
+    tuning = float(2 ** generator.uniform(-0.18, 0.18))
+    tilt = generator.uniform(-0.15, 0.15)
+    background = 10 ** generator.uniform(-1.0, -0.5)
 
     length = -(-samples // 4800) * 4800  # a product of small primes, for the transform
     hertz: Floats = np.arange(1, length // 2 + 1, dtype=np.float64) * (RATE / length)
     tilted = (hertz / 1000) ** tilt
-    average, difference = _noise(_spectrum(kind, hertz / tuning) * tilted, clip, length)
-    swell = _swell(kind, clip, length)
-    hum, around = _noise(hertz**-0.5 * tilted, clip, length)
+    average, difference = _noise(_spectrum(kind, hertz / tuning) * tilted, generator, length)
+    swell = _swell(kind, generator, length)
+    hum, around = _noise(hertz**-0.5 * tilted, generator, length)
     average = swell * average + background * hum
     difference = kind.width * (swell * difference) + background * around
     stereo: Floats = level * np.stack([average + difference, average - difference], 1)

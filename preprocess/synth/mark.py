@@ -1,0 +1,33 @@
+"""The mark of a folder that was made here: ``synth.json``, the settings it was made with."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from avsc.manifests.errors import ManifestError
+from avsc.manifests.publish import occupied, publish
+
+VERSION = 2
+"""Raised by hand when the same settings come to give other files."""
+
+
+def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
+    """Mark a folder as made with some settings, or find it to be so.
+
+    Raises:
+        ManifestError: it holds something else.
+    """
+    held = {"kind": kind, "version": VERSION, **settings}
+    mark, wanted = out / "synth.json", (json.dumps(held, indent=2) + "\n").encode()
+    if mark.exists():
+        if mark.read_bytes() != wanted:
+            raise ManifestError(
+                f"{mark}: made with other settings: {mark.read_text()}. Give the same ones, or "
+                "name another folder."
+            )
+    elif occupied(out):
+        raise ManifestError(
+            f"{out}: not empty, and not made by `avsc-prep synth`; name another folder."
+        )
+    else:
+        publish(mark, wanted)
