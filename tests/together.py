@@ -37,12 +37,13 @@ def train(processes, frozen):
     optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
     model = processes.parallel(net)
     draw = np.random.default_rng(0)
-    first, step = processes.shard
+    i, n = processes.shard
+    own = slice(i * BATCH // n, (i + 1) * BATCH // n)
     losses = []
     for number in range(STEPS):
-        sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))[first::step]
-        sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))[first::step]
-        scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))[first::step]
+        sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))[own]
+        sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))[own]
+        scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))[own]
         torch.manual_seed(number)
         loss = nn.functional.cross_entropy(model(sound, sight), scene)
         optimiser.zero_grad()

@@ -7,11 +7,13 @@ and Table 1); what the paper leaves open is chosen here and stated in the README
 Each field's metadata says what it is (``help``), its limits (``least``, ``above``, ``most``), which
 part of a system it belongs to (``part``: ``sound`` and ``pictures``, the two encoders and what they
 are shown, which a run whose encoder was taken from another run has from there; ``views``, training
-pictures; a run without that part does not depend on it), and whether a run that goes on may change
-it (``free``): such a setting does not change a run's numbers, only where they are computed, how
-often they are saved, or how far they are taken.
+pictures; ``pairs``, these with sound; a run without that part does not depend on it), the value at
+which runs are as they were before there was the setting (``absent``), and whether a run that goes
+on may change it (``free``): such a setting does not change a run's numbers, only where they are
+computed, how often they are saved, or how far they are taken.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -118,6 +120,13 @@ class Settings(Declared):
         None, "Folder that stored embeddings are kept in.  [default: STORE-embeddings]", free=True
     )
     batch_size: int = setting(256, "Samples in a batch.", least=2)
+    frames_per_image: str = setting(
+        "1",
+        "Acoustic frames of a picture that share one augmented view of it in a batch: a number, or "
+        "all; 1 is the paper's, and slowest.",
+        part="pairs",
+        absent="1",
+    )
     epochs: int = setting(150, "Epochs to train.", least=1, free=True)
     optimiser: Literal["sgd", "adam"] = setting(
         "sgd", "Rule by which weights are updated; momentum is SGD's alone."
@@ -168,6 +177,7 @@ class Settings(Declared):
                 f"--lr-min is {self.lr_min:g}, above --lr-max, which is {self.lr_max:g}; the "
                 "learning rate falls from the one to the other."
             )
+        _ = self.together
         if (self.validation == "file") != (self.validation_file is not None):
             raise SettingError(
                 f"--validation is {self.validation} and --validation-file is "
@@ -178,6 +188,16 @@ class Settings(Declared):
                 f"--patience is {self.patience}, but --validation none leaves nothing to judge "
                 "an epoch by; give one of the others."
             )
+
+    @property
+    def together(self) -> int:
+        """How many samples of a picture share a view; more than there can be for all of them."""
+        text = self.frames_per_image
+        if text == "all":
+            return sys.maxsize
+        if not text.isdecimal() or text.startswith("0"):
+            raise SettingError(f"--frames-per-image is {text!r}; a number, 1 or more, or all.")
+        return min(int(text), sys.maxsize)
 
     def chosen(self, system: System) -> System:
         """Return a system with its branches as these settings have them.
@@ -199,11 +219,14 @@ class Settings(Declared):
             "pictures": pictures is not None and pictures.reads != "vectors",
             "views": pictures is not None and pictures.reads == "raw",
         }
+        parts["pairs"] = parts["views"] and sound is not None
         values = {**self.record(), "augment": ",".join(sorted(_parts(self.augment)))}
         return {
             each.name: values[each.name]
             for each in fields(self)
-            if not each.metadata.get("free") and parts.get(each.metadata.get("part", ""), True)
+            if not each.metadata.get("free")
+            and parts.get(each.metadata.get("part", ""), True)
+            and values[each.name] != each.metadata.get("absent", values)
         }
 
 

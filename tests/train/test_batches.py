@@ -1,5 +1,7 @@
 """Batches: the same for any number of workers, from any start, and made of the right samples."""
 
+import dataclasses
+import sys
 import threading
 from dataclasses import dataclass
 
@@ -187,9 +189,68 @@ def test_shards_are_disjoint_and_make_up_the_batch(source):
     for batch, *parts in zip(whole, *shards, strict=True):
         for name in ("acoustic", "pictures", "scene", "index"):
             for i, part in enumerate(parts):
-                assert torch.equal(getattr(batch, name)[i::2], getattr(part, name))
+                assert torch.equal(getattr(batch, name)[16 * i : 16 * (i + 1)], getattr(part, name))
     with pytest.raises(SettingError, match="32 cannot be shared evenly by 3"):
         epoch(source, samples, shard=(0, 3))
+
+
+ALL = sys.maxsize
+
+
+@pytest.mark.parametrize("together", [2, ALL])
+def test_samples_of_a_picture_share_a_view(source, together):
+    samples = source.samples(range(5))
+    batches = epoch(source, samples, together=together)
+    visited = torch.cat([batch.index for batch in batches])
+    assert len(visited) == len(visited.unique()) == len(samples) // 32 * 32
+    frames, views = [], 0
+    for batch in batches:
+        assert batch.view.shape == batch.scene.shape == (32,)
+        views += len(batch.pictures)
+        picture = torch.from_numpy(samples.picture)[batch.index]
+        for view in range(len(batch.pictures)):
+            seen = picture[batch.view == view]
+            assert len(seen.unique()) == 1
+            frames.append(len(seen))
+        np.testing.assert_array_equal(batch.acoustic, source.acoustic[samples.frame[batch.index]])
+    # Four to six frames a picture; a group is parted at most at the end of each batch.
+    pictures = len(np.unique(samples.picture))
+    assert max(frames) == min(together, 6)
+    least = sum(-(-count // together) for count in np.bincount(samples.picture))
+    assert least - 32 <= views <= (pictures if together == ALL else least) + len(batches)
+
+
+def test_what_a_view_shows_is_its_picture_as_drawn(source):
+    samples = source.samples(range(5))
+    first = epoch(source, samples, together=ALL)[0]
+    drawn = Augment().draw(np.random.default_rng((2, 1, 0, 0)), 32)
+    place = np.empty((3, 24, 24), np.float32)
+    for view, shown in enumerate(first.pictures):
+        row = int(np.flatnonzero(first.view == view)[0])
+        picture = jpeg.decode(source.images.read(samples.picture[first.index[row]]))
+        window = Augment().window(drawn[row], *picture.shape[:2], IMAGE)
+        pixels_cpu.render(picture, window, drawn[row], IMAGE, place)
+        np.testing.assert_array_equal(shown, place)
+
+
+def test_shared_views_are_the_same_for_any_workers_start_and_shards(source):
+    samples = source.samples(range(5))
+    whole = epoch(source, samples, together=ALL)
+    assert_same(epoch(source, samples, together=ALL, workers=3, start_batch=2), whole[2:])
+    shards = [epoch(source, samples, together=ALL, shard=(i, 2)) for i in range(2)]
+    for batch, *parts in zip(whole, *shards, strict=True):
+        assert torch.equal(torch.cat([part.index for part in parts]), batch.index)
+        shown = torch.cat([part.pictures[part.view] for part in parts])
+        assert torch.equal(shown, batch.pictures[batch.view])
+
+
+def test_nothing_is_shared_where_a_picture_is_one_sample(source):
+    sight = Source.open(MemoryStore(), None, pictures=True)
+    samples = sight.samples(range(5))
+    assert_same(epoch(sight, samples, together=ALL), epoch(sight, samples))
+    vectors = dataclasses.replace(source, images=None, visual=np.zeros((49, 3), np.float32))
+    samples = source.samples(range(5))
+    assert_same(epoch(vectors, samples, together=ALL), epoch(vectors, samples))
 
 
 def test_one_modality_alone():

@@ -52,6 +52,8 @@ def test_defaults_are_the_papers():
         ("workers", -1, "--workers is -1; wanted 0 or more."),
         ("image_size", 0, "--image-size is 0; wanted 1 or more."),
         ("seed", -1, "--seed is -1; wanted 0 or more."),
+        ("frames_per_image", "0", "--frames-per-image is '0'; a number, 1 or more, or all."),
+        ("frames_per_image", "some", "--frames-per-image is 'some'; a number, 1 or more, or all."),
     ],
 )
 def test_values_out_of_their_limits_are_named(name, value, text):
@@ -74,13 +76,16 @@ def test_every_setting_is_an_option_of_every_system():
 
 
 def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
-    settings = Settings()
+    settings = Settings(frames_per_image="all")
     sound, sight = (set(settings.numbers(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.numbers(SYSTEMS["joint"]))
-    assert both - sight == {"feature", "concat"}
+    assert both - sight == {"feature", "concat", "frames_per_image"}
     assert both - sound == {
-        "backbone", "visual_weights", "image_size", "view", "augment"
+        "backbone", "visual_weights", "image_size", "view", "augment", "frames_per_image"
     }  # fmt: skip
+    assert "frames_per_image" not in settings.numbers(SYSTEMS["ablation-2"])
+    # Runs from before there was the choice go on.
+    assert both - set(Settings().numbers(SYSTEMS["joint"])) == {"frames_per_image"}
     # What runs and files give is known by its content, which a run's records hold.
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
     free = {"store", "epochs", "validation_file", "patience", "device", "workers", "save_minutes"}

@@ -179,12 +179,13 @@ def test_each_process_prepares_its_share():
     assert cores(Processes(count=2, local_count=10_000)) == 1
 
 
-def test_two_processes_train_a_system_as_one_does(tmp_path, monkeypatch):
+@pytest.mark.parametrize("together", ["1", "all"])
+def test_two_processes_train_a_system_as_one_does(tmp_path, monkeypatch, together):
     store = small_store(tmp_path / "store", seconds=2)
     run = [
         *("joint", "--store", str(store), "--batch-size", "16", "--epochs", "2", "--device", "cpu"),
         *("--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", "32"),
-        *("--workers", "0", "--lr-max", "0.001", "--out"),
+        *("--workers", "0", "--lr-max", "0.001", "--frames-per-image", together, "--out"),
     ]
     alone, both = tmp_path / "alone", tmp_path / "both"
     fit(monkeypatch, [*run, str(alone)])

@@ -97,6 +97,17 @@ def straight(store, tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize("system", ["joint", "end-to-end"])
+def test_a_run_whose_pairs_share_views_goes_on_as_if_not_stopped(store, tmp_path, system):
+    how = {"frames_per_image": "all", "epochs": 2, "lr_max": 1e-3}
+    assert make(store, tmp_path / "straight", system, **how).fit(StopRequest())
+    assert not make(store, tmp_path / "run", system, **how).fit(StopAfter(8))
+    with pytest.raises(SettingError, match=r"another --frames-per-image: found 'all', wanted '2'"):
+        make(store, tmp_path / "run", system, **{**how, "frames_per_image": "2"})
+    assert make(store, tmp_path / "run", system, **how, workers=2).fit(StopRequest())
+    assert_same_run(tmp_path / "straight", tmp_path / "run")
+
+
 # 180 pairs give 5 batches an epoch; the loop looks before the first, after each, and at the end.
 @pytest.mark.parametrize("looks", [0, 2, 5, 6, 7, 11])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(store, straight, tmp_path, looks):

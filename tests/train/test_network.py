@@ -1,5 +1,6 @@
 """The network: what is joined, what learns and what stays as it is."""
 
+import copy
 from collections.abc import Iterator
 
 import pytest
@@ -142,6 +143,23 @@ def test_forward_joins_the_embeddings_sound_first():
     logits = network(sound, pictures)
     torch.testing.assert_close(logits, network.classifier(joined))
     torch.testing.assert_close(logits, network.classify(sound, network.embed_pictures(pictures)))
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_samples_that_share_a_picture_are_as_if_each_had_it(frozen: bool):
+    shared = make(frozen_visual=frozen)
+    alone = copy.deepcopy(shared)
+    sound, pictures, _ = batch()
+    view = torch.tensor([0, 0, 2, 1, 1, 1, 2, 0])
+    seen: list[int] = []
+    shared.visual.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    logits = []
+    for network, given in ((shared, (pictures[:3], view)), (alone, (pictures[:3][view],))):
+        torch.manual_seed(0)
+        logits.append(network(sound, *given))
+    torch.testing.assert_close(*logits)
+    torch.testing.assert_close(shared.state_dict(), alone.state_dict())
+    assert seen == [3 if frozen else 8]
 
 
 def test_either_modality_alone():

@@ -1,8 +1,8 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
-Everything random comes from generators keyed by what it is for: the order of an epoch by (seed,
-epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same whatever
-the number of workers, and wherever in an epoch a run is taken up again.
+Everything random comes from generators keyed by what it is for: the order of an epoch (see `order`)
+by (seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same
+whatever the number of workers, and wherever in an epoch a run is taken up again.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from torch import Tensor
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.order import Part, shuffled, shuffled_together
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
@@ -30,16 +31,18 @@ class Batch:
     Attributes:
         acoustic: frames, float32 [batch, channels, bins], or vectors [batch, features]; None
             without sound.
-        pictures: normalised, float32 [batch, 3, size, size], or vectors [batch, features]; None
+        pictures: normalised, float32 [views, 3, size, size], or vectors [batch, features]; None
             without pictures.
         scene: class indices, int64 [batch].
         index: which of the run's samples these are, int64 [batch].
+        view: which of the pictures each sample sees, int64 [batch]; None where each has its own.
     """
 
     acoustic: Tensor | None
     pictures: Tensor | None
     scene: Tensor
     index: Tensor
+    view: Tensor | None = None
 
 
 def batches_per_epoch(samples: Samples, batch_size: int) -> int:
@@ -71,6 +74,7 @@ def training_batches(
     workers: int,
     device: torch.device,
     shard: tuple[int, int] = (0, 1),
+    together: int = 1,
 ) -> Iterator[Batch]:
     """Return the batches of one epoch, each sample once at most, the last incomplete one dropped.
 
@@ -85,36 +89,45 @@ def training_batches(
         augment: of the pictures; None shows each in its evaluation view.
         workers: threads that prepare pictures; 0 prepares none ahead of need.
         device: where the batches are wanted.
-        shard: (i, n) gives every n-th sample of each batch, from the i-th on: the n shards of a
-            batch are disjoint and, together, the batch of an unsharded run.
+        shard: (i, n) gives the i-th of n equal runs of each batch's samples: the n shards of a
+            batch are disjoint and, one after the other, the batch of an unsharded run.
+        together: samples of one picture that share a view; without effect where the samples have
+            no sound, so that there is one of each picture, or read vectors in the pictures' place.
 
     Raises:
         SettingError: fewer samples than one batch, or a batch that n does not divide.
     """
     count = batches_per_epoch(samples, batch_size)
-    first, step = shard
-    if batch_size % step:
-        raise SettingError(f"a batch of {batch_size} cannot be shared evenly by {step} processes.")
+    if batch_size % shard[1]:
+        raise SettingError(
+            f"a batch of {batch_size} cannot be shared evenly by {shard[1]} processes."
+        )
     augment = augment or UNCHANGED
-    order = np.random.default_rng((ORDER, seed, epoch)).permutation(len(samples))
+    generator = np.random.default_rng((ORDER, seed, epoch))
+    shared = samples.frame is not None and source.visual is None and together > 1
+    if shared and samples.picture is not None:
+        order = shuffled_together(samples.picture, together, generator)
+    else:
+        order = shuffled(len(samples), generator)
     numbers = range(start_batch, count)
-    cut = {b: order[b * batch_size : (b + 1) * batch_size][first::step] for b in numbers}
+    parts = {b: order.batch(b, batch_size, shard) for b in numbers}
 
     def request(b: int) -> Request:
         assert samples.picture is not None
         drawn = augment.draw(np.random.default_rng((AUGMENTATION, seed, epoch, b)), batch_size)
-        return Request(samples.picture[cut[b]], drawn[first::step])
+        part = parts[b]
+        return Request(samples.picture[part.sample[part.first]], drawn[part.drawn])
 
     if samples.picture is None:
-        return (_batch(source, samples, cut[b], None, device) for b in numbers)
+        return (_batch(source, samples, parts[b], None, device) for b in numbers)
     pictures: Iterator[Tensor]
     if source.visual is not None:
         vectors, rows = source.visual, samples.picture
-        pictures = (_rows(vectors, rows[cut[b]], device) for b in numbers)
+        pictures = (_rows(vectors, rows[parts[b].sample], device) for b in numbers)
     else:
         pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
     return (
-        _batch(source, samples, cut[b], shown, device)
+        _batch(source, samples, parts[b], shown, device)
         for b, shown in zip(numbers, pictures, strict=True)
     )
 
@@ -176,17 +189,19 @@ def _rows(data: NDArray[np.float32], which: NDArray[np.int64], device: torch.dev
 def _batch(
     source: Source,
     samples: Samples,
-    which: NDArray[np.int64],
+    part: Part,
     pictures: Tensor | None,
     device: torch.device,
 ) -> Batch:
-    acoustic = None
+    which, acoustic = part.sample, None
     if samples.frame is not None:
         assert source.acoustic is not None
         acoustic = _rows(source.acoustic, samples.frame[which], device)
+    shared = len(part.first) < len(which)
     return Batch(
         acoustic,
         pictures,
         torch.from_numpy(samples.scene[which]).to(device),
         torch.from_numpy(which).to(device),
+        torch.from_numpy(part.view).to(device) if shared else None,
     )

@@ -37,7 +37,7 @@ def over_processes(network: nn.Module, rank: int, count: int) -> None:
 
 
 class BatchDropout(nn.Dropout):
-    """Dropout of a process's own rows, every n-th, of the whole batch [batch, ...].
+    """Dropout of a process's own rows, one of n equal runs, of the whole batch [batch, ...].
 
     Args:
         p: probability that a value is dropped.
@@ -55,7 +55,7 @@ class BatchDropout(nn.Dropout):
             return value
         shape = (self.count * len(value), *value.shape[1:])
         kept = nn.functional.dropout(value.new_ones(shape), self.p)
-        return value * kept[self.rank :: self.count]
+        return value * kept[self.rank * len(value) : (self.rank + 1) * len(value)]
 
 
 class BatchNormOverProcesses(_BatchNorm):

@@ -4,7 +4,7 @@ Who starts them (torchrun, or srun with the same variables) says by RANK, WORLD_
 which process this is; without them there is one, and nothing here does anything.
 
 A run does not depend on how many processes train it, but for rounding: the batch stays as large as
-it was and each process has every n-th of its samples, so that gradients, losses, batch
+it was and each process has an equal run of its samples, so that gradients, losses, batch
 normalisation's statistics and dropout's masks are those of the whole batch (`batchwise`).
 Process 0 alone writes and speaks; what is decided (to stop, which epoch is best) is decided alike
 everywhere, from values that all of them have. A run may go on with another number of processes.

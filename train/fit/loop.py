@@ -109,10 +109,11 @@ class Training(Epochs):
             workers=run.workers,
             device=run.device,
             shard=run.processes.shard,
+            together=run.settings.together,
         )
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        logits = self.model(batch.acoustic, batch.pictures)
+        logits = self.model(batch.acoustic, batch.pictures, batch.view)
         return nn.functional.cross_entropy(logits, batch.scene)
 
     def _validate(self) -> dict[str, float]:

@@ -100,7 +100,23 @@ class Network(nn.Module):
             parts.append(visual_embedding)
         return self.classifier(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
 
-    def forward(self, acoustic: Tensor | None, pictures: Tensor | None) -> Tensor:
-        """Classify acoustic frames [B, channels, bins] and pictures [B, 3, S, S]: logits."""
-        embedding = None if pictures is None else self.embed_pictures(pictures)
-        return self.classify(acoustic, embedding)
+    def forward(
+        self, acoustic: Tensor | None, pictures: Tensor | None, view: Tensor | None = None
+    ) -> Tensor:
+        """Classify acoustic frames and pictures.
+
+        Args:
+            acoustic: float32 [B, channels, bins], vectors, or None.
+            pictures: normalised, float32 [views, 3, S, S], vectors, or None.
+            view: which picture each sample sees, int64 [B]; None where each has its own.
+
+        Returns:
+            Logits, float32 [B, classes]. A frozen encoder embeds each picture once; one that learns
+            sees it as often as there are samples of it, so that it counts for each.
+        """
+        if pictures is None:
+            return self.classify(acoustic, None)
+        if view is not None and not self.frozen_visual:
+            pictures, view = pictures[view], None
+        embedding = self.embed_pictures(pictures)
+        return self.classify(acoustic, embedding if view is None else embedding[view])
