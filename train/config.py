@@ -165,6 +165,12 @@ class Settings(Declared):
         free=True,
         part="views",
     )
+    compile: Literal["auto", "yes", "no"] = setting(
+        "auto",
+        "Let PyTorch compile the frozen image model, which takes a minute at first; auto: on CUDA.",
+        free=True,
+        part="views",
+    )
     save_minutes: float = setting(
         10.0, "Minutes between saves within an epoch; every epoch's end is saved.", above=0,
         free=True,

@@ -88,7 +88,8 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     assert both - set(Settings().numbers(SYSTEMS["joint"])) == {"frames_per_image"}
     # What runs and files give is known by its content, which a run's records hold.
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
-    free = {"store", "epochs", "validation_file", "patience", "device", "workers", "save_minutes"}
+    free = {"store", "epochs", "validation_file", "patience", "device", "workers", "compile"}
+    free |= {"save_minutes"}
     assert {each.name for each in fields(Settings)} - both == free | given
 
 

@@ -215,6 +215,32 @@ def test_device_decoder_gives_the_cpu_decoders_picture():
     assert difference.abs().mean() < 0.1
 
 
+def test_float16_resizes_to_a_tenth_of_255():
+    rng = np.random.default_rng(10)
+    sources = pictures(rng, SIZES * 4)
+    drawn = Augment.named("crop,flip").draw(rng, len(sources))
+    windows = [
+        Augment().window(one, *source.shape[:2], IMAGE)
+        for source, one in zip(sources, drawn, strict=True)
+    ]
+    exact, half = (
+        unnormalised(
+            pixels_torch.render([planes(s) for s in sources], windows, drawn, IMAGE, kind), IMAGE
+        )
+        for kind in (torch.float32, torch.float16)
+    )
+    assert 0 < (half - exact).abs().mean() < 0.06
+    assert (half - exact).abs().max() < 0.4
+
+
+def test_bytes_are_packed_into_one_buffer():
+    encoded = [torch.arange(n, dtype=torch.uint8) for n in (5, 1, 9)]
+    together = pixels_torch.packed(encoded, pin=False)
+    for one, other in zip(together, encoded, strict=True):
+        assert torch.equal(one, other)
+    assert len({one.untyped_storage().data_ptr() for one in together}) == 1
+
+
 def test_damaged_jpeg_is_an_error_of_ours():
     junk = torch.zeros(100, dtype=torch.uint8)
     with pytest.raises(AvscError, match="cannot decode a batch of 1 JPEGs on cpu"):

@@ -3,6 +3,8 @@
 Everything random comes from generators keyed by what it is for: the order of an epoch (see `order`)
 by (seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same
 whatever the number of workers, and wherever in an epoch a run is taken up again.
+
+For a GPU a whole batch is made ahead of need, on a stream of its own (see `ahead`).
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import SettingError
+from avsc.train.data.ahead import ahead, upload
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.loader import PictureLoader, Request
 from avsc.train.data.order import Part, shuffled, shuffled_together
@@ -118,18 +121,19 @@ def training_batches(
         part = parts[b]
         return Request(samples.picture[part.sample[part.first]], drawn[part.drawn])
 
+    pictures: Iterator[Tensor | None]
     if samples.picture is None:
-        return (_batch(source, samples, parts[b], None, device) for b in numbers)
-    pictures: Iterator[Tensor]
-    if source.visual is not None:
+        pictures = iter([None] * len(numbers))
+    elif source.visual is not None:
         vectors, rows = source.visual, samples.picture
         pictures = (_rows(vectors, rows[parts[b].sample], device) for b in numbers)
     else:
         pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
-    return (
+    batches = (
         _batch(source, samples, parts[b], shown, device)
         for b, shown in zip(numbers, pictures, strict=True)
     )
+    return ahead(batches, device) if _whole(device) else batches
 
 
 def picture_batches(
@@ -164,7 +168,8 @@ def picture_batches(
         return (_rows(vectors, cut, device) for cut in cuts)
     neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
-    return _loader(source, geometry, UNCHANGED, workers, device).load(requests)
+    pictures = _loader(source, geometry, UNCHANGED, workers, device).load(requests)
+    return ahead(pictures, device) if _whole(device) else pictures
 
 
 def _loader(
@@ -178,12 +183,16 @@ def _loader(
         raise ValueError("batches of pictures need a source opened with them, and a geometry")
     if workers < 0:
         raise SettingError(f"workers is {workers}; 0 or more.")
-    whole = device.type != "cpu"
-    return PictureLoader(source.images, geometry, augment, workers, device, whole)
+    return PictureLoader(source.images, geometry, augment, workers, device, _whole(device))
+
+
+def _whole(device: torch.device) -> bool:
+    """Whether whole batches are made on the device, rather than picture by picture in threads."""
+    return device.type != "cpu"
 
 
 def _rows(data: NDArray[np.float32], which: NDArray[np.int64], device: torch.device) -> Tensor:
-    return torch.from_numpy(data[which]).to(device)
+    return upload(data[which], device)
 
 
 def _batch(
@@ -201,7 +210,7 @@ def _batch(
     return Batch(
         acoustic,
         pictures,
-        torch.from_numpy(samples.scene[which]).to(device),
-        torch.from_numpy(which).to(device),
-        torch.from_numpy(part.view).to(device) if shared else None,
+        upload(samples.scene[which], device),
+        upload(which, device),
+        upload(part.view, device) if shared else None,
     )

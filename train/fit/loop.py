@@ -73,6 +73,8 @@ class Training(Epochs):
     def __init__(self, run: Run, network: Network, console: Console) -> None:
         settings = run.settings
         network = network.to(run.device)
+        if settings.compile == "yes" or (settings.compile == "auto" and run.device.type == "cuda"):
+            network.compile_visual()
         schedule = WarmRestarts(
             settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
         )

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from avsc.train.data.views import ImageInput
 
+BFLOAT16_ON = frozenset({"cuda"})
+"""Kinds of devices whose fast units multiply bfloat16."""
+
 
 class Network(nn.Module):
     """Acoustic frames and pictures to logits of scenes.
@@ -26,8 +29,8 @@ class Network(nn.Module):
         classifier: classifier over the joined embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
-        low_precision: on a CUDA device, compute the visual encoder in bfloat16 where that loses
-            nothing (autocast: weights and their updates stay float32).
+        low_precision: on a device of `BFLOAT16_ON`, compute the visual encoder in bfloat16 where
+            that loses nothing (autocast: weights and their updates stay float32).
     """
 
     def __init__(
@@ -71,6 +74,14 @@ class Network(nn.Module):
         """The pictures that the network takes; None where it takes none, or vectors instead."""
         return getattr(self.visual, "image_input", None)
 
+    def compile_visual(self, backend: str = "inductor") -> None:
+        """Let PyTorch compile a frozen image model when it is first used, and for each new size.
+
+        What it computes is the same but for rounding; weights keep their names.
+        """
+        if self.visual is not None and self.frozen_visual and self.image_input is not None:
+            self.visual.compile(backend=backend)
+
     def embed_sound(self, frames: Tensor) -> Tensor:
         """Embed acoustic frames [B, channels, bins], or vectors, as float32 [B, 1024]."""
         if self.acoustic is None:
@@ -81,8 +92,9 @@ class Network(nn.Module):
         """Embed normalised pictures [B, 3, S, S], or vectors, as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
-        autocast = self.low_precision and pictures.is_cuda and self.image_input is not None
-        with torch.autocast(pictures.device.type, torch.bfloat16, enabled=autocast):
+        kind = pictures.device.type
+        autocast = self.low_precision and kind in BFLOAT16_ON and self.image_input is not None
+        with torch.autocast(kind, torch.bfloat16, enabled=autocast):
             return self.visual(pictures).float()  # type: ignore[no-any-return]
 
     def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:

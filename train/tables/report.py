@@ -27,7 +27,15 @@ from avsc.train.tables.plan import Plan, Row
 PAPERS = "Places365"
 SEGMENTS = 36_450
 """In the test fold of TAU2021."""
-INDIFFERENT = ("store", "device", "workers", "save_minutes", "embeddings", "visual_weights")
+INDIFFERENT = (
+    "store",
+    "device",
+    "workers",
+    "compile",
+    "save_minutes",
+    "embeddings",
+    "visual_weights",
+)
 """Settings that say nothing against the paper's; what the weights are says the column VE."""
 TITLES = {
     "2": "Table 2: uni-modal systems",

@@ -1,0 +1,200 @@
+"""What a run on a GPU does otherwise than one on a CPU, done on the CPU: all but nvJPEG."""
+
+import itertools
+import threading
+from functools import partialmethod
+
+import numpy as np
+import pytest
+import torch
+from stores import small_store
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from avsc.features.store.reader import Store
+from avsc.train.config import Settings
+from avsc.train.data import batches, pixels_torch
+from avsc.train.data.ahead import DEPTH, ahead
+from avsc.train.data.augment import Augment
+from avsc.train.data.batches import picture_batches, training_batches
+from avsc.train.data.source import Source
+from avsc.train.data.views import ImageInput
+from avsc.train.fit.console import Console
+from avsc.train.fit.prepare import prepare
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
+from avsc.train.model import network as network_module
+from avsc.train.model.network import Network
+from avsc.train.systems import SYSTEMS
+
+CPU = torch.device("cpu")
+IMAGE = ImageInput(24, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
+# What makes the program wait for a GPU: a value asked for, a size that depends on values, a copy.
+WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "_to_copy", "item")
+
+
+class Asked(TorchDispatchMode):
+    """Notes the operations that make a program wait."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        if any(name.startswith(each) for each in WAITS):
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return small_store(tmp_path_factory.mktemp("stores") / "small")
+
+
+def make(store, folder, system="joint", **changes):
+    settings = Settings(
+        store=store, backbone="test_efficientnet.r160_in1k", visual_weights="random",
+        image_size=32, batch_size=32, epochs=1, device="cpu", workers=2, **changes,
+    )  # fmt: skip
+    with Console() as console:
+        return prepare(SYSTEMS[system], settings, RunFolder(folder), True, console)
+
+
+def threads():
+    return [each for each in threading.enumerate() if each.name.startswith(("ahead", "pictures"))]
+
+
+def test_items_come_in_order_and_a_few_are_made_ahead():
+    made = []
+
+    def items():
+        for number in range(9):
+            made.append(number)
+            yield torch.tensor(number)
+
+    found = []
+    for item in ahead(items(), CPU):
+        found.append(int(item))
+        assert len(made) <= len(found) + DEPTH
+    assert found == list(range(9))
+    assert not threads()
+
+
+def test_an_error_comes_when_its_turn_has_come():
+    def items():
+        yield torch.zeros(1)
+        raise OSError("the disk is gone")
+
+    made = ahead(items(), CPU)
+    next(made)
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(made)
+    assert not threads()
+
+
+def test_what_is_left_early_is_closed():
+    closed = []
+
+    def items():
+        try:
+            yield from map(torch.tensor, itertools.count())
+        finally:
+            closed.append(True)
+
+    made = ahead(items(), CPU)
+    next(made)
+    made.close()
+    assert closed == [True]
+    assert not threads()
+
+
+@pytest.mark.parametrize("together", [1, 6])
+def test_batches_made_whole_show_what_others_do(store, monkeypatch, together):
+    opened = Store.open(store)
+    source = Source.open(opened, "scalogram", pictures=True)
+    samples = source.samples(range(len(opened.clips)))
+    how = {"batch_size": 32, "geometry": IMAGE, "workers": 2, "device": CPU}
+    fit = {**how, "seed": 1, "epoch": 0, "augment": Augment(), "together": together}
+    ours = list(training_batches(source, samples, **fit))
+    shown = list(picture_batches(source, np.arange(50), **how))
+    monkeypatch.setattr(batches, "_whole", lambda device: True)
+    for one, other in zip(ours, training_batches(source, samples, **fit), strict=True):
+        for name in ("acoustic", "scene", "index", "view"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
+        # Two decoders of JPEG, which differ by a step of 255 here and there.
+        assert (one.pictures - other.pictures).abs().mean() < 0.01
+    for one, other in zip(shown, picture_batches(source, np.arange(50), **how), strict=True):
+        assert (one - other).abs().mean() < 0.01
+    assert not threads()
+
+
+def test_no_step_waits_for_the_device(store, tmp_path):
+    training = make(store, tmp_path / "run", frames_per_image="all")
+    training.network.train()
+    first, second, third = itertools.islice(training._batches(), 3)
+    training._step(first)  # which looks once at mean and deviation
+    with Asked() as asked:
+        training._step(second)
+        training._step(third)
+    assert not asked.found
+    with Asked() as asked:
+        training._mean_loss()
+    assert asked.found  # so that this test would notice
+
+
+def test_rendering_does_not_wait_for_the_device():
+    pictures = [torch.full((3, 40, 30 + n), n, dtype=torch.uint8) for n in range(8)]
+    drawn = Augment().draw(np.random.default_rng(0), 8)
+    windows = [
+        Augment().window(one, *picture.shape[1:], IMAGE)
+        for one, picture in zip(drawn, pictures, strict=True)
+    ]
+    with Asked() as asked:
+        pixels_torch.render(pictures, windows, drawn, IMAGE)
+    assert set(asked.found) <= {"aten._to_copy.default"}  # from one type to another
+
+
+def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monkeypatch):
+    training = make(store, tmp_path / "run")
+    net, (batch, *_) = training.network, list(training._batches())
+    exact = net.embed_pictures(batch.pictures)
+    monkeypatch.setattr(network_module, "BFLOAT16_ON", {"cpu"})
+    rough = net.embed_pictures(batch.pictures)
+    assert rough.dtype == torch.float32
+    assert 0 < (rough - exact).abs().max() < 0.03 * exact.abs().max()
+    assert training.fit(StopRequest())
+    assert {p.dtype for p in net.parameters()} == {torch.float32}
+    free = make(store, tmp_path / "free", "end-to-end").network.eval()
+    with torch.no_grad():
+        there = free.embed_pictures(batch.pictures)
+        monkeypatch.setattr(network_module, "BFLOAT16_ON", set())
+        assert torch.equal(there, free.embed_pictures(batch.pictures))
+
+
+def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch):
+    compiled = []
+
+    def note(self, backend):
+        compiled.append(backend)
+        real(self, backend)
+
+    real = Network.compile_visual
+    # Without the code generator, which takes minutes on a CPU.
+    monkeypatch.setattr(Network, "compile_visual", partialmethod(note, "aot_eager"))
+    losses = []
+    for choice in ("auto", "yes"):
+        training = make(store, tmp_path / choice, compile=choice, frames_per_image="all")
+        assert training.fit(StopRequest())
+        losses.append(training.progress.history[0].training_loss)
+        names = set(torch.load(tmp_path / choice / "visual.pt", weights_only=True))
+        assert names == set(training.network.visual.model.state_dict())
+    assert compiled == ["aot_eager"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
