@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError
@@ -25,8 +26,13 @@ SETTINGS = {
     "distributed.admin.tick.limit": "60s",
 }
 
+GONE = (Status.closed, Status.failed)
 SILENT = logging.CRITICAL + 1
 STARTS = 3  # times that workers on this machine are started before giving up
+RESTARTS = 10  # times that those are started again whose keepers gave up
+# Dask ends the keeper (nanny) of a worker that is not back in 15 s, and with it the worker that it
+# is just starting: a slow machine would be left without workers, and wait for them for ever.
+PATIENCE = {"distributed.deploy.lost-worker-timeout": "1 day"}
 Record = Callable[..., None]
 Say = Callable[[str], None]
 
@@ -86,11 +92,44 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
     """
     with (
         quiet(),
+        dask.config.set(PATIENCE),
         _local_cluster(count, memory_limit, dashboard) as cluster,
         Client(cluster) as client,
     ):
         link = client.dashboard_link if dashboard else ""
-        yield Workers(client, count, memory_limit or "the system", "--memory-limit", link)
+        memory = memory_limit or "the system"
+        yield Workers(client, count, memory, "--memory-limit", link, check=_Keeper(cluster).check)
+
+
+class _Keeper:
+    """Starts workers anew that their own keepers gave up."""
+
+    def __init__(self, cluster: LocalCluster) -> None:
+        self._cluster, self._left = cluster, RESTARTS
+
+    def check(self, record: Record, say: Say) -> None:
+        """Look after the workers.
+
+        Raises:
+            AvscError: they could not be started too often.
+        """
+        found = tuple(self._cluster.workers.items())
+        if not (dead := [name for name, nanny in found if nanny.status in GONE]):
+            return
+        if not self._left:
+            raise AvscError(
+                f"the worker processes could not be started again, {RESTARTS} times over. Look at "
+                "the memory that is left, or start fewer with --workers; what is done is kept."
+            )
+        self._left -= 1
+        say("a worker could not be started again; another is started in its place.")
+        with deaf():
+            self._cluster.sync(self._replace, dead)
+
+    async def _replace(self, dead: list[Any]) -> None:
+        for name in dead:
+            del self._cluster.workers[name]
+        self._cluster.scale(len(self._cluster.worker_spec))
 
 
 def _local_cluster(count: int, memory_limit: str | None, dashboard: bool) -> LocalCluster:

@@ -1,0 +1,42 @@
+"""Workers of this machine come back, however slowly, and when their keepers gave them up."""
+
+import os
+
+import dask
+from distributed import Client
+
+from avsc.preprocess.workers import Workers, local_workers
+
+
+def process(client: Client) -> int:
+    """Return the process that works now; a lost one's call is made again."""
+    return int(client.submit(os.getpid, pure=False).result(timeout=120))
+
+
+def test_a_worker_comes_back_that_is_slow_to_start() -> None:
+    """Dask is told to give workers up at once, and is told otherwise by us."""
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1ms"}),
+        local_workers(1, None, False) as workers,
+    ):
+        first = process(workers.client)
+        os.kill(first, 9)
+        assert process(workers.client) != first
+
+
+def test_a_worker_whose_keeper_gave_up_is_replaced() -> None:
+    with local_workers(1, None, False) as workers:
+        first, cluster = process(workers.client), workers.client.cluster
+        assert look(workers) == []
+        cluster.sync(cluster.workers[0].close)
+        assert look(workers) == [
+            "a worker could not be started again; another is started in its place."
+        ]
+        assert process(workers.client) != first
+
+
+def look(workers: Workers) -> list[str]:
+    """Let the workers be looked after; return what the user is told."""
+    said: list[str] = []
+    workers.check(lambda event, **values: None, said.append)
+    return said
