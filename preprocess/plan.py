@@ -30,6 +30,7 @@ from avsc.preprocess.receipt import Receipt, look, read_receipt
 
 Check = Literal["time", "content"]
 ALL = slice(None)
+Receipts = dict[str, tuple[int, int] | None]
 KEEPABLE = ("failed before", "source changed")  # reasons of clips that the part holds as they were
 
 
@@ -59,6 +60,7 @@ class Task:
         todo: for each of them, the rows of the clips to be made; other rows are kept.
         limits: what of a recording is refused.
         isolate: decode each clip in a process of its own, so that a crash costs that clip only.
+        planned_with: what its receipts were when it was planned: see `receipts`.
     """
 
     store: Path
@@ -69,11 +71,17 @@ class Task:
     todo: dict[str, frozenset[int]]
     limits: Limits = field(default_factory=Limits)
     isolate: bool = False
+    planned_with: Receipts = field(default_factory=dict)
 
     @property
     def n_clips(self) -> int:
         """Number of clips of which something is to be made."""
         return len(frozenset[int]().union(*self.todo.values()))
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether another run has been at the block since this was planned."""
+        return receipts(self.store, self.specs, self.block) != self.planned_with
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ def make_plan(
     blocks = range(-(-len(dataset.clips) // size))
     for block in blocks[which]:
         clips = dataset.clips[block * size : (block + 1) * size]
+        before = receipts(store, description.specs, block)
         found = [sources(dataset.root, clip, check == "content") for clip in clips]
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():
@@ -139,8 +148,22 @@ def make_plan(
                 todo[name] = frozenset(why)
         if todo:
             specs = {name: description.specs[name] for name in todo}
-            tasks.append(Task(store, dataset.root, block, clips, specs, todo, limits))
+            seen = {name: before[name] for name in todo}
+            task = Task(store, dataset.root, block, clips, specs, todo, limits, planned_with=seen)
+            tasks.append(task)
     return Plan(tuple(tasks), len(blocks), reasons)
+
+
+def receipts(store: Path, specs: Mapping[str, Spec], block: int) -> Receipts:
+    """Return what tells a block's receipts, by product, from any written later; None for absent."""
+    found: Receipts = {}
+    for name, spec in specs.items():
+        try:
+            state = receipt_file(store, spec, block).stat()
+            found[name] = (state.st_mtime_ns, state.st_ino)
+        except OSError:
+            found[name] = None
+    return found
 
 
 def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, Source]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from avsc.features.store.layout import receipt_file
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.claims import Claims
 from avsc.preprocess.events import Events
@@ -24,8 +23,6 @@ ATTEMPTS = 10  # times that a block may lose two workers
 RETIREMENTS = 5  # times that a block may be cut off because its worker's time was over
 OVER_MEMORY = 4  # workers over their memory limit with no block done in between
 TICK = 1.0  # seconds
-
-Seen = list[tuple[int, int] | None]
 
 
 class Driver:
@@ -57,7 +54,6 @@ class Driver:
         self._claims, self._events, self._reporter, self._renew = claims, events, reporter, renew
         self._waiting: deque[Task] = deque()
         self._others: dict[int, Task] = {}
-        self._seen: dict[int, Seen] = {}
         self._attempts: Counter[int] = Counter()
         self._retirements: Counter[int] = Counter()
         self._over_memory = 0
@@ -70,7 +66,6 @@ class Driver:
                 workers to be had.
         """
         self._waiting.extend(tasks)
-        self._seen = {task.block: _receipts(task) for task in tasks}
         with self._pool:
             while self._hand_out():
                 for happening in self._pool.wait(TICK):
@@ -98,7 +93,7 @@ class Driver:
             return
         self.left.pop(block, None)
         self._others.pop(block, None)
-        if _receipts(task) != self._seen[block]:  # another run has been at it since the plan
+        if task.is_stale:
             renewed = self._renew(block)
             self._reporter.leave(task.n_clips - (renewed.n_clips if renewed else 0))
             if renewed is None:
@@ -187,15 +182,3 @@ class Driver:
             f"more ({self._workers.remedy}), or make smaller blocks (--block-size, in a new "
             "store); what is done is kept."
         )
-
-
-def _receipts(task: Task) -> Seen:
-    """Return what tells whether a block's receipts are still those that were planned with."""
-    found: Seen = []
-    for spec in task.specs.values():
-        try:
-            state = receipt_file(task.store, spec, task.block).stat()
-            found.append((state.st_mtime_ns, state.st_ino))
-        except OSError:
-            found.append(None)
-    return found

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from extraction import World
 from recordings import write_clips
 
 from avsc.features.store.layout import index_file
@@ -102,6 +103,15 @@ def test_two_extractions_at_once_share_the_work(
     assert parts(store) == parts(whole)
     made = Counter(event["block"] for event in events(store) if event["event"] == "done")
     assert made == dict.fromkeys(range(4), 1), "no block was made twice"
+
+
+def test_a_task_knows_that_another_run_was_at_its_block(tmp_path: Path) -> None:
+    """Also one that was there between the plan and the first worker, which takes seconds."""
+    world = World(tmp_path)
+    tasks = world.plan().tasks
+    assert not any(task.is_stale for task in tasks)
+    world.make()
+    assert all(task.is_stale for task in tasks)
 
 
 def test_what_others_are_making_is_left_to_them(manifest: Path, tmp_path: Path) -> None:
