@@ -42,6 +42,22 @@ def claimed(store: Path) -> dict[int, str]:
     return {block: maker for block in blocks if (maker := claimant(store, block))}
 
 
+def remove_dead(store: Path) -> None:
+    """Take away the claims of runs that are gone, and the folders that are empty then."""
+    for path in (store / FOLDER).glob("*/[0-9]*"):
+        block = int(path.name)
+        if claimant(store, block) is None:
+            _remove(store, block)
+
+
+def _remove(store: Path, block: int) -> None:
+    path = claim_file(store, block)
+    with suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+
+
 class Claims:
     """The claims of one run; leaving the `with` block gives all of them up.
 
@@ -81,11 +97,7 @@ class Claims:
     def give_up(self, block: int) -> None:
         """Take a claim away, and the folders that are empty then."""
         self._held.discard(block)
-        path = claim_file(self._store, block)
-        with suppress(OSError):
-            path.unlink()
-            path.parent.rmdir()
-            path.parent.parent.rmdir()
+        _remove(self._store, block)
 
     def beat(self) -> None:
         """Show that this run lives; to be called every few seconds."""

@@ -25,7 +25,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish, remove_leftovers
 from avsc.manifests.table import encode_table
-from avsc.preprocess.claims import claimant
+from avsc.preprocess.claims import claimant, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt
 
 
@@ -81,6 +81,7 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     publish(failures_file(store), encode_failures(ordered))
     mark = write_index(store, description, ids, tables)
     remove_leftovers(store)
+    remove_dead(store)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
     return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
 

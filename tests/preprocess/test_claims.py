@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from avsc.manifests.owners import GONE_AFTER, Owner
-from avsc.preprocess.claims import FOLDER, Claims, claim_file, claimant, claimed
+from avsc.preprocess.claims import (
+    FOLDER,
+    Claims,
+    claim_file,
+    claimant,
+    claimed,
+    remove_dead,
+)
 
 CLAIM = (
     "import sys; from pathlib import Path; from avsc.preprocess.claims import Claims\n"
@@ -67,6 +74,18 @@ def test_a_claim_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
     assert Claims(tmp_path).take(0) == "process 1 on elsewhere"
     os.utime(path, (time.time() - GONE_AFTER - 5,) * 2)
     assert Claims(tmp_path).take(0) is None
+
+
+def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path: Path) -> None:
+    Claims(tmp_path).take(0)
+    path = claim_file(tmp_path, 300)
+    path.parent.mkdir(parents=True)
+    path.write_text("1@elsewhere")
+    os.utime(path, (5, 5))
+    remove_dead(tmp_path)
+    assert claimed(tmp_path).keys() == {0} and not path.parent.exists()
+    Claims(tmp_path).give_up(0)
+    assert not (tmp_path / FOLDER).exists()
 
 
 def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
