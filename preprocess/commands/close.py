@@ -1,15 +1,19 @@
 """``avsc-prep close``: finish a store whose parts came from job arrays."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from avsc.features.store.layout import Description, clips_file, read_description
-from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.shell import DONE, DONE_WITH_FAILURES
 from avsc.manifests.table import read_rows
+
+if TYPE_CHECKING:
+    from avsc.features.store.reader import Store
+    from avsc.preprocess.close import Closed
 
 SHOWN = 10
 
@@ -32,12 +36,12 @@ def close(stores: tuple[Path, ...]) -> int:
                 f"{store}: {len(makers)} blocks are still being made (block {block} by {maker}). "
                 "Close it when their jobs have ended."
             )
-        statuses.append(show(finish(store, clips, description)))
+        statuses.append(show(store, finish(store, clips, description)))
     return max(statuses)
 
 
-def finish(store: Path, clips: tuple[Clip, ...], description: Description) -> Store:
-    """Close a store, say what it came to, and open it."""
+def finish(store: Path, clips: tuple[Clip, ...], description: Description) -> "Closed":
+    """Close a store and say what it came to."""
     from avsc.preprocess.close import close as close_store
 
     done = close_store(store, clips, description)
@@ -47,15 +51,18 @@ def finish(store: Path, clips: tuple[Clip, ...], description: Description) -> St
             "processors); their last bits may differ."
         )
     click.echo(f"Closed. Largest worker {done.peak_memory / 1e6:.0f} MB.")
-    return Store.open(store)
+    return done
 
 
-def show(store: Store) -> int:
-    """Say a closed store's fingerprint and what it lacks; return the exit status."""
+def show(path: Path, store: "Closed | Store") -> int:
+    """Say a closed store's fingerprint and what it lacks; return the exit status.
+
+    Nothing is read: another run may have opened the store again by now.
+    """
     click.echo(f"Fingerprint {store.fingerprint}")
     if not store.failures:
         return DONE
-    click.echo(f"{len(store.failures)} things could not be made; see {store.path}/failures.csv:")
+    click.echo(f"{len(store.failures)} things could not be made; see {path}/failures.csv:")
     for failure in store.failures[:SHOWN]:
         click.echo(f"  {failure.clip} {failure.product}: {failure.message}")
     if len(store.failures) > SHOWN:

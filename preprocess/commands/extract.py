@@ -46,7 +46,7 @@ def extract(request: Request, place: Place, part: Part | None, dry_run: bool) ->
         return DONE
     if not plan.tasks and (part or _is_closed(request)):
         click.echo("Nothing to do.")
-        return DONE if part else show(Store.open(request.store))
+        return DONE if part else show(request.store, Store.open(request.store))
     return make(request, plan, part, place)
 
 
@@ -83,7 +83,7 @@ def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
         events.write("closed", fingerprint=closed.fingerprint)
     if events.fault:
         click.echo(f"Note: what happened was not recorded ({events.fault}).", err=True)
-    return show(closed)
+    return show(store, closed)
 
 
 def _work(request: Request, plan: Plan, events: "Events", place: Place) -> "Driver":
