@@ -150,6 +150,8 @@ def read_table(
         ManifestError: the table or the folder is not what it should be.
     """
     clips = by_id(read_rows(path))
+    if not clips:
+        raise ManifestError(f"{path}: lists no clips; a line for each is wanted below the header.")
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
     found = tuple(sorted({clip.scene for clip in clips}))
