@@ -151,7 +151,7 @@ def read_table(
     """
     clips = by_id(read_rows(path))
     if not clips:
-        raise ManifestError(f"{path}: lists no clips; a line for each is wanted below the header.")
+        raise ManifestError(f"{path}: the manifest lists no clips.")
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
     found = tuple(sorted({clip.scene for clip in clips}))

@@ -107,5 +107,5 @@ def test_absent_table_folder_and_clips(tmp_path: Path) -> None:
         read_table(path, tmp_path / "elsewhere")
     with pytest.raises(ManifestError, match="unknown scene 'park'; known are bus"):
         read_table(path, tmp_path, classes=("bus",))
-    with pytest.raises(ManifestError, match="list: the manifest lists no clips"):
+    with pytest.raises(ManifestError, match=r"list\.csv: the manifest lists no clips"):
         read_table(write(tmp_path, ",".join(COLUMNS)), tmp_path)
