@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := $(VENV)/.bench
 
-.PHONY: demo test check bench format lock clean
+.PHONY: demo test check bench faults fuzz format lock clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,12 @@ demo: $(READY)  ## synthesise a small data set, extract it, train on it, show th
 
 test: $(READY)  ## run the tests against the installed package
 	$(BIN)/python -m pytest
+
+faults: $(READY)  ## inject every fault into extraction, in full (about an hour); print the table
+	PYTHONPATH=tests $(BIN)/python -m faults.table
+
+fuzz: $(READY)  ## 20,000 damaged recordings, lists and store files
+	PYTHONPATH=tests $(BIN)/python -m fuzz.table
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

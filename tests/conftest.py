@@ -1,12 +1,11 @@
 """Fixtures that every test may use."""
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from preloaded import compiler, preloaded
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as avsc-fit does; before torch is imported
 
@@ -26,14 +25,11 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def failing(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
     """Environment in which system calls fail by the rules given (see failing.c)."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
+    if compiler() is None:
         pytest.skip("no C compiler (cc or gcc) to make system calls fail with")
-    library = tmp_path_factory.mktemp("failing") / "failing.so"
-    source = Path(__file__).with_name("failing.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    folder = tmp_path_factory.mktemp("failing")
 
     def environment(*rules: str) -> dict[str, str]:
-        return {**os.environ, "LD_PRELOAD": str(library), "FAILING": ";".join(rules)}
+        return {**preloaded("failing", folder), "FAILING": ";".join(rules)}
 
     return environment

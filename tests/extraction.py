@@ -6,6 +6,7 @@ from recordings import write_clips
 
 from avsc.features.specs import SPECS
 from avsc.features.store.layout import Description
+from avsc.features.store.reader import Store
 from avsc.manifests.clips import Dataset
 from avsc.manifests.table import read_table
 from avsc.preprocess.block import work
@@ -37,3 +38,17 @@ class World:
 
     def parts(self) -> dict[str, bytes]:
         return {str(p.relative_to(self.store)): p.read_bytes() for p in self.store.rglob("*.h5")}
+
+
+def everything(store: Path) -> list[object]:
+    """Return all that a reader can learn from a store."""
+    opened = Store.open(store)
+    found: list[object] = [opened.name, opened.classes, opened.clips, opened.failures]
+    found += [opened.fingerprint]
+    for product in opened.products:
+        records = opened.records(product)
+        found += [product, opened.spec(product), records.clip.tolist(), records.key.tolist()]
+        found += [records.read(number).tobytes() for number in range(len(records))]
+        found += [records.load()[0].tobytes()]
+        records.close()
+    return found

@@ -5,8 +5,9 @@
        call:part of the path:what[:how many pass first]
 
    where call is read, write, fsync, fsyncdir (fsync of a folder), rename or flock (fcntl locks
-   count as flock), and what is an error number, "crash" (segmentation fault), "hang", or "short" (write: half of the bytes).
-   Calls are counted in each process. */
+   count as flock), and what is an error number, "crash" (segmentation fault), "die" (SIGKILL),
+   "hang", or "short" (write: half of the bytes). Calls are counted in each process. When ONCE names
+   a folder, each rule holds once among all processes. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,6 +24,19 @@
 
 #define RULES 16
 static long passed[RULES];
+
+/* Whether a rule is still to be kept; the folder ONCE remembers it for all processes. */
+static int is_due(int number) {
+    const char *folder = getenv("ONCE");
+    char mark[PATH_MAX];
+    if (folder == NULL)
+        return 1;
+    snprintf(mark, sizeof mark, "%s/%d", folder, number);
+    int descriptor = open(mark, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    if (descriptor >= 0)
+        close(descriptor);
+    return descriptor >= 0;
+}
 
 /* 0: do the call; otherwise the error number, or -1 for a short write. */
 static int verdict(const char *call, const char *path) {
@@ -41,8 +55,12 @@ static int verdict(const char *call, const char *path) {
             continue;
         if (__sync_fetch_and_add(&passed[number], 1) < (first ? atol(first) : 0))
             continue;
+        if (!is_due(number))
+            continue;
         if (!strcmp(what, "crash"))
             raise(SIGSEGV);
+        if (!strcmp(what, "die"))
+            raise(SIGKILL);
         while (!strcmp(what, "hang"))
             sleep(1000);
         return strcmp(what, "short") ? atoi(what) : -1;

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from extraction import World
+from extraction import World, everything
 
-from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.receipt import read_receipt
 
@@ -21,20 +20,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (made.root / "audio/clip-1.wav").unlink()  # so that failures.csv says something
     made.make()
     return made
-
-
-def everything(store: Path) -> list[object]:
-    """Return all that a reader can learn from a store."""
-    opened = Store.open(store)
-    found: list[object] = [opened.name, opened.classes, opened.clips, opened.failures]
-    found += [opened.fingerprint]
-    for product in opened.products:
-        records = opened.records(product)
-        found += [product, opened.spec(product), records.clip.tolist(), records.key.tolist()]
-        found += [records.read(number).tobytes() for number in range(len(records))]
-        found += [records.load()[0].tobytes()]
-        records.close()
-    return found
 
 
 def contents(store: Path) -> dict[str, bytes]:
