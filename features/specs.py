@@ -10,6 +10,7 @@ and Table 1); what the paper leaves open is stated in the README.
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar, Self, get_type_hints
 
 from avsc.manifests.errors import SettingError
@@ -32,7 +33,7 @@ class Spec:
             {"product": self.product, **asdict(self)}, sort_keys=True, separators=(",", ":")
         )
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()

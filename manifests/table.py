@@ -11,7 +11,8 @@ import difflib
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, fields
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 
 from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id
@@ -163,5 +164,6 @@ def encode_table(clips: Iterable[Clip]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([value or "" for value in astuple(clip)] for clip in clips)
+    values = attrgetter(*COLUMNS)
+    writer.writerows([value or "" for value in values(clip)] for clip in clips)
     return text.getvalue().encode()

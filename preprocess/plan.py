@@ -130,6 +130,7 @@ def make_plan(
     tasks: list[Task] = []
     reasons: Counter[str] = Counter()
     blocks = range(-(-len(dataset.clips) // size))
+    alike: dict[frozenset[int], frozenset[int]] = {}  # most blocks want the same rows
     for block in blocks[which]:
         clips = dataset.clips[block * size : (block + 1) * size]
         before = receipts(store, description.specs, block)
@@ -145,7 +146,8 @@ def make_plan(
                 }
             reasons.update(reason.kind for reason in why.values())
             if why:
-                todo[name] = frozenset(why)
+                rows = frozenset(why)
+                todo[name] = alike.setdefault(rows, rows)
         if todo:
             specs = {name: description.specs[name] for name in todo}
             seen = {name: before[name] for name in todo}

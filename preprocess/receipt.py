@@ -95,7 +95,10 @@ def read_receipt(path: Path) -> Receipt | None:
             return None
         return Receipt(
             ids=tuple(body.pop("ids")),
-            sources=tuple({n: Source(**s) for n, s in of.items()} for of in body.pop("sources")),
+            sources=tuple(
+                {n: Source(s["size"], s["modified"], s["sha256"]) for n, s in of.items()}
+                for of in body.pop("sources")
+            ),
             failures=tuple(Failure(**failure) for failure in body.pop("failures")),
             warnings=tuple(body.pop("warnings")),
             **body,

@@ -44,9 +44,12 @@ def extract(request: Request, place: Place, part: Part | None, dry_run: bool) ->
     if dry_run:
         click.echo(place.script(request.store), nl=False)
         return DONE
-    if not plan.tasks and (part or _is_closed(request)):
+    if not plan.tasks and part:
         click.echo("Nothing to do.")
-        return DONE if part else show(request.store, Store.open(request.store))
+        return DONE
+    if not plan.tasks and (closed := _closed(request)):
+        click.echo("Nothing to do.")
+        return show(request.store, closed)
     return make(request, plan, part, place)
 
 
@@ -123,15 +126,14 @@ def _leave(left: dict[int, str]) -> int:
     return STOPPED
 
 
-def _is_closed(request: Request) -> bool:
-    """Tell whether a store is closed and says what it is to say."""
+def _closed(request: Request) -> Store | None:
+    """Return the store if it is closed and says what it is to say."""
     store, table = request.store, encode_table(request.dataset.clips)
     if not index_file(store).exists() or clips_file(store).read_bytes() != table:
-        return False
+        return None
     if description_file(store).read_bytes() != request.description.encode():
-        return False
+        return None
     try:
-        Store.open(store)
+        return Store.open(store)
     except StoreError:
-        return False
-    return True
+        return None
