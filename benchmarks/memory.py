@@ -1,7 +1,7 @@
 """Memory of one worker process: after its imports, a clip, a block, and many.
 
 The clips are one recording under many names: 24-bit stereo sound of 48 kHz and H.264 of 30 pictures
-a second, key frames 250 pictures apart, as in `pictures`. The process does what a worker does,
+a second, key frames 250 pictures apart, as in `streams`. The process does what a worker does,
 block by block, all three products. Figures are the kernel's: what is resident, and the most that
 ever was (which the receipts keep). The last line says what was added a clip after the first block
 and never given back.
@@ -14,7 +14,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-from itertools import islice
 from pathlib import Path
 
 ROW = "{:>24} {:>14} {:>14}"
@@ -32,18 +31,16 @@ def report(what: str) -> None:
     print(ROW.format(what, f"{resident():.1f}", f"{peak_memory() / 1e6:.1f}"), flush=True)
 
 
-def make_recording(root: Path, width: int, height: int, seconds: int) -> None:
+def make_recording(root: Path, size: tuple[int, int], seconds: int) -> None:
     """Write the sound and the video of the clip."""
-    import cv2
     import numpy as np
     import soundfile
-    from pictures import STREAMS, street, write
+    from streams import STREAMS, street, write
 
     noise = np.random.default_rng(3).normal(0, 0.01, (48_000 * seconds, 2))
     soundfile.write(root / "clip.wav", noise, 48_000, subtype="PCM_24")
-    scene = islice(street(np.random.default_rng(7)), 30 * seconds)
-    scaled = (cv2.resize(picture, (width, height)) for picture in scene)
-    write(root / "clip.mp4", scaled, STREAMS["GOP 250, two B"], 7_000_000, (width, height))
+    scene = street(np.random.default_rng(7), seconds)
+    write(root / "clip.mp4", scene, STREAMS["GOP 250, two B"], size)
 
 
 def work_on(root: Path, clips: int, block_size: int, short_side: int) -> None:
@@ -91,7 +88,7 @@ def main() -> None:
     width, height = map(int, options.size.split("x"))
     print(ROW.format("after", "resident, MB", "peak, MB"), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        make_recording(Path(folder), width, height, options.seconds)
+        make_recording(Path(folder), (width, height), options.seconds)
         command = [sys.executable, __file__, *sys.argv[1:], "--root", folder]
         sys.exit(subprocess.run(command, check=False).returncode)
 

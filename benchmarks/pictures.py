@@ -1,95 +1,52 @@
-"""Time of a clip's pictures on one core, beside a full decode, and whether they are the same.
+"""Time of a clip's pictures on one core, beside other ways to get them, and whether they are right.
 
-Streams are made for the purpose: 10 s of 1280 x 720 at 30 pictures a second, H.264 of x264's preset
-medium at a given bit rate; a textured street under a hand-held camera (pan, zoom, small rotation),
-things that cross it, and sensor grain. They differ in the distance of key frames and in B-pictures.
-What may be left out depends on them: the pictures that no other refers to.
+The ten pictures on show at k + 0.5 s are wanted, of streams made for the purpose (see `streams`).
+The first table has decoding alone,
 
-    full      every picture decoded with PyAV, one thread
-    fast      the ten wanted pictures, as `features.pictures` decodes them
-    stage     the same with conversion to RGB, scaling to short side 320, and JPEG of quality 90
-    exact     wanted pictures whose planes are identical to the full decode's
+    full             every picture decoded with PyAV, one thread: what the others are measured by
+    avsc             as `features.pictures` decodes them
+    OpenCV           every picture grabbed, the wanted ones retrieved
+    decord           get_batch
+    torchcodec       get_frames_played_at
 
-The paths run in turn, over and over, so that what else the machine does falls on all of them; the
-figures are medians.
+and how many of the ten are identical to the full decode's, plane by plane; of ways that give no
+planes, how many are the wanted pictures and not their neighbours. The second table has the whole
+way to JPEG,
 
-    python benchmarks/pictures.py [--rounds 7] [--megabits 7] [VIDEO ...]
+    full, stage      the full decode, then conversion, scaling and JPEG as avsc does them
+    avsc, stage      what extraction does: short side 320, quality 90
+    ffmpeg fps=1     `ffmpeg -vf fps=1 %d.jpg`, pictures of the source's size
+    ffmpeg, 320      `ffmpeg -vf fps=1,scale=-2:320 %d.jpg`
+
+All have one core and one thread, and run in turn.
+
+    python benchmarks/pictures.py [--rounds 5] [--megabits 7] [VIDEO ...]
 """
 
 import argparse
-import statistics
+import os
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
+import streams
 from numpy.typing import NDArray
+from turns import in_turn, table
 
-from avsc.features.jpeg import encode
+from avsc.features.jpeg import decode, encode
 from avsc.features.pictures import pictures, rgb
 from avsc.features.specs import ImageSpec
 
-SECONDS, RATE, HEIGHT, WIDTH = 10, 30, 720, 1280
-STREAMS = {
-    "GOP 250": {"g": "250"},
-    "GOP 30": {"g": "30"},
-    "GOP 250, two B": {"g": "250", "bf": "2"},
-    "GOP 250, no pyramid": {"g": "250", "x264-params": "b-pyramid=none"},
-    "GOP 30, open": {"g": "30", "x264-params": "open-gop=1"},
-    "GOP 250, no B": {"g": "250", "bf": "0"},
-}
 SPEC = ImageSpec(short_side=320, quality=90)
-
-
-def texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Return uint8 RGB [height, width, 3] with detail of all sizes."""
-    total = np.full((height, width, 3), 120.0, np.float32)
-    for size, weight in ((1, 40), (4, 200), (16, 960), (50, 3000)):
-        total += weight * cv2.GaussianBlur(
-            rng.normal(0, 1, (height, width, 3)).astype(np.float32), (0, 0), size
-        )
-    return np.clip(total, 0, 255).astype(np.uint8)
-
-
-def street(rng: np.random.Generator) -> Iterator[NDArray[np.uint8]]:
-    """Yield the pictures of a clip, uint8 RGB [720, 1280, 3]."""
-    ground = texture(rng, 1100, 1800)
-    things = [texture(rng, *rng.integers([80, 60], [300, 240])) for _ in range(12)]
-    places = rng.uniform([0, 200], [WIDTH, 420], (12, 2))
-    speeds = rng.uniform([-9, -1], [9, 1], (12, 2))
-    grain = rng.normal(0, 3, (8, HEIGHT + 64, WIDTH + 64, 1)).astype(np.float32)
-    for i in range(SECONDS * RATE):
-        camera = cv2.getRotationMatrix2D((900, 550), 1.5 * np.sin(i / 31), 1 + np.sin(i / 67) / 20)
-        camera[:, 2] -= 260 + 180 * np.sin(i / 45), 190 + 60 * np.cos(i / 29)
-        picture = cv2.warpAffine(ground, camera, (WIDTH, HEIGHT)).astype(np.float32)
-        for thing, place, speed in zip(things, places, speeds, strict=True):
-            height, width = thing.shape[:2]
-            left, top = (place + speed * i).astype(int) % (WIDTH - width, HEIGHT - height)
-            picture[top : top + height, left : left + width] = thing
-        y, x = rng.integers(0, 64, 2)
-        picture += grain[rng.integers(8), y : y + HEIGHT, x : x + WIDTH]
-        yield np.clip(picture, 0, 255).astype(np.uint8)
-
-
-def write(
-    path: Path,
-    scene: Iterable[NDArray[np.uint8]],
-    options: dict[str, str],
-    rate: int,
-    size: tuple[int, int] = (WIDTH, HEIGHT),
-) -> Path:
-    with av.open(path, "w") as file:
-        stream = file.add_stream("libx264", rate=RATE, options={"preset": "medium", **options})
-        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-        stream.bit_rate = rate
-        for picture in scene:
-            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
-        file.mux(stream.encode(None))
-    return path
+Picture = NDArray[np.uint8]
+Way = Callable[[Path], Any]
 
 
 def full(path: Path) -> list[av.VideoFrame]:
@@ -103,59 +60,160 @@ def full(path: Path) -> list[av.VideoFrame]:
             while (frame.pts - zero) * stream.time_base > k + Fraction(1, 2):
                 k += 1
             chosen[k] = frame
-    return [chosen[k] for k in sorted(chosen)]
+    end = (frame.pts + frame.duration - zero) * stream.time_base
+    return [chosen[k] for k in sorted(chosen) if k + Fraction(1, 2) < end]
 
 
 def fast(path: Path) -> list[av.VideoFrame]:
     return [frame for _, frame in pictures(path) if isinstance(frame, av.VideoFrame)]
 
 
-def stage(path: Path) -> list[bytes]:
-    return [encode(rgb(frame, SPEC.short_side), SPEC) for frame in fast(path)]
+def staged(decoded: Way, path: Path) -> list[bytes]:
+    return [encode(rgb(frame, SPEC.short_side), SPEC) for frame in decoded(path)]
 
 
-def measured(path: Path, rounds: int) -> tuple[dict[str, float], str]:
-    """Return milliseconds a clip by path, and how many of how many pictures are the same."""
-    paths: dict[str, Callable[[Path], object]] = {"full": full, "fast": fast, "stage": stage}
-    spent: dict[str, list[float]] = {name: [] for name in paths}
-    for _ in range(rounds):
-        for name, run in paths.items():
-            begin = time.process_time()
-            run(path)
-            spent[name].append(1e3 * (time.process_time() - begin))
-    wanted = {frame.pts: frame.to_ndarray() for frame in full(path)}
-    found = fast(path)
-    same = sum(
-        frame.pts in wanted and np.array_equal(frame.to_ndarray(), wanted[frame.pts])
-        for frame in found
-    )
-    return {name: statistics.median(times) for name, times in spent.items()}, f"{same}/{len(found)}"
+def opencv(path: Path) -> list[Picture]:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    rate, number, found = capture.get(cv2.CAP_PROP_FPS), 0, []
+    while capture.grab():
+        if number == round(rate * (len(found) + 0.5)):
+            found.append(capture.retrieve()[1][..., ::-1])
+        number += 1
+    return found
+
+
+def decord_way() -> Way | None:
+    try:
+        import decord
+    except (ImportError, OSError):
+        return None
+
+    def way(path: Path) -> list[Picture]:
+        reader = decord.VideoReader(str(path), num_threads=1)
+        rate = reader.get_avg_fps()
+        numbers = [round(rate * (k + 0.5)) for k in range(round(len(reader) / rate))]
+        return list(reader.get_batch(numbers).asnumpy())
+
+    return way
+
+
+def torchcodec_way() -> Way | None:
+    """Torchcodec needs FFmpeg's libraries, from the system's packages."""
+    try:
+        import torch
+        from torchcodec.decoders import VideoDecoder
+    except (ImportError, OSError, RuntimeError):
+        return None
+    torch.set_num_threads(1)
+
+    def way(path: Path) -> list[Picture]:
+        decoder = VideoDecoder(path, num_ffmpeg_threads=1, dimension_order="NHWC")
+        seconds = [k + 0.5 for k in range(round(decoder.metadata.duration_seconds or 0))]
+        return list(decoder.get_frames_played_at(seconds).data.numpy())
+
+    return way
+
+
+def ffmpeg_way(filters: str) -> Way | None:
+    try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+    except ImportError:
+        return None
+
+    def way(path: Path) -> list[bytes]:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [get_ffmpeg_exe(), "-v", "error", "-threads", "1", "-i", path,
+                       "-vf", filters, "-threads", "1", f"{folder}/%02d.jpg"]  # fmt: skip
+            subprocess.run(command, check=True)
+            return [file.read_bytes() for file in sorted(Path(folder).iterdir())]
+
+    return way
+
+
+DECODING: dict[str, Way | None] = {
+    "full": full,
+    "avsc": fast,
+    "OpenCV": opencv,
+    "decord": decord_way(),
+    "torchcodec": torchcodec_way(),
+}
+STAGES: dict[str, Way | None] = {
+    "full, stage": partial(staged, full),
+    "avsc, stage": partial(staged, fast),
+    "ffmpeg fps=1": ffmpeg_way("fps=1"),
+    "ffmpeg, 320": ffmpeg_way("fps=1,scale=-2:320"),
+}
+
+
+class Reference:
+    """The wanted pictures of a full decode; which of all pictures another is."""
+
+    def __init__(self, path: Path) -> None:
+        self.planes = [frame.to_ndarray() for frame in full(path)]
+        with av.open(path) as file:
+            self._small = [_small(rgb(frame, 90)) for frame in file.decode(video=0)]
+        self._numbers = [self._number(rgb(frame)) for frame in full(path)]
+
+    def _number(self, picture: Picture) -> int:
+        small = _small(picture)
+        return int(np.argmin([np.abs(small - other).mean() for other in self._small]))
+
+    def said(self, got: Sequence[Any]) -> str:
+        """Say of what a way gave whether it is what was wanted."""
+        if isinstance(got[0], av.VideoFrame):
+            same = sum(map(np.array_equal, (f.to_ndarray() for f in got), self.planes))
+            return f"{same}/{len(self.planes)} identical"
+        shown = [decode(one) if isinstance(one, bytes) else one for one in got]
+        right = sum(map(int.__eq__, map(self._number, shown), self._numbers))
+        return f"{right}/{len(self._numbers)} the wanted"
+
+
+def _small(picture: Picture) -> NDArray[np.float32]:
+    scaled = cv2.resize(picture, (160, 90), interpolation=cv2.INTER_AREA)
+    return np.asarray(scaled, np.float32)
+
+
+def report(videos: dict[str, Path], ways: dict[str, Way | None], rounds: int) -> None:
+    """Print a table of milliseconds a clip, ratios to a full decode, and what came out."""
+    rows = []
+    for name, path in videos.items():
+        here = {"full": full} | {way: run for way, run in ways.items() if run is not None}
+        ms = in_turn({way: partial(run, path) for way, run in here.items()}, rounds)
+        reference = Reference(path)
+        for way, run in ways.items():
+            if run is None:
+                rows.append(f"{name} | {way} | not installed | | ")
+                continue
+            said = reference.said(run(path))
+            rows.append(f"{name} | {way} | {ms[way]:.0f} | {ms[way] / ms['full']:.2f} | {said}")
+    table("stream | way | ms a clip | of a full decode | pictures", *rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="*", type=Path, help="measure these in place of made ones")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--megabits", type=float, default=7.0, help="bit rate of the made streams")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabits", type=float, default=streams.MEGABITS, help="of made streams")
+    parser.add_argument("--seconds", type=int, default=streams.SECONDS, help="of made streams")
     options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
         videos = {path.name: path for path in options.videos}
         if not videos:
-            scene = list(street(np.random.default_rng(7)))
-            for i, (name, coding) in enumerate(STREAMS.items()):
+            scene = list(streams.street(np.random.default_rng(7), options.seconds))
+            for i, (name, coding) in enumerate(streams.STREAMS.items()):
                 path = Path(folder) / f"{i}.mp4"
-                videos[name] = write(path, scene, coding, round(1e6 * options.megabits))
+                videos[name] = streams.write(path, scene, coding, megabits=options.megabits)
             del scene
-        print(
-            f"{'stream':36}{'full':>8}{'fast':>8}{'ratio':>7}{'stage':>8}{'ratio':>7}{'exact':>8}"
-        )
-        for name, path in videos.items():
-            ms, same = measured(path, options.rounds)
-            print(
-                f"{name[:35]:36}{ms['full']:8.0f}{ms['fast']:8.0f}{ms['fast'] / ms['full']:7.2f}"
-                f"{ms['stage']:8.0f}{ms['stage'] / ms['full']:7.2f}{same:>8}",
-                flush=True,
-            )
+        plain = {name: path for name, path in videos.items() if "," not in name}
+        ours = {name: way for name, way in DECODING.items() if name in ("full", "avsc")}
+        report(plain, DECODING, options.rounds)
+        print()
+        report(plain, STAGES, options.rounds)
+        if len(plain) < len(videos):
+            print("\nOther streams:\n")
+            others = {name: path for name, path in videos.items() if name not in plain}
+            report(others, ours, options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,35 @@
-"""Time of a clip's sound on one core, stage by stage, and its error, beside the plain way.
+"""Time of a clip's sound on one core, whole and stage by stage, and its error.
 
-    read        a WAV file of 24 bits, 48 kHz, stereo, to float32 samples of two channels
-    resample    to 16 kHz; average and difference
-    magnitude   |STFT| of 56 frames of two channels
-    scalogram   290 wavelets and the logarithm
-    fbank       256 mel filters and the logarithm
+A WAV file of 24 bits, 48 kHz, stereo, 10 s, becomes two acoustic features. The first table has the
+whole way from the file to both,
 
-The plain way is what one writes at first: `soundfile.read`, `scipy.signal.resample_poly`,
-`scipy.fft.rfft` of all frames at once, float32 products with dense matrices. The error is the
-largest difference of the scalogram's logarithms under 7 kHz when this stage alone is not computed
-in float64 (fbank: of its own logarithms); resampling is compared with the STFT of the recording at
-48 kHz, whose window of 24,576 samples has the same bins. Both ways run in turn, over and over, so
-that what else the machine does falls on both; the figures are medians of the processor's time.
+    avsc         as extraction does it: file read and digested, checked, one STFT for both features
+    librosa      load, stft, and products with dense filters, as one writes it with librosa
+    scipy        soundfile, resample_poly, rfft, products with dense filters
+
+of which only avsc makes a digest and checks the file. The error is the largest difference of the
+scalogram's logarithms under 7.3 kHz to the same in float64 from soxr's float64 samples. The second
+table has the stages,
+
+    read         to float32 samples of two channels (avsc: digested too)
+    resample     to 16 kHz; average and difference
+    magnitude    |STFT| of 56 frames of two channels
+    scalogram    290 wavelets and the logarithm
+    fbank        256 mel filters and the logarithm
+
+beside those of scipy. Its error is the largest difference under 7 kHz when this stage alone is not
+computed in float64 (fbank: of its own logarithms); resampling is compared with the STFT of the
+recording at 48 kHz, whose window of 24,576 samples has the same bins.
 
     python benchmarks/sound.py [--rounds 31] [WAV ...]
 """
 
 import argparse
-import statistics
+import os
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +41,26 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
+from turns import in_turn, table
 
 from avsc.features.filterbank import FilterBank
 from avsc.features.framing import magnitude
 from avsc.features.mel import mel_filters
+from avsc.features.recipe import make_clip
+from avsc.features.recording import recorded
 from avsc.features.sound import read_sound
+from avsc.features.sound_file import opened_file
 from avsc.features.specs import FbankSpec, ScalogramSpec
 from avsc.features.wavelets import centre_frequencies, scalogram_filters
 
 SPEC = ScalogramSpec()
 RATE, TIMES = 48_000, 3
-UNDER_7_KHZ = centre_frequencies(SPEC) < 7000
+UNDER_7_KHZ, UNDER_7300_HZ = (centre_frequencies(SPEC) < hertz for hertz in (7000, 7300))
 WAVELETS, MEL = scalogram_filters(SPEC), mel_filters(FbankSpec())
 WAVELET_BANK, MEL_BANK = FilterBank(WAVELETS), FilterBank(MEL)
 DENSE_WAVELETS, DENSE_MEL = WAVELETS.astype(np.float32), MEL.astype(np.float32)
 Array = NDArray[Any]
+Way = Callable[[Path], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,9 @@ def mixed(left: Array, right: Array) -> Array:
 
 
 def our_read(path: Path) -> Array:
-    return np.ascontiguousarray(soundfile.read(path, dtype="float32", always_2d=True)[0].T)
+    with opened_file(recorded(path)) as file:
+        (samples,) = file.parts()
+    return np.ascontiguousarray(samples)
 
 
 def our_resample(source: Array) -> Array:
@@ -123,9 +138,6 @@ def our_stages(x: Inputs) -> dict[str, Callable[[], Array]]:
         "magnitude": lambda: magnitude(x.samples, SPEC),
         "scalogram": lambda: WAVELET_BANK.log(x.spectra, SPEC.floor),
         "fbank": lambda: MEL_BANK.log(x.spectra, SPEC.floor),
-        "scalogram, whole": lambda: WAVELET_BANK.log(
-            magnitude(read_sound(x.path, SPEC.sample_rate).samples, SPEC), SPEC.floor
-        ),
     }
 
 
@@ -136,10 +148,6 @@ def plain_stages(x: Inputs) -> dict[str, Callable[[], Array]]:
         "magnitude": lambda: plain_magnitude(x.samples),
         "scalogram": lambda: plain_filters(x.spectra, DENSE_WAVELETS),
         "fbank": lambda: plain_filters(x.spectra, DENSE_MEL),
-        "scalogram, whole": lambda: plain_filters(
-            plain_magnitude(plain_resample(soundfile.read(x.path, dtype="float32")[0].T)),
-            DENSE_WAVELETS,
-        ),
     }
 
 
@@ -153,38 +161,81 @@ def errors(x: Inputs, stages: dict[str, Callable[[], Array]]) -> dict[str, float
         "resample": exact(exact_magnitude(made["resample"])) - without_resampling,
         "magnitude": exact(made["magnitude"]) - exact(exact_magnitude(x.samples)),
         "scalogram": made["scalogram"] - exact(x.spectra),
-        "scalogram, whole": made["scalogram, whole"] - without_resampling,
     }
     found = {name: abs(each[..., UNDER_7_KHZ]).max() for name, each in differences.items()}
     return found | {"fbank": abs(made["fbank"] - exact(x.spectra, MEL)).max()}
 
 
-def milliseconds(ways: list[dict[str, Callable[[], Array]]], rounds: int) -> list[dict[str, float]]:
-    """Return the median time of each stage of each way, which run in turn."""
-    spent: list[dict[str, list[float]]] = [{name: [] for name in way} for way in ways]
-    for _ in range(rounds):
-        for name in ways[0]:
-            for way, times in zip(ways, spent, strict=True):
-                begin = time.process_time()
-                way[name]()
-                times[name].append(1e3 * (time.process_time() - begin))
-    return [{name: statistics.median(each) for name, each in times.items()} for times in spent]
+def avsc_way(path: Path) -> tuple[Array, Array]:
+    made = make_clip("clip", path, None, {"scalogram": SPEC, "fbank": FbankSpec()})
+    return made.records["scalogram"][0][1], made.records["fbank"][0][1]
 
 
-def report(path: Path, rounds: int) -> None:
+def librosa_way() -> Way | None:
+    try:
+        import librosa
+    except ImportError:
+        return None
+
+    def way(path: Path) -> tuple[Array, Array]:
+        left, right = librosa.load(path, sr=SPEC.sample_rate, mono=False)[0]
+        spectra = librosa.stft(
+            np.stack([left + right, left - right]) / 2,
+            n_fft=SPEC.window,
+            hop_length=SPEC.hop,
+            center=False,
+        )
+        return both(np.abs(spectra).transpose(2, 0, 1) / (SPEC.window / 2))
+
+    return way
+
+
+def scipy_way(path: Path) -> tuple[Array, Array]:
+    source = soundfile.read(path, dtype="float32")[0].T
+    return both(plain_magnitude(plain_resample(source)))
+
+
+def both(spectra: Array) -> tuple[Array, Array]:
+    return plain_filters(spectra, DENSE_WAVELETS), plain_filters(spectra, DENSE_MEL)
+
+
+WAYS: dict[str, Way | None] = {
+    "avsc": avsc_way,
+    "librosa": librosa_way(),
+    "scipy": scipy_way,
+}
+
+
+def report_whole(path: Path, rounds: int) -> None:
+    ways = {name: way for name, way in WAYS.items() if way is not None}
+    ms = in_turn({name: partial(way, path) for name, way in ways.items()}, rounds)
+    reference = exact(exact_magnitude(our_resample(soundfile.read(path)[0].T)))
+    rows = []
+    for name, way in WAYS.items():
+        if way is None:
+            rows.append(f"{name} | not installed | | ")
+            continue
+        error = abs(way(path)[0] - reference)[..., UNDER_7300_HZ].max()
+        rows.append(f"{name} | {ms[name]:.1f} | {ms['avsc'] / ms[name]:.2f} | {error:.1e}")
+    table("way | ms a clip | avsc's part of it | error", *rows)
+
+
+def report_stages(path: Path, rounds: int) -> None:
     source = our_read(path)
     samples = read_sound(path, SPEC.sample_rate).samples
     x = Inputs(path, source, samples, magnitude(samples, SPEC))
     ours, plain = our_stages(x), plain_stages(x)
-    our_ms, plain_ms = milliseconds([ours, plain], rounds)
+    named = {("avsc", k): v for k, v in ours.items()} | {("scipy", k): v for k, v in plain.items()}
+    ms = in_turn(named, rounds)
     our_errors, plain_errors = errors(x, ours), errors(x, plain)
-    print(f"{path.name[:27]:28}{'ms':>8}{'plain':>8}{'error':>10}{'plain':>10}")
-    for name in ours:
-        print(
-            f"  {name:26}{our_ms[name]:8.2f}{plain_ms[name]:8.2f}"
-            f"{our_errors[name]:10.1e}{plain_errors[name]:10.1e}",
-            flush=True,
-        )
+    table(
+        "stage | avsc, ms | scipy, ms | avsc, error | scipy, error",
+        *(
+            f"{k} | {ms['avsc', k]:.2f} | {ms['scipy', k]:.2f} | {our_errors[k]:.1e} | "
+            f"{plain_errors[k]:.1e}"
+            for k in ours
+        ),
+    )
 
 
 def main() -> None:
@@ -192,9 +243,14 @@ def main() -> None:
     parser.add_argument("sounds", nargs="*", type=Path, help="measure these, 48 kHz and 10 s long")
     parser.add_argument("--rounds", type=int, default=31)
     options = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
         for path in options.sounds or [write_noise(Path(folder) / "noise.wav")]:
-            report(path, options.rounds)
+            print(f"{path.name}:\n")
+            report_whole(path, options.rounds)
+            print()
+            report_stages(path, options.rounds)
+            print()
 
 
 if __name__ == "__main__":

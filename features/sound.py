@@ -60,12 +60,13 @@ def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
             _check(recording, source, count / rate)
     if count == 0:
         raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")
-    left, right = (np.concatenate([part[channel] for part in parts]) for channel in (0, 1))
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+    stereo = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    if not np.isfinite(stereo).all():
         raise MediaError(
             "not-finite", f"{path}: samples that are infinite or no numbers; make it again."
         )
-    silent = not (left.any() or right.any())
+    silent = not stereo.any()
+    left, right = stereo
     if rate != sample_rate:
         left, right = (soxr.resample(side, rate, sample_rate, "HQ") for side in (left, right))
     samples = np.stack([left + right, left - right])

@@ -28,10 +28,17 @@ W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 @dataclass(frozen=True)
 class SoundFile:
-    """An open sound file."""
+    """An open sound file.
+
+    Attributes:
+        path: the file.
+        file: as libsndfile has it.
+        packed: the samples themselves, where they are 24-bit PCM.
+    """
 
     path: Path
     file: soundfile.SoundFile
+    packed: memoryview | None
 
     @property
     def channels(self) -> int:
@@ -62,6 +69,9 @@ class SoundFile:
         Raises:
             MediaError: ``"undecodable"`` or ``"truncated"``.
         """
+        if self.packed is not None:
+            yield _from_24_bits(self.packed, self.channels)
+            return
         samples = self.file.read(dtype="float32", always_2d=True)
         if len(samples) != self.file.frames:
             raise MediaError(
@@ -86,22 +96,44 @@ def opened_file(recording: Recording) -> Iterator[SoundFile]:
         MediaError: ``"truncated"`` or ``"undecodable"``, also when it is read.
     """
     path = recording.path
-    _check_whole(path, recording.stream())
+    start, size = _check_whole(recording)
     try:
         with soundfile.SoundFile(recording.stream()) as file:
-            yield SoundFile(path, file)
+            sound = memoryview(recording.content)[start : start + size]
+            plain = file.subtype == "PCM_24" and size == 3 * file.channels * file.frames
+            yield SoundFile(path, file, sound if plain else None)
     except soundfile.LibsndfileError as error:
         raise MediaError(
             "undecodable", f"{path}: {error.error_string} Wanted sound that libsndfile can decode."
         ) from error
 
 
-def _check_whole(path: Path, file: Stream) -> None:
-    """Raise MediaError ``"truncated"`` unless a WAV file holds all the sound it declares."""
-    size = len(file.getbuffer())
+def _from_24_bits(packed: memoryview, channels: int) -> npt.NDArray[np.float32]:
+    """Return little-endian samples as libsndfile does, float32 [channels, n], in a third the time.
+
+    Each becomes the upper three bytes of a word. A byte of all samples at a time: copying rows of
+    three bytes is six times as slow.
+    """
+    octets = np.frombuffer(packed, np.uint8).reshape(-1, 3)
+    words = np.zeros((len(octets), 4), np.uint8)
+    for i in range(3):
+        words[:, i + 1] = octets[:, i]
+    samples = words.view("<i4").reshape(-1, channels).T
+    out = np.empty(samples.shape, np.float32)
+    np.multiply(samples, np.float32(2**-31), out=out, casting="unsafe", dtype=np.float32)
+    return out
+
+
+def _check_whole(recording: Recording) -> tuple[int, int]:
+    """Return where the sound begins in a WAV file and its bytes; (0, 0) for a FLAC file.
+
+    Raises:
+        MediaError: ``"truncated"`` when the file holds less than it declares.
+    """
+    path, size, file = recording.path, len(recording.content), recording.stream()
     head = file.read(24)
     if head.startswith(b"fLaC"):
-        return
+        return 0, 0
     if head.startswith(W64):
         start, declared = 0, int.from_bytes(head[16:], "little")
     else:
@@ -111,6 +143,7 @@ def _check_whole(path: Path, file: Stream) -> None:
             "truncated",
             f"{path}: declares {declared} bytes of sound, holds {size - start}; copy it again.",
         )
+    return start, declared
 
 
 def _data_chunk(path: Path, file: Stream) -> tuple[int, int]:

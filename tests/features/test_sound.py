@@ -6,12 +6,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 from media import noise, tone, write_track, write_wav
 
 from avsc.features.framing import n_frames
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
+from avsc.features.sound_file import opened_file
 from avsc.features.specs import ScalogramSpec
 from avsc.manifests.errors import MediaError
 
@@ -31,6 +33,16 @@ def test_average_and_difference(tmp_path: Path) -> None:
     assert average + difference == pytest.approx(samples[:, 0], abs=1e-7)
     assert average - difference == pytest.approx(samples[:, 1], abs=1e-7)
     assert (read.source_rate, read.source_samples, read.silent) == (16_000, 5000, False)
+
+
+def test_samples_of_24_bits_are_those_of_libsndfile(tmp_path: Path) -> None:
+    extremes = [-1, 1 - 2**-23, -(2**-23), 0, 2**-23, 0.5, -0.5, 255 * 2**-23, -256 * 2**-23]
+    samples = np.stack([np.resize(extremes, 4321), noise(3, 4321, 1)[:, 0]], axis=1)
+    path = write_wav(tmp_path / "a.wav", samples)
+    with opened_file(read_recording(path)) as file:
+        assert file.packed is not None
+        (read,) = file.parts()
+    assert (read == soundfile.read(path, dtype="float32")[0].T).all()
 
 
 @pytest.mark.parametrize("samples", [479_999, 480_000, 480_001])
