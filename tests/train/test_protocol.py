@@ -39,9 +39,7 @@ def fake(every, clips, images=None, failures=()):
         clips=[SimpleNamespace(id=f"clip{row}") for row in range(clips)],
         failures=failures,
     )
-    if images is not None:
-        images = SimpleNamespace(product="images", clip=images.clip, key=images.second)
-    return store, SimpleNamespace(images=images, every=every)
+    return store, SimpleNamespace(pictures=images, every=every)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
