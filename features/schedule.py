@@ -70,8 +70,8 @@ def schedule_of(video: Video) -> Schedule:
     """Return when the pictures of a video are on show.
 
     Raises:
-        MediaError: ``"undecodable"`` when its pictures have no times; ``"too-long"`` when it is
-            longer than the limit.
+        MediaError: ``"undecodable"`` when some of its pictures have no times; ``"too-long"`` when
+            it is longer than the limit.
     """
     packets = {i: packet for i, packet in enumerate(video.packets) if not packet.is_discard}
     durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
@@ -81,9 +81,11 @@ def schedule_of(video: Video) -> Schedule:
         durations = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}
         place = dict.fromkeys((t for t in durations if t is not None), len(video.packets) - 1)
     times = sorted(place)
-    if not times:
+    if not times or None in durations:
+        some = "some of " if times else ""
         raise MediaError(
-            "undecodable", f"{video.path}: its pictures carry no times; put the video into MP4."
+            "undecodable",
+            f"{video.path}: {some}its pictures carry no times; put the video into MP4.",
         )
     spacing = (times[-1] - times[0]) // max(1, len(times) - 1)
     last = times[-1] + (durations[times[-1]] or spacing)

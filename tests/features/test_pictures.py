@@ -29,6 +29,24 @@ X264 = {
     "references": {"g": "60", "bf": "3", "refs": "8", "x264-params": "b-pyramid=normal"},
     "fields": {"g": "30", "x264-params": "tff=1"},
     "headers": {"g": "10", "x264-params": "repeat-headers=1"},
+    "pyramid": {"g": "60", "bf": "7", "x264-params": "b-pyramid=normal:b-adapt=0"},
+    "strict": {"g": "60", "bf": "5", "x264-params": "b-pyramid=strict:b-adapt=0"},
+    "bottom": {"g": "25", "bf": "3", "x264-params": "bff=1:b-adapt=0"},
+}
+CHOICES = {
+    "keyint": (1, 7, 15, 30, 250),
+    "bframes": (0, 1, 2, 3, 7),
+    "b-adapt": (0, 1, 2),
+    "b-pyramid": ("none", "strict", "normal"),
+    "ref": (1, 3, 8),
+    "open-gop": (0, 1),
+    "slices": (1, 4),
+    "interlaced": (0, 1),
+    "weightp": (0, 2),
+    "cabac": (0, 1),
+    "8x8dct": (0, 1),
+    "scenecut": (0, 40),
+    "crf": (10, 25, 40),
 }
 
 
@@ -88,6 +106,21 @@ def test_h264_is_exact(name, scene, tmp_path):
     assert assert_same(path) == {}
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_any_h264_is_exact(seed, scene, tmp_path):
+    """Settings of x264 drawn at random, in one of three containers, at 8 or 10 bits."""
+    rng = np.random.default_rng(seed)
+    drawn_settings = {name: rng.choice(values) for name, values in CHOICES.items()}
+    settings = ":".join(f"{name}={value}" for name, value in drawn_settings.items())
+    path = write_video(
+        tmp_path / f"v.{rng.choice(['mp4', 'mkv', 'ts'])}",
+        scene,
+        pix_fmt=str(rng.choice(["yuv420p", "yuv422p", "yuv420p10le"])),
+        options={"x264-params": settings},
+    )
+    assert assert_same(path) == {}, settings
+
+
 @pytest.mark.parametrize("rate", [Fraction(25), Fraction(30_000, 1001), Fraction(24)])
 def test_rates(rate, scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene, rate=rate, options={"g": "30"})
@@ -124,6 +157,38 @@ def test_variable_rate(rng, scene, tmp_path):
     times = [Fraction(int(t), 30) for t in np.cumsum(gaps) - gaps[0]]
     path = write_video(tmp_path / "v.mp4", scene, times=times, options={"g": "30", "bf": "3"})
     assert assert_same(path, int(times[-1])) == {}
+
+
+def packets_of(path):
+    with av.open(path) as container:
+        return [packet for packet in container.demux(video=0) if packet.size]
+
+
+def test_negative_timestamps(scene, tmp_path):
+    times = [Fraction(i, 30) - 1 for i in range(len(scene))]
+    path = write_video(
+        tmp_path / "v.ts",
+        scene,
+        times=times,
+        options={"g": "30", "bf": "3", "x264-params": "b-adapt=0"},
+        container={"avoid_negative_ts": "disabled"},
+    )
+    assert min(packet.pts for packet in packets_of(path)) < 0
+    assert assert_same(path) == {}
+    assert assert_same(path, 2, start=Fraction(0)) == {}
+
+
+@pytest.mark.parametrize(("name", "none"), [("v.mpg", False), ("v.h264", True)])
+def test_pictures_without_times_are_refused(name, none, scene, tmp_path):
+    """Which one is on show is then a guess. An MPEG program stream has times for some of them."""
+    options = {"g": "30", "bf": "3", "x264-params": "b-adapt=0"}
+    path = write_video(tmp_path / name, scene, rate=25, options=options)
+    times = {packet.pts for packet in packets_of(path)}
+    assert None in times and (times == {None}) == none
+    with pytest.raises(
+        MediaError, match=f"{'' if none else 'some of '}its pictures carry no times"
+    ):
+        list(pictures(path))
 
 
 def test_one_picture_is_on_show_for_many_seconds(scene, tmp_path):
