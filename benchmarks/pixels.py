@@ -14,15 +14,15 @@ A second table gives the same work through the loader's threads, whole batches a
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
 import cv2
 import numpy as np
-import simplejpeg
 import torch
+from made import synthetic
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
 
@@ -37,20 +37,6 @@ IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 AUGMENT = Augment()
 ADJUST = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
 Path_ = Callable[[list[bytes], Any], torch.Tensor]
-
-
-def synthetic(rng: np.random.Generator, number: int, short_side: int) -> Iterator[bytes]:
-    """Pictures with the 1 / frequency spectrum of natural scenes, 16:9, JPEG quality 90."""
-    height, width = short_side, round(short_side * 16 / 9)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
-    frequency[0, 0] = np.inf
-    for _ in range(number):
-        noise = np.fft.rfft2(rng.normal(size=(3, height, width))) / frequency**1.6
-        planes = np.fft.irfft2(noise, (height, width))
-        planes = planes.mean(0) + 0.4 * planes
-        picture = np.clip(128 + 55 * planes / planes.std(), 0, 255).astype(np.uint8)
-        rgb = np.ascontiguousarray(picture.transpose(1, 2, 0))
-        yield simplejpeg.encode_jpeg(rgb, quality=90, colorsubsampling="420")
 
 
 def ours(encoded: list[bytes], drawn: Any) -> torch.Tensor:

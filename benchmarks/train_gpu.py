@@ -1,0 +1,203 @@
+"""The trainer on a GPU: how near it comes to what its frozen image model can do alone.
+
+    model      the image model alone, on pictures that lie on the device
+    batches    made as for training, and thrown away
+    trainer    steps of joint training, from the store's JPEGs to the new weights
+
+in pictures a second. Beneath, the image model stage by stage (not compiled): its operations, as
+PyTorch counts them (two for a multiplication and an addition), and the share of the limit that it
+reaches, which is a large product of matrices in the same precision on the same device. The last
+line says whether a step waits for the device, as PyTorch's own check finds.
+
+The store is made for the purpose. On a CPU it runs at toy size, to show that it runs.
+
+    python benchmarks/train_gpu.py [--device cuda] [--steps 30] [--batch-size 256] [--compile yes]
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import described
+from made import make_store
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from avsc.manifests.errors import AvscError
+from avsc.train.config import Settings
+from avsc.train.data.batches import Batch
+from avsc.train.fit.console import Console
+from avsc.train.fit.loop import Training
+from avsc.train.fit.prepare import prepare
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.systems import SYSTEMS
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], object], times: int, device: torch.device) -> float:
+    """Return the mean time of some work, after it was done twice."""
+    for _ in range(2):
+        work()
+    wait(device)
+    begin = time.perf_counter()
+    for _ in range(times):
+        work()
+    wait(device)
+    return (time.perf_counter() - begin) / times
+
+
+def endless(training: Training) -> Iterator[Batch]:
+    """Yield the batches of epoch after epoch."""
+    for epoch in count():
+        training.progress.epoch, training.progress.batch = epoch, 0
+        yield from training._batches()
+
+
+def limit(device: torch.device) -> float:
+    """Return the operations a second of a large product, in the image model's precision."""
+    on_gpu = device.type == "cuda"
+    size, kind = (8192, torch.bfloat16) if on_gpu else (512, torch.float32)
+    one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
+    return 2 * size**3 / seconds(lambda: one @ other, 20, device)
+
+
+def operations(module: nn.Module, inputs: tuple[Any, ...]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return int(counter.get_total_flops())
+
+
+def stages(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the parts that an image model runs one after the other."""
+    found = []
+    for name, child in model.named_children():
+        parts = child.named_children() if isinstance(child, nn.Sequential) else [("", child)]
+        found += [(f"{name}.{part}".rstrip("."), module) for part, module in parts]
+    return found
+
+
+def by_stage(
+    model: nn.Module, pictures: Tensor, precise: Callable[[], Any], times: int
+) -> Iterator[tuple[str, int, float]]:
+    """Yield name, operations and seconds of each stage that computes anything."""
+    given: dict[str, tuple[Any, ...]] = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda _, x, name=name: given.update({name: x}))
+        for name, module in stages(model)
+    ]
+    with precise():
+        model(pictures)
+        for hook in hooks:
+            hook.remove()
+        for name, module in stages(model):
+            if name in given and (total := operations(module, given[name])):
+                inputs, work = given[name], module
+                took = seconds(lambda w=work, x=inputs: w(*x), times, pictures.device)
+                yield name, total, took
+
+
+def waits(training: Training, batches: Iterator[Batch]) -> str:
+    """Say whether a step waits for the device."""
+    if training.run.device.type != "cuda":
+        return "not asked; there is no device to wait for"
+    batch = next(batches)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training._step(batch)
+    except RuntimeError as fault:
+        return f"yes ({str(fault).splitlines()[0]})"
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return "no"
+
+
+def report(training: Training, steps: int) -> None:
+    network, device = training.network.train(), training.run.device
+    batches = endless(training)
+    first = next(batches)
+    size = training.run.settings.batch_size
+    assert first.pictures is not None
+    pictures: Tensor = first.pictures
+    on_gpu = device.type == "cuda"
+
+    def precise() -> Any:
+        return torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
+
+    with torch.no_grad():
+        rates = {"model": len(pictures) / seconds(
+            lambda: network.embed_pictures(pictures), steps, device)}  # fmt: skip
+    rates["batches"] = size / seconds(lambda: next(batches), steps, device)
+    rates["trainer"] = size / seconds(lambda: training._step(next(batches)), steps, device)
+    print("| | pictures / s | of the model |\n|---|---|---|")
+    for name, rate in rates.items():
+        print(f"| {name} | {rate:.0f} | {rate / rates['model']:.2f} |")
+    most, visual = limit(device), network.visual
+    assert visual is not None
+    with torch.no_grad():
+        eager: nn.Module = visual.model  # type: ignore[assignment]
+        shown = pictures.contiguous(memory_format=torch.channels_last)
+        total = operations(eager, (shown[:1],))
+        kind = "bfloat16" if on_gpu else "float32"
+        print(
+            f"\n{total / 1e9:.2f} GFLOP a picture; limit {most / 1e12:.2f} TFLOP/s ({kind}); the "
+            f"model alone reaches {total * rates['model'] / most:.2f} of it\n"
+        )
+        print("| stage | GFLOP a picture | share of the time | of the limit |\n|---|---|---|---|")
+        found = list(by_stage(eager, shown, precise, max(2, steps // 3)))
+    spent = sum(took for _, _, took in found)
+    for name, flop, took in found:
+        print(
+            f"| {name} | {flop / len(pictures) / 1e9:.3f} | {took / spent:.2f} | "
+            f"{flop / took / most:.2f} |"
+        )
+    print(f"\na step waits for the device: {waits(training, batches)}")
+    batches.close()  # type: ignore[attr-defined]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--backbone", default="effnetv2-s")
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--compile", default="auto", choices=["auto", "yes", "no"])
+    parser.add_argument("--clips", type=int, default=256, help="in the store that is made")
+    parser.add_argument("--steps", type=int, default=30)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, Console(silent=True) as console:
+        settings = Settings(
+            store=make_store(Path(folder) / "store", options.clips),
+            backbone=options.backbone,
+            visual_weights="random",
+            image_size=options.image_size,
+            batch_size=options.batch_size,
+            compile=options.compile,
+            validation="none",
+            device=options.device,
+        )
+        run = RunFolder(Path(folder) / "run")
+        try:
+            training = prepare(SYSTEMS["joint"], settings, run, True, console)
+        except AvscError as fault:
+            sys.exit(f"train_gpu: {fault}")
+        name = torch.cuda.get_device_name() if training.run.device.type == "cuda" else "cpu"
+        print(
+            f"{described()}; {name}; {options.backbone}, batches of {options.batch_size}, "
+            f"compile {options.compile}, {training.run.workers} threads\n"
+        )
+        report(training, options.steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The benchmarks of reading and training, at toy size: they run, and print what they promise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def printed(program, *arguments):
+    command = [sys.executable, BENCHMARKS / program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(text):
+    """Return the cells of each line of the tables that were printed, by the first cell."""
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return {cells[0]: cells[1:] for cells in lines}
+
+
+def test_reading():
+    text = printed("reading.py", "--clips", 3, "--rounds", 3)
+    found = rows(text)
+    for name in ("flat file", "avsc", "tar with an index", "HDF5, a dataset each", "mapped .npy"):
+        assert float(found[name][0]) > 0
+    assert "first touch of a batch" in text
+    assert "opening a store of 200 parts" in text
+
+
+def test_training_on_a_gpu_at_toy_size():
+    arguments = ("--backbone", "test_efficientnet", "--image-size", 32, "--batch-size", 8)
+    text = printed("train_gpu.py", "--device", "cpu", *arguments, "--clips", 2, "--steps", 2)
+    found = rows(text)
+    assert float(found["model"][1]) == 1
+    assert float(found["trainer"][0]) > 0
+    shares = [float(cells[1]) for name, cells in found.items() if "." in name or "conv" in name]
+    assert len(shares) > 4
+    assert sum(shares) == pytest.approx(1, abs=0.05)
+    assert "a step waits for the device: not asked" in text
