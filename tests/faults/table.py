@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -137,6 +138,7 @@ def main() -> None:
 
     Ctrl-C ends it early; the table then says what was done.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     words, rows = sys.argv[1:], []
     wanted = [f for f in FAULTS if not words or any(word in f.name for word in words)]
     with (
