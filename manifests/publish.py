@@ -24,6 +24,7 @@ NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
 """What file systems answer that cannot flush a folder, because its entries need no flushing or
 because they promise nothing."""
 
+# What a write may meet that is no defect of ours: a full disk, a limit, missing permission.
 REMEDIES = {
     errno.ENOSPC: "Make room, or name another disk",
     errno.EDQUOT: "Make room within your quota, or name another disk",

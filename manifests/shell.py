@@ -12,7 +12,6 @@ nearly the name of a setting.
 """
 
 import difflib
-import errno
 import importlib
 import os
 import signal
@@ -27,17 +26,13 @@ import click
 from click.core import ParameterSource
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.publish import REMEDIES
 
 DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5
 STOPPED, INTERRUPTED, TERMINATED = 75, 130, 143
 
 PREFIX = "AVSC_"
 NEARLY = 0.85  # likeness (difflib) from which a variable's name is held to be a misspelt one
-# What a write may meet that is no defect of ours: a full disk, a limit, missing permission.
-ENVIRONMENT = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    *(errno.EROFS, errno.EACCES, errno.EPERM),
-)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,10 +112,12 @@ def _status(group: click.Command, name: str) -> int:
         click.echo(f"{name}: error: {_one_line(str(fault))}", err=True)
         return fault.exit_code
     except OSError as fault:
-        if fault.filename is None and fault.errno not in ENVIRONMENT:
+        if fault.filename is None and fault.errno not in REMEDIES:
             raise
         named = "" if fault.filename is None else f"{fault.filename}: "
-        click.echo(f"{name}: error: {named}{fault.strerror}.", err=True)
+        remedy = REMEDIES.get(fault.errno or 0, "")
+        then = f" {remedy}, and run the command again." if remedy else ""
+        click.echo(f"{name}: error: {named}{fault.strerror}.{then}", err=True)
         return BAD_DATA
     return status if isinstance(status, int) else DONE
 

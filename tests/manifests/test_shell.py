@@ -245,7 +245,10 @@ def test_process_names_the_file_that_cannot_be_written(tmp_path: Path) -> None:
     assert done.stderr == f"avsc-test: error: {tmp_path}/no/file: No such file or directory.\n"
     done = program("full")
     assert done.returncode == 1
-    assert done.stderr == "avsc-test: error: No space left on device.\n"
+    assert done.stderr == (
+        "avsc-test: error: No space left on device. Make room, or name another disk, and run the "
+        "command again.\n"
+    )
 
 
 def test_process_is_quiet_when_its_reader_leaves() -> None:
