@@ -57,8 +57,8 @@ class System:
 
 SYSTEMS = (
     System("audio", "sound"),
-    System("video", "sight", passes=4),
-    System("video", "sight", random=True, passes=4),
+    System("video", "sight", passes=3),
+    System("video", "sight", random=True, passes=3),
     System("pipeline", "both", acoustic_run=True),
     System("ablation-2", "both"),
     System("ablation-3", "both", acoustic_run=True),
@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="test_resnet", help="image model")
     parser.add_argument("--image-size", type=int, default=64, help="that the image model sees")
     parser.add_argument("--places-epochs", type=int, default=6)
-    parser.add_argument("--epochs", type=int, default=10, help="of every system")
+    parser.add_argument("--epochs", type=int, default=8, help="of every system")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
