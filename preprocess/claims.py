@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from avsc.features.store.layout import BLOCKS_PER_FOLDER
+from avsc.features.store.layout import group
 from avsc.manifests.errors import AvscError
 from avsc.manifests.owners import HEARTBEAT, Owner, is_gone
 from avsc.manifests.publish import publish
@@ -23,7 +23,7 @@ FOLDER = "claims"
 
 def claim_file(store: Path, block: int) -> Path:
     """Return the path of a block's claim."""
-    return store / FOLDER / f"{block // BLOCKS_PER_FOLDER:03d}" / f"{block:05d}"
+    return store / FOLDER / group(block) / f"{block:05d}"
 
 
 def claimant(store: Path, block: int) -> str | None:
@@ -38,24 +38,28 @@ def claimant(store: Path, block: int) -> str | None:
 
 def claimed(store: Path) -> dict[int, str]:
     """Return who is making which block of a store, in words, of those who live."""
-    blocks = sorted(int(path.name) for path in (store / FOLDER).glob("*/[0-9]*"))
-    return {block: maker for block in blocks if (maker := claimant(store, block))}
+    return {block: maker for block in _blocks(store) if (maker := claimant(store, block))}
 
 
 def remove_dead(store: Path) -> None:
     """Take away the claims of runs that are gone, and the folders that are empty then."""
-    for path in (store / FOLDER).glob("*/[0-9]*"):
-        block = int(path.name)
+    for block in _blocks(store):
         if claimant(store, block) is None:
             _remove(store, block)
+
+
+def _blocks(store: Path) -> list[int]:
+    """Return the blocks that are claimed, by the living or the dead."""
+    found = (store / FOLDER).rglob("[0-9]*")
+    return sorted(int(path.name) for path in found if path.is_file())
 
 
 def _remove(store: Path, block: int) -> None:
     path = claim_file(store, block)
     with suppress(OSError):
         path.unlink()
-        path.parent.rmdir()
-        path.parent.parent.rmdir()
+        for folder in path.relative_to(store).parents[:-1]:
+            (store / folder).rmdir()
 
 
 class Claims:

@@ -7,7 +7,8 @@
     STORE/index.h5, STORE/failures.csv                 written when the store is closed
 
 `<digest>` is the first twelve digits of the spec's digest, `<group>` the block's number divided by
-256: with two files a block no folder grows beyond about five hundred, also at a million clips.
+256 (`group`): with three files a block, the temporary one included, no folder grows beyond about a
+thousand, also at a million blocks.
 """
 
 import hashlib
@@ -56,8 +57,19 @@ def part_file(store: Path, spec: Spec, block: int) -> Path:
 
 def part_name(spec: Spec, block: int) -> str:
     """Return the path of the part of `block`, relative to the store."""
-    group = block // BLOCKS_PER_FOLDER
-    return f"{spec.product}/{spec.digest[:12]}/{group:03d}/part-{block:05d}.h5"
+    return f"{spec.product}/{spec.digest[:12]}/{group(block)}/part-{block:05d}.h5"
+
+
+def group(block: int) -> str:
+    """Return the folder of a block's files, relative to that of all blocks.
+
+    It is the folder's number; from the thousandth on, a thousand of them lie in one.
+
+    >>> group(300), group(256_300)
+    ('001', '1000/001')
+    """
+    thousands, number = divmod(block // BLOCKS_PER_FOLDER, 1000)
+    return f"{thousands}000/{number:03d}" if thousands else f"{number:03d}"
 
 
 def receipt_file(store: Path, spec: Spec, block: int) -> Path:

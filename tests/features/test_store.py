@@ -2,8 +2,9 @@
 
 import pickle
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
@@ -14,6 +15,7 @@ from stores import SPECS, small_clips, small_store
 from avsc.features.store.layout import (
     BLOCKS_PER_FOLDER,
     Description,
+    group,
     index_file,
     part_file,
     product_folder,
@@ -114,17 +116,20 @@ def test_part_refuses_records_out_of_order_or_of_another_shape() -> None:
         encode_part(SPEC, ["a"], [Record(0, 0, row[:, :1])], empty)
 
 
-def test_no_folder_of_a_large_store_holds_many_files(tmp_path: Path) -> None:
-    """A million clips: parts, their receipts, and as many temporary files, folder by folder."""
-    blocks = range(-(-1_000_000 // 64))
-    entries: dict[Path, set[str]] = defaultdict(set)
-    for block in blocks:
-        part = part_file(tmp_path, SPEC, block)
-        entries[part.parent] |= {part.name, receipt_file(tmp_path, SPEC, block).name}
-        entries[part.parent].add(temporary_name(part).name)
-    assert max(map(len, entries.values())) == 3 * BLOCKS_PER_FOLDER < 1000
-    assert {folder.parent for folder in entries} == {product_folder(tmp_path, SPEC)}
-    assert len(entries) == 62
+@pytest.mark.parametrize("size", [64, 1])
+def test_no_folder_of_a_large_store_holds_many_files(tmp_path: Path, size: int) -> None:
+    """A million clips: a part, its receipt and a temporary file for each block, and folders."""
+    part = part_file(tmp_path, SPEC, 0)
+    beside = {part.name, receipt_file(tmp_path, SPEC, 0).name, temporary_name(part).name}
+    assert {receipt_file(tmp_path, SPEC, 0).parent, temporary_name(part).parent} == {part.parent}
+    assert part.parent == product_folder(tmp_path, SPEC) / group(0)
+    folders = Counter(map(group, range(-(-1_000_000 // size))))
+    assert max(folders.values()) * len(beside) == 3 * BLOCKS_PER_FOLDER < 1000
+    within: dict[Path, set[Path]] = defaultdict(set)
+    for folder in map(Path, folders):
+        for place, above in pairwise([folder, *folder.parents]):
+            within[above].add(place)
+    assert max(map(len, within.values())) < 1005
 
 
 def test_verify_finds_nothing_in_a_good_store(own: Path) -> None:

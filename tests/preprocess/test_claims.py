@@ -88,6 +88,15 @@ def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path: P
     assert not (tmp_path / FOLDER).exists()
 
 
+def test_claims_on_a_million_blocks_lie_in_small_folders(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        assert [claims.take(block) for block in (0, 255, 256, 999_999)] == [None] * 4
+        assert list(claimed(tmp_path)) == [0, 255, 256, 999_999]
+        folders = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
+        assert folders == ["000", "001", "3000"]
+    assert not (tmp_path / FOLDER).exists()
+
+
 def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Claims(tmp_path) as claims:
         claims.take(0)
