@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := $(VENV)/.bench
 
-.PHONY: demo test check bench faults fuzz format lock clean
+.PHONY: demo test check bench slurm faults fuzz format lock clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(READY)  ## synthesise a small data set, extract it, train on it, show th
 
 test: $(READY)  ## run the tests against the installed package
 	$(BIN)/python -m pytest
+
+slurm: $(READY)  ## extraction in the jobs of a real Slurm, the walltime of a minute too
+	AVSC_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm -m slurm
 
 faults: $(READY)  ## inject every fault into extraction, in full (about an hour); print the table
 	PYTHONPATH=tests $(BIN)/python -m faults.table

@@ -20,7 +20,8 @@ from avsc.manifests.owners import Owner, is_gone
 Piece: TypeAlias = bytes | memoryview
 
 TEMPORARY = ".tmp-"
-NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, errno.EINVAL, errno.EBADF)
+ENOTSUPP = 524  # the kernel's own "not supported", which some file systems let out
+NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, ENOTSUPP, errno.EINVAL, errno.EBADF)
 """What file systems answer that cannot flush a folder, because its entries need no flushing or
 because they promise nothing."""
 

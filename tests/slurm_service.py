@@ -11,8 +11,10 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "munged")
 CONF = """\
@@ -57,10 +59,12 @@ class Slurm:
 
     Attributes:
         environment: with which its commands reach it.
+        daemons: the controller's and the nodes', by name.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.daemons: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
 
     def say(self, *command: str) -> str:
@@ -83,6 +87,36 @@ class Slurm:
                 return found
             time.sleep(0.1)
         raise TimeoutError(f"{count} running jobs: {self.say('squeue')}")
+
+    def nodes(self) -> list[str]:
+        """Return the nodes that jobs run on, one a job."""
+        return self.say("squeue", "--noheader", "--states=R", "--format=%N").split()
+
+    def lose(self, node: str) -> None:
+        """End a node and all that runs on it, as a power cut does: nothing is told to anybody."""
+        scripts = [
+            process
+            for process in psutil.process_iter(["cmdline"])
+            if any(f"{self.folder}/spool.{node}/" in word for word in process.info["cmdline"] or ())
+        ]
+        steps = {process.parent() for process in scripts} - {None}
+        lost = [self.daemons[node], *(each for step in steps for each in _with_children(step))]
+        for process in lost:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.daemons[node].wait(30)
+
+    def start(self, name: str, *command: str) -> None:
+        """Start a daemon: the controller, or a node that is new or was lost."""
+        with (self.folder / "log" / "daemons.log").open("ab") as log:
+            program = shutil.which(command[0], path=_path())
+            assert program is not None
+            conf = ["-D", "-f", self.environment["SLURM_CONF"], *command[1:]]
+            self.daemons[name] = subprocess.Popen([program, *conf], stdout=log, stderr=log)
+
+    def start_node(self, name: str) -> None:
+        """Start a node, new or lost before."""
+        self.start(name, "slurmd", "-N", name)
 
     def wait_empty(self, seconds: float = 120) -> None:
         """Wait until there is no job in the queue."""
@@ -111,31 +145,30 @@ def slurm(folder: Path) -> Iterator[Slurm]:
     ports = _free_ports(3)
     names = ("controller", "n1", "n2")
     conf.write_text(CONF.format(folder=folder, **dict(zip(names, ports, strict=True))))
-    daemons = [
-        _start(folder, "slurmctld", "-D", "-f", str(conf)),
-        _start(folder, "slurmd", "-D", "-f", str(conf), "-N", "n1"),
-        _start(folder, "slurmd", "-D", "-f", str(conf), "-N", "n2"),
-    ]
     service = Slurm(folder)
+    service.start("controller", "slurmctld")
+    for node in ("n1", "n2"):
+        service.start_node(node)
     try:
-        _wait_idle(service, daemons)
+        _wait_idle(service)
         yield service
     finally:
         if service.jobs():
             subprocess.run(["scancel", *service.jobs()], env=service.environment, check=False)
             service.wait_empty(30)
-        for daemon in reversed(daemons):
+        for daemon in reversed(service.daemons.values()):
             daemon.terminate()
-        for daemon in daemons:
+        for daemon in service.daemons.values():
             daemon.wait(30)
 
 
-def _wait_idle(service: Slurm, daemons: list[subprocess.Popen[bytes]]) -> None:
+def _with_children(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def _wait_idle(service: Slurm) -> None:
     limit = time.monotonic() + 120
     while time.monotonic() < limit:
-        for daemon in daemons:
-            if daemon.poll() is not None:
-                break
         try:
             if service.say("sinfo", "--noheader", "--format=%T %D") == "idle 2":
                 return
@@ -144,13 +177,6 @@ def _wait_idle(service: Slurm, daemons: list[subprocess.Popen[bytes]]) -> None:
         time.sleep(0.1)
     logs = "\n".join(path.read_text() for path in (service.folder / "log").iterdir())
     raise TimeoutError(f"Slurm does not come up:\n{logs}")
-
-
-def _start(folder: Path, *command: str) -> subprocess.Popen[bytes]:
-    with (folder / "log" / "daemons.log").open("ab") as log:
-        program = shutil.which(command[0], path=_path())
-        assert program is not None
-        return subprocess.Popen([program, *command[1:]], stdout=log, stderr=log)
 
 
 def _start_munge() -> None:
