@@ -9,9 +9,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 from recordings import write_clips
 from slurm_service import Slurm
+from strangers import is_answered, listening
 
 from avsc.features.store.reader import Store
 
@@ -166,6 +168,9 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, manifest: Path, tmp_path: Pa
     driver = run.start()
     run.wait_for(2)
     assert queue.jobs()
+    found = listening(psutil.Process(driver.pid))
+    assert found and {host for host, _ in found} == {"127.0.0.1"}, "the interface that was named"
+    assert not any(is_answered(each, tmp_path) for each in found)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 130, err
