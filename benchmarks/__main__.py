@@ -10,7 +10,7 @@ from pathlib import Path
 
 from machine import described
 
-PROGRAMS = ("pictures", "sound", "pixels", "memory")
+PROGRAMS = ("pictures", "sound", "extraction", "startup", "pixels", "memory")
 """Those that need nothing but time. Others, by name or by hand."""
 
 

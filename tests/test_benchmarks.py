@@ -1,0 +1,52 @@
+"""The benchmarks of extraction, at toy size: they run, and what they say of exactness holds."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from videos import drawn, write_video
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def said_by(name: str, *arguments: object) -> list[list[str]]:
+    """Run a benchmark; return the cells of the rows that it prints."""
+    command = [sys.executable, BENCHMARKS / f"{name}.py", *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_pictures(tmp_path: Path) -> None:
+    scene = list(drawn(60, np.random.default_rng(4)))
+    path = write_video(tmp_path / "v.mp4", scene, options={"g": "30", "bf": "3"})
+    rows = {row[1]: row for row in said_by("pictures", path, "--rounds", 1)}
+    assert rows["full"][-1] == rows["avsc"][-1] == "2/2 identical"
+    assert rows["avsc, stage"][-1] == "2/2 the wanted"
+    for row in rows.values():
+        assert row[2] == "not installed" or row[2] in ("ms a clip", "---") or float(row[2]) > 0
+
+
+def test_sound() -> None:
+    rows = {row[0]: row for row in said_by("sound", "--rounds", 1)}
+    assert float(rows["avsc"][-1]) < 1e-4
+    assert float(rows["scipy"][-1]) > 1e-3, "its resampling aliases"
+    assert {"read", "resample", "magnitude", "scalogram", "fbank"} < set(rows)
+
+
+def test_extraction(tmp_path: Path) -> None:
+    small = ["--size", "96x64", "--seconds", 1, "--folder", tmp_path]
+    rows = said_by("extraction", "--clips", 4, "--block-size", 1, "--rounds", 1, *small)
+    shares = [float(row[1][:-2]) for row in rows if row[-1].endswith("%")]
+    assert len(shares) == 9 and abs(sum(shares) - 100) < 1
+    costs = {row[0]: row for row in rows}["TAU2021"]
+    assert re.fullmatch(r"[\d.]+", costs[2]) and costs[1] == "12,291"
+    # Part and receipt of three products in 193 blocks of 64, and the store's own.
+    assert costs[-1] == f"{2 * 3 * 193 + 6:,}"
+
+
+def test_startup() -> None:
+    rows = {row[0]: row for row in said_by("startup", "--rounds", 1)}
+    assert float(rows["`python -c pass`"][2]) < float(rows["`avsc-fit --help`"][2])
