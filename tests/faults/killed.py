@@ -6,6 +6,7 @@ from faults.ground import BLOCKS
 from faults.trial import Ended, Run, Trial
 
 KILLS = 4  # of workers in one run
+HEARING = ("env", "--default-signal=INT")  # a program in the background hears no Ctrl-C otherwise
 LOST = r"a worker was lost|lost its workers|did not start"
 
 
@@ -65,7 +66,7 @@ def _stopped(trial: Trial, run: Run, status: int, line: str) -> None:
 
 def ctrl_c(trial: Trial) -> None:
     """Ctrl-C once: SIGINT to every process of the group, as a terminal sends it."""
-    run = trial.begin("--workers", 2)
+    run = trial.begin("--workers", 2, before=HEARING)
     run.until_said()
     trial.moment(run)
     trial.hit(run)
@@ -75,7 +76,7 @@ def ctrl_c(trial: Trial) -> None:
 
 def ctrl_c_twice(trial: Trial) -> None:
     """Ctrl-C, and again within half a second."""
-    run = trial.begin("--workers", 2)
+    run = trial.begin("--workers", 2, before=HEARING)
     run.until_said()
     trial.moment(run)
     trial.hit(run)

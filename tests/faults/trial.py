@@ -49,12 +49,7 @@ class Run:
         self._said = said
         with said.open("wb") as file:
             self.process = subprocess.Popen(
-                list(map(str, command)),
-                stdout=file,
-                stderr=file,
-                env=env,
-                start_new_session=True,
-                preexec_fn=_hear_ctrl_c,
+                list(map(str, command)), stdout=file, stderr=file, env=env, start_new_session=True
             )
 
     @property
@@ -101,11 +96,6 @@ class Run:
         """Signal every process of the group, as a terminal and a batch system do."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, number)
-
-
-def _hear_ctrl_c() -> None:
-    """Undo what a shell does to programs in its background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _session(pid: int) -> int:
