@@ -66,8 +66,9 @@ def make_store(folder: Path, clips: int, block_size: int = 64, short_side: int =
     write_description(folder, description)
     publish(clips_file(folder), encode_table(listed))
     publish(failures_file(folder), encode_failures([]))
-    jpegs = [np.frombuffer(one, np.uint8) for one in synthetic(rng, DIFFERENT, short_side)]
-    frames = rng.normal(-8, 1, (DIFFERENT, FRAMES, 2, BINS)).astype(np.float32)
+    some = min(DIFFERENT, clips * SECONDS)
+    jpegs = [np.frombuffer(one, np.uint8) for one in synthetic(rng, some, short_side)]
+    frames = rng.normal(-8, 1, (some, FRAMES, 2, BINS)).astype(np.float32)
     tables = {}
     for name, spec in specs.items():
         parts, digests = [], []
@@ -75,13 +76,13 @@ def make_store(folder: Path, clips: int, block_size: int = 64, short_side: int =
             rows = range(first, min(first + block_size, clips))
             if name == "images":
                 records = [
-                    Record(row - first, k, jpegs[(row * SECONDS + k) % DIFFERENT])
+                    Record(row - first, k, jpegs[(row * SECONDS + k) % some])
                     for row in rows
                     for k in range(SECONDS)
                 ]
                 empty = np.empty(0, np.uint8)
             else:
-                records = [Record(row - first, 0, frames[row % DIFFERENT]) for row in rows]
+                records = [Record(row - first, 0, frames[row % some]) for row in rows]
                 empty = np.empty((0, 2, BINS), np.float32)
             path = part_file(folder, spec, block)
             write_part(path, spec, [listed[row].id for row in rows], records, empty)

@@ -1,10 +1,11 @@
 """Time of the trainer's input path on one core: from a stored JPEG to an augmented network input.
 
 Decode, RandomResizedCrop(288), horizontal flip, ColorJitter(0.4, 0.4, 0.4, 0.1), normalise; beside
-torchvision's transforms v2 on PIL pictures and on tensors, and albumentations where installed. All
-paths but albumentations', which draws its own, get the same parameters. The error is the mean
-absolute difference, in steps of 255, to torchvision on float32 tensors. The paths run in turn, over
-and over, so that what else the machine does falls on all of them; the figures are medians.
+torchvision's transforms v2 on PIL pictures and on tensors, albumentations and DALI on the CPU; the
+last comes with no extra of ours (nvidia-dali-cuda120). All get the same parameters in the same
+order, but for DALI, whose order is fixed and whose hue is turned by a matrix and not in HSV. The
+error is the mean absolute difference, in steps of 255, to torchvision on float32 tensors. Figures
+are the processor's time, as `turns` has it.
 
 A second table gives the same work through the loader's threads, whole batches at a time.
 
@@ -15,6 +16,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +27,7 @@ import torch
 from made import synthetic
 from PIL import Image
 from torchvision.transforms.v2 import functional as tv
+from turns import in_turn, table
 
 from avsc.features import jpeg
 from avsc.features.store.reader import Records
@@ -94,22 +97,75 @@ def on_float32(data: bytes) -> torch.Tensor:
 
 
 def albumentations_path() -> Path_ | None:
+    """Return what albumentations' transforms call, with given parameters."""
     try:
         import albumentations
+        from albumentations.augmentations.pixel import functional
     except ImportError:
         return None
-    view = albumentations.Compose(
-        [
-            albumentations.RandomResizedCrop((IMAGE.size, IMAGE.size)),
-            albumentations.HorizontalFlip(p=0.5),
-            albumentations.ColorJitter((0.6, 1.4), (0.6, 1.4), (0.6, 1.4), (-0.1, 0.1), p=1),
-            albumentations.Normalize(IMAGE.mean, IMAGE.std),
-        ]
-    )
+    names = ("brightness", "contrast", "saturation", "hue")
+    adjust = [getattr(functional, f"adjust_{name}_torchvision") for name in names]
+    normalise = albumentations.Normalize(IMAGE.mean, IMAGE.std)
 
-    def path(encoded: list[bytes], _: Any) -> torch.Tensor:
-        views = (view(image=jpeg.decode(data))["image"].transpose(2, 0, 1) for data in encoded)
-        return torch.from_numpy(np.stack(list(views)))
+    def view(data: bytes, one: Any) -> np.ndarray:
+        picture = jpeg.decode(data)
+        rows, columns = AUGMENT.window(one, *picture.shape[:2], IMAGE)
+        seen = picture[rows.start :, columns.start :][: rows.length, : columns.length]
+        seen = cv2.resize(seen, (IMAGE.size, IMAGE.size), interpolation=cv2.INTER_LINEAR)
+        if one["flip"]:
+            seen = cv2.flip(seen, 1)
+        for part in one["order"]:
+            seen = adjust[part](seen, float(one["factor"][part]))
+        seen = normalise.apply(np.ascontiguousarray(seen))
+        return np.ascontiguousarray(seen.transpose(2, 0, 1))
+
+    def path(encoded: list[bytes], drawn: Any) -> torch.Tensor:
+        views = [view(data, one) for data, one in zip(encoded, drawn, strict=True)]
+        return torch.from_numpy(np.stack(views))
+
+    return path
+
+
+def dali_path(count: int) -> Path_ | None:
+    try:
+        from nvidia.dali import fn, pipeline_def, types
+    except ImportError:
+        return None
+    feed: dict[str, list[np.ndarray]] = {}
+
+    def given(name: str, kind: Any) -> Any:
+        return fn.external_source(source=lambda: feed[name], dtype=kind)
+
+    @pipeline_def(batch_size=count, num_threads=1, device_id=None)  # type: ignore[untyped-decorator]
+    def pipeline() -> Any:
+        seen = fn.decoders.image(given("jpeg", types.UINT8), device="cpu")
+        box = given("start", types.INT32), given("length", types.INT32)
+        seen = fn.slice(seen, *box, axes=(0, 1))
+        seen = fn.resize(seen, size=(IMAGE.size, IMAGE.size), antialias=True)
+        names = ("brightness", "contrast", "saturation", "hue")
+        seen = fn.color_twist(seen, **{name: given(name, types.FLOAT) for name in names})
+        mean, std = ([255 * value for value in three] for three in (IMAGE.mean, IMAGE.std))
+        return fn.crop_mirror_normalize(
+            seen, mirror=given("flip", types.INT32), mean=mean, std=std, output_layout="CHW"
+        )
+
+    running = pipeline(prefetch_queue_depth=1)
+    running.build()
+
+    def path(encoded: list[bytes], drawn: Any) -> torch.Tensor:
+        windows = [
+            AUGMENT.window(one, *jpeg.shape(data), IMAGE)
+            for data, one in zip(encoded, drawn, strict=True)
+        ]
+        feed["jpeg"] = [np.frombuffer(data, np.uint8) for data in encoded]
+        feed["start"] = [np.array([axis.start for axis in both], np.int32) for both in windows]
+        feed["length"] = [np.array([axis.length for axis in both], np.int32) for both in windows]
+        feed["flip"] = list(drawn["flip"].astype(np.int32))
+        for part, name in enumerate(("brightness", "contrast", "saturation")):
+            feed[name] = list(drawn["factor"][:, part])
+        feed["hue"] = list(np.float32(360) * drawn["factor"][:, 3])
+        (views,) = running.run()
+        return torch.from_numpy(np.stack([np.asarray(views[n]) for n in range(len(encoded))]))
 
     return path
 
@@ -136,29 +192,26 @@ def main() -> None:
         "torchvision v2, tensors": torchvision_path(on_uint8),
         "torchvision v2, PIL": torchvision_path(on_pil),
         "albumentations": albumentations_path(),
+        "DALI, CPU": dali_path(len(encoded)),
     }
     reference = torchvision_path(on_float32)(encoded, drawn)
     step = torch.tensor(IMAGE.std).view(3, 1, 1) * 255
     runs = {name: path for name, path in paths.items() if path}
     errors = {name: ((run(encoded, drawn) - reference) * step).abs() for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(arguments.rounds):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(encoded, drawn)
-            times[name].append((time.perf_counter() - start) / len(encoded) * 1000)
-    ours_ms = statistics.median(times["avsc, CPU (numba)"])
+    times = in_turn(
+        {name: partial(run, encoded, drawn) for name, run in runs.items()}, arguments.rounds
+    )
     size = sum(map(len, encoded)) / len(encoded) / 1024
     print(f"{len(encoded)} pictures of {size:.0f} KiB, one core, medians of {arguments.rounds}\n")
-    print("| path | ms a picture | times ours | mean error | greatest |\n|---|---|---|---|---|")
+    lines = []
     for name, path in paths.items():
         if path is None:
-            print(f"| {name} | not installed | | | |")
+            lines.append(f"{name} | not installed | | | ")
             continue
-        ms, error = statistics.median(times[name]), errors[name]
-        apart = ("its own draws", "") if name == "albumentations" else (
-            f"{error.mean():.3f}", f"{error.max():.1f}")  # fmt: skip
-        print(f"| {name} | {ms:.2f} | {ms / ours_ms:.1f} | {apart[0]} | {apart[1]} |")
+        ms, error = times[name] / len(encoded), errors[name]
+        ratio = times[name] / times["avsc, CPU (numba)"]
+        lines.append(f"{name} | {ms:.2f} | {ratio:.1f} | {error.mean():.2f} | {error.max():.0f}")
+    table("path | ms a picture | times ours | mean error | greatest", *lines)
     print("\n| threads of the loader | ms a picture | times one |\n|---|---|---|")
     loading: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(arguments.rounds):

@@ -1,4 +1,4 @@
-"""The benchmarks of reading and training, at toy size: they run, and print what they promise."""
+"""The benchmarks of reading, stored size and training run at toy size, and print their tables."""
 
 import subprocess
 import sys
@@ -41,3 +41,22 @@ def test_training_on_a_gpu_at_toy_size():
     assert len(shares) > 4
     assert sum(shares) == pytest.approx(1, abs=0.05)
     assert "a step waits for the device: not asked" in text
+
+
+def test_sharing_views():
+    arguments = ("--backbone", "test_efficientnet", "--image-size", 32, "--batch-size", 32)
+    found = rows(printed("sharing.py", *arguments, "--clips", 2))
+    pairs, pictures = (
+        {name: int(found[name][column]) for name in ("1", "2", "3", "all")} for column in (0, 1)
+    )
+    assert set(pairs.values()) == {96}
+    assert pictures["1"] == 96 > pictures["2"] > pictures["3"] > pictures["all"] >= 18
+
+
+def test_stored_sizes():
+    text = printed("stored_size.py", "--pictures", 1, "--views", 1, "--rounds", 1)
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    kib, error = ({(c[0], c[1]): float(c[n]) for c in cells[2:]} for n in (2, 4))
+    assert len(kib) == 20
+    assert kib["256", "80"] < kib["320", "90"] < kib["source", "95"]
+    assert error["256", "80"] > error["320", "90"] > error["source", "95"] > 0

@@ -1,0 +1,78 @@
+"""What an epoch of joint training costs by --frames-per-image, on the CPU.
+
+A small store is made for the purpose; the image model has the paper's size and random weights. An
+epoch is trained as `avsc-fit joint` trains it, without validation, by one thread. Figures are the
+processor's time; a warming epoch of the last kind comes first.
+
+    python benchmarks/sharing.py [--clips 10] [--batch-size 256] [--backbone effnetv2-s]
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from made import make_store
+from turns import table
+
+from avsc.train.config import Settings
+from avsc.train.fit.console import Console
+from avsc.train.fit.loop import Training
+from avsc.train.fit.prepare import prepare
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.systems import SYSTEMS
+
+CHOICES = ("1", "2", "3", "all")
+
+
+def epoch(training: Training) -> tuple[int, int, float]:
+    """Train an epoch; return samples, pictures prepared, and seconds."""
+    training.network.train()
+    training.progress.batch = 0
+    begin, samples, pictures = time.process_time(), 0, 0
+    for batch in training._batches():
+        assert batch.pictures is not None
+        samples += len(batch.scene)
+        pictures += len(batch.pictures)
+        training._step(batch)
+    return samples, pictures, time.process_time() - begin
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="effnetv2-s")
+    parser.add_argument("--image-size", type=int)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--clips", type=int, default=10)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder, Console(silent=True) as console:
+        store = make_store(Path(folder) / "store", options.clips)
+
+        def ready(choice: str) -> Training:
+            settings = Settings(
+                store=store,
+                backbone=options.backbone,
+                visual_weights="random",
+                image_size=options.image_size,
+                batch_size=options.batch_size,
+                frames_per_image=choice,
+                validation="none",
+                device="cpu",
+                workers=0,
+            )
+            run = RunFolder(Path(folder) / choice)
+            return prepare(SYSTEMS["joint"], settings, run, True, console)
+
+        epoch(ready(CHOICES[-1]))
+        found = {choice: epoch(ready(choice)) for choice in CHOICES}
+    lines = []
+    for choice, (samples, pictures, seconds) in found.items():
+        share = seconds / found["1"][2]
+        lines.append(f"{choice} | {samples} | {pictures} | {seconds:.1f} | {share:.2f}")
+    table("frames per image | pairs | pictures prepared | s an epoch | of the paper's", *lines)
+
+
+if __name__ == "__main__":
+    main()
