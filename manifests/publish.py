@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -87,6 +88,12 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def files_under(folder: Path) -> Iterator[Path]:
+    """Yield all files under a folder; others may remove folders meanwhile, which `rglob` raises."""
+    for inner, _, names in os.walk(folder):
+        yield from (Path(inner, name) for name in names)
+
+
 def remove_leftovers(folder: Path) -> int:
     """Remove what writers who are gone left under a folder; return how many files that were.
 
@@ -94,7 +101,9 @@ def remove_leftovers(folder: Path) -> int:
     published is never touched.
     """
     removed = 0
-    for path in folder.rglob(f"{TEMPORARY}*"):
+    for path in files_under(folder):
+        if not path.name.startswith(TEMPORARY):
+            continue
         token = path.name.removeprefix(TEMPORARY).partition("~")[0]
         with contextlib.suppress(OSError):
             if is_gone(Owner.parse(token), path.stat().st_mtime):

@@ -16,7 +16,7 @@ from typing import Self
 from avsc.features.store.layout import group
 from avsc.manifests.errors import AvscError
 from avsc.manifests.owners import HEARTBEAT, Owner, is_gone
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import files_under, publish
 
 FOLDER = "claims"
 
@@ -50,8 +50,8 @@ def remove_dead(store: Path) -> None:
 
 def _blocks(store: Path) -> list[int]:
     """Return the blocks that are claimed, by the living or the dead."""
-    found = (store / FOLDER).rglob("[0-9]*")
-    return sorted(int(path.name) for path in found if path.is_file())
+    names = (path.name for path in files_under(store / FOLDER))
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _remove(store: Path, block: int) -> None:

@@ -120,6 +120,22 @@ def test_leftovers_go_with_their_owner(tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == kept
 
 
+def test_folders_may_vanish_while_leftovers_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the folder of claims does, which another run removes when its last claim is given up."""
+    (tmp_path / "claims").mkdir()
+    real = os.scandir
+
+    def scandir(folder: str) -> object:
+        if Path(folder).name == "claims":
+            Path(folder).rmdir()
+        return real(folder)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    assert remove_leftovers(tmp_path) == 0 and not (tmp_path / "claims").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(AvscError, match=r"part\.h5: could not be written \(File exists: .*/file\)"):
