@@ -2,13 +2,11 @@
 
 import csv
 import json
-import os
 import shutil
 
 import numpy as np
 import pytest
-import torch
-from commands import refused, run_fit
+from commands import refused
 from stores import small_clips, small_store
 
 from avsc.features.store.layout import clips_file
@@ -100,22 +98,6 @@ def test_words_say_which_way():
     words = in_words(found, 1000)
     assert words.startswith("The second's log-loss is lower by 0.0")
     assert "p = 0.002 by 1,000 resamples" in words
-
-
-@pytest.fixture(autouse=True)
-def one_thread_and_no_settings_around(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    return lambda *arguments: run_fit(monkeypatch, capsys, *arguments)
 
 
 @pytest.fixture(scope="module")

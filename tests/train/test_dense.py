@@ -9,8 +9,6 @@ from avsc.train.commands import fit
 from avsc.train.fit.restore import restore
 from avsc.train.model.dense import DenseEncoder, LateLayers, SubNetworkHead
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def count(module):
     return sum(each.numel() for each in module.parameters())

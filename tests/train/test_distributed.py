@@ -1,7 +1,6 @@
 """Several processes train one run: the same numbers as one, one set of files, signals, faults."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from labelled import by_class
 from stores import small_store
 
 from avsc.manifests.errors import SettingError
-from avsc.train.cli import main
 from avsc.train.fit.device import choose_device, cores
 from avsc.train.fit.distributed import ALONE, Processes, joined
 
@@ -58,31 +56,11 @@ def started(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
     return [(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
 
 
-def fit(monkeypatch, arguments: list[str]) -> None:
-    """Run avsc-fit in this process."""
-    for name in [*os.environ]:
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(sys, "argv", ["avsc-fit", *arguments])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 0
-
-
 def figures(run: Path) -> list[float]:
     """Return all numbers of a run's metrics.csv."""
     lines = (run / "metrics.csv").read_text().splitlines()
     assert len(lines) == 3
     return [float(value) for line in lines[1:] for value in line.split(",")]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture(scope="module")
@@ -121,10 +99,10 @@ main()
 """
 
 
-def test_they_stop_together_and_go_on_to_the_same_end(pictures, tmp_path, monkeypatch):
+def test_they_stop_together_and_go_on_to_the_same_end(fit, pictures, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     run = ["places", "--data", str(pictures), *PLACES, "--out"]
-    fit(monkeypatch, [*run, str(alone)])
+    assert fit(*run, alone)[0] == 0
     found = started([sys.executable, "-c", ASKED, *run, str(both)])
     assert [code for code, _, _ in found] == [75, 75], found
     assert "stopped by SIGUSR1 after 0 epochs and 3 of 4 batches; saved" in found[0][1]
@@ -180,7 +158,7 @@ def test_each_process_prepares_its_share():
 
 
 @pytest.mark.parametrize("together", ["1", "all"])
-def test_two_processes_train_a_system_as_one_does(tmp_path, monkeypatch, together):
+def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together):
     store = small_store(tmp_path / "store", seconds=2)
     run = [
         *("joint", "--store", str(store), "--batch-size", "16", "--epochs", "2", "--device", "cpu"),
@@ -188,7 +166,7 @@ def test_two_processes_train_a_system_as_one_does(tmp_path, monkeypatch, togethe
         *("--workers", "0", "--lr-max", "0.001", "--frames-per-image", together, "--out"),
     ]
     alone, both = tmp_path / "alone", tmp_path / "both"
-    fit(monkeypatch, [*run, str(alone)])
+    assert fit(*run, alone)[0] == 0
     found = started([*CLI, *run, str(both)])
     assert [code for code, _, _ in found] == [0, 0], found
     assert found[1][1] == ""

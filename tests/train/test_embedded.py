@@ -1,10 +1,8 @@
 """Stored embeddings: what they are, how they are made and made again, at the command line too."""
 
 import json
-import os
 import shutil
 import signal
-import sys
 
 import numpy as np
 import pytest
@@ -19,7 +17,6 @@ from avsc.features.store.verify import verify
 from avsc.manifests.errors import AvscError, SettingError, StoreError
 from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program as avsc_prep
-from avsc.train.cli import main
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source
 from avsc.train.fit import embedded
@@ -32,7 +29,6 @@ from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.score.predict import predict
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 HOW = {"batch_size": 32, "workers": 0, "device": torch.device("cpu")}
 
 
@@ -149,24 +145,6 @@ def test_a_damaged_part_is_told_with_its_remedy(home, tmp_path):
     assert verify(path).problems
     with pytest.raises(StoreError, match=r"its checksum differs.*Remove the folder .*avsc-fit"):
         make(home, tmp_path / "again", "ablation-2", embeddings=made)
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    """Run avsc-fit in this process: exit status, standard output, standard error."""
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["avsc-fit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code, *capsys.readouterr()
-
-    yield run
-    signal.signal(signal.SIGTERM, handler)
 
 
 FAST = ("--epochs", 1, "--batch-size", 32, "--device", "cpu", "--workers", 0)

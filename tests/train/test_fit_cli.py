@@ -14,56 +14,17 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from commands import refused
 from stores import small_clips, small_store
-
-from avsc.train.cli import main
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
          "--image-size", "32"]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread_and_no_settings_around(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-    signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return small_store(tmp_path_factory.mktemp("stores") / "small")
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    """Run avsc-fit in this process: exit status, standard output, standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["avsc-fit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code, *capsys.readouterr()
-
-    return run
-
-
-def refused(result, status, *texts):
-    """Check for one line of error that says `texts` in this order."""
-    code, _, err = result
-    assert code == status
-    line = err.strip().splitlines()[-1]
-    assert line.lower().startswith(("avsc-fit: error: ", "error: "))
-    assert "Traceback" not in err
-    at = 0
-    for text in texts:
-        assert text in line[at:], line
-        at = line.index(text, at)
 
 
 def test_help_is_quick_and_imports_nothing_heavy():

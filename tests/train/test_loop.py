@@ -40,14 +40,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return small_store(tmp_path_factory.mktemp("stores") / "small")
@@ -90,10 +82,7 @@ def assert_same_run(one, other):
 @pytest.fixture(scope="module")
 def straight(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "straight"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert make(store, folder).fit(StopRequest())
-    torch.set_num_threads(threads)
     return folder
 
 

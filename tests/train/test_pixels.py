@@ -18,15 +18,6 @@ SIZES = ((120, 213), (213, 120), (96, 96), (70, 90), (311, 180))
 ROUNDING = 0.01
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small pictures: threads of torch's own would mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def pictures(rng, sizes=SIZES):
     """Smooth shapes with noise on them: edges, flat parts, all hues, black, white and grey."""
     made = []

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.cli import main
 from avsc.train.fit.console import Console
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
@@ -42,18 +40,6 @@ OPTIONS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread_and_no_settings_around(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-    signal.signal(signal.SIGTERM, handler)
-
-
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     return by_class(tmp_path_factory.mktemp("pictures") / "three-places")
@@ -62,10 +48,7 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def straight(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "straight"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     assert make(pictures, folder).fit(StopRequest())
-    torch.set_num_threads(threads)
     return folder
 
 
@@ -73,19 +56,6 @@ def make(pictures, folder, resume=True, **changes):
     settings = PlacesSettings(data=pictures, **{**SMALL, **changes})
     with Console() as console:
         return prepare_places(settings, RunFolder(folder), resume, console)
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    """Run avsc-fit in this process: exit status, standard output, standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["avsc-fit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        return left.value.code, *capsys.readouterr()
-
-    return run
 
 
 # What it learns, and what becomes of it

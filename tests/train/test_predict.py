@@ -36,14 +36,6 @@ class Eye(nn.Module):
         return pictures.unflatten(3, (2, 20)).mean((2, 4)).flatten(1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return Store.open(small_store(tmp_path_factory.mktemp("store")))

@@ -24,7 +24,6 @@ from avsc.train.score.evaluation import predict_clips
 from avsc.train.score.predict import predict
 from avsc.train.systems import SYSTEMS, VERBS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 
 

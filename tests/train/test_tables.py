@@ -15,8 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-import torch
-from commands import refused, run_fit
+from commands import refused
 from stores import small_clips, small_store
 
 from avsc.manifests.errors import SettingError
@@ -37,23 +36,6 @@ OUT = Path("runs/tables")
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
          "--image-size", "32"]  # fmt: skip
 FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread_and_no_settings_around(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    before, handler = torch.get_num_threads(), signal.getsignal(signal.SIGTERM)
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-    signal.signal(signal.SIGTERM, handler)
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    return lambda *arguments: run_fit(monkeypatch, capsys, *arguments)
 
 
 def test_the_papers_figures():

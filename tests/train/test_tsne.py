@@ -3,13 +3,12 @@
 import csv
 import io
 import json
-import os
 
 import matplotlib.image
 import numpy as np
 import pytest
 import torch
-from commands import refused, run_fit
+from commands import refused
 from sklearn.neighbors import NearestNeighbors
 from stores import small_clips, small_store
 
@@ -29,22 +28,6 @@ CPU = Computing(torch.device("cpu"), 16, 0)
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
          "--image-size", "32"]  # fmt: skip
 FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread_and_no_settings_around(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("AVSC_"):
-            monkeypatch.delenv(name)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def fit(monkeypatch, capsys):
-    return lambda *arguments: run_fit(monkeypatch, capsys, *arguments)
 
 
 def blobs(distance, scenes=3, each=40, seed=0):
