@@ -64,12 +64,14 @@ def make_store(store: Path, manifest: Path) -> None:
     dataset = read_table(manifest, manifest.parent)
     specs = {name: spec() for name, spec in SPECS.items()}
     open_store(store, dataset.clips, Description("synthetic", dataset.classes, BLOCK, specs))
+    pairs = {(clip.audio, clip.video): clip for clip in dataset.clips}
     nothing = {name: empty(spec) for name, spec in specs.items()}
     row = {name: np.zeros((1, *none.shape[1:]), none.dtype) for name, none in nothing.items()}
+    as_found = {pair: sources(dataset.root, clip, content=True) for pair, clip in pairs.items()}
     for block in range(-(-len(dataset.clips) // BLOCK)):
         clips = dataset.clips[block * BLOCK : (block + 1) * BLOCK]
         ids = tuple(clip.id for clip in clips)
-        found = tuple(sources(dataset.root, clip, content=True) for clip in clips)
+        found = tuple(as_found[clip.audio, clip.video] for clip in clips)
         for name, spec in specs.items():
             keys = range(PICTURES if name == "images" else 1)
             records = [Record(clip, key, row[name]) for clip in range(len(ids)) for key in keys]

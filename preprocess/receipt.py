@@ -84,7 +84,7 @@ def _processor() -> str:
 def write_receipt(path: Path, receipt: Receipt) -> None:
     """Publish a receipt."""
     body = asdict(receipt)
-    publish(path, json.dumps({"sha256": _digest(body), **body}, indent=1).encode())
+    publish(path, json.dumps({"sha256": _digest(body), **body}).encode())
 
 
 def read_receipt(path: Path) -> Receipt | None:

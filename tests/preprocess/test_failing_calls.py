@@ -18,7 +18,7 @@ from recordings import write_clips
 
 from avsc.manifests.publish import ENOTSUPP
 
-ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "ENOTSUPP", "EAGAIN")
+ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "ENOTSUPP", "EAGAIN", "ESTALE", "ENOSPC")
 NUMBERS = {"ENOTSUPP": ENOTSUPP, **{name: getattr(errno, name, ENOTSUPP) for name in ERRORS}}
 CALLS = {
     "flock": "store-",
@@ -99,5 +99,6 @@ def test_call_that_fails_is_not_needed_or_is_one_line(
         return
     assert isinstance(said, str) and "\n" not in said
     assert f"could not be written ({os.strerror(NUMBERS[error])}" in said
-    assert "Look at the file system (`avsc-prep doctor` tries it out)" in said
+    remedy = "Make room" if error == "ENOSPC" else "Look at the file system (`avsc-prep doctor`"
+    assert remedy in said
     assert "run the command again; what is already there is kept." in said
