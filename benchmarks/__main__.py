@@ -10,7 +10,16 @@ from pathlib import Path
 
 from machine import described
 
-PROGRAMS = ("pictures", "sound", "extraction", "startup", "pixels", "memory")
+PROGRAMS = (
+    "pictures",
+    "sound",
+    "extraction",
+    "startup",
+    "pixels",
+    "memory",
+    "closing",
+    "dask_overhead",
+)
 """Those that need nothing but time. Others, by name or by hand."""
 
 

@@ -20,9 +20,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from turns import table
+
 BLOCK, PICTURES = 64, 10
 FEW = 5  # blocks whose receipts are taken away before a plan that has something to do
-ROW = "{:<34} {:>8} {:>8} {:>11}"
 
 
 def make_recordings(root: Path, clips: int, recordings: int) -> Path:
@@ -124,9 +125,8 @@ def main() -> None:
         folder = Path(name)
         subprocess.run([sys.executable, __file__, *sys.argv[1:], "--make", folder], check=True)
         print(f"{options.clips} clips, {min(options.clips, options.recordings)} recordings\n")
-        print(ROW.format("what", "s", "CPU, s", "memory, MB"))
-        for row in measured(folder / "root" / "synthetic.csv", folder / "store"):
-            print(ROW.format(*row), flush=True)
+        rows = measured(folder / "root" / "synthetic.csv", folder / "store")
+        table("what | s | CPU, s | memory, MB", *map(" | ".join, rows))
 
 
 if __name__ == "__main__":

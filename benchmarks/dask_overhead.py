@@ -1,11 +1,13 @@
 """What Dask adds to a block: the driver and one worker, beside a bare loop over the same blocks.
 
-Both make the same blocks of the same clips into stores of their own, in turn, over and over, on one
-core of work: `work(task)` in a loop, and the driver of `avsc-prep extract` with its claims, its
-record of events and one local worker that is up already. The rows are medians of a block's seconds.
-The last line takes what is added against the time that a block of 64 clips of 1280 x 720 takes.
+Both make the same blocks of the same clips into stores of their own, in turn, over and over:
+`work(task)` in a loop, and the driver of `avsc-prep extract` with its claims, its record of events
+and one local worker that is up already. Seconds are medians for a block, on the clock and of the
+processor; the latter are those of the driver, the worker and its keeper together, whatever they did
+at the same time and whatever else the machine did. The last line takes what is added to a block of
+64 clips against the time of the processor that such a block of 1280 x 720 takes.
 
-    python benchmarks/dask_overhead.py [--rounds 5] [--size 160x90]
+    python benchmarks/dask_overhead.py [--rounds 5] [--clips 1,8,64] [--size 160x90]
 """
 
 import argparse
@@ -15,7 +17,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 from memory import make_recording
+from turns import table
 
 from avsc.features.specs import SPECS
 from avsc.manifests.clips import Clip
@@ -27,9 +31,8 @@ from avsc.preprocess.progress import Reporter
 from avsc.preprocess.run import Driver
 from avsc.preprocess.workers import Workers, local_workers
 
-SIZES = ((1, 24), (8, 6), (64, 2))  # clips in a block, blocks in a round
-ROW = "{:>14} {:>14} {:>14} {:>14} {:>9}"
 FULL, SAMPLE = 64, 4
+ROUND = 24  # clips of a round, in as many blocks as that makes, but at least two
 How = Callable[[list[Task], Workers], None]
 
 
@@ -55,18 +58,42 @@ def by_dask(some: list[Task], workers: Workers) -> None:
         Driver(workers, claims, events, reporter, lambda _: None).run(some)
 
 
-def seconds(how: How, root: Path, size: int, count: int, workers: Workers) -> float:
-    """Return the seconds that each of so many blocks takes."""
+def spent() -> tuple[float, float]:
+    """Return the seconds of the clock, and those of the processor, of this process and its own."""
+    here = psutil.Process()
+    busy = [each.cpu_times() for each in (here, *here.children(recursive=True))]
+    return time.perf_counter(), sum(one.user + one.system for one in busy)
+
+
+def seconds(how: How, root: Path, size: int, count: int, workers: Workers) -> tuple[float, float]:
+    """Return the seconds that each of so many blocks takes, of the clock and of the processor."""
     with tempfile.TemporaryDirectory(dir=root.parent) as folder:
         some = list(tasks(root, Path(folder), size, count))
-        begin = time.perf_counter()
+        clock, busy = spent()
         how(some, workers)
-        return (time.perf_counter() - begin) / count
+        clock_after, busy_after = spent()
+        return (clock_after - clock) / count, (busy_after - busy) / count
+
+
+def measured(root: Path, size: int, rounds: int, workers: Workers) -> tuple[str, float]:
+    """Return the row of a size of blocks, and the processor's seconds that are added to one."""
+    count = max(ROUND // size, 2)
+    seconds(by_dask, root, size, 1, workers)
+    pairs = [
+        [seconds(how, root, size, count, workers) for how in (bare, by_dask)] for _ in range(rounds)
+    ]
+    cells, added = [str(size)], 0.0
+    for kind in (0, 1):
+        loop, dask = (statistics.median(p[way][kind] for p in pairs) for way in (0, 1))
+        added = statistics.median(p[1][kind] - p[0][kind] for p in pairs)
+        cells += f"{loop:.3f}", f"{dask:.3f}", f"{1000 * added:.0f} ms", f"{added / loop:.1%}"
+    return " | ".join(cells), added
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clips", default="1,8,64", help="in a block")
     parser.add_argument("--size", default="160x90", help="of the small video, pixels")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
@@ -74,22 +101,15 @@ def main() -> None:
         small, large = Path(folder) / "small", Path(folder) / "large"
         for root, of in ((small, (width, height)), (large, (1280, 720))):
             root.mkdir()
-            make_recording(root, *of, 10)
-        full = FULL * seconds(bare, large, SAMPLE, 1, workers) / SAMPLE
-        print(ROW.format("clips a block", "bare loop, s", "by Dask, s", "added, ms", "added"))
-        for size, count in SIZES:
-            seconds(by_dask, small, size, 1, workers)
-            pairs = [
-                [seconds(how, small, size, count, workers) for how in (bare, by_dask)]
-                for _ in range(options.rounds)
-            ]
-            loop, dask = (statistics.median(column) for column in zip(*pairs, strict=True))
-            added = statistics.median(two - one for one, two in pairs)
-            row = f"{loop:.3f}", f"{dask:.3f}", f"{1000 * added:.1f}", f"{added / loop:.1%}"
-            print(ROW.format(size, *row), flush=True)
-        print(
-            f"\nA block of {FULL} clips of 1280 x 720 takes {full:.1f} s: {added / full:.2%} added."
-        )
+            make_recording(root, of, 10)
+        full = FULL / SAMPLE * seconds(bare, large, SAMPLE, 1, workers)[1]
+        sizes = [int(size) for size in options.clips.split(",")]
+        rows = [measured(small, size, options.rounds, workers) for size in sizes]
+    of_each = "loop, {0}s | Dask, {0}s | added | of it"
+    head = " | ".join(["clips a block", of_each.format(""), of_each.format("CPU ")])
+    table(head, *(row for row, _ in rows))
+    share = rows[-1][1] / full
+    print(f"\nA block of {FULL} clips of 1280 x 720 takes {full:.1f} s: {share:.2%} added.")
 
 
 if __name__ == "__main__":

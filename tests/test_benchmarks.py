@@ -47,6 +47,20 @@ def test_extraction(tmp_path: Path) -> None:
     assert costs[-1] == f"{2 * 3 * 193 + 6:,}"
 
 
+def test_closing() -> None:
+    """Memory, in MB, grows with the clips and is that of the programs that are measured."""
+    rows = {row[0]: row for row in said_by("closing", "--clips", 130, "--recordings", 3)}
+    assert {"closing", "rerun that finds nothing to do", "plan, 5 blocks are missing"} < set(rows)
+    assert 0 < float(rows["avsc-prep --help"][3]) < float(rows["closing"][3]) < 500
+
+
+def test_dask_overhead() -> None:
+    small = ["--clips", "1,2", "--rounds", 1, "--size", "96x64"]
+    head, _, *rows = said_by("dask_overhead", *small)
+    assert [row[0] for row in rows] == ["1", "2"] and len(head) == len(rows[0]) == 9
+    assert all(float(row[5]) > 0 for row in rows)
+
+
 def test_startup() -> None:
     rows = {row[0]: row for row in said_by("startup", "--rounds", 1)}
     assert float(rows["`python -c pass`"][2]) < float(rows["`avsc-fit --help`"][2])

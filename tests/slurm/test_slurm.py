@@ -187,14 +187,14 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, manifest: Path, tmp_path: Pa
 def test_workers_whose_time_is_over_are_replaced(
     queue: Slurm, manifest: Path, local: Path, tmp_path: Path
 ) -> None:
-    """One worker at a time lives for less than two of this machine needed for all blocks.
+    """One worker at a time lives for half of what two of this machine needed for all blocks.
 
     The user's own configuration of dask-jobqueue says so.
     """
     run = OnSlurm(queue, manifest, tmp_path, CLUSTER.replace("maximum = 2", "maximum = 1"))
     work = [event for event in events(local) if event["event"] in ("begun", "done")]
     first, *_, last = (datetime.fromisoformat(str(event["time"])) for event in work)
-    life = ["--lifetime", f"{0.8 * (last - first).total_seconds():.1f}s"]
+    life = ["--lifetime", f"{0.5 * (last - first).total_seconds():.1f}s"]
     run.environment["DASK_JOBQUEUE__SLURM__WORKER_EXTRA_ARGS"] = str(life)
     done = run.run()
     assert done.returncode == 0, done.stderr
