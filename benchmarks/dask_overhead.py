@@ -95,21 +95,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clips", default="1,8,64", help="in a block")
     parser.add_argument("--size", default="160x90", help="of the small video, pixels")
+    parser.add_argument("--full-size", default="1280x720", help="of the large one")
     options = parser.parse_args()
-    width, height = map(int, options.size.split("x"))
+    sizes = [tuple(map(int, size.split("x"))) for size in (options.size, options.full_size)]
     with tempfile.TemporaryDirectory() as folder, local_workers(1, None, False) as workers:
         small, large = Path(folder) / "small", Path(folder) / "large"
-        for root, of in ((small, (width, height)), (large, (1280, 720))):
+        for root, (width, height) in zip((small, large), sizes, strict=True):
             root.mkdir()
-            make_recording(root, of, 10)
+            make_recording(root, (width, height), 10)
         full = FULL / SAMPLE * seconds(bare, large, SAMPLE, 1, workers)[1]
-        sizes = [int(size) for size in options.clips.split(",")]
-        rows = [measured(small, size, options.rounds, workers) for size in sizes]
+        clips = map(int, options.clips.split(","))
+        rows = [measured(small, count, options.rounds, workers) for count in clips]
     of_each = "loop, {0}s | Dask, {0}s | added | of it"
     head = " | ".join(["clips a block", of_each.format(""), of_each.format("CPU ")])
     table(head, *(row for row, _ in rows))
     share = rows[-1][1] / full
-    print(f"\nA block of {FULL} clips of 1280 x 720 takes {full:.1f} s: {share:.2%} added.")
+    print(
+        f"\nA block of {FULL} clips of {options.full_size} takes {full:.1f} s: {share:.2%} added."
+    )
 
 
 if __name__ == "__main__":
