@@ -6,7 +6,9 @@ under many names. Three tables:
 1. `avsc-prep extract` with two workers, beside two bare loops over the function that makes a clip,
    one process each, half the clips each. Both ways run in turn. The loops' time is that of the two
    processes from start to end; extraction's is that from its first block handed out to its last one
-   done, by the store's own record of events, and that of the whole command.
+   done, by the store's own record of events, and that of the whole command. The processor's time
+   is that of all processes; of its blocks alone it is not known. The line under the table says for
+   what part of the time from first to last block the workers were at work on blocks.
 2. A profile of the work on one block: what share of the processor's time is spent in which
    functions, their callees included. The profiler is Python's own: it slows down calls of Python
    functions, which are few here.
@@ -25,15 +27,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import soundfile
 import streams
-from turns import table
+from turns import spent, table
 
 from avsc.features.specs import SPECS
 from avsc.manifests.clips import Clip
@@ -89,50 +92,60 @@ def loop(folder: Path, some: Sequence[Clip]) -> None:
             assert not made.failures, made.failures
 
 
-def bare_loops(folder: Path, count: int) -> float:
-    """Return the seconds of all loops, started at once."""
-    begin = time.perf_counter()
+def bare_loops(folder: Path, count: int) -> None:
+    """Let all loops run at once, and wait for them."""
     command = [sys.executable, __file__, "--folder", folder, "--clips", count, "--loop"]
     loops = [subprocess.Popen([*map(str, command), str(n)]) for n in range(LOOPS)]
     statuses = [one.wait() for one in loops]
     assert not any(statuses), statuses
-    return time.perf_counter() - begin
 
 
-def extraction(folder: Path, count: int, block: int) -> tuple[float, float]:
-    """Return the seconds from the first block to the last, and those of the whole command."""
+def extraction(folder: Path, count: int, block: int) -> None:
+    """Extract into a new store."""
     store, manifest = folder / "store", folder / "clips.csv"
     shutil.rmtree(store, ignore_errors=True)
     manifest.write_bytes(encode_table(clips(count)))
     command = [Path(sys.executable).with_name("avsc-prep"), "extract", "--manifest", manifest,
                "--out", store, "--workers", WORKERS, "--block-size", block]  # fmt: skip
-    begin = time.perf_counter()
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
-    whole = time.perf_counter() - begin
+
+
+def first_to_last(store: Path) -> tuple[float, float]:
+    """Return the seconds from the first block to the last, and what part of them was worked."""
     (record,) = (store / "events").rglob("*.jsonl")
     events = [json.loads(line) for line in record.read_text().splitlines()]
-    times = {
-        kind: [datetime.fromisoformat(e["time"]) for e in events if e["event"] == kind]
+    begun, done = (
+        [datetime.fromisoformat(e["time"]) for e in events if e["event"] == kind]
         for kind in ("begun", "done")
-    }
-    return (max(times["done"]) - min(times["begun"])).total_seconds(), whole
+    )
+    seconds = (max(done) - min(begun)).total_seconds()
+    worked = sum(e["seconds"] for e in events if e["event"] == "done")
+    return seconds, worked / (WORKERS * seconds)
+
+
+def timed(way: Callable[[], None]) -> tuple[float, float]:
+    """Return the seconds that a way takes, and those of the processor."""
+    begin, busy = time.perf_counter(), spent()
+    way()
+    return time.perf_counter() - begin, spent() - busy
 
 
 def report_speed(folder: Path, count: int, block: int, rounds: int) -> None:
-    spent = [(bare_loops(folder, count), *extraction(folder, count, block)) for _ in range(rounds)]
-    bare, blocks, whole = (median(each) for each in zip(*spent, strict=True))
+    seen = []
+    for _ in range(rounds):
+        loops = timed(partial(bare_loops, folder, count))
+        whole = timed(partial(extraction, folder, count, block))
+        seen.append((*loops, *whole, *first_to_last(folder / "store")))
+    loop_s, loop_cpu, whole_s, whole_cpu, blocks_s, at_work = map(median, zip(*seen, strict=True))
     print(f"{count} clips in blocks of {block}; medians of {rounds}:\n")
     table(
-        "way | s | clips a second | speed of bare loops",
-        *(
-            f"{way} | {s:.1f} | {count / s:.2f} | {bare / s:.3f}"
-            for way, s in (
-                ("two bare loops", bare),
-                ("avsc-prep extract, first block to last", blocks),
-                ("avsc-prep extract, the whole command", whole),
-            )
-        ),
+        "way | s | of the loops' speed | s of the processor | of the loops' speed",
+        f"two bare loops | {loop_s:.1f} | 1.000 | {loop_cpu:.1f} | 1.000",
+        f"avsc-prep extract, first block to last | {blocks_s:.1f} | {loop_s / blocks_s:.3f} | | ",
+        f"avsc-prep extract, the whole command | {whole_s:.1f} | {loop_s / whole_s:.3f} | "
+        f"{whole_cpu:.1f} | {loop_cpu / whole_cpu:.3f}",
     )
+    print(f"\nWorkers at work on blocks: {100 * at_work:.1f} % of first block to last.")
 
 
 def profiled(folder: Path, count: int) -> tuple[float, list[tuple[str, float]], int]:
@@ -147,12 +160,12 @@ def profiled(folder: Path, count: int) -> tuple[float, list[tuple[str, float]], 
     profile.runcall(work, Task(store, folder, 0, some, specs, todo))
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     cumulative = {(path, name): each[3] for (path, _, name), each in stats.items()}
-    spent = {
+    seconds = {
         what: sum(s for (path, name), s in cumulative.items() if path.endswith(file) and name == of)
         for what, (file, of) in PARTS.items()
     }
     total = max(cumulative.values())
-    shares = [(what, seconds / total) for what, seconds in spent.items()]
+    shares = [(what, s / total) for what, s in seconds.items()]
     made = sum(path.stat().st_size for path in store.rglob("*.h5"))
     return total, [*shares, ("all else", 1 - sum(share for _, share in shares))], made
 

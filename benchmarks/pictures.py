@@ -15,8 +15,7 @@ way to JPEG,
 
     full, stage      the full decode, then conversion, scaling and JPEG as avsc does them
     avsc, stage      what extraction does: short side 320, quality 90
-    ffmpeg fps=1     `ffmpeg -vf fps=1 %d.jpg`, pictures of the source's size
-    ffmpeg, 320      `ffmpeg -vf fps=1,scale=-2:320 %d.jpg`
+    ffmpeg fps=1     `ffmpeg -vf fps=1 %02d.jpg`, pictures of the source's size
 
 All have one core and one thread, and run in turn.
 
@@ -25,6 +24,7 @@ All have one core and one thread, and run in turn.
 
 import argparse
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -114,20 +114,31 @@ def torchcodec_way() -> Way | None:
     return way
 
 
-def ffmpeg_way(filters: str) -> Way | None:
+def ffmpeg_ways() -> dict[str, Way | None]:
+    """Return a way for each ffmpeg: that of imageio-ffmpeg, and the system's."""
+    programs = {"ffmpeg fps=1, the system's": shutil.which("ffmpeg")}
     try:
         from imageio_ffmpeg import get_ffmpeg_exe
     except ImportError:
-        return None
+        programs["ffmpeg fps=1, imageio's"] = None
+    else:
+        programs["ffmpeg fps=1, imageio's"] = get_ffmpeg_exe()
+    ways: dict[str, Way | None] = {}
+    for name, program in programs.items():
+        if program is None:
+            ways[name] = None
+            continue
+        version = subprocess.run([program, "-version"], capture_output=True, text=True, check=True)
+        ways[f"{name} {version.stdout.split()[2]}"] = partial(ffmpeg, program)
+    return ways
 
-    def way(path: Path) -> list[bytes]:
-        with tempfile.TemporaryDirectory() as folder:
-            command = [get_ffmpeg_exe(), "-v", "error", "-threads", "1", "-i", path,
-                       "-vf", filters, "-threads", "1", f"{folder}/%02d.jpg"]  # fmt: skip
-            subprocess.run(command, check=True)
-            return [file.read_bytes() for file in sorted(Path(folder).iterdir())]
 
-    return way
+def ffmpeg(program: str, path: Path) -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "-v", "error", "-threads", "1", "-i", path,
+                   "-vf", "fps=1", "-threads", "1", f"{folder}/%02d.jpg"]  # fmt: skip
+        subprocess.run(command, check=True)
+        return [file.read_bytes() for file in sorted(Path(folder).iterdir())]
 
 
 DECODING: dict[str, Way | None] = {
@@ -140,8 +151,7 @@ DECODING: dict[str, Way | None] = {
 STAGES: dict[str, Way | None] = {
     "full, stage": partial(staged, full),
     "avsc, stage": partial(staged, fast),
-    "ffmpeg fps=1": ffmpeg_way("fps=1"),
-    "ffmpeg, 320": ffmpeg_way("fps=1,scale=-2:320"),
+    **ffmpeg_ways(),
 }
 
 
