@@ -14,8 +14,9 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)  ## synthesise a small data set, extract it, train on it, show the result
-	$(BIN)/avsc-prep synth --out demo/TAU2021 --clips-per-scene 12
+	$(BIN)/avsc-prep synth --out demo/TAU2021 --clips-per-scene 12 --pictures-out demo/pictures --pictures-per-class 100
 	$(BIN)/avsc-prep extract --dataset TAU2021 --root demo/TAU2021 --out demo/store
+	$(BIN)/avsc-fit places --config docs/demo.toml --data demo/pictures --out demo/places
 	$(BIN)/avsc-fit joint --config docs/demo.toml --store demo/store --out demo/joint
 	$(BIN)/avsc-fit evaluate demo/joint
 	@echo "The report, with its pictures, is demo/joint/evaluation-test/report.md"
