@@ -113,10 +113,12 @@ def _add_sound(
             if framing not in spectra:
                 _check_length(audio.path, sound, spec)
                 spectra[framing] = magnitude(sound.samples, spec)
+            frames = _bank(spec).log(spectra[framing], spec.floor)
+            _check_finite(audio.path, frames)
         except MediaError as fault:
             made.failures.append(Failure(clip, name, None, "sound", fault.code, str(fault)))
             continue
-        made.records[name].append((0, _bank(spec).log(spectra[framing], spec.floor)))
+        made.records[name].append((0, frames))
     if audio is not None and any(sound.silent for sound in sounds.values()):
         made.warnings.append(f"{audio.path}: digital silence; kept.")
 
@@ -128,6 +130,15 @@ def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
             "too-short",
             f"{path}: {samples / spec.sample_rate:.3f} s of sound; one window needs "
             f"{spec.window / spec.sample_rate:.3f} s. Nothing is padded: leave the clip out.",
+        )
+
+
+def _check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
+    """Refuse samples that are finite, as floats may be up to 3e38, and whose spectrum is not."""
+    if not np.isfinite(frames).all():
+        raise MediaError(
+            "not-finite",
+            f"{path}: samples so large that they have no spectrum; make it again.",
         )
 
 
