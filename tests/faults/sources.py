@@ -14,11 +14,12 @@ PAGE = 4096
 
 
 def removed(trial: Trial) -> None:
-    """A recording is removed at a random moment of a run, and is back for the next."""
+    """A recording is removed when a run has begun, and is back for the next."""
     trial.own_root()
     path = trial.pick()
     run = trial.begin("--workers", 1)
-    trial.moment(run)
+    run.until(trial.begun)
+    trial.pause(run, 0.3)
     trial.hit(run)
     path.unlink()
     _failing_once(trial, run.wait(), path, "no such file; wanted a recording")

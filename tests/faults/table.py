@@ -142,7 +142,7 @@ def main() -> None:
     words, rows = sys.argv[1:], []
     wanted = [f for f in FAULTS if not words or any(word in f.name for word in words)]
     with (
-        tempfile.TemporaryDirectory(prefix="avsc-faults-") as folder,
+        tempfile.TemporaryDirectory("avsc-faults", ignore_cleanup_errors=True) as folder,
         suppress(KeyboardInterrupt),
     ):
         ground = Ground(Path(folder))
