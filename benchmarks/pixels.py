@@ -88,7 +88,7 @@ def on_pil(data: bytes) -> Image.Image:
 
 
 def on_uint8(data: bytes) -> torch.Tensor:
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+    encoded = np.frombuffer(data, np.uint8)
     return pixels_torch.decode_on_device([encoded], torch.device("cpu"))[0]
 
 

@@ -11,7 +11,7 @@ store is made with the store's own writers and its records are written once more
     zarr           one array a picture
 
 Sound is gathered from memory, which is how the trainer has it; beside a mapped .npy, HDF5 by index
-and zarr in chunks of a clip. Warm: what is read lies in the page cache. Cold: before each batch the
+and zarr in chunks of a clip. Warm: all was read once, in order. Cold: before each batch the
 kernel is asked to forget the files (posix_fadvise), which it does not do for files that are mapped.
 
 All ways read the same batches in turn, over and over; the figures are medians, of the processor's
@@ -194,7 +194,8 @@ def medians(ways: dict[str, Way], batches: list[Any], whole: bool, cold: bool) -
 def table(ways: dict[str, Way], limit: str, count: int, rounds: int, whole: bool) -> None:
     rng = np.random.default_rng(1)
     batches = [rng.choice(count, min(BATCH, count), replace=False) for _ in range(rounds)]
-    for way in ways.values():  # once through: in the cache, and ours verified
+    for way in ways.values():  # once through: in the cache by reading, and ours verified
+        forget(way.files)
         if whole:
             way.read(np.arange(count))
         else:

@@ -41,13 +41,13 @@ def fit(monkeypatch, capsys):
 def touched(monkeypatch):
     """The records that are read from now on: (product, row of the clip)."""
     found = set()
-    fill = Records._fill
+    check = Records._check
 
-    def count(self, record, data):
+    def count(self, record, data, got):
         found.add((self.product, int(self.clip[record])))
-        fill(self, record, data)
+        check(self, record, data, got)
 
-    monkeypatch.setattr(Records, "_fill", count)
+    monkeypatch.setattr(Records, "_check", count)
     return found
 
 

@@ -121,7 +121,7 @@ class PictureLoader:
             pictures = pixels_torch.decode_on_device(done, self.device)
         except AvscError:
             for record, data in zip(request.which.tolist(), done, strict=True):
-                self._decode(record, data.numpy())  # to name the one that is damaged
+                self._decode(record, data)  # to name the one that is damaged
             raise
         windows = [
             self.augment.window(drawn, picture.shape[1], picture.shape[2], self.image)
@@ -129,10 +129,10 @@ class PictureLoader:
         ]
         return pixels_torch.render(pictures, windows, request.drawn, self.image)
 
-    def _read(self, request: Request) -> list[Tensor]:
-        return [torch.from_numpy(self.images.read(record)) for record in request.which.tolist()]
+    def _read(self, request: Request) -> list[NDArray[np.uint8]]:
+        return [self.images.read(record) for record in request.which.tolist()]
 
-    def _render(self, request: Request, out: NDArray[np.float32]) -> list[Tensor]:
+    def _render(self, request: Request, out: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         for record, drawn, place in zip(request.which.tolist(), request.drawn, out, strict=True):
             picture = self._decode(record, self.images.read(record))
             height, width, _ = picture.shape
@@ -147,4 +147,4 @@ class PictureLoader:
             raise AvscError(f"{self.images.where(record)}: {fault}") from fault
 
 
-_Making = tuple[Request, NDArray[np.float32] | None, list[Future[list[Tensor]]]]
+_Making = tuple[Request, NDArray[np.float32] | None, list[Future[list[NDArray[np.uint8]]]]]

@@ -28,7 +28,7 @@ GREY = (0.2989, 0.587, 0.114)
 RGB = 3  # torchvision.io.ImageReadMode.RGB
 
 
-def decode_on_device(encoded: Sequence[Tensor], device: torch.device) -> list[Tensor]:
+def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device) -> list[Tensor]:
     """Decode JPEGs to RGB pictures, uint8 [3, height, width], on the device.
 
     On CUDA this is nvJPEG's batch decoder, which wants the bytes on the CPU and takes them to the
@@ -37,7 +37,7 @@ def decode_on_device(encoded: Sequence[Tensor], device: torch.device) -> list[Te
     replace it; this is the one place to change then.
 
     Args:
-        encoded: uint8 [bytes] each, on the CPU.
+        encoded: the bytes of each.
         device: where the pictures are wanted.
 
     Raises:
@@ -60,11 +60,11 @@ def decode_on_device(encoded: Sequence[Tensor], device: torch.device) -> list[Te
         ) from error
 
 
-def packed(encoded: Sequence[Tensor], *, pin: bool) -> list[Tensor]:
+def packed(encoded: Sequence[NDArray[np.uint8]], *, pin: bool) -> list[Tensor]:
     """Return the same bytes, one picture after the other in one buffer, which may be pinned."""
     sizes = [len(data) for data in encoded]
     buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=pin)
-    torch.cat(list(encoded), out=buffer)
+    np.concatenate(encoded, out=buffer.numpy())
     return list(torch.split(buffer, sizes))
 
 
