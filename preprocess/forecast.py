@@ -10,7 +10,6 @@ known here.
 """
 
 import heapq
-import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError
+from avsc.preprocess.block import peak_memory
 from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.plan import Plan, Task
 
@@ -184,8 +184,7 @@ def _measure(task: Task, row: int) -> Measured:
     seconds = time.perf_counter() - begin
     size = sum(data.nbytes for records in made.records.values() for _, data in records)
     read = sum(path.stat().st_size for path in {audio, video} if path and path.is_file())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Measured(clip.id, seconds, size, read, tuple(made.failures), peak)
+    return Measured(clip.id, seconds, size, read, tuple(made.failures), peak_memory())
 
 
 def _rows(task: Task) -> frozenset[int]:

@@ -19,10 +19,13 @@ def listening(process: psutil.Process) -> list[tuple[str, int]]:
     ]
 
 
-def is_answered(address: tuple[str, int], folder: Path, shown: Security | None = None) -> bool:
-    """Tell whether a Dask listener says anything, by TLS, to who shows these credentials or none.
+def is_answered(
+    address: tuple[str, int], folder: Path, shown: Security | None = None, seconds: float = 30
+) -> bool:
+    """Tell whether a listener says anything, by TLS, to who shows these credentials or none.
 
-    It speaks first, once it has let somebody in.
+    Dask's speaks first, once it has let somebody in. Its HTTP server, which is there also without a
+    dashboard, speaks no TLS and waits for more.
     """
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -30,7 +33,10 @@ def is_answered(address: tuple[str, int], folder: Path, shown: Security | None =
         file = folder / "shown.pem"
         file.write_text(f"{shown.tls_client_key}{shown.tls_client_cert}")
         context.load_cert_chain(file)
-    with contextlib.suppress(ssl.SSLError, ConnectionError), contextlib.ExitStack() as opened:
-        plain = opened.enter_context(socket.create_connection(address, timeout=30))
+    with (
+        contextlib.suppress(ConnectionError, TimeoutError, ssl.SSLError),
+        contextlib.ExitStack() as opened,
+    ):
+        plain = opened.enter_context(socket.create_connection(address, timeout=seconds))
         return bool(opened.enter_context(context.wrap_socket(plain)).recv(1))
     return False

@@ -6,7 +6,6 @@ reader, the verifier and the reader of receipts. What comes out is what was ther
 ours, and good clips give the same bytes ever after.
 """
 
-import resource
 import sys
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from avsc.features.store.verify import verify
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import AvscError
 from avsc.manifests.table import encode_table, read_rows, read_table
+from avsc.preprocess.block import peak_memory
 from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.receipt import read_receipt
 
@@ -88,9 +88,8 @@ class Tries:
         path = sorted(files)[draw.integers(len(files))]
         data = mutated(files[path], draw, list(files.values()))
         found = getattr(self, f"_{kind}")(path, data, bool(draw.integers(2)))
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        if held > MEMORY:
-            return f"!memory: {held / 1e6:.0f} MB"
+        if peak_memory() > MEMORY:
+            return f"!memory: {peak_memory() / 1e6:.0f} MB"
         return f"{kind} {found}" if found[0] != "!" else found
 
     def _wav(self, path: Path, data: bytes, other: bool) -> str:

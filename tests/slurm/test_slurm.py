@@ -168,14 +168,15 @@ def one_worker_was_lost(run: OnSlurm, driver: subprocess.Popen[str], local: Path
     assert Store.open(local).fingerprint in out
 
 
-def test_nothing_is_left_in_the_queue(queue: Slurm, manifest: Path, tmp_path: Path) -> None:
+def test_nothing_is_left_in_the_queue(queue: Slurm, tmp_path: Path) -> None:
+    manifest = many_clips(tmp_path / "clips", 2000)  # too many to be done before it is interrupted
     run = OnSlurm(queue, manifest, tmp_path)
     driver = run.start()
     run.wait_for(2)
     assert queue.jobs()
     found = listening(psutil.Process(driver.pid))
     assert found and {host for host, _ in found} == {"127.0.0.1"}, "the interface that was named"
-    assert not any(is_answered(each, tmp_path) for each in found)
+    assert not any(is_answered(each, tmp_path, seconds=5) for each in found)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 130, err
