@@ -138,7 +138,8 @@ def _check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
     if not np.isfinite(frames).all():
         raise MediaError(
             "not-finite",
-            f"{path}: samples so large that they have no spectrum; make it again.",
+            f"{path}: samples so large that they have no spectrum; wanted none far beyond 1: "
+            "scale the recording down, or make it again.",
         )
 
 

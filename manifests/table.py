@@ -152,7 +152,9 @@ def read_table(
     """
     clips = by_id(read_rows(path))
     if not clips:
-        raise ManifestError(f"{path}: the manifest lists no clips.")
+        raise ManifestError(
+            f"{path}: the manifest lists no clips; wanted a line for each, below the header."
+        )
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
     found = tuple(sorted({clip.scene for clip in clips}))
