@@ -18,7 +18,7 @@ from typing import Any
 from avsc.manifests.archives import Archive, Release
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.fetch import Listener, Patience, Stopped, fetch
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish, remove_leftovers
 from avsc.manifests.unpack import contents, unpack
 
 FOLDER = "archives"
@@ -66,8 +66,9 @@ class Job:
         except (OSError, KeyError, TypeError, AttributeError):
             return False
 
-    def remove_leftovers(self) -> None:
-        """Remove archives that a kill kept from being removed after they were marked as done."""
+    def tidy(self) -> None:
+        """Remove what a killed run left: half-written files, and archives marked as done."""
+        remove_leftovers(self.root)
         for archive in self.archives:
             if self._read_mark(archive).get("kept") is False:
                 (self.folder / archive.file).unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def download_command(
         parallel,
         Patience(attempts),
     )
-    job.remove_leftovers()
+    job.tidy()
     missing = job.missing()
     total = sum(archive.size for archive in missing)
     click.echo(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.publish import occupied, publish
+from avsc.manifests.publish import occupied, publish, remove_leftovers
 
 VERSION = 2
 """Raised by hand when the same settings come to give other files."""
@@ -17,6 +17,7 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
     Raises:
         ManifestError: it holds something else.
     """
+    remove_leftovers(out)
     held = {"kind": kind, "version": VERSION, **settings}
     mark, wanted = out / "synth.json", (json.dumps(held, indent=2) + "\n").encode()
     if mark.exists():

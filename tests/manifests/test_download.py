@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import servers
 from click.testing import CliRunner, Result
+from leftovers import leftover
 from lists import write_lists
 from servers import Server
 
@@ -83,7 +84,8 @@ class Mirror:
             for path in self.root.rglob("*")
             if path.is_file() and path.parent.name != "archives"
         }
-        assert found == wanted
+        assert set(found) == set(wanted)
+        assert [name for name, data in found.items() if data != wanted[name]] == []
         assert {path.suffix for path in (self.root / "archives").iterdir()} == {".json"}
 
     @property
@@ -288,6 +290,12 @@ RELEASES["TAU2021"] = Release(url, tuple(Archive(*a) for a in archives))
 from avsc.preprocess.cli import main
 main()
 """
+
+
+def test_file_that_a_kill_left_half_unpacked_is_removed(mirror: Mirror) -> None:
+    leftover(mirror.root / "audio", "a.wav")
+    assert mirror.run().return_value == 0
+    mirror.check()
 
 
 @pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from leftovers import leftover
 from stores import small_clips, small_store
 from systems import SMALL, StopAfter, clips_of, make
 
@@ -92,8 +93,10 @@ def test_making_goes_on_where_it_was_stopped_and_then_does_nothing(home, tmp_pat
     (path,) = folder.iterdir()
     before = {each: each.stat().st_mtime_ns for each in path.rglob("part-*")}
     assert len(before) == 4  # two parts, each with its receipt
+    half = leftover(next(iter(before)).parent, "part-00002.h5")
     make(home, tmp_path / "run", "pipeline", embeddings=folder)
     assert {each: each.stat().st_mtime_ns for each in before} == before
+    assert not half.exists()
     paths = sorted(folder.iterdir())
     assert [(verify(path).problems, verify(path).parts) for path in paths] == [((), 3)] * 2
     after = {each: each.stat().st_mtime_ns for each in folder.rglob("*") if each.is_file()}

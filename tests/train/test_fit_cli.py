@@ -15,6 +15,7 @@ import h5py
 import pytest
 import torch
 from commands import refused
+from leftovers import leftover
 from stores import small_clips, small_store
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
@@ -291,6 +292,8 @@ def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long
     assert [process.returncode for process in processes] == [75, -signal.SIGKILL]
     assert err == "SIGTERM: stopping after this step; again: at once.\n"
     assert said.endswith("The same command goes on.\n")
+    half = leftover(outs[1], "last.pt")
     for out in outs:
         assert epochs_done(out) < 6
         assert_ends_as_undisturbed(fit, long_run, out)
+    assert not half.exists()

@@ -102,6 +102,7 @@ def run_training(
         out: folder of the run.
         following: command to name at its end.
     """
+    from avsc.manifests.publish import remove_leftovers
     from avsc.train.fit.console import Console
     from avsc.train.fit.distributed import joined
     from avsc.train.fit.history import best_row
@@ -114,6 +115,8 @@ def run_training(
         Console(silent=not processes.main) as console,
     ):
         with processes.main_first():
+            if processes.main:
+                remove_leftovers(out)
             training = make(RunFolder(out), console, stop, processes)
         at = training.progress
         if not training.fit(stop):

@@ -36,7 +36,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish, remove_leftovers
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source, encoded_pictures
@@ -127,6 +127,7 @@ def make_embeddings(
     if index_file(path).exists():
         return open_embeddings(path, spec.product, spec.digest)
     console.say(f"embeddings: {path} is not made yet; making it")
+    remove_leftovers(path)
     description = Description(store.name, store.classes, BLOCK, {spec.product: spec})
     write_description(path, description)
     publish(clips_file(path), encode_table(store.clips))
