@@ -27,7 +27,7 @@ test: $(READY)  ## run the tests against the installed package
 slurm: $(READY)  ## extraction in the jobs of a real Slurm, the walltime of a minute too
 	AVSC_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm -m slurm
 
-faults: $(READY)  ## inject every fault into extraction, in full (about an hour); print the table
+faults: $(READY)  ## inject every fault into extraction, in full (half an hour); print the table
 	PYTHONPATH=tests $(BIN)/python -m faults.table
 
 fuzz: $(READY)  ## 20,000 damaged recordings, lists and store files

@@ -51,7 +51,7 @@ def absurd(trial: Trial) -> None:
         ("1200000000 bytes; at most 1000 MB", _sparse),
         ("s of sound; at most 900", _long),
         ("8 channels; wanted 2", _wide),
-        ("pixels; at most", _large),
+        ("at most 16777216 pixels", _large),
     ][trial.draw.integers(4)]
     kind = "video" if make is _large else "audio"
     files = [path for path in trial.recordings() if path.parent.name == kind]

@@ -11,12 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from digests import digests
 from recordings import write_clips
 
 from avsc.features.store.reader import Store
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 Failing = Callable[..., dict[str, str]]
+
+TIMELESS = ("*.h5", "*.csv", "store.json")
+"""The files that hold no times."""
 
 
 def extract(
@@ -28,27 +32,21 @@ def extract(
     )
 
 
-def contents(store: Path) -> dict[str, bytes]:
-    """Return the files that hold no times."""
-    files = [*store.rglob("*.h5"), *store.rglob("*.csv"), store / "store.json"]
-    return {str(path.relative_to(store)): path.read_bytes() for path in files}
-
-
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clips(tmp_path_factory.mktemp("clips"), 4)
 
 
 @pytest.fixture(scope="module")
-def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a store holds that met no fault."""
     store = tmp_path_factory.mktemp("whole") / "store"
     assert extract(manifest, store, "--workers", 1).returncode == 0
-    return contents(store)
+    return digests(store, *TIMELESS)
 
 
 def test_hang_and_crash_cost_one_clip_each(
-    failing: Failing, manifest: Path, whole: dict[str, bytes], tmp_path: Path
+    failing: Failing, manifest: Path, whole: dict[str, str], tmp_path: Path
 ) -> None:
     """Reading one clip's video never ends; reading another's sound is a segmentation fault."""
     store = tmp_path / "store"
@@ -67,22 +65,22 @@ def test_hang_and_crash_cost_one_clip_each(
     for product in products:
         assert set(opened.records(product).clip.tolist()) == {0, 3}
     assert extract(manifest, store).returncode == 0
-    assert contents(store) == whole
+    assert digests(store, *TIMELESS) == whole
 
 
-def test_damaged_store_is_mended(manifest: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
+def test_damaged_store_is_mended(manifest: Path, whole: dict[str, str], tmp_path: Path) -> None:
     """All kinds of files at once, those that head the store too."""
     store = tmp_path / "store"
     assert extract(manifest, store, "--workers", 1).returncode == 0
-    for name, data in whole.items():
+    for name in whole:
         if "part" not in name or "images" in name:
-            damaged = bytearray(data)
-            damaged[len(data) // 3] ^= 1
+            damaged = bytearray((store / name).read_bytes())
+            damaged[len(damaged) // 3] ^= 1
             (store / name).write_bytes(damaged)
     done = extract(manifest, store, "--workers", 1, "--check", "content")
     assert done.returncode == 0, done.stderr
     assert "store.json: damaged" in done.stderr and "It is written anew now" in done.stderr
-    assert contents(store) == whole
+    assert digests(store, *TIMELESS) == whole
 
 
 @pytest.mark.parametrize(
@@ -96,7 +94,7 @@ def test_damaged_store_is_mended(manifest: Path, whole: dict[str, bytes], tmp_pa
 def test_failing_calls_cost_nothing_that_is_made(
     failing: Failing,
     manifest: Path,
-    whole: dict[str, bytes],
+    whole: dict[str, str],
     tmp_path: Path,
     rules: tuple[str, ...],
     fault: int | None,
@@ -113,13 +111,16 @@ def test_failing_calls_cost_nothing_that_is_made(
         (line,) = [line for line in done.stderr.splitlines() if "error" in line]
         assert f"could not be written ({os.strerror(fault)})" in line
         assert "run the command again; what is already there is kept" in line
-        made = contents(store)
+        made = digests(store, *TIMELESS)
         assert any("part-00000" in name for name in made)
         assert {name: data for name, data in made.items() if name.endswith("part-00000.h5")} == {
             name: whole[name] for name in made if name.endswith("part-00000.h5")
         }
         again = extract(manifest, store, "--workers", 1, "--products", "scalogram")
         assert again.returncode == 0, again.stderr
-    parts = {name: data for name, data in contents(store).items() if "scalogram" in name}
-    assert parts == {name: data for name, data in whole.items() if "scalogram" in name}
+    found, wanted = (
+        {name: digest for name, digest in files.items() if "scalogram" in name}
+        for files in (digests(store, *TIMELESS), whole)
+    )
+    assert found == wanted
     assert not list(store.rglob(".tmp-*"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from digests import digests
 
 from avsc.features.jpeg import decode
 from avsc.manifests.errors import ManifestError, SettingError
@@ -22,10 +23,6 @@ from avsc.train.places.folder import open_pictures
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 PICTURES = {"per_class": 5, "seed": 0, "size": (64, 48)}
-
-
-def files(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +178,8 @@ def test_same_seed_gives_same_bytes_and_another_others(world: Path, tmp_path: Pa
     how = {"design": WORLD, "clips_per_scene": 4, "seconds": 1.0, "size": (64, 48)}
     write_miniature(tmp_path / "again", workers=2, **how)
     write_miniature(tmp_path / "other", seed=1, workers=2, **how)
-    ours, others = files(world), files(tmp_path / "other")
-    assert files(tmp_path / "again") == ours
+    ours, others = digests(world), digests(tmp_path / "other")
+    assert digests(tmp_path / "again") == ours
     assert {name for name in ours if ours[name] == others[name]} == {
         "meta.csv",
         *(f"evaluation_setup/fold1_{part}.csv" for part in ("train", "test", "evaluate")),
@@ -218,7 +215,7 @@ def test_half_a_set_of_pictures_is_no_set_and_is_finished(tmp_path: Path) -> Non
     with pytest.raises(Exception, match=r"there is no folder val"):
         open_pictures(half)
     write_labelled(half, **PICTURES)
-    assert files(half) == files(whole)
+    assert digests(half) == digests(whole)
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
@@ -235,7 +232,7 @@ def test_program_makes_world_and_pictures(world: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "  best from both: accuracy 0.908, log-loss 0.216\n" in done.stdout
     assert f"{tmp_path / 'pictures'}: 30 labelled pictures\n" in done.stdout
-    assert files(tmp_path / "world") == files(world)
+    assert digests(tmp_path / "world") == digests(world)
 
 
 def test_number_of_pictures_without_a_folder_is_wrong_use(tmp_path: Path) -> None:
