@@ -53,8 +53,8 @@ def bare(some: list[Task], _: Workers) -> None:
 
 def by_dask(some: list[Task], workers: Workers) -> None:
     """Make blocks as `avsc-prep extract` does."""
-    store = some[0].store
-    with Claims(store) as claims, Events(store) as events, Reporter(len(some)) as reporter:
+    store, clips = some[0].store, sum(len(task.clips) for task in some)
+    with Claims(store) as claims, Events(store) as events, Reporter(clips) as reporter:
         Driver(workers, claims, events, reporter, some.__getitem__).run(some)
 
 

@@ -12,3 +12,8 @@ def digests(folder: Path, *patterns: str) -> dict[str, str]:
         for path in sorted(paths)
         if path.is_file()
     }
+
+
+def timeless(store: Path) -> dict[str, str]:
+    """Return the digests of a store's files that hold no times; receipts and events do."""
+    return digests(store, "*.h5", "*.csv", "store.json")

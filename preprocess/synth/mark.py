@@ -12,12 +12,11 @@ VERSION = 2
 
 
 def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
-    """Mark a folder as made with some settings, or find it to be so.
+    """Mark a folder as made with some settings, or find it to be so; rid it of half-written files.
 
     Raises:
         ManifestError: it holds something else.
     """
-    remove_leftovers(out)
     held = {"kind": kind, "version": VERSION, **settings}
     mark, wanted = out / "synth.json", (json.dumps(held, indent=2) + "\n").encode()
     if mark.exists():
@@ -32,3 +31,4 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
         )
     else:
         publish(mark, wanted)
+    remove_leftovers(out)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
+from digests import timeless
 from extraction import ALL
 from preloaded import preloaded
 from recordings import write_clips
@@ -26,7 +27,7 @@ PREP = Path(sys.executable).with_name("avsc-prep")
 CLIPS, SECONDS, BLOCK = 24, 1.0, 2
 BLOCKS = CLIPS // BLOCK
 
-Content = Mapping[str, bytes]
+Content = Mapping[str, str]
 Records = Mapping[tuple[str, str, int], bytes]
 
 
@@ -48,7 +49,7 @@ class Ground:
         command = [PREP, "extract", "--workers", 2, *self.options(self.root, self.whole)]
         subprocess.run(list(map(str, command)), check=True, capture_output=True)
         self.seconds = time.monotonic() - begin
-        self.content, self.records = content(self.whole), records(self.whole)
+        self.content, self.records = timeless(self.whole), records(self.whole)
 
     @staticmethod
     def options(root: Path, store: Path) -> tuple[object, ...]:
@@ -75,12 +76,6 @@ def made_here(root: Path, store: Path) -> Path:
         work(task)
     close(store, dataset.clips, description)
     return store
-
-
-def content(store: Path) -> dict[str, bytes]:
-    """Return the files of a store that hold no times."""
-    paths = [*store.rglob("part-*.h5"), *store.glob("index.h5"), *store.glob("*.csv")]
-    return {str(p.relative_to(store)): p.read_bytes() for p in [*paths, store / "store.json"]}
 
 
 def records(store: Path) -> dict[tuple[str, str, int], bytes]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from faults.ground import Records, content, made_here, records
+from digests import timeless
+from faults.ground import Records, made_here, records
 from faults.trial import Ended, Trial
 from recordings import RATE, write_sound
 from videos import write_video
@@ -185,5 +186,5 @@ def _as_made_here(trial: Trial) -> Records:
     """Compare with a store that was made of the same recordings without any fault."""
     wanted = made_here(trial.root, trial.folder / "wanted")
     kept = records(wanted)
-    trial.compare((), content(wanted), kept)
+    trial.compare((), timeless(wanted), kept)
     return kept

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from batches import report
+from digests import timeless
 from extraction import World, everything
 from faults.damage import places
-from faults.ground import content
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import Progress, load_last, load_weights, save_best, save_last
@@ -44,7 +44,7 @@ class Target:
             save_last(folder / "last.pt", DIGEST, self.network, optimiser, Progress(2, 5, 0.25, []))
             save_best(folder / "best.pt", DIGEST, self.network, 4)
         self.files = sorted({path for path, _ in places(folder)})
-        self.whole, self.wanted = content(self.world.store), everything(self.world.store)
+        self.whole, self.wanted = timeless(self.world.store), everything(self.world.store)
 
     @cached_property
     def network(self) -> Network:
@@ -77,7 +77,7 @@ class Target:
             found = "an error of ours" if named else f"!a file is not named: {path}: {fault}"
         if path.suffix != ".pt" and (number % MEND_EVERY == 0 or path.name in RECEIPTS):
             self.world.make("content")
-            if content(self.world.store) != self.whole:
+            if timeless(self.world.store) != self.whole:
                 return f"!not mended: {path}"
         path.write_bytes(before)
         return found

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import psutil
-from faults.ground import BLOCKS, PREP, Content, Ground, Records, content, records
+from digests import timeless
+from faults.ground import BLOCKS, PREP, Content, Ground, Records, records
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
@@ -251,7 +252,7 @@ class Trial:
         self.wrong += len([place for place in found if place not in kept])
         if not spoilt:
             whole = self.ground.content if whole is None else whole
-            there = content(self.store)
+            there = timeless(self.store)
             names = [name for name in {*whole, *there} if whole.get(name) != there.get(name)]
             self.wrong += len(names)
             self.amiss += [f"other bytes in {', '.join(names)}"] if names else []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from digests import timeless
 from extraction import World, everything
 
 from avsc.manifests.errors import AvscError
@@ -20,15 +21,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (made.root / "audio/clip-1.wav").unlink()  # so that failures.csv says something
     made.make()
     return made
-
-
-def contents(store: Path) -> dict[str, bytes]:
-    """Return the files that hold no times."""
-    return {
-        str(path.relative_to(store)): path.read_bytes()
-        for path in store.rglob("*")
-        if path.is_file() and (path.suffix != ".json" or path.name == "store.json")
-    }
 
 
 def damages(files: list[Path]) -> Iterator[tuple[str, Path, bytes]]:
@@ -50,7 +42,7 @@ def test_damage_is_found_or_harmless_and_mended(world: World) -> None:
     files = [path for path in sorted(world.store.rglob("*")) if path.is_file()]
     kinds = {path.name for path in files}
     assert kinds >= {"store.json", "clips.csv", "failures.csv", "index.h5", "part-00000.json"}
-    wanted, originals = everything(world.store), contents(world.store)
+    wanted, originals = everything(world.store), timeless(world.store)
     for number, (what, path, data) in enumerate(damages(files)):
         before = path.read_bytes()
         path.write_bytes(data)
@@ -60,14 +52,14 @@ def test_damage_is_found_or_harmless_and_mended(world: World) -> None:
             assert str(path.name) in str(fault) and "avsc-prep extract" in str(fault), what
         if number % MEND_EVERY == 0:
             world.make("content")
-            assert contents(world.store) == originals, (path, what)
+            assert timeless(world.store) == originals, (path, what)
             assert path.suffix != ".json" or path.name == "store.json" or read_receipt(path)
         else:
             path.write_bytes(before)
 
 
 def test_a_part_with_a_flipped_bit_is_made_again_under_check_content(world: World) -> None:
-    before = contents(world.store)
+    before = timeless(world.store)
     part = next(world.store.rglob("images/*/000/part-00002.h5"))
     data = bytearray(part.read_bytes())
     data[-7] ^= 4
@@ -75,4 +67,4 @@ def test_a_part_with_a_flipped_bit_is_made_again_under_check_content(world: Worl
     known = {reason for reason in world.plan("content").reasons if reason != "failed before"}
     assert known == {"part damaged"} and world.plan().reasons.keys() == {"failed before"}
     world.make("content")
-    assert contents(world.store) == before
+    assert timeless(world.store) == before

@@ -11,16 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from digests import digests
+from digests import timeless
 from recordings import write_clips
 
 from avsc.features.store.reader import Store
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 Failing = Callable[..., dict[str, str]]
-
-TIMELESS = ("*.h5", "*.csv", "store.json")
-"""The files that hold no times."""
 
 
 def extract(
@@ -42,7 +39,7 @@ def whole(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """What a store holds that met no fault."""
     store = tmp_path_factory.mktemp("whole") / "store"
     assert extract(manifest, store, "--workers", 1).returncode == 0
-    return digests(store, *TIMELESS)
+    return timeless(store)
 
 
 def test_hang_and_crash_cost_one_clip_each(
@@ -65,7 +62,7 @@ def test_hang_and_crash_cost_one_clip_each(
     for product in products:
         assert set(opened.records(product).clip.tolist()) == {0, 3}
     assert extract(manifest, store).returncode == 0
-    assert digests(store, *TIMELESS) == whole
+    assert timeless(store) == whole
 
 
 def test_damaged_store_is_mended(manifest: Path, whole: dict[str, str], tmp_path: Path) -> None:
@@ -80,7 +77,7 @@ def test_damaged_store_is_mended(manifest: Path, whole: dict[str, str], tmp_path
     done = extract(manifest, store, "--workers", 1, "--check", "content")
     assert done.returncode == 0, done.stderr
     assert "store.json: damaged" in done.stderr and "It is written anew now" in done.stderr
-    assert digests(store, *TIMELESS) == whole
+    assert timeless(store) == whole
 
 
 @pytest.mark.parametrize(
@@ -111,7 +108,7 @@ def test_failing_calls_cost_nothing_that_is_made(
         (line,) = [line for line in done.stderr.splitlines() if "error" in line]
         assert f"could not be written ({os.strerror(fault)})" in line
         assert "run the command again; what is already there is kept" in line
-        made = digests(store, *TIMELESS)
+        made = timeless(store)
         assert any("part-00000" in name for name in made)
         assert {name: data for name, data in made.items() if name.endswith("part-00000.h5")} == {
             name: whole[name] for name in made if name.endswith("part-00000.h5")
@@ -120,7 +117,7 @@ def test_failing_calls_cost_nothing_that_is_made(
         assert again.returncode == 0, again.stderr
     found, wanted = (
         {name: digest for name, digest in files.items() if "scalogram" in name}
-        for files in (digests(store, *TIMELESS), whole)
+        for files in (timeless(store), whole)
     )
     assert found == wanted
     assert not list(store.rglob(".tmp-*"))

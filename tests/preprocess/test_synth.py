@@ -366,13 +366,14 @@ def test_program_makes_says_what_and_what_next(mini: Path, tmp_path: Path) -> No
 
 def test_program_refuses_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
+    before = digests(tmp_path)
     done = prep("--out", tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
         f"avsc-prep: error: {tmp_path}: not empty, and not made by `avsc-prep synth`; name another "
         "folder.\n"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    assert digests(tmp_path) == before
 
 
 def test_program_refuses_other_settings(mini: Path) -> None:
