@@ -140,9 +140,9 @@ def _as_mapping(lines: list[str]) -> dict[str, str]:
 def _prologue(kind: str, settings: ClusterFile) -> list[str]:
     """Return the shell lines before a worker: our settings of Dask, modules, the user's own."""
     ours = [
-        f"export DASK_{name.upper().replace('.', '__').replace('-', '_')}={value}"
+        f'export DASK_{name.upper().replace(".", "__").replace("-", "_")}="{value}"'
         for name, value in SETTINGS.items()
-        if name.startswith("distributed.worker")
+        if not name.startswith("distributed.scheduler")
     ]
     own = settings.prologue or _configured(kind, "job-script-prologue") or ()
     return [*ours, *(f"module load {module}" for module in settings.modules), *own]

@@ -1,5 +1,6 @@
 """What is asked of six batch systems, none of which need be here; clusters that are up."""
 
+import ast
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from avsc.manifests.errors import SettingError
 from avsc.preprocess.cluster_file import ClusterFile, read_cluster_file
 from avsc.preprocess.job_script import job_script
 from avsc.preprocess.queues import QUEUES, lifetime, seconds
+from avsc.preprocess.workers import SETTINGS
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "cluster.toml"
@@ -77,7 +79,7 @@ def test_script_of_every_kind(kind: str, tmp_path: Path) -> None:
     for text in (
         "module load ffmpeg",
         "export OMP_PROC_BIND=false",
-        "export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False",
+        "export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=",
         "--nworkers 4",
         "--nthreads 1 --no-dashboard --dashboard-address 127.0.0.1:0",
         "--lifetime 13800s --lifetime-stagger 300s",
@@ -98,6 +100,20 @@ def test_without_a_file(kind: str, tmp_path: Path) -> None:
     script = job_script(kind, ClusterFile(), tmp_path)
     assert "--nthreads 1" in script and f"--tls-ca-file {tmp_path}/logs/" in script
     assert ("--lifetime" in script) == (kind != "htcondor"), "dask-jobqueue's own 30 minutes"
+
+
+def test_jobs_workers_have_our_settings_of_dask(tmp_path: Path) -> None:
+    names = [name for name in SETTINGS if not name.startswith("distributed.scheduler")]
+    lines = job_script("slurm", ClusterFile(), tmp_path).splitlines()
+    exports = [line for line in lines if line.startswith("export ")]
+    print_them = f"import dask, distributed; print([dask.config.get(n) for n in {names}])"
+    done = subprocess.run(
+        ["sh", "-c", "; ".join([*exports, 'exec "$0" "$@"']), sys.executable, "-c", print_them],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ast.literal_eval(done.stdout) == [SETTINGS[name] for name in names]
 
 
 def test_the_users_own_configuration_fills_what_the_file_leaves_out(tmp_path: Path) -> None:

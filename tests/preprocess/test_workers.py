@@ -35,6 +35,18 @@ def test_a_worker_whose_keeper_gave_up_is_replaced() -> None:
         assert process(workers.client) != first
 
 
+def test_a_worker_has_our_settings_of_dask() -> None:
+    """Dask's own would take a tenth of the decoder's speed."""
+
+    def found() -> tuple[object, ...]:
+        names = ("distributed.worker.profile.enabled", "distributed.admin.tick.interval")
+        return os.environ.get("MALLOC_TRIM_THRESHOLD_"), *map(dask.config.get, names)
+
+    with local_workers(1, None, False) as workers:
+        found_there = workers.client.submit(found).result(timeout=120)
+    assert found_there == (None, False, "500ms")
+
+
 def look(workers: Workers) -> list[str]:
     """Let the workers be looked after; return what the user is told."""
     said: list[str] = []
