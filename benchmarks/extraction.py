@@ -15,7 +15,7 @@ under many names. Three tables:
 3. Seconds and bytes of a clip, of the same block, times the clips of TAU2021, and times a million:
    extrapolated. Files are counted from the store's layout.
 
-    python benchmarks/extraction.py [--clips 48] [--rounds 3] [--folder DIR, where clips are kept]
+    python benchmarks/extraction.py [--clips 192] [--rounds 3] [--folder DIR, where clips are kept]
 """
 
 import argparse
@@ -186,8 +186,8 @@ def report_costs(seconds: float, size: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clips", type=int, default=48)
-    parser.add_argument("--block-size", type=int, default=4)
+    parser.add_argument("--clips", type=int, default=192)
+    parser.add_argument("--block-size", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where clips are kept; scratch by default")
     parser.add_argument("--size", default="1280x720", help="of the videos, pixels")
