@@ -1,64 +1,25 @@
-"""Every setting of a training run, once: its name, type, default, limits and help.
+"""Every setting of a training run, declared once (see `declared`).
 
-The command line's options, the names in a ``--config`` file, the ``AVSC_*`` variables and a run's
-``settings.json`` are all made from the fields of `Settings`. Defaults are the paper's (section 3.2
-and Table 1); what the paper leaves open is chosen here and stated in the README.
+Defaults are the paper's (section 3.2 and Table 1); what the paper leaves open is chosen here and
+stated in the README.
 
-Each field's metadata says what it is (``help``), its limits (``least``, ``above``, ``most``), which
-part of a system it belongs to (``part``: ``sound`` and ``pictures``, the two encoders and what they
-are shown, which a run whose encoder was taken from another run has from there; ``views``, training
-pictures; ``pairs``, these with sound; a run without that part does not depend on it), the value at
-which runs are as they were before there was the setting (``absent``), and whether a run that goes
-on may change it (``free``): such a setting does not change a run's numbers, only where they are
-computed, how often they are saved, or how far they are taken.
+Each field's metadata says, besides its help and limits, which part of a system it belongs to
+(``part``: ``sound`` and ``pictures``, the two encoders and what they are shown, which a run whose
+encoder was taken from another run has from there; ``views``, training pictures; ``pairs``, these
+with sound; a run without that part does not depend on it), the value at which runs are as they were
+before there was the setting (``absent``), and whether a run that goes on may change it (``free``):
+such a setting does not change a run's numbers, only where they are computed, how often they are
+saved, or how far they are taken.
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from avsc.manifests.errors import SettingError
+from avsc.train.declared import Declared, setting
 from avsc.train.systems import Branch, System
-
-
-def setting(default: Any, help: str, **about: Any) -> Any:
-    """Declare one setting; `about` is the rest of its metadata (see the module)."""
-    return field(default=default, metadata={"help": help, **about})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Declared:
-    """Settings that are declared by `setting`; each is checked against its limits when made."""
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            allowed = choices(type(self), each.name)
-            _check(option(each.name), getattr(self, each.name), allowed, each.metadata)
-
-    def record(self) -> dict[str, Any]:
-        """Return every setting in JSON's types."""
-        return {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self).items()
-        }
-
-    @classmethod
-    def from_record(cls, values: dict[str, Any]) -> Self:
-        """Make settings of what `record` gave; unknown names are an error."""
-        known = {each.name: each for each in fields(cls)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise SettingError(
-                f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
-            )
-        made: dict[str, Any] = {
-            name: Path(value) if plain_type(cls, name) is Path and value is not None else value
-            for name, value in values.items()
-        }
-        return cls(**made)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,56 +247,3 @@ def _check_named(system: System, branch: Branch, sense: str, file: Path | None) 
             f"{system.name} reads {sense} vectors from elsewhere, and no file is named. Name it by "
             f"--{sense}-embeddings; docs/systems.md says what it holds."
         )
-
-
-def option(name: str) -> str:
-    """Return the option of a setting.
-
-    >>> option("visual_weights")
-    '--visual-weights'
-    """
-    return f"--{name.replace('_', '-')}"
-
-
-def choices(settings: type[Declared], name: str) -> tuple[str, ...]:
-    """Return the values that a setting may have, if they are few.
-
-    >>> choices(Settings, "protocol"), choices(Settings, "seed")
-    (('strict', 'centred'), ())
-    """
-    kind = get_type_hints(settings)[name]
-    return get_args(kind) if get_origin(kind) is Literal else ()
-
-
-def plain_type(settings: type[Declared], name: str) -> type:
-    """Return the type of a setting when it is given: int, float, str or Path.
-
-    >>> plain_type(Settings, "image_size"), plain_type(Settings, "protocol")
-    (<class 'int'>, <class 'str'>)
-    """
-    kind = get_type_hints(settings)[name]
-    if get_origin(kind) is Literal:
-        return str
-    plain: type = next(each for each in (*get_args(kind), kind) if each is not NoneType)
-    return plain
-
-
-def _check(
-    name: str, value: Any, choices: tuple[str, ...], about: Mapping[str, float | None]
-) -> None:
-    """Raise a `SettingError` unless `value` is within the limits."""
-    if choices and value not in choices:
-        raise SettingError(f"{name} is {value!r}; one of {', '.join(choices)}.")
-    if value is None or isinstance(value, str | Path):
-        return
-    least, above, most = (about.get(limit) for limit in ("least", "above", "most"))
-    # Written so that a NaN, which compares as false, is refused too.
-    limits = {
-        f"{least} or more": least is None or value >= least,
-        f"above {above}": above is None or value > above,
-        f"{most} or less": most is None or value <= most,
-        "finite": value < float("inf"),
-    }
-    broken = [text for text, kept in limits.items() if not kept]
-    if broken:
-        raise SettingError(f"{name} is {value}; wanted {' and '.join(broken)}.")

@@ -11,7 +11,8 @@ import pytest
 from avsc.manifests.errors import SettingError
 from avsc.train import config
 from avsc.train.commands.fit import audio, joint, video
-from avsc.train.config import Settings, option
+from avsc.train.config import Settings
+from avsc.train.declared import option
 from avsc.train.systems import SYSTEMS
 
 

@@ -7,7 +7,8 @@ import click
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.shell import DONE, settings
-from avsc.train.config import Settings, choices, option
+from avsc.train.config import Settings
+from avsc.train.declared import choices, option
 
 if TYPE_CHECKING:
     from avsc.train.fit.embedded import Encoder

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from avsc.manifests.shell import DONE, settings
-from avsc.train.config import Declared, Settings, choices, option, plain_type
+from avsc.train.config import Settings
+from avsc.train.declared import Declared, choices, option, plain_type
 from avsc.train.systems import VERBS, System
 
 if TYPE_CHECKING:

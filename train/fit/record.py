@@ -17,7 +17,8 @@ from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.publish import publish
-from avsc.train.config import Settings, option
+from avsc.train.config import Settings
+from avsc.train.declared import option
 from avsc.train.systems import SYSTEMS, System
 
 FORMAT = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.config import option
+from avsc.train.declared import option
 from avsc.train.fit.record import EncoderMark, numbers_digest
 from avsc.train.places.settings import PlacesSettings
 

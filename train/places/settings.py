@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from avsc.manifests.errors import SettingError
-from avsc.train.config import Declared, setting
+from avsc.train.declared import Declared, setting
 
 
 @dataclass(frozen=True, kw_only=True)

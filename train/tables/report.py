@@ -14,7 +14,8 @@ import numpy as np
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish
-from avsc.train.config import Settings, option
+from avsc.train.config import Settings
+from avsc.train.declared import option
 from avsc.train.model.visual import PAPER_BACKBONES
 from avsc.train.score.bootstrap import Resampling
 from avsc.train.score.entrants import Truth, read_entrant
