@@ -11,7 +11,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -76,6 +76,19 @@ def publish(path: Path, *pieces: Piece) -> None:
         ) from fault
 
 
+def publish_all(folder: Path, files: Mapping[str, Piece]) -> None:
+    """Write a folder's files, by name, in order; remove what killed writers left of them.
+
+    Raises:
+        AvscError: a file could not be written; those before it are there.
+    """
+    for path in folder.glob(f"{TEMPORARY}*"):
+        if path.name.rpartition("~")[2] in files:
+            _remove_leftover(path)
+    for name, data in files.items():
+        publish(folder / name, data)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder's entries, so that a rename in it outlives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -100,13 +113,16 @@ def remove_leftovers(folder: Path) -> int:
     A writer who is taken for gone and lives loses the file that it is writing, and says so; what is
     published is never touched.
     """
-    removed = 0
-    for path in files_under(folder):
-        if not path.name.startswith(TEMPORARY):
-            continue
-        token = path.name.removeprefix(TEMPORARY).partition("~")[0]
-        with contextlib.suppress(OSError):
-            if is_gone(Owner.parse(token), path.stat().st_mtime):
-                path.unlink()
-                removed += 1
-    return removed
+    return sum(map(_remove_leftover, files_under(folder)))
+
+
+def _remove_leftover(path: Path) -> bool:
+    """Remove a file if it is what a writer who is gone left; return whether it was."""
+    if not path.name.startswith(TEMPORARY):
+        return False
+    token = path.name.removeprefix(TEMPORARY).partition("~")[0]
+    with contextlib.suppress(OSError):
+        if is_gone(Owner.parse(token), path.stat().st_mtime):
+            path.unlink()
+            return True
+    return False

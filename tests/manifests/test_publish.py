@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from leftovers import leftover
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.owners import GONE_AFTER, Owner
-from avsc.manifests.publish import publish, remove_leftovers, temporary_name
+from avsc.manifests.publish import publish, publish_all, remove_leftovers, temporary_name
 
 ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "EAGAIN", "ENOSPC", "ESTALE")
 FILE, FOLDER = "part.h5", "store"
@@ -118,6 +119,14 @@ def test_leftovers_go_with_their_owner(tmp_path: Path) -> None:
     assert remove_leftovers(tmp_path) == 2
     kept = {owners["living"], owners["elsewhere"], owners["unreadable"], FILE}
     assert {path.name for path in folder.iterdir()} == kept
+
+
+def test_a_reports_files_take_the_place_of_what_a_killed_writer_left(tmp_path: Path) -> None:
+    mine, theirs = leftover(tmp_path, "report.md"), leftover(tmp_path, "notes.md")
+    files = {"metrics.csv": b"numbers", "report.md": b"words"}
+    publish_all(tmp_path, files)
+    assert not mine.exists() and theirs.exists()
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p != theirs} == files
 
 
 def test_folders_may_vanish_while_leftovers_are_looked_for(

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish_all
 from avsc.train.score.bootstrap import Interval
 from avsc.train.score.compare import Comparison, Difference, Row
 from avsc.train.score.markdown import markdown_table
@@ -38,9 +38,12 @@ def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> 
         "single": list(found.alone),
         "rows": [_values(row) for row in found.rows],
     }
-    publish(folder / "comparison.csv", _csv(found.rows))
-    publish(folder / "comparison.json", (json.dumps(values, indent=2) + "\n").encode())
-    publish(folder / "comparison.md", _page(found, stamp).encode())
+    files = {
+        "comparison.csv": _csv(found.rows),
+        "comparison.json": (json.dumps(values, indent=2) + "\n").encode(),
+        "comparison.md": _page(found, stamp).encode(),
+    }
+    publish_all(folder, files)
 
 
 def comparison_tables(found: Comparison) -> str:

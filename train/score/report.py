@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from avsc.manifests.errors import SettingError
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import Piece, publish_all
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.score.bootstrap import Interval, Units
 from avsc.train.score.calibration import BINS
@@ -49,21 +49,25 @@ def write_report(folder: Path, run: RunFolder, found: Evaluation) -> None:
         AvscError: a file cannot be written.
     """
     check_folder(folder)
+    files: dict[str, Piece] = {}
     for protocol, each in found.findings.items():
-        predictions = encode_predictions(each.segments, found.clips, found.classes)
-        publish(folder / f"predictions-{protocol}.tsv", predictions)
         title = f"{found.stamp['system']}, {found.stamp['fold']} fold, {protocol}"
-        publish(
-            folder / f"confusion-{protocol}.png",
-            confusion_picture(each.scores.confusion, found.classes, title),
-        )
-        publish(
-            folder / f"reliability-{protocol}.png", reliability_picture(each.calibration, title)
-        )
-    publish(folder / "curves.png", curves_picture(run.metrics, found.stamp["epoch"]))
-    publish(folder / "metrics.csv", _csv(found))
-    publish(folder / "metrics.json", (json.dumps(_values(found), indent=2) + "\n").encode())
-    publish(folder / "report.md", _page(found).encode())
+        files |= {
+            f"predictions-{protocol}.tsv": encode_predictions(
+                each.segments, found.clips, found.classes
+            ),
+            f"confusion-{protocol}.png": confusion_picture(
+                each.scores.confusion, found.classes, title
+            ),
+            f"reliability-{protocol}.png": reliability_picture(each.calibration, title),
+        }
+    files |= {
+        "curves.png": curves_picture(run.metrics, found.stamp["epoch"]),
+        "metrics.csv": _csv(found),
+        "metrics.json": (json.dumps(_values(found), indent=2) + "\n").encode(),
+        "report.md": _page(found).encode(),
+    }
+    publish_all(folder, files)
 
 
 def check_folder(folder: Path) -> None:

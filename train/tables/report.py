@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish_all
 from avsc.train.config import Settings
 from avsc.train.declared import option
 from avsc.train.model.visual import PAPER_BACKBONES
@@ -153,9 +153,12 @@ def write_table(
         f"# {TITLES[plan.table]}\n\n{markdown(lines)}\n\n{listed}\n\n"
         f"## What the paper leaves open, and is here\n\n{open_}\n"
     )
-    publish(folder / f"{name}.csv", comma_separated(lines))
-    publish(folder / f"{name}.tex", latex(lines, TITLES[plan.table]))
-    publish(folder / f"{name}.md", page.encode())
+    files = {
+        f"{name}.csv": comma_separated(lines),
+        f"{name}.tex": latex(lines, TITLES[plan.table]),
+        f"{name}.md": page.encode(),
+    }
+    publish_all(folder, files)
     return folder / f"{name}.md"
 
 

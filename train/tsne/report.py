@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avsc.manifests.publish import publish
+from avsc.manifests.publish import publish_all
 from avsc.train.score.markdown import markdown_table
 from avsc.train.tsne.figure import Panel, draw, png, svg
 from avsc.train.tsne.maps import Map, Maps
@@ -43,11 +43,14 @@ def write_maps(folder: Path, found: Maps, stamp: dict[str, Any]) -> None:
         found.points.scene,
         found.classes,
     )
-    publish(folder / "tsne.png", png(figure))
-    publish(folder / "tsne.svg", svg(figure))
-    publish(folder / "tsne.csv", _csv(found))
-    publish(folder / "tsne.json", (json.dumps(_values(found, stamp), indent=2) + "\n").encode())
-    publish(folder / "tsne.md", _page(found, stamp).encode())
+    files = {
+        "tsne.png": png(figure),
+        "tsne.svg": svg(figure),
+        "tsne.csv": _csv(found),
+        "tsne.json": (json.dumps(_values(found, stamp), indent=2) + "\n").encode(),
+        "tsne.md": _page(found, stamp).encode(),
+    }
+    publish_all(folder, files)
 
 
 def numbers_table(found: Maps) -> str:
