@@ -71,7 +71,8 @@ class Records:
             raise StoreError(self._damaged(record, fault.strerror or str(fault))) from fault
         if first or len(data) != size:
             self._check(record, data, len(data))
-        return np.ndarray((rows[record], *self.item_shape), self._dtype, data)
+        found = np.frombuffer(data, self._dtype)
+        return found.reshape(-1, *self.item_shape) if self.item_shape else found
 
     def where(self, record: int) -> str:
         """Say where a record lies, for messages."""
