@@ -5,10 +5,11 @@ failures.csv and its fingerprint are written, from parts that are all there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure, encode_failures, in_order
 from avsc.features.store.index import Table, gather, write_index
 from avsc.features.store.layout import (
@@ -67,15 +68,12 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     Raises:
         StoreError: a part or its receipt is missing.
     """
-    size = description.block_size
     ids = [clip.id for clip in clips]
     receipts = _receipts(store, ids, description)
-    tables: dict[str, Table] = {}
-    for name, spec in description.specs.items():
-        parts = [
-            read_part(part_file(store, spec, block), spec) for block in range(len(receipts[name]))
-        ]
-        tables[name] = gather(store, parts, [r.part_sha256 for r in receipts[name]], size)
+    tables = {
+        name: _table(store, spec, receipts[name], description.block_size)
+        for name, spec in description.specs.items()
+    }
     every = [receipt for mine in receipts.values() for receipt in mine]
     ordered = in_order(failure for receipt in every for failure in receipt.failures)
     publish(failures_file(store), encode_failures(ordered))
@@ -86,10 +84,16 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
 
 
+def _table(store: Path, spec: Spec, receipts: Sequence[Receipt], block_size: int) -> Table:
+    """Return the table of a product's records, of all its parts."""
+    parts = [read_part(part_file(store, spec, block), spec) for block in range(len(receipts))]
+    return gather(store, parts, [receipt.part_sha256 for receipt in receipts], block_size)
+
+
 def _receipts(
     store: Path, ids: Sequence[str], description: Description
 ) -> dict[str, list[Receipt]]:
-    """Return the receipts of all blocks by product.
+    """Return the receipts of all blocks by product, without clips and sources, which are many.
 
     Raises:
         StoreError: some are missing, or of other clips than the clip table says.
@@ -102,7 +106,7 @@ def _receipts(
         for block in range(-(-len(ids) // size)):
             receipt = read_receipt(receipt_file(store, spec, block))
             if receipt and list(receipt.ids) == ids[block * size : (block + 1) * size]:
-                found[name].append(receipt)
+                found[name].append(replace(receipt, ids=(), sources=()))
             else:
                 missing.setdefault(name, []).append(block)
     if missing:
