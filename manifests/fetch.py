@@ -178,6 +178,7 @@ def _attempt(
             file.seek(begin)
             for position, data in _body(answer, begin, size):
                 file.write(data)
+                file.flush()  # what came is kept, whatever kills this process
                 listener.at(position)
                 if listener.stop.is_set():
                     raise Stopped
