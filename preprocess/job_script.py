@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import dask
@@ -140,12 +141,17 @@ def _as_mapping(lines: list[str]) -> dict[str, str]:
 def _prologue(kind: str, settings: ClusterFile) -> list[str]:
     """Return the shell lines before a worker: our settings of Dask, modules, the user's own."""
     ours = [
-        f'export DASK_{name.upper().replace(".", "__").replace("-", "_")}="{value}"'
+        f"export DASK_{name.upper().replace('.', '__').replace('-', '_')}={_quoted(value)}"
         for name, value in SETTINGS.items()
         if not name.startswith("distributed.scheduler")
     ]
     own = settings.prologue or _configured(kind, "job-script-prologue") or ()
     return [*ours, *(f"module load {module}" for module in settings.modules), *own]
+
+
+def _quoted(value: object) -> str:
+    """Return a setting's value for the shell; inside, with the quotes that it need not escape."""
+    return quote(str(value).replace("'", '"'))
 
 
 def _worker_options(kind: str, walltime: int | None) -> list[str]:

@@ -29,7 +29,7 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.tick.limit": "60s",
-    "distributed.nanny.pre-spawn-environ": {
+    "distributed.nanny.pre-spawn-environ": {  # whole: it takes the place of Dask's
         "MALLOC_TRIM_THRESHOLD_": None,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
     },

@@ -79,7 +79,7 @@ def test_script_of_every_kind(kind: str, tmp_path: Path) -> None:
     for text in (
         "module load ffmpeg",
         "export OMP_PROC_BIND=false",
-        "export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=",
+        "export DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE=False",
         "--nworkers 4",
         "--nthreads 1 --no-dashboard --dashboard-address 127.0.0.1:0",
         "--lifetime 13800s --lifetime-stagger 300s",
