@@ -283,7 +283,9 @@ def test_unwritable_folder(mirror: Mirror) -> None:
 
 
 PROGRAM = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from avsc.manifests.archives import RELEASES, Archive, Release
 url, *archives = {release}
 RELEASES["TAU2021"] = Release(url, tuple(Archive(*a) for a in archives))
