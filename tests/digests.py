@@ -16,4 +16,8 @@ def digests(folder: Path, *patterns: str) -> dict[str, str]:
 
 def timeless(store: Path) -> dict[str, str]:
     """Return the digests of a store's files that hold no times; receipts and events do."""
-    return digests(store, "*.h5", "*.csv", "store.json")
+    return {
+        name: digest
+        for name, digest in digests(store).items()
+        if name == "store.json" or Path(name).suffix not in (".json", ".jsonl")
+    }
