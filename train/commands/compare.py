@@ -1,4 +1,4 @@
-"""``avsc-fit compare``: two systems on the same segments, with a paired bootstrap."""
+"""``avsc-fit compare``: two systems on the same segments, and whether they differ."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from avsc.manifests.shell import DONE, settings
     type=click.IntRange(100),
     default=2000,
     show_default=True,
-    help="Resamples of the locations within each scene.",
+    help="Resamples of the locations within each scene, and sign flips.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resampling."
@@ -59,7 +59,12 @@ def compare(
     """Compare FIRST and SECOND: evaluated runs, or predictions in the challenge's form."""
     from avsc.train.score.bootstrap import Resampling
     from avsc.train.score.compare import compare as compare_segments
-    from avsc.train.score.compare_report import comparison_tables, in_words, write_comparison
+    from avsc.train.score.compare_report import (
+        comparison_tables,
+        in_words,
+        legend,
+        write_comparison,
+    )
     from avsc.train.score.entrants import find_truth, read_entrant
 
     known = find_truth(truth, first, second, fold=fold)
@@ -83,6 +88,7 @@ def compare(
     write_comparison(folder, found, stamp)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(here):,} segments; {stamp['clips of the test fold']} clips of the test fold")
-    click.echo(f"\n{comparison_tables(found)}\n\n{in_words(found, resamples)}")
+    click.echo(f"\n{comparison_tables(found)}\n\n{legend(found, resamples)}")
+    click.echo(f"\n{in_words(found, resamples)}")
     click.echo(f"report: {folder / 'comparison.md'}")
     return DONE

@@ -1,9 +1,12 @@
 """Two systems on the same segments: how they differ, and how surely.
 
-Both meet the same resampled locations (`bootstrap`), so that what is hard or easy about a place
-falls out of the difference. Differences are second minus first: below 0, the second has the lower
-log-loss, or the lower accuracy. The p-like figure is a share of resamples, not a test's exact
-level, and it is not corrected for the number of scenes and cities that are looked at.
+Differences are second minus first: below 0, the second has the lower log-loss, or the lower
+accuracy. They are taken segment by segment, so that what is hard or easy about a location cancels
+out. Where there are enough locations, the interval and the p-value of a mean difference are those
+of one bootstrap-t (`bootstrap`) and agree: p is at most 0.05 if and only if the 95 % interval
+leaves 0 out. Where the interval is withheld, the p-value is that of flipping signs by location
+(`sign_flip`), which asks whether the systems are interchangeable at every location. Neither is
+corrected for the number of scenes and cities that are looked at.
 """
 
 from collections.abc import Sequence
@@ -15,17 +18,19 @@ from numpy.typing import NDArray
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
 from avsc.train.score.bootstrap import (
+    ACCURACY_DIFFERENCE,
+    LOSS_DIFFERENCE,
     Interval,
+    Resampled,
     Resampling,
     Units,
-    chance_of_none,
-    interval,
-    resampled_means,
+    resample,
     resampling_units,
 )
-from avsc.train.score.metrics import Groups, by_city, by_scene, check_classes, outcomes
+from avsc.train.score.metrics import by_city, by_scene, check_classes, outcomes
 from avsc.train.score.predictions import segment_names
 from avsc.train.score.protocol import Segments
+from avsc.train.score.sign_flip import p_value
 
 OVERALL = "mean over scenes"
 
@@ -37,14 +42,15 @@ class Difference:
     Attributes:
         first: of the first system.
         second: of the second.
-        interval: 95 % interval of second - first; None where a single location cannot vary.
-        p: two-sided p-like figure of "no difference"; None as above.
+        interval: 95 % confidence interval of second - first; None where it is withheld.
+        p: two-sided p-value: of equal means where there is an interval, else of systems that are
+            interchangeable at every location.
     """
 
     first: float
     second: float
     interval: Interval | None
-    p: float | None
+    p: float
 
     @property
     def difference(self) -> float:
@@ -80,12 +86,10 @@ class Comparison:
     Attributes:
         rows: the mean over scenes first, then every scene, then every city.
         kind: what was resampled, ``"location"`` or ``"clip"``.
-        alone: scenes with a single one, which leave the mean's interval too narrow.
     """
 
     rows: tuple[Row, ...]
     kind: str
-    alone: tuple[str, ...]
 
 
 def compare(
@@ -112,14 +116,13 @@ def compare(
     values = np.concatenate([outcomes(first), outcomes(second)], axis=1)
     scenes, cities = by_scene(first, classes), by_city(first, clips)
     units = resampling_units(first, clips, scenes)
-    means, drawn = scenes.means(values), resampled_means(values, units, how)
-    overall = _row("mean", OVERALL, len(first), len(units.group), means.mean(0), drawn.mean(1))
-    rows = [overall, *_rows("scene", scenes, units, means, drawn)]
+    found, means = _differences(values, units, how), scenes.means(values)
+    rows = _rows("mean", _over_scenes(found), means.mean(0, keepdims=True), how)
+    rows += _rows("scene", found, means, how)
     if cities is not None:
         places = resampling_units(first, clips, cities)
-        drawn = resampled_means(values, places, how)
-        rows += _rows("city", cities, places, cities.means(values), drawn)
-    return Comparison(tuple(rows), units.kind, units.alone)
+        rows += _rows("city", _differences(values, places, how), cities.means(values), how)
+    return Comparison(tuple(rows), units.kind)
 
 
 def check_same_segments(first: Segments, second: Segments, clips: Sequence[Clip]) -> None:
@@ -135,40 +138,57 @@ def check_same_segments(first: Segments, second: Segments, clips: Sequence[Clip]
     )
 
 
-def _rows(
-    kind: str,
-    groups: Groups,
-    units: Units,
-    means: NDArray[np.float64],
-    drawn: NDArray[np.float64],
-) -> list[Row]:
-    segments = np.bincount(groups.of, minlength=len(groups.names))
-    count = np.bincount(units.group, minlength=len(groups.names))
-    return [
-        _row(kind, name, int(segments[g]), int(count[g]), means[g], drawn[:, g])
-        for g, name in enumerate(groups.names)
-    ]
+@dataclass(frozen=True)
+class _Differences:
+    """Differences of log-loss and of accuracy, by group.
+
+    Attributes:
+        units: behind them.
+        resampled: mean difference of each group.
+        shares: what each unit adds to its group's mean difference, [units, 2].
+    """
+
+    units: Units
+    resampled: Resampled
+    shares: NDArray[np.float64]
 
 
-def _row(
-    kind: str,
-    name: str,
-    segments: int,
-    units: int,
-    means: NDArray[np.float64],
-    drawn: NDArray[np.float64],
-) -> Row:
-    """Make a row; columns are loss and rightness of the first, then of the second."""
-    pairs = []
-    for column in (0, 1):
-        differences = drawn[:, column + 2] - drawn[:, column]
-        varies = units > 1
-        pairs.append(
-            Difference(
-                float(means[column]),
-                float(means[column + 2]),
-                interval(differences) if varies else None,
-                chance_of_none(differences) if varies else None,
+def _differences(values: NDArray[np.float64], units: Units, how: Resampling) -> _Differences:
+    """Return differences; columns are loss and rightness of the first, then of the second."""
+    sums = units.sums(values[:, 2:] - values[:, :2])
+    total = np.bincount(units.group, units.segments)[units.group]
+    return _Differences(units, resample(sums, units.segments, units, how), sums / total[:, None])
+
+
+def _over_scenes(found: _Differences) -> _Differences:
+    """Return the mean over all scenes as one group."""
+    units = found.units
+    whole = Units(units.kind, (OVERALL,), np.zeros_like(units.group), units.of)
+    return _Differences(whole, found.resampled.over_groups(), found.shares / len(units.groups))
+
+
+def _rows(kind: str, found: _Differences, means: NDArray[np.float64], how: Resampling) -> list[Row]:
+    """Return a row for each group; `means` [groups, 4] have columns as in `_differences`."""
+    units = found.units
+    segments = np.bincount(units.group, units.segments).astype(np.int64)
+    low, high = found.resampled.ends(symmetric=True)
+    chance = found.resampled.p_values()
+    rows = []
+    for group, name in enumerate(units.groups):
+        shares = found.shares[units.group == group]
+        pair = []
+        for column, span in enumerate((LOSS_DIFFERENCE, ACCURACY_DIFFERENCE)):
+            interval = Interval.within(low[group, column], high[group, column], span)
+            pair.append(
+                Difference(
+                    float(means[group, column]),
+                    float(means[group, column + 2]),
+                    interval,
+                    p_value(shares[:, column], how, group)
+                    if interval is None
+                    else float(chance[group, column]),
+                )
             )
-        )
-    return Row(kind, name, segments, units, *pairs)
+        count = int(units.number[group])
+        rows.append(Row(kind, name, int(segments[group]), count, *pair))
+    return rows

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.publish import publish_all
-from avsc.train.score.bootstrap import Interval
+from avsc.train.score.bootstrap import METHOD, MINIMUM
 from avsc.train.score.compare import Comparison, Difference, Row
+from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
 from avsc.train.score.markdown import markdown_table
-
-NONE = "-"
 
 
 def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> None:
@@ -35,7 +34,7 @@ def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> 
     values = {
         **stamp,
         "resampled": found.kind,
-        "single": list(found.alone),
+        "intervals": METHOD,
         "rows": [_values(row) for row in found.rows],
     }
     files = {
@@ -48,8 +47,8 @@ def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> 
 
 def comparison_tables(found: Comparison) -> str:
     """Return the differences in log-loss, and those in accuracy, as two Markdown tables."""
-    losses = [_cells(row, row.log_loss, 1, 4) for row in found.rows]
-    accuracies = [_cells(row, row.accuracy, 100, 2) for row in found.rows]
+    losses = [_cells(row, row.log_loss, LOG_LOSS) for row in found.rows]
+    accuracies = [_cells(row, row.accuracy, PERCENT) for row in found.rows]
     what = f"{found.kind}s"
     heads = [[kind, what, "first", "second", "second - first", "95 % interval", "p"]
              for kind in ("log-loss", "accuracy / %")]  # fmt: skip
@@ -64,50 +63,54 @@ def in_words(found: Comparison, resamples: int) -> str:
     mean = found.rows[0]
     return " ".join(
         (
-            _sentence("log-loss", mean.log_loss, 1, "", 4, resamples),
-            _sentence("accuracy", mean.accuracy, 100, " points", 2, resamples),
-            *(
-                f"The intervals are too narrow: {name} has a single {found.kind}, which does not "
-                "vary."
-                for name in found.alone[:1]
-            ),
+            _sentence("log-loss", mean.log_loss, LOG_LOSS, "", resamples),
+            _sentence("accuracy", mean.accuracy, PERCENT, " points", resamples),
         )
     )
 
 
-def _sentence(
-    what: str, each: Difference, scale: int, unit: str, digits: int, resamples: int
-) -> str:
-    if each.difference == 0:
-        return f"The {what} of both is the same."
-    way = "lower" if each.difference < 0 else "higher"
-    if each.interval is None or each.p is None:
-        return f"The second's {what} is {way}; nothing can be said of how surely."
-    size = scale * abs(each.difference)
+def legend(found: Comparison, resamples: int) -> str:
+    """Say what the p-values are, and why an interval may be missing."""
+    unit = found.kind
     return (
-        f"The second's {what} is {way} by {size:.{digits}f}{unit} (95 % interval of the "
-        f"difference {_interval(each.interval, scale, digits)}); p = {_chance(each.p)} by "
-        f"{resamples:,} resamples."
+        f"Beside an interval, p is of equal means, at least 1/{resamples + 1:,}. No interval (-): "
+        f"fewer than {MINIMUM} {unit}s, a scene with a single one, or too few that differ; p is "
+        f"then by flipping signs, at least 1/2^(n - 1) with n {unit}s that differ, and a small one "
+        f"says that the two are not interchangeable at every {unit}, not that their means differ. "
+        "p is not corrected for the number of rows."
     )
 
 
-def _cells(row: Row, each: Difference, scale: int, digits: int) -> list[str]:
+def _sentence(what: str, each: Difference, form: Form, unit: str, resamples: int) -> str:
+    if each.difference == 0:
+        return f"The {what} of both is the same."
+    way = "lower" if each.difference < 0 else "higher"
+    size = form.figure(abs(each.difference), form.decimals(each.interval))
+    if each.interval is None:
+        return (
+            f"The second's {what} is {way} by {size}{unit} (no interval); p = {_p(each.p)} by "
+            "flipping signs."
+        )
+    return (
+        f"The second's {what} is {way} by {size}{unit} (95 % interval of the difference "
+        f"{form.interval(each.interval, '+')}); p = {_p(each.p)} by {resamples:,} resamples."
+    )
+
+
+def _cells(row: Row, each: Difference, form: Form) -> list[str]:
+    decimals = form.decimals(each.interval)
     return [
         row.name,
         str(row.units),
-        f"{scale * each.first:.{digits}f}",
-        f"{scale * each.second:.{digits}f}",
-        f"{scale * each.difference:+.{digits}f}",
-        NONE if each.interval is None else _interval(each.interval, scale, digits),
-        NONE if each.p is None else _chance(each.p),
+        form.figure(each.first, decimals),
+        form.figure(each.second, decimals),
+        form.figure(each.difference, decimals, "+"),
+        form.interval(each.interval, "+"),
+        _p(each.p),
     ]
 
 
-def _interval(each: Interval, scale: int, digits: int) -> str:
-    return f"[{scale * each.low:+.{digits}f}, {scale * each.high:+.{digits}f}]"
-
-
-def _chance(p: float) -> str:
+def _p(p: float) -> str:
     return f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
@@ -142,11 +145,13 @@ def _page(found: Comparison, stamp: dict[str, Any]) -> str:
 {in_words(found, stamp["resamples"])}
 
 Means over scenes, and each scene, are the official class-wise figures; a city's are means over its
-segments. Both systems meet the same resampled {found.kind}s, drawn within each scene (within each
-city for a city). p is a two-sided share of resamples, not corrected for the number of rows.
+segments. Intervals are by a bootstrap-t over {found.kind}s, drawn within each scene (within each
+city for a city).
 {"" if found.kind == "location" else "Locations are not known; clips are resampled instead."}
 
 {comparison_tables(found)}
+
+{legend(found, stamp["resamples"])}
 
 | | |
 |---|---|

@@ -65,7 +65,7 @@ def reliability_picture(found: Calibration, title: str) -> bytes:
     upper.set_ylim(0, 1)
     upper.set_xlim(0, 1)
     upper.set_ylabel("share that is right")
-    upper.set_title(f"{title}\nexpected calibration error {found.error:.4f}", fontsize=10)
+    upper.set_title(f"{title}\nexpected calibration error {found.error:.3f}", fontsize=10)
     upper.legend(loc="upper left", fontsize=9, frameon=False)
     lower.bar(left, 100 * found.segments / found.segments.sum(), 1 / BINS, align="edge",
               color="C0", edgecolor="white")  # fmt: skip

@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
 from avsc.train.score.bootstrap import (
+    ACCURACY,
+    LOSS,
     Interval,
     Resampling,
     Units,
-    interval,
-    resampled_means,
+    resample,
     resampling_units,
 )
 from avsc.train.score.calibration import Calibration, Temperature, calibration
@@ -44,8 +45,8 @@ class Finding:
     Attributes:
         segments: the predictions.
         scores: the official metric.
-        log_loss_interval: 95 % interval of its log-loss.
-        accuracy_interval: 95 % interval of its accuracy.
+        log_loss_interval: 95 % confidence interval of its log-loss; None where it is withheld.
+        accuracy_interval: the same of its accuracy.
         units: what was resampled for them.
         pooled: log-loss and accuracy over all segments alike, whatever their scene.
         cities: the same by city; None when no clip has one.
@@ -55,8 +56,8 @@ class Finding:
 
     segments: Segments
     scores: Scores
-    log_loss_interval: Interval
-    accuracy_interval: Interval
+    log_loss_interval: Interval | None
+    accuracy_interval: Interval | None
     units: Units
     pooled: tuple[float, float]
     cities: Cities | None
@@ -86,13 +87,13 @@ def judge(
     official = scores(segments, classes)
     values = outcomes(segments)
     units = resampling_units(segments, clips, by_scene(segments, classes))
-    drawn = resampled_means(values, units, how).mean(1)
+    low, high = resample(units.sums(values), units.segments, units, how).over_groups().ends()
     pooled = values.mean(0)
     return Finding(
         segments,
         official,
-        interval(drawn[:, 0]),
-        interval(drawn[:, 1]),
+        Interval.within(low[0, 0], high[0, 0], LOSS),
+        Interval.within(low[0, 1], high[0, 1], ACCURACY),
         units,
         (float(pooled[0]), float(pooled[1])),
         _cities(by_city(segments, clips), values),

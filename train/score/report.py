@@ -21,8 +21,9 @@ import numpy as np
 from avsc.manifests.errors import SettingError
 from avsc.manifests.publish import Piece, publish_all
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.score.bootstrap import Interval, Units
+from avsc.train.score.bootstrap import MINIMUM, Interval
 from avsc.train.score.calibration import BINS
+from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
 from avsc.train.score.evaluation import Evaluation
 from avsc.train.score.figures import confusion_picture, curves_picture, reliability_picture
 from avsc.train.score.findings import Finding
@@ -89,7 +90,7 @@ def table(found: Evaluation) -> str:
         )
         for protocol, each in found.findings.items()
     }
-    return _figures("scene", names, columns)
+    return _figures("scene", names, found, columns)
 
 
 def city_table(found: Evaluation) -> str:
@@ -104,17 +105,24 @@ def city_table(found: Evaluation) -> str:
             [*each.cities.log_loss, each.pooled[0]],
             [*each.cities.accuracy, each.pooled[1]],
         )
-    return _figures("city", names, columns)
+    return _figures("city", names, found, columns)
 
 
 def _figures(
-    head: str, names: list[str], columns: Mapping[Protocol, tuple[list[float], list[float]]]
+    head: str,
+    names: list[str],
+    found: Evaluation,
+    columns: Mapping[Protocol, tuple[list[float], list[float]]],
 ) -> str:
+    """Return a table, with the digits that the interval of the mean over scenes carries."""
     rows = [[head], *([name] for name in names)]
     for protocol, (losses, accuracies) in columns.items():
         rows[0] += [f"{protocol} log-loss", "acc. %"]
+        each = found.findings[protocol]
+        digits = LOG_LOSS.decimals(each.log_loss_interval)
+        percent = PERCENT.decimals(each.accuracy_interval)
         for row, loss, accuracy in zip(rows[1:], losses, accuracies, strict=True):
-            row += [f"{loss:.4f}", f"{100 * accuracy:.2f}"]
+            row += [LOG_LOSS.figure(loss, digits), PERCENT.figure(accuracy, percent)]
     return markdown_table(rows)
 
 
@@ -137,37 +145,44 @@ def coverage(found: Evaluation) -> str:
 
 
 def certainty(found: Evaluation) -> str:
-    """Say the 95 % intervals, the calibration error and the temperature, a line a protocol."""
+    """Say confidence intervals, calibration error and temperature, a line a protocol."""
     resamples = found.stamp["resamples"]
     lines = []
     for protocol, each in found.findings.items():
-        scores = each.scores
+        digits = LOG_LOSS.decimals(each.log_loss_interval)
         lines.append(
-            f"{protocol}: log-loss {scores.log_loss:.4f} {_interval(each.log_loss_interval)}, "
-            f"accuracy {100 * scores.accuracy:.2f} % {_interval(each.accuracy_interval, 100)} "
-            f"(95 %, {resamples:,} resamples of the {len(each.units.group)} "
-            f"{UNITS[each.units.kind]} within each scene){_alone(each.units)}; expected "
-            f"calibration error {each.calibration.error:.4f} ({BINS} bins)"
+            f"{protocol}: "
+            f"log-loss {_with_interval(each.scores.log_loss, each.log_loss_interval, LOG_LOSS)}, "
+            f"accuracy {_with_interval(each.scores.accuracy, each.accuracy_interval, PERCENT)} "
+            f"(95 % confidence, bootstrap-t, {resamples:,} resamples of the "
+            f"{len(each.units.group)} {UNITS[each.units.kind]} within each scene)"
+            f"{_withheld(each)}; expected calibration error "
+            f"{each.calibration.error:.3f} ({BINS} bins)"
         )
         if each.temperature is not None:
             lines[-1] += (
                 f"; with temperature {each.temperature.value:.3f}, fitted on "
                 f"{each.temperature.fitted_on:,} predictions of the run's validation part "
-                f"(log-loss without it {each.temperature.log_loss_before:.4f})"
+                f"(log-loss without it {LOG_LOSS.figure(each.temperature.log_loss_before, digits)})"
             )
     return "\n".join(lines)
 
 
-def _interval(each: Interval, scale: float = 1) -> str:
-    digits = 4 if scale == 1 else 2
-    return f"[{scale * each.low:.{digits}f}, {scale * each.high:.{digits}f}]"
+def _with_interval(value: float, interval: Interval | None, form: Form) -> str:
+    unit = " %" if form is PERCENT else ""
+    return f"{form.figure(value, form.decimals(interval))}{unit} {form.interval(interval)}"
 
 
-def _alone(units: Units) -> str:
-    if not units.alone:
+def _withheld(each: Finding) -> str:
+    """Say why an interval is withheld; empty if none is."""
+    if each.log_loss_interval is not None and each.accuracy_interval is not None:
         return ""
-    names = ", ".join(units.alone)
-    return f", too narrow, for {names} has a single {units.kind} and does not vary"
+    units = each.units
+    if len(units.group) < MINIMUM:
+        return f"; no interval (-): it needs {MINIMUM} {units.kind}s"
+    if alone := units.alone:
+        return f"; no interval (-): {', '.join(alone)} has a single {units.kind}"
+    return f"; no interval (-): too few {units.kind}s differ from the others"
 
 
 def _values(found: Evaluation) -> dict[str, Any]:
@@ -191,8 +206,8 @@ def _protocol_values(each: Finding, classes: tuple[str, ...]) -> dict[str, Any]:
     return {
         "log_loss": scores.log_loss,
         "accuracy": scores.accuracy,
-        "log_loss_interval": [each.log_loss_interval.low, each.log_loss_interval.high],
-        "accuracy_interval": [each.accuracy_interval.low, each.accuracy_interval.high],
+        "log_loss_interval": _ends(each.log_loss_interval),
+        "accuracy_interval": _ends(each.accuracy_interval),
         "resampled": {"what": each.units.kind, "number": len(each.units.group)},
         "segments": len(each.segments),
         "pooled_log_loss": each.pooled[0],
@@ -211,6 +226,10 @@ def _protocol_values(each: Finding, classes: tuple[str, ...]) -> dict[str, Any]:
         },
         "temperature": None if each.temperature is None else vars(each.temperature),
     }
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
 
 
 def _by_city(each: Finding, name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.record import versions
 from avsc.train.fit.restore import Trained, restore
-from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.calibration import Temperature
 from avsc.train.score.evaluation import (
     Evaluation,
@@ -154,6 +154,7 @@ def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int])
         "visual_encoder": None if record.visual is None else record.visual.origin,
         "visual_digest": None if record.visual is None else record.visual.digest,
         "embeddings": {name: mark.fingerprint for name, mark in record.embeddings.items()},
+        "intervals": METHOD,
         "resamples": wanted.resampling.resamples,
         "resampling_seed": wanted.resampling.seed,
         "settings": record.settings.record(),

@@ -9,11 +9,11 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from avsc.train.score.digits import LOG_LOSS, NONE, PERCENT, Form
 from avsc.train.score.markdown import markdown_table
 from avsc.train.tables.measure import Figure, Score
 from avsc.train.tables.paper import Printed
 
-NONE = "-"
 HEAD = (
     "row", "inputs", "VE", "protocol", "log-loss", "acc. %",
     "paper", "acc. %", "difference", "acc. %",
@@ -108,7 +108,8 @@ def comma_separated(lines: Sequence[Line]) -> bytes:
 
 
 def _parts(each: Figure) -> list[float | None]:
-    return [each.mean, each.deviation, each.interval.low, each.interval.high]
+    ends = (None, None) if each.interval is None else (each.interval.low, each.interval.high)
+    return [each.mean, each.deviation, *ends]
 
 
 def _rows(lines: Sequence[Line]) -> list[list[str]]:
@@ -129,18 +130,26 @@ def _cells(line: Line) -> list[str]:
     if line.score is None:
         cells += [NONE, NONE]
     else:
-        cells += [_figure(line.score.log_loss, 1, 4), _figure(line.score.accuracy, 100, 2)]
+        cells += [_figure(line.score.log_loss, LOG_LOSS), _figure(line.score.accuracy, PERCENT)]
     cells += (
         [NONE, NONE]
         if printed is None
         else [f"{printed.log_loss:.4g}", f"{100 * printed.accuracy:.4g}"]
     )
-    if differences is None:
+    if line.score is None or differences is None:
         return [*cells, NONE, NONE]
-    return [*cells, f"{differences[0]:+.4f}", f"{100 * differences[1]:+.2f}"]
+    digits, percent = (
+        form.decimals(each.interval)
+        for form, each in ((LOG_LOSS, line.score.log_loss), (PERCENT, line.score.accuracy))
+    )
+    return [
+        *cells,
+        LOG_LOSS.figure(differences[0], digits, "+"),
+        PERCENT.figure(differences[1], percent, "+"),
+    ]
 
 
-def _figure(each: Figure, scale: int, digits: int) -> str:
-    spread = "" if each.deviation is None else f" ± {scale * each.deviation:.{digits}f}"
-    low, high = scale * each.interval.low, scale * each.interval.high
-    return f"{scale * each.mean:.{digits}f}{spread} [{low:.{digits}f}, {high:.{digits}f}]"
+def _figure(each: Figure, form: Form) -> str:
+    decimals = form.decimals(each.interval)
+    spread = "" if each.deviation is None else f" ± {form.figure(each.deviation, decimals)}"
+    return f"{form.figure(each.mean, decimals)}{spread} {form.interval(each.interval)}"

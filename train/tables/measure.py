@@ -2,7 +2,7 @@
 
 The interval is that of the mean over seeds: each segment's log-loss (and rightness) is averaged
 over the seeds' runs, and whole locations are resampled within each scene, as `score.bootstrap`
-says. It does not hold the deviation over seeds, which stands beside it.
+says. It does not hold the standard deviation over seeds, which stands beside it.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from avsc.train.model.weights import pretraining
 from avsc.train.score.bootstrap import (
+    ACCURACY,
+    LOSS,
     Interval,
     Resampling,
     Units,
-    interval,
-    resampled_means,
+    resample,
     resampling_units,
 )
 from avsc.train.score.compare import check_same_segments
@@ -34,12 +35,12 @@ class Figure:
     Attributes:
         mean: over the runs.
         deviation: standard deviation over the runs (n - 1); None with one.
-        interval: 95 % interval of the mean over locations.
+        interval: 95 % confidence interval of the mean over locations; None where withheld.
     """
 
     mean: float
     deviation: float | None
-    interval: Interval
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,15 @@ def score(runs: Sequence[Segments], truth: Truth, how: Resampling) -> Score:
     units = resampling_units(first, truth.clips, scenes)
     values = np.stack([outcomes(each) for each in runs])
     figures = np.stack([scenes.means(each).mean(0) for each in values])
-    drawn = resampled_means(values.mean(0), units, how).mean(1)
-    return Score(
-        _figure(figures[:, 0], drawn[:, 0]),
-        _figure(figures[:, 1], drawn[:, 1]),
-        len(first),
-        units,
+    sums = units.sums(values.mean(0))
+    low, high = resample(sums, units.segments, units, how).over_groups().ends()
+    log_loss, accuracy = (
+        _figure(figures[:, column], Interval.within(low[0, column], high[0, column], span))
+        for column, span in enumerate((LOSS, ACCURACY))
     )
+    return Score(log_loss, accuracy, len(first), units)
 
 
-def _figure(runs: NDArray[np.float64], drawn: NDArray[np.float64]) -> Figure:
+def _figure(runs: NDArray[np.float64], interval: Interval | None) -> Figure:
     deviation = float(runs.std(ddof=1)) if len(runs) > 1 else None
-    return Figure(float(runs.mean()), deviation, interval(drawn))
+    return Figure(float(runs.mean()), deviation, interval)

@@ -17,7 +17,7 @@ from avsc.manifests.publish import publish_all
 from avsc.train.config import Settings
 from avsc.train.declared import option
 from avsc.train.model.visual import PAPER_BACKBONES
-from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.bootstrap import MINIMUM, Resampling
 from avsc.train.score.entrants import Truth, read_entrant
 from avsc.train.score.predictions import segment_names
 from avsc.train.score.protocol import Segments
@@ -175,8 +175,8 @@ def remarks(
         "Log-loss in nats and accuracy are the official class-wise means on one-second segments of "
         "the test fold; strict and centred say which frames count for a second. Differences are "
         "measured less printed.",
-        f"{_seeds(seeds)}; in brackets the 95 % interval by {how.resamples:,} resamples of the "
-        f"{_units(lines)} within each scene.",
+        f"{_seeds(seeds)}; in brackets the 95 % confidence interval by a bootstrap-t, "
+        f"{how.resamples:,} resamples of the {_units(lines)} within each scene.",
     ]
     notes += _pretraining_notes(lines)
     expected = {each.expected for each in found.values()}
@@ -263,6 +263,6 @@ def _units(lines: Sequence[Line]) -> str:
     text = f"{len(units[0].group)} {units[0].kind}s"
     if units[0].kind == "clip":
         text += " (locations are not known)"
-    if units[0].alone:
-        text += f" (too narrow: {', '.join(units[0].alone)} has a single one)"
+    if len(units[0].group) < MINIMUM or units[0].alone:
+        text += f" (no intervals: they need {MINIMUM}, and two in each scene)"
     return text

@@ -16,7 +16,7 @@ from avsc.train.fit.history import finished, read_metrics
 from avsc.train.fit.record import read_record
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
-from avsc.train.score.bootstrap import Resampling
+from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.entrants import evaluated
 from avsc.train.score.protocol import PROTOCOLS
 from avsc.train.score.run import Request, evaluate_run
@@ -104,7 +104,10 @@ def make_runs(
 
 
 def is_evaluated(job: Job) -> bool:
-    """Whether the best epoch that a run has now is evaluated on the test fold by both protocols."""
+    """Whether the best epoch that a run has now is evaluated on the test fold by both protocols.
+
+    An evaluation whose report holds intervals of another method does not count.
+    """
     try:
         found = evaluated(job.folder, "test")
     except AvscError:
@@ -112,5 +115,6 @@ def is_evaluated(job: Job) -> bool:
     return (
         set(found["protocols"]) >= {*PROTOCOLS}
         and found["checkpoint"] == "best"
+        and found.get("intervals") == METHOD
         and found["store_fingerprint"] == Store.open(job.settings.store).fingerprint
     )
