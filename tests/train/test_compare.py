@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,15 @@ from avsc.features.store.layout import clips_file
 from avsc.manifests.errors import AvscError
 from avsc.train.score.bootstrap import Resampling
 from avsc.train.score.compare import compare
-from avsc.train.score.compare_report import in_words
+from avsc.train.score.compare_report import comparison_tables, in_words, legend
 from avsc.train.score.metrics import scores
 from avsc.train.score.protocol import Segments
 
 CLASSES = ("scene0", "scene1", "scene2")
-CLIPS = small_clips(locations=9, clips_per_location=3)
+CLIPS = tuple(
+    replace(clip, location=f"{clip.scene}-{clip.location}")
+    for clip in small_clips(locations=16, clips_per_location=3)
+)
 SCENE = np.array([CLASSES.index(clip.scene) for clip in CLIPS])
 HOW = Resampling(1000)
 
@@ -47,15 +51,15 @@ def test_figures_are_the_official_ones_and_signs_are_second_minus_first():
     assert mean.log_loss.difference < 0 < mean.accuracy.difference + 1e-12
     for row, loss in zip(found.rows[1:4], two.class_log_loss, strict=True):
         assert row.log_loss.second == pytest.approx(loss, rel=1e-12)
-        assert (row.segments, row.units) == (135, 9)
-    assert (mean.segments, mean.units, found.kind) == (405, 27, "location")
+        assert (row.segments, row.units) == (240, 16)
+    assert (mean.segments, mean.units, found.kind) == (720, 48, "location")
 
 
 def test_pairing_takes_out_what_is_hard_about_a_place():
     """The second is better everywhere by nearly the same: sure when paired, not when it is not."""
     first, second = predicted(0, 1.0), predicted(0, 1.1)
     paired = compare(first, second, CLIPS, CLASSES, HOW).rows[0].log_loss
-    assert paired.interval.high < 0 and paired.p == pytest.approx(2 / 1001)
+    assert paired.interval.high < 0 and paired.p == pytest.approx(1 / 1001)
     other = compare(first, predicted(1, 1.1), CLIPS, CLASSES, HOW).rows[0].log_loss
     assert (other.interval.high - other.interval.low) > 5 * (
         paired.interval.high - paired.interval.low
@@ -71,33 +75,53 @@ def test_swapped_systems_swap_the_signs_and_equal_ones_do_not_differ():
     )
     assert there.p == back.p
     same = compare(first, first, CLIPS, CLASSES, HOW).rows[0].log_loss
-    assert (same.difference, same.interval.low, same.interval.high, same.p) == (0, 0, 0, 1)
+    assert (same.difference, same.interval, same.p) == (0, None, 1)
 
 
 def test_no_difference_is_found_where_there_is_none():
-    """Two systems of one kind: of 95 % intervals about 5 % leave out 0."""
-    missed = 0
+    """Two systems of one kind: in about 5 % of comparisons p is at most 0.05, of 16 locations too.
+
+    Of 100 comparisons the standard error of the share is 0.022; of 300 scenes 0.013.
+    """
+    means, scenes = [], []
     for seed in range(100):
-        found = compare(predicted(2 * seed, 1), predicted(2 * seed + 1, 1), CLIPS, CLASSES,
-                        Resampling(200))  # fmt: skip
-        interval = found.rows[0].log_loss.interval
-        missed += not interval.low <= 0 <= interval.high
-    assert 0 <= missed <= 14
+        one, two = (predicted(2 * seed + which, 1) for which in (0, 1))
+        found = [row.log_loss for row in compare(one, two, CLIPS, CLASSES, Resampling(199)).rows]
+        assert (found[0].p <= 0.05) == (not found[0].interval.low <= 0 <= found[0].interval.high)
+        assert found[1].interval is None
+        means.append(found[0].p <= 0.05)
+        scenes += [each.p <= 0.05 for each in found[1:4]]
+    assert np.mean(means) <= 0.05 + 3 * 0.022 and 0.02 <= np.mean(scenes) <= 0.05 + 3 * 0.013
 
 
 def test_other_segments_are_refused_by_name():
     first, second = predicted(0, 1), predicted(0, 1)
     fewer = Segments(second.probability[:-1], second.clip[:-1], second.second[:-1],
                      second.scene[:-1])  # fmt: skip
-    with pytest.raises(AvscError, match=r"405 and 404; 'scene2-city-28-2_4.wav' is in the first"):
+    with pytest.raises(AvscError, match=r"720 and 719; 'scene2-city-35-2_4.wav' is in the first"):
         compare(first, fewer, CLIPS, CLASSES, HOW)
 
 
 def test_words_say_which_way():
     found = compare(predicted(0, 1.0), predicted(0, 1.1), CLIPS, CLASSES, HOW)
     words = in_words(found, 1000)
-    assert words.startswith("The second's log-loss is lower by 0.0")
-    assert "p = 0.002 by 1,000 resamples" in words
+    low, high = (
+        abs(found.rows[0].log_loss.interval.high),
+        abs(found.rows[0].log_loss.interval.low),
+    )
+    size = abs(found.rows[0].log_loss.difference)
+    assert low < size < high and 0.0005 < (high - low) / 2 < 0.00995, (
+        "so that four digits are carried"
+    )
+    assert words.startswith(
+        f"The second's log-loss is lower by {size:.4f} (95 % interval of the difference "
+        f"[-{high:.4f}, -{low:.4f}]); p = 0.001 by 1,000 resamples."
+    )
+    table = comparison_tables(found).splitlines()
+    assert f"[-{high:.4f}, -{low:.4f}]" in table[2]
+    assert [cell.strip() for cell in table[3].split("|")][6:8] == ["-", "3.1e-05"], "2 / 2^16"
+    assert "at least 1/1,001" in legend(found, 1000)
+    assert "fewer than 48 locations" in legend(found, 1000)
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +134,6 @@ def store(tmp_path_factory):
 
 
 def _tested(clip):
-    from dataclasses import replace
-
     return replace(clip, fold="test")
 
 
@@ -130,6 +152,7 @@ def test_runs_are_evaluated_and_compared(fit, store, tmp_path):
             said
         )
         assert "over all segments" in said and "100 resamples of the 6 locations" in said
+        assert "no interval (-): it needs 48 locations" in said
     names = {path.name for path in (runs[0] / "evaluation-test").iterdir()}
     assert names >= {"predictions-clip.tsv", "reliability-strict.png", "confusion-clip.png"}
 

@@ -24,17 +24,19 @@ from avsc.train.score.protocol import Segments
 from avsc.train.score.report import certainty, city_table, coverage, table, write_report
 
 CLASSES = ("scene0", "scene1", "scene2")
-CLIPS = small_clips()
+CLIPS = tuple(
+    replace(clip, location=f"{clip.scene}-{clip.location}") for clip in small_clips(locations=16)
+)
 SCENE = np.array([CLASSES.index(clip.scene) for clip in CLIPS])
-MISSING = {"strict": ("scene2-city-23-1_9.wav",), "centred": ()}
+MISSING = {"strict": ("scene2-city-35-1_9.wav",), "centred": ()}
 
 
 def make(missing=None, temperature=None):
     rng = np.random.default_rng(3)
     segments = {}
     for protocol, lost in (missing or {"strict": (), "centred": ()}).items():
-        clip = np.repeat(np.arange(len(CLIPS)), 10)[: 240 - len(lost)]
-        second = np.tile(np.arange(10), len(CLIPS))[: 240 - len(lost)]
+        clip = np.repeat(np.arange(len(CLIPS)), 10)[: 960 - len(lost)]
+        second = np.tile(np.arange(10), len(CLIPS))[: 960 - len(lost)]
         logits = rng.normal(0, 2, (len(clip), 3)) + 2 * np.eye(3)[SCENE[clip]]
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         segments[protocol] = Segments(probability, clip, second, SCENE[clip])
@@ -48,7 +50,7 @@ def make(missing=None, temperature=None):
         },
         classes=CLASSES,
         clips=CLIPS,
-        expected=240,
+        expected=960,
         missing=missing or {"strict": (), "centred": ()},
         findings={
             protocol: judge(each, CLIPS, CLASSES, Resampling(200), temperature)
@@ -79,8 +81,8 @@ def test_every_file_says_the_same(tmp_path, run):
     assert [row["name"] for row in rows] == [
         *CLASSES, "city", "mean over scenes", "over all segments"
     ]  # fmt: skip
-    assert values["expected_segments"] == 240 and values["versions"] == {"torch": "9.9"}
-    for protocol, count in (("strict", 239), ("centred", 240)):
+    assert values["expected_segments"] == 960 and values["versions"] == {"torch": "9.9"}
+    for protocol, count in (("strict", 959), ("centred", 960)):
         again = scores(read_predictions(folder / f"predictions-{protocol}.tsv", CLIPS, CLASSES),
                        CLASSES)  # fmt: skip
         said = values["protocols"][protocol]
@@ -100,7 +102,7 @@ def test_every_file_says_the_same(tmp_path, run):
         assert said["city_segments"] == {"city": count}
         low, high = said["log_loss_interval"]
         assert low < said["log_loss"] < high
-        assert said["resampled"] == {"what": "location", "number": 12}
+        assert said["resampled"] == {"what": "location", "number": 48}
         assert sum(said["calibration"]["segments"]) == count
         assert said["temperature"] is None
 
@@ -122,31 +124,42 @@ def test_the_table_is_aligned_and_fits_a_terminal():
     lines = table(found).splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
     strict = found.findings["strict"].scores
+    half = [
+        (each.high - each.low) / 2
+        for each in (
+            found.findings["strict"].log_loss_interval,
+            found.findings["strict"].accuracy_interval,
+        )
+    ]
+    assert 0.01 < half[0] < 0.0995 and 0.01 < half[1] < 0.0995, "three decimals, and one of percent"
     cells = [cell.strip() for cell in lines[-1].strip("|").split("|")]
     assert cells[:3] == [
-        "mean over scenes", f"{strict.log_loss:.4f}", f"{100 * strict.accuracy:.2f}"
+        "mean over scenes", f"{strict.log_loss:.3f}", f"{100 * strict.accuracy:.1f}"
     ]  # fmt: skip
     assert [line.split()[1] for line in lines[2:5]] == list(CLASSES)
 
 
 def test_missing_segments_are_counted_and_named():
-    assert coverage(make()) == "strict: 240/240 segments\ncentred: 240/240 segments"
+    assert coverage(make()) == "strict: 960/960 segments\ncentred: 960/960 segments"
     strict, centred = coverage(make(MISSING)).splitlines()
-    assert strict.startswith("strict: 239/240 segments; not the official figure")
-    assert strict.endswith("Missing: scene2-city-23-1_9.wav")
-    assert centred == "centred: 240/240 segments"
+    assert strict.startswith("strict: 959/960 segments; not the official figure")
+    assert strict.endswith("Missing: scene2-city-35-1_9.wav")
+    assert centred == "centred: 960/960 segments"
     many = replace(make(), missing={"strict": tuple(f"x_{k}.wav" for k in range(1234))})
     assert coverage(many).endswith("x_19.wav and 1,214 more")
 
 
 def test_what_is_certain_is_said_in_words():
     strict, _ = certainty(make()).splitlines()
-    assert "(95 %, 200 resamples of the 12 locations within each scene)" in strict
+    assert (
+        "(95 % confidence, bootstrap-t, 200 resamples of the 48 locations within each scene); "
+        in strict
+    )
     assert strict.endswith("(15 bins)")
     line = certainty(make(temperature=Temperature(1.5, 40, 0.9))).splitlines()[0]
     assert line.endswith(
         "with temperature 1.500, fitted on 40 predictions of the run's validation part (log-loss "
-        "without it 0.9000)"
+        "without it 0.900)"
     )
     found = make()
     clips = [replace(clip, location=None, city=None) for clip in CLIPS]
@@ -155,14 +168,27 @@ def test_what_is_certain_is_said_in_words():
         for protocol, each in found.findings.items()
     }
     found = replace(found, clips=clips, findings=bare)
-    assert "of the 24 clips (locations are not known) within each scene" in certainty(found)
+    assert "of the 96 clips (locations are not known) within each scene" in certainty(found)
     assert city_table(found) == ""
+
+
+def test_an_interval_of_too_few_locations_is_withheld_and_the_reason_said(tmp_path, run):
+    found = make()
+    clips = [replace(clip, location=clip.location.replace("5", "4")) for clip in CLIPS]
+    few = judge(found.findings["strict"].segments, clips, CLASSES, Resampling(200))
+    found = replace(found, clips=clips, findings={"strict": few}, missing={"strict": ()})
+    assert 3 < len(few.units.group) < 48
+    assert few.log_loss_interval is None and few.accuracy_interval is None
+    assert "%  -" not in certainty(found) and "no interval (-): it needs 48" in certainty(found)
+    write_report(tmp_path / "report", run, found)
+    values = json.loads((tmp_path / "report" / "metrics.json").read_text())["protocols"]["strict"]
+    assert values["log_loss_interval"] is None and values["accuracy_interval"] is None
 
 
 def test_whole_clips_are_told_from_segments():
     found = make()
     strict = found.findings["strict"].segments
-    first = np.arange(0, 240, 10)
+    first = np.arange(0, 960, 10)
     whole = replace(strict, probability=strict.probability[first], clip=strict.clip[first],
                     second=None, scene=strict.scene[first])  # fmt: skip
     found = replace(
@@ -170,7 +196,7 @@ def test_whole_clips_are_told_from_segments():
         missing={"clip": ()},
         findings={"clip": judge(whole, CLIPS, CLASSES, Resampling(200))},
     )
-    assert coverage(found) == "clip: 240/240 segments, in 24 clips, each predicted once"
+    assert coverage(found) == "clip: 960/960 segments, in 96 clips, each predicted once"
 
 
 def test_a_runs_own_folder_is_refused(tmp_path, run):

@@ -40,7 +40,7 @@ from avsc.manifests.shell import DONE, settings
 @click.option(
     "--resamples",
     type=click.IntRange(100),
-    default=2000,
+    default=10_000,
     show_default=True,
     help="Resamples of the locations within each scene, for the 95 % intervals.",
 )

@@ -64,7 +64,7 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--resamples",
     type=click.IntRange(100),
-    default=2000,
+    default=10_000,
     show_default=True,
     help="Resamples of the locations within each scene, for the 95 % intervals.",
 )

@@ -62,7 +62,7 @@ class Resampling:
         seed: of the draws.
     """
 
-    resamples: int = 2000
+    resamples: int = 10_000
     seed: int = 0
 
 
