@@ -64,3 +64,13 @@ def test_dask_overhead() -> None:
 def test_startup() -> None:
     rows = {row[0]: row for row in said_by("startup", "--rounds", 1)}
     assert float(rows["`python -c pass`"][2]) < float(rows["`avsc-fit --help`"][2])
+
+
+def test_coverage() -> None:
+    """Of 200 trials: enough to say which way is better, and no more."""
+    rows = said_by("coverage", "--trials", 200, "--resamples", 199)
+    few, *by_number = (row for row in rows if row[0].startswith("few fail"))
+    assert float(few[1]) + 0.02 < float(few[2]) > 0.9, "percentile, bootstrap-t"
+    assert all(float(row[2]) < 0.85 < float(row[-1]) for row in by_number), "12 and 96 locations"
+    (alike,) = (row for row in rows if row[0] == "alike: few fail")
+    assert float(alike[3]) < 0.1 and float(alike[4]) < 0.1 and float(alike[-1]) < 0.1

@@ -183,10 +183,10 @@ def test_layouts_hold_the_same_figures():
     ]
     text = markdown(lines)
     low, high = found.log_loss.interval.low, found.log_loss.interval.high
-    assert 0.1 < (high - low) / 2 < 0.995, "so that it carries two decimals"
-    shown = f"{found.log_loss.mean:.2f} ± {found.log_loss.deviation:.2f} [{low:.2f}, {high:.2f}]"
+    assert 0.01 < (high - low) / 2 < 0.0995, "so that it carries three decimals"
+    shown = f"{found.log_loss.mean:.3f} ± {found.log_loss.deviation:.3f} [{low:.3f}, {high:.3f}]"
     assert shown in text
-    assert f"{found.log_loss.mean - 0.1517:+.2f}" in text and "94.59" in text
+    assert f"{found.log_loss.mean - 0.1517:+.3f}" in text and "94.59" in text
     rows = list(csv.DictReader(comma_separated(lines).decode().splitlines()))
     assert float(rows[0]["log_loss_mean"]) == found.log_loss.mean
     assert float(rows[0]["log_loss_difference"]) == found.log_loss.mean - 0.1517
