@@ -231,7 +231,8 @@ def main() -> None:
         "locations on."
     )
     print(
-        f"\nShare of {100 * LEVEL:.0f} % intervals that hold the mean over scenes, or that of one scene:\n"
+        f"\nShare of {100 * LEVEL:.0f} % intervals that hold the mean over scenes, "
+        "or that of one scene:\n"
     )
     intervals(chosen)
     print("\nThe same by the number of locations:\n")

@@ -4,8 +4,8 @@ Segments of a clip, and clips of a location, resemble each other, so locations a
 observations (clips in a set that does not say its locations). A group's figure (scene or city) is a
 ratio, R = sum over its segments / number of its segments, of locations of unequal size; the figure
 of a system is the unweighted mean of its scenes' ratios. Locations are nested in groups, so the
-variance is stratified (Cochran 1977, "Sampling techniques", section 6.13): of a group of n
-locations with sums T_l over m_l segments, N segments in all,
+variance is stratified (Cochran 1977, "Sampling techniques", chapter 6): of a group of n locations
+with sums T_l over m_l segments, N segments in all,
 
     v = n / (n - 1) * sum over l of (T_l - R m_l)^2 / N^2,
 
@@ -13,13 +13,13 @@ and that of the mean over S groups is the sum of theirs / S^2.
 
 In each resample n of a group's n locations are drawn with replacement, with all their segments, and
 figure and variance are computed anew; t* = (resampled figure - figure) / sqrt(resampled variance).
-The interval is [figure - q_high * se, figure - q_low * se] with the quantiles of t* (Efron 1979;
-Hall 1988, "Theoretical comparison of bootstrap confidence intervals"): where most locations have
-almost no loss and a few fail, a sample's figure and its variance rise and fall together, which
-quantiles of the figure alone do not see. The quantiles are those of the two tails for a figure of
-one system, whose losses are skewed to one side; those of |t*| for a difference of two systems,
-which may be skewed to either side and has heavy tails. `benchmarks/coverage.py` prints the
-coverage of both, and of what else was tried.
+The interval is [figure - q_high * se, figure - q_low * se] with the quantiles of t* (Efron and
+Tibshirani 1993, "An introduction to the bootstrap", chapter 12; Hall 1988, "Theoretical comparison
+of bootstrap confidence intervals"): where most locations have almost no loss and a few fail, a
+sample's figure and its variance rise and fall together, which quantiles of the figure alone do not
+see. The quantiles are those of the two tails for a figure of one system, whose losses are skewed to
+one side; those of |t*| for a difference of two systems, which may be skewed to either side and has
+heavy tails. `benchmarks/coverage.py` prints how often each of them holds the truth.
 
 An interval is withheld where there are fewer than `MINIMUM` locations, where a scene has a single
 one, and where t* has no finite quantile (hardly any location differs from the others). It ends at
@@ -41,8 +41,8 @@ from avsc.train.score.protocol import Segments
 
 LEVEL = 0.95
 MINIMUM = 48
-"""Locations that an interval needs: with fewer, where few fail, it covers less than 93 %."""
-METHOD = "bootstrap-t over locations, 1"
+"""Units that an interval needs: where few locations fail, those of 32 hold the truth in 88 %."""
+METHOD = "bootstrap-t, 1"
 """Goes into every evaluation: one whose intervals were made otherwise is not current."""
 LOSS, ACCURACY = (0.0, np.inf), (0.0, 1.0)
 LOSS_DIFFERENCE, ACCURACY_DIFFERENCE = (-np.inf, np.inf), (-1.0, 1.0)

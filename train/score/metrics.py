@@ -10,7 +10,7 @@ than the number of classes times 1e-15. Of equal probabilities the class with th
 predicted.
 
 Beside the official figures stand the means over all segments alike, and over those of each city: a
-city has few places of a scene, or none, so that a mean over its scenes would hang on single places.
+city has one location of most scenes, or none, and a mean over its scenes would rest on one each.
 """
 
 from collections.abc import Sequence
