@@ -52,4 +52,4 @@ def patterns(number: int) -> NDArray[np.float64]:
            [-1.,  1.]])
     """
     bits = np.arange(2 ** max(0, number - 1))[:, None] >> np.arange(number) & 1
-    return 1 - 2.0 * bits
+    return np.where(bits, -1.0, 1.0)
