@@ -120,6 +120,8 @@ def test_words_say_which_way():
     table = comparison_tables(found).splitlines()
     assert f"[-{high:.4f}, -{low:.4f}]" in table[2]
     assert [cell.strip() for cell in table[3].split("|")][6:8] == ["-", "3.1e-05"], "2 / 2^16"
+    scene = found.rows[1].log_loss
+    assert f"| {scene.first:.4f} | {scene.second:.4f} |" in table[3], "the mean's digits"
     assert "at least 1/1,001" in legend(found, 1000)
     assert "fewer than 48 locations" in legend(found, 1000)
 

@@ -47,8 +47,11 @@ def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> 
 
 def comparison_tables(found: Comparison) -> str:
     """Return the differences in log-loss, and those in accuracy, as two Markdown tables."""
-    losses = [_cells(row, row.log_loss, LOG_LOSS) for row in found.rows]
-    accuracies = [_cells(row, row.accuracy, PERCENT) for row in found.rows]
+    mean = found.rows[0]
+    digits = LOG_LOSS.decimals(mean.log_loss.interval)
+    percent = PERCENT.decimals(mean.accuracy.interval)
+    losses = [_cells(row, row.log_loss, LOG_LOSS, digits) for row in found.rows]
+    accuracies = [_cells(row, row.accuracy, PERCENT, percent) for row in found.rows]
     what = f"{found.kind}s"
     heads = [[kind, what, "first", "second", "second - first", "95 % interval", "p"]
              for kind in ("log-loss", "accuracy / %")]  # fmt: skip
@@ -97,8 +100,9 @@ def _sentence(what: str, each: Difference, form: Form, unit: str, resamples: int
     )
 
 
-def _cells(row: Row, each: Difference, form: Form) -> list[str]:
-    decimals = form.decimals(each.interval)
+def _cells(row: Row, each: Difference, form: Form, most: int) -> list[str]:
+    """Return a row's cells, with the decimals of its interval; without one, those of the mean."""
+    decimals = most if each.interval is None else form.decimals(each.interval)
     return [
         row.name,
         str(row.units),
