@@ -120,7 +120,7 @@ def trials(
     for number in range(chosen.trials // AT_ONCE):
         draw = np.random.default_rng((chosen.seed, number))
         sums = world.draw(draw, (len(units.group), AT_ONCE)) * weight
-        found = resample(sums, units.segments, units, Resampling(chosen.resamples, number))
+        found = resample(sums, units, Resampling(chosen.resamples, number))
         percentile = np.empty_like(found.shift)
         for group in range(len(sizes)):
             members = units.group == group

@@ -37,7 +37,7 @@ def location_units(sizes):
 
 
 def resampled(values, units, how):
-    return resample(units.sums(values), units.segments, units, how)
+    return resample(units.sums(values), units, how)
 
 
 def test_variance_is_that_of_theory_where_locations_are_equal():
@@ -125,7 +125,7 @@ def simulated(draw, truth, symmetric=False, trials=1500, at_once=50):
     for number in range(trials // at_once):
         rng = np.random.default_rng((17, number))
         sums = draw(rng, (len(units.group), at_once)) * units.segments[:, None]
-        found = resample(sums, units.segments, units, Resampling(499, number)).over_groups()
+        found = resample(sums, units, Resampling(499, number)).over_groups()
         low, high = found.ends(symmetric)
         held += ((low <= truth) & (truth <= high))[0].tolist()
         # Before: quantiles of the resampled figure itself.
@@ -158,7 +158,7 @@ def test_p_is_at_most_the_level_where_the_interval_leaves_0_out():
     rng = np.random.default_rng(2)
     units = location_units([[3] * 30] * 2)
     sums = rng.standard_t(3, (60, 400)) + 0.8
-    found = resample(sums, units.segments, units, Resampling(499)).over_groups()
+    found = resample(sums, units, Resampling(499)).over_groups()
     low, high = found.ends(symmetric=True)
     np.testing.assert_array_equal((low > 0) | (high < 0), found.p_values() <= 0.05)
     assert 0.2 < (found.p_values() <= 0.05).mean() < 0.98
@@ -191,9 +191,7 @@ def test_seeded_and_the_same_for_whatever_is_computed_and_however_much_at_once(m
 def test_swapped_signs_mirror_the_interval():
     units = location_units([[2] * 48])
     sums = few_fail(np.random.default_rng(1), (48, 1))
-    there, back = (
-        resample(sign * sums, units.segments, units, Resampling(500)) for sign in (1, -1)
-    )
+    there, back = (resample(sign * sums, units, Resampling(500)) for sign in (1, -1))
     for symmetric in (False, True):
         low, high = there.ends(symmetric)
         other_low, other_high = back.ends(symmetric)

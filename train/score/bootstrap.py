@@ -200,23 +200,21 @@ def resampling_units(segments: Segments, clips: Sequence[Clip], groups: Groups) 
     return Units(kind, groups.names, unique // len(rows), of.reshape(-1))
 
 
-def resample(
-    sums: NDArray[np.float64], segments: NDArray[np.int64], units: Units, how: Resampling
-) -> Resampled:
+def resample(sums: NDArray[np.float64], units: Units, how: Resampling) -> Resampled:
     """Return the means of groups and what they are in resamples.
 
     Args:
         sums: of each unit's segments, [units, quantities].
-        segments: of each unit, [units].
         units: that are drawn.
         how: how to resample.
     """
     groups, quantities = len(units.groups), sums.shape[1]
     mean, variance = (np.empty((groups, quantities)) for _ in range(2))
     shift, variances = (np.empty((how.resamples, groups, quantities)) for _ in range(2))
+    segments = units.segments.astype(np.float64)
     for group in range(groups):
         members = units.group == group
-        size = segments[members].astype(np.float64)
+        size = segments[members]
         mean[group] = sums[members].sum(0) / size.sum()
         rest = sums[members] - mean[group] * size[:, None]
         rest[np.abs(rest) <= NOTHING * np.abs(sums[members])] = 0

@@ -157,7 +157,7 @@ def _differences(values: NDArray[np.float64], units: Units, how: Resampling) -> 
     """Return differences; columns are loss and rightness of the first, then of the second."""
     sums = units.sums(values[:, 2:] - values[:, :2])
     total = np.bincount(units.group, units.segments)[units.group]
-    return _Differences(units, resample(sums, units.segments, units, how), sums / total[:, None])
+    return _Differences(units, resample(sums, units, how), sums / total[:, None])
 
 
 def _over_scenes(found: _Differences) -> _Differences:

@@ -87,7 +87,7 @@ def judge(
     official = scores(segments, classes)
     values = outcomes(segments)
     units = resampling_units(segments, clips, by_scene(segments, classes))
-    low, high = resample(units.sums(values), units.segments, units, how).over_groups().ends()
+    low, high = resample(units.sums(values), units, how).over_groups().ends()
     pooled = values.mean(0)
     return Finding(
         segments,

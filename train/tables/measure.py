@@ -108,7 +108,7 @@ def score(runs: Sequence[Segments], truth: Truth, how: Resampling) -> Score:
     values = np.stack([outcomes(each) for each in runs])
     figures = np.stack([scenes.means(each).mean(0) for each in values])
     sums = units.sums(values.mean(0))
-    low, high = resample(sums, units.segments, units, how).over_groups().ends()
+    low, high = resample(sums, units, how).over_groups().ends()
     log_loss, accuracy = (
         _figure(figures[:, column], Interval.within(low[0, column], high[0, column], span))
         for column, span in enumerate((LOSS, ACCURACY))
