@@ -89,5 +89,5 @@ def make_store(folder: Path, clips: int, block_size: int = 64, short_side: int =
             parts.append(read_part(path))
             digests.append(sha256_file(path))
         tables[name] = gather(folder, parts, digests, block_size)
-    write_index(folder, description, [clip.id for clip in listed], tables)
+    write_index(folder, description, tables)
     return folder

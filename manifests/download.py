@@ -18,7 +18,7 @@ from typing import Any
 from avsc.manifests.archives import Archive, Release
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.fetch import Listener, Patience, Stopped, fetch
-from avsc.manifests.publish import publish, remove_leftovers
+from avsc.manifests.publish import make_folder, publish, remove_leftovers
 from avsc.manifests.unpack import contents, unpack
 
 FOLDER = "archives"
@@ -158,7 +158,7 @@ def download(
             not be had, after all others were.
     """
     missing = job.missing()
-    job.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(job.folder)
     check_room(job, missing)
     crew = _Crew(job, missing)
     there = {archive.name: job.here(archive) for archive in missing}

@@ -1,7 +1,7 @@
 """Files that are either whole or absent.
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed; the
-folder is flushed last. A reader therefore never sees half a file, whatever kills the writer, and
+folder is flushed last, and so is the one above a folder that had to be made. A reader therefore never sees half a file, whatever kills the writer, and
 two writers of the same file do no harm: the last rename wins. Nothing is locked. Temporary names
 carry the host and the process, so that their owner can be told, and a random number, so that no two
 threads share one, nor two containers whose hosts and processes are numbered alike.
@@ -56,7 +56,7 @@ def publish(path: Path, *pieces: Piece) -> None:
     """
     temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with temporary.open("xb") as file:
             file.writelines(pieces)
             file.flush()
@@ -87,6 +87,22 @@ def publish_all(folder: Path, files: Mapping[str, Piece]) -> None:
             _remove_leftover(path)
     for name, data in files.items():
         publish(folder / name, data)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, so that each outlives a power cut."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    flush_folder(folder.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, so that it does not come back after a power cut."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+        flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:

@@ -23,9 +23,10 @@ from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, read_part, write_part
 from avsc.manifests.errors import StoreError
+from avsc.manifests.publish import remove
 from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
 from avsc.preprocess.plan import Task
-from avsc.preprocess.receipt import Receipt, read_receipt, versions, write_receipt
+from avsc.preprocess.receipt import Receipt, Roles, read_receipt, versions, write_receipt
 
 Kept = dict[str, list[tuple[int, npt.NDArray[Any]]]]
 
@@ -143,17 +144,22 @@ def _publish(
     kept = _kept(task, spec) if len(todo) < len(ids) else None
     before = read_receipt(receipt)
     records, of = [], []
+    roles: list[Roles] = []
     older: list[Failure] = []
     for row, clip in enumerate(ids):
+        role: Roles = (task.clips[row].audio, task.clips[row].video)
         if row in todo:
             records += [Record(row, key, data) for key, data in made[row].records[name]]
             of.append(found[row])
         else:
             assert kept is not None and before is not None, "rows are kept only from whole parts"
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
-            of.append(before.sources[before.ids.index(clip)])
+            former = before.ids.index(clip)
+            of.append(before.sources[former])
+            role = before.roles[former] if before.roles else role
             older += [failure for failure in before.failures if failure.clip == clip]
-    receipt.unlink(missing_ok=True)
+        roles.append(role)
+    remove(receipt)
     digest, size = write_part(path, spec, ids, records, empty(spec))
     write_receipt(
         receipt,
@@ -167,6 +173,7 @@ def _publish(
             seconds=time.perf_counter() - begin,
             peak_memory=peak_memory(),
             versions=versions(),
+            roles=tuple(roles),
         ),
     )
 

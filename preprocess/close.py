@@ -11,21 +11,23 @@ from pathlib import Path
 
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure, encode_failures, in_order
-from avsc.features.store.index import Table, gather, write_index
+from avsc.features.store.identity import clips_digest
+from avsc.features.store.index import Table, gather, read_index, write_index
 from avsc.features.store.layout import (
     Description,
     clips_file,
     failures_file,
     index_file,
     part_file,
+    read_description,
     receipt_file,
     write_description,
 )
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
-from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish, remove_leftovers
-from avsc.manifests.table import encode_table
+from avsc.manifests.errors import AvscError, StoreError
+from avsc.manifests.publish import publish, remove, remove_leftovers
+from avsc.manifests.table import encode_table, read_rows
 from avsc.preprocess.claims import claimant, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt
 
@@ -55,11 +57,26 @@ def open_store(store: Path, clips: Sequence[Clip], description: Description) -> 
     the same.
     """
     remove_leftovers(store)
-    index_file(store).unlink(missing_ok=True)
-    write_description(store, description)
+    remove(index_file(store))
+    first = first_clips(store, clips, description)
+    write_description(store, replace(description, first_clips=first))
     table, path = encode_table(clips), clips_file(store)
     if not path.is_file() or path.read_bytes() != table:
         publish(path, table)
+
+
+def first_clips(store: Path, clips: Sequence[Clip], description: Description) -> str:
+    """Return the digest of what a store's clips were before that was first changed, or nothing.
+
+    A fingerprint of the former form does not cover it, and means what the clips were then.
+    """
+    try:
+        found = read_description(store)
+        before = found.first_clips or clips_digest(found.classes, read_rows(clips_file(store)))
+    except AvscError:
+        return ""
+    same = before == clips_digest(description.classes, clips)
+    return before if found.first_clips or not same else ""
 
 
 def close(store: Path, clips: Sequence[Clip], description: Description) -> Closed:
@@ -75,13 +92,36 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
         for name, spec in description.specs.items()
     }
     every = [receipt for mine in receipts.values() for receipt in mine]
-    ordered = in_order(failure for receipt in every for failure in receipt.failures)
+    ordered = _failures(every)
     publish(failures_file(store), encode_failures(ordered))
-    mark = write_index(store, description, ids, tables)
+    mark = write_index(store, description, tables)
     remove_leftovers(store)
     remove_dead(store)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
     return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
+
+
+def is_current(store: Path, clips: Sequence[Clip], description: Description) -> bool:
+    """Tell whether a store is closed and its index and failures.csv are those of its receipts.
+
+    An older index may lie beside newer parts: a copy of it was put back, or a power cut undid its
+    removal.
+    """
+    try:
+        index = read_index(store)
+        receipts = _receipts(store, [clip.id for clip in clips], description)
+        failures = failures_file(store).read_bytes()
+    except (AvscError, OSError):
+        return False
+    every = [receipt for mine in receipts.values() for receipt in mine]
+    return failures == encode_failures(_failures(every)) and all(
+        index.tables[name].sha256.tolist() == [receipt.part_sha256.encode() for receipt in mine]
+        for name, mine in receipts.items()
+    )
+
+
+def _failures(receipts: Sequence[Receipt]) -> tuple[Failure, ...]:
+    return in_order(failure for receipt in receipts for failure in receipt.failures)
 
 
 def _table(store: Path, spec: Spec, receipts: Sequence[Receipt], block_size: int) -> Table:
@@ -106,7 +146,7 @@ def _receipts(
         for block in range(-(-len(ids) // size)):
             receipt = read_receipt(receipt_file(store, spec, block))
             if receipt and list(receipt.ids) == ids[block * size : (block + 1) * size]:
-                found[name].append(replace(receipt, ids=(), sources=()))
+                found[name].append(replace(receipt, ids=(), sources=(), roles=()))
             else:
                 missing.setdefault(name, []).append(block)
     if missing:

@@ -205,7 +205,7 @@ def reasons_to_make(
     for row, clip in enumerate(clips):
         if clip.id not in old:
             why[row] = Reason("new in this block", f"{receipt_path} does not name it")
-        elif change := _change(receipt.sources[old[clip.id]], found[row]):
+        elif change := _change(receipt, old[clip.id], clip, found[row]):
             why[row] = Reason("source changed", change)
         elif clip.id in failed:
             fault = failed[clip.id]
@@ -238,8 +238,12 @@ def other_folders(store: Path, spec: Spec, block: int) -> list[Path]:
     return [one for one in siblings if one != folder and (one / receipt).exists()]
 
 
-def _change(before: Mapping[str, Source], now: Mapping[str, Source]) -> str:
+def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, Source]) -> str:
     """Return how a clip's recordings differ from those it was made of; empty when they do not."""
+    before, roles = receipt.sources[row], (clip.audio, clip.video)
+    if receipt.roles and receipt.roles[row] != roles:
+        made = " and ".join(str(name) for name in receipt.roles[row])
+        return f"made of {made} for sound and pictures; the manifest names {roles[0]} and {roles[1]}"
     if before.keys() != now.keys():
         return f"made of {_list(before)}; the manifest names {_list(now)}"
     return "; ".join(

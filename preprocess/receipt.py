@@ -19,6 +19,9 @@ from avsc.features.store.failures import Failure
 from avsc.manifests.publish import publish
 
 
+Roles = tuple[str | None, str | None]
+
+
 @dataclass(frozen=True)
 class Receipt:
     """What a part was made of.
@@ -33,6 +36,8 @@ class Receipt:
         seconds: wall-clock time of the block's work.
         peak_memory: largest resident set of the worker so far, bytes.
         versions: of what the bytes depend on.
+        roles: for each clip, the recordings of its sound and of its pictures, as the manifest
+            names them; empty in receipts of before there was this.
     """
 
     ids: tuple[str, ...]
@@ -44,6 +49,7 @@ class Receipt:
     seconds: float
     peak_memory: int
     versions: dict[str, str]
+    roles: tuple[Roles, ...] = ()
 
 
 def look(path: Path, content: bool = False) -> Source:
@@ -101,6 +107,7 @@ def read_receipt(path: Path) -> Receipt | None:
             ),
             failures=tuple(Failure(**failure) for failure in body.pop("failures")),
             warnings=tuple(body.pop("warnings")),
+            roles=tuple((sound, sight) for sound, sight in body.pop("roles", ())),
             **body,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

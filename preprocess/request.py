@@ -257,4 +257,4 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
             f"{store}: made with --block-size {found.block_size}, not {size}. Use "
             f"--block-size {found.block_size}, or name another folder with --out."
         )
-    return replace(wanted, specs={**found.specs, **specs})
+    return replace(wanted, specs={**found.specs, **specs}, first_clips=found.first_clips)

@@ -95,7 +95,7 @@ def small_store(
         for name in products
     ]
     publish(failures_file(folder), encode_failures(failures))
-    write_index(folder, description, [clip.id for clip in clips], tables)
+    write_index(folder, description, tables)
     return folder
 
 

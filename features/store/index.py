@@ -1,9 +1,10 @@
-"""index.h5: the table of every record of a closed store, and the store's fingerprint.
+"""index.h5: the table of every record of a closed store.
 
 Closing a store reads the tables of all its parts once and writes them as one file, so that a reader
 opens a single small file and then takes every record by one positioned read. The index names the
 SHA-256 of store.json, clips.csv and failures.csv, and of each part: a store that was changed after
-it was closed is told from one that was not.
+it was closed is told from one that was not. It keeps the fingerprint (`identity`) that the store
+was closed with; readers compute it from what is there, and `verify` compares the two.
 
 One group a product, with the datasets
 
@@ -18,7 +19,6 @@ and attributes `item_shape`, `dtype` and `table_crc32`. Records are ordered by (
 file's attribute `head_crc32` is over all the other attributes.
 """
 
-import hashlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -30,7 +30,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avsc.features.specs import Spec
+from avsc.features.store.failures import read_failures
 from avsc.features.store.hdf5 import array, attribute, opened
+from avsc.features.store.identity import Identity, identify
 from avsc.features.store.layout import (
     Description,
     clips_file,
@@ -44,6 +46,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import Part
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import publish
+from avsc.manifests.table import read_rows
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,12 @@ MAX_ITEM, MAX_BYTES = 1 << 16, 1 << 60
 
 @dataclass(frozen=True)
 class Index:
-    """What index.h5 says: the fingerprint and a table for each product."""
+    """What index.h5 says.
+
+    Attributes:
+        fingerprint: that the store was closed with, of either form.
+        tables: of each product.
+    """
 
     fingerprint: str
     tables: dict[str, Table]
@@ -106,21 +114,16 @@ def gather(store: Path, parts: Sequence[Part], sha256: Sequence[str], block_size
     )
 
 
-def fingerprint(
-    dataset: str, specs: dict[str, Spec], ids: Sequence[str], tables: dict[str, Table]
-) -> str:
-    """Return the SHA-256 of what a store holds: specs, clip ids, record checksums in row order.
+def identity_of(store: Path, description: Description, tables: dict[str, Table]) -> Identity:
+    """Return what a store is, by its clips.csv, its failures.csv and the tables of its records.
 
-    Paths, times, versions and the block size have no part in it: the same content has the same
-    fingerprint wherever and however it was made.
+    Raises:
+        AvscError: one of the two files is damaged.
     """
-    digest = hashlib.sha256("\n".join(("avsc store", dataset, *ids, "")).encode())
-    for name in sorted(tables):
-        table = tables[name]
-        digest.update(specs[name].canonical().encode())
-        for column, kind in (("clip", "<i8"), ("key", "<i8"), ("rows", "<i8"), ("crc32", "<u4")):
-            digest.update(getattr(table, column).astype(kind).tobytes())
-    return digest.hexdigest()
+    clips, failures = read_rows(clips_file(store)), read_failures(failures_file(store))
+    return identify(
+        description.dataset, description.classes, description.specs, clips, failures, tables
+    )
 
 
 def heads(store: Path) -> dict[str, str]:
@@ -129,11 +132,12 @@ def heads(store: Path) -> dict[str, str]:
     return {file.name: sha256_file(file) for file in files}
 
 
-def write_index(
-    store: Path, description: Description, ids: Sequence[str], tables: dict[str, Table]
-) -> str:
-    """Write index.h5, which closes the store; return the fingerprint."""
-    mark = fingerprint(description.dataset, description.specs, ids, tables)
+def write_index(store: Path, description: Description, tables: dict[str, Table]) -> str:
+    """Write index.h5, which closes the store; return the fingerprint.
+
+    clips.csv and failures.csv are there already, and are part of it.
+    """
+    mark = identity_of(store, description, tables).fingerprint
     head = {"fingerprint": mark, **heads(store)}
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
         for name, digest in head.items():

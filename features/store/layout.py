@@ -92,25 +92,31 @@ class Description:
         classes: scene labels in the order of their class indices.
         block_size: clips in a block (the last block may hold fewer).
         specs: the spec of each product, by product name.
+        first_clips: digest of what the clips were (`identity.clips_digest`) when that was first
+            changed; empty when it never was. Fingerprints of the former form, which do not cover
+            it, mean those clips.
     """
 
     dataset: str
     classes: tuple[str, ...]
     block_size: int
     specs: dict[str, Spec]
+    first_clips: str = ""
 
     def encode(self) -> bytes:
         """Return the bytes of store.json; equal descriptions give equal bytes."""
         products = {
             name: {"digest": spec.digest, "spec": asdict(spec)} for name, spec in self.specs.items()
         }
-        values = {
+        values: dict[str, Any] = {
             "schema": SCHEMA,
             "dataset": self.dataset,
             "classes": list(self.classes),
             "block_size": self.block_size,
             "products": products,
         }
+        if self.first_clips:
+            values["first_clips"] = self.first_clips
         values["sha256"] = _digest(values)
         return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
 
@@ -163,13 +169,20 @@ def _decode(values: dict[str, Any]) -> Description:
         specs[name] = STORED[name].from_dict(product["spec"])
         if specs[name].digest != product["digest"]:
             raise ValueError(f"the digest of {name} does not fit its spec")
-    kinds = {"dataset": str, "classes": list, "block_size": int}
+    kinds = {"dataset": str, "classes": list, "block_size": int, "first_clips": str}
+    values.setdefault("first_clips", "")
     for name, kind in kinds.items():
         if not isinstance(values[name], kind):
             raise TypeError(f"{name} is {values[name]!r}")
     if values["block_size"] < 1 or not all(isinstance(name, str) for name in values["classes"]):
         raise ValueError("no block size, or scenes that are no text")
-    return Description(values["dataset"], tuple(values["classes"]), values["block_size"], specs)
+    return Description(
+        values["dataset"],
+        tuple(values["classes"]),
+        values["block_size"],
+        specs,
+        values["first_clips"],
+    )
 
 
 def _digest(values: dict[str, Any]) -> str:

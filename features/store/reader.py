@@ -9,6 +9,7 @@ import os
 import resource
 import zlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import numpy.typing as npt
 
 from avsc.features.specs import SPECS, Spec
 from avsc.features.store.failures import Failure, read_failures
-from avsc.features.store.index import Table, fingerprint, read_index
+from avsc.features.store.identity import Identity, former_fingerprint, identify
+from avsc.features.store.index import Table, read_index
 from avsc.features.store.layout import clips_file, failures_file, read_description
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
@@ -184,8 +186,8 @@ class Store:
         name: name of the data set.
         classes: scene labels in the order of their class indices.
         clips: the clips, in row order.
-        fingerprint: SHA-256 of what the store holds.
         failures: what could not be made.
+        first_clips: as of `Description`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -194,7 +196,7 @@ class Store:
         self.path = path
         self.name, self.classes = description.dataset, description.classes
         self.clips: tuple[Clip, ...] = tuple(read_rows(clips_file(path)))
-        self.fingerprint = index.fingerprint
+        self.first_clips = description.first_clips
         self.failures: tuple[Failure, ...] = read_failures(failures_file(path))
         self._specs, self._tables = description.specs, index.tables
         for product, table in index.tables.items():
@@ -228,11 +230,21 @@ class Store:
         """Return the spec that made a product."""
         return self._specs[product]
 
+    @cached_property
+    def identity(self) -> Identity:
+        """What the store is."""
+        said = (self.name, self.classes, self._specs, self.clips, self.failures)
+        return identify(*said, self._tables)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the store is."""
+        return self.identity.fingerprint
+
     def content(self, product: str) -> str:
-        """Return the SHA-256 of what one product holds, whatever else the store has."""
+        """Return the SHA-256 of what one product holds of which ids, whatever else there is."""
         ids = [clip.id for clip in self.clips]
-        only = {product: self._tables[product]}
-        return fingerprint(self.name, {product: self._specs[product]}, ids, only)
+        return former_fingerprint(self.name, self._specs, ids, {product: self._tables[product]})
 
     def records(self, product: str) -> Records:
         """Return the records of a product."""

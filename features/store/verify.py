@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.store.index import Table, fingerprint, gather, read_index
+from avsc.features.store.index import Table, gather, identity_of, read_index
 from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
 from avsc.features.store.part import Part, read_part
 from avsc.manifests.errors import StoreError
@@ -29,12 +29,15 @@ class Verification:
         records: number of records whose checksum was computed.
         problems: one line for each fault; empty when all is well.
         fingerprint: of what is really there.
+        former: the fingerprint of the former form that the store was closed with; None for one
+            that was closed with the other.
     """
 
     parts: int
     records: int
     problems: tuple[str, ...]
     fingerprint: str
+    former: str | None = None
 
 
 def verify(
@@ -59,12 +62,12 @@ def verify(
     for product, table in index.tables.items():
         parts = []
         for block, name in enumerate(table.path):
-            found = _verify_part(store / name.decode(), table.sha256[block].decode(), problems)
+            part = _verify_part(store / name.decode(), table.sha256[block].decode(), problems)
             done += 1
             progress(done, total)
-            if found is not None:
-                parts.append(found)
-                _compare(found, description, product, ids, block, problems)
+            if part is not None:
+                parts.append(part)
+                _compare(part, description, product, ids, block, problems)
         if len(parts) == len(table.path):
             tables[product] = gather(
                 store, parts, [d.decode() for d in table.sha256], description.block_size
@@ -74,11 +77,14 @@ def verify(
                 for column in ("clip", "key", "part", "start", "rows", "crc32")
             ):
                 problems.append(f"{product}: the index does not fit the parts")
-    mark = fingerprint(description.dataset, description.specs, ids, tables)
-    if mark != index.fingerprint and not problems:
-        problems.append(f"fingerprint {mark} differs from the index's {index.fingerprint}")
+    found = identity_of(store, description, tables)
+    former = index.fingerprint if index.fingerprint == found.former else None
+    if index.fingerprint not in (found.fingerprint, found.former) and not problems:
+        problems.append(
+            f"fingerprint {found.fingerprint} differs from the index's {index.fingerprint}"
+        )
     records = sum(len(table.clip) for table in index.tables.values())
-    return Verification(total, records, tuple(problems), mark)
+    return Verification(total, records, tuple(problems), found.fingerprint, former)
 
 
 def _verify_part(path: Path, sha256: str, problems: list[str]) -> Part | None:

@@ -50,6 +50,8 @@ def extract(request: Request, place: Place, part: Part | None, dry_run: bool) ->
     if not plan.tasks and (closed := _closed(request)):
         click.echo("Nothing to do.")
         return show(request.store, closed)
+    if not plan.tasks:
+        click.echo("Nothing to make; the store is closed with what there is.")
     return make(request, plan, part, place)
 
 
@@ -127,11 +129,15 @@ def _leave(left: dict[int, str]) -> int:
 
 
 def _closed(request: Request) -> Store | None:
-    """Return the store if it is closed and says what it is to say."""
+    """Return the store if it is closed, says what it is to say, and has the parts that it names."""
+    from avsc.preprocess.close import is_current
+
     store, table = request.store, encode_table(request.dataset.clips)
     if not index_file(store).exists() or clips_file(store).read_bytes() != table:
         return None
     if description_file(store).read_bytes() != request.description.encode():
+        return None
+    if not is_current(store, request.dataset.clips, request.description):
         return None
     try:
         return Store.open(store)

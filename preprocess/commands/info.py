@@ -8,17 +8,15 @@ from pathlib import Path
 import click
 
 from avsc.features.specs import SPECS
-from avsc.features.store.failures import read_failures
-from avsc.features.store.index import read_index
 from avsc.features.store.layout import (
     clips_file,
-    failures_file,
     index_file,
     part_file,
     product_folder,
     read_description,
     receipt_file,
 )
+from avsc.features.store.reader import Store
 from avsc.manifests.shell import DONE
 from avsc.manifests.table import read_rows
 
@@ -45,12 +43,13 @@ def info(store: Path) -> int:
     if not index_file(store).exists():
         click.echo("Not closed: run the same `avsc-prep extract` again.")
         return DONE
-    index = read_index(store)
-    for name, table in sorted(index.tables.items()):
-        lost = len(clips) - len(set(table.clip.tolist()))
-        click.echo(f"{name}: {len(table.clip)} records, {lost} clips without")
-    failures = read_failures(failures_file(store))
-    for (product, code), number in sorted(Counter((f.product, f.code) for f in failures).items()):
+    opened = Store.open(store)
+    for name in opened.products:
+        held = opened.records(name).clip
+        lost = len(clips) - len(set(held.tolist()))
+        click.echo(f"{name}: {len(held)} records, {lost} clips without")
+    found = Counter((failure.product, failure.code) for failure in opened.failures)
+    for (product, code), number in sorted(found.items()):
         click.echo(f"failed: {product}, {code}: {number}")
-    click.echo(f"Closed. Fingerprint {index.fingerprint}")
+    click.echo(f"Closed. Fingerprint {opened.fingerprint}")
     return DONE

@@ -17,6 +17,11 @@ def verify(store: Path) -> int:
         click.echo(problem, err=True)
     click.echo(f"{found.parts} parts, {found.records} records, {len(found.problems)} problems")
     click.echo(f"Fingerprint {found.fingerprint}")
+    if found.former:
+        click.echo(
+            f"The store was closed with {found.former}, a fingerprint of ids and records alone, "
+            "which fits them."
+        )
     if not found.problems:
         return DONE
     click.echo("Run `avsc-prep extract --check content` to make what is damaged again.", err=True)

@@ -225,7 +225,7 @@ def rewritten(store: Path, **changes: Callable[[np.ndarray], np.ndarray]) -> Non
     table: Table = read_index(store).tables["scalogram"]
     changed = {name: change(getattr(table, name)) for name, change in changes.items()}
     description = read_description(store)
-    write_index(store, description, [], {"scalogram": replace(table, **changed)})
+    write_index(store, description, {"scalogram": replace(table, **changed)})
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_rows_of_absurd_shape(store: Path) -> None:
     table = read_index(store).tables["scalogram"]
     for shape in ((1 << 20, 1 << 20), (2, 290, 1), (0, 290), (-1, 290)):
         tables = {"scalogram": replace(table, item_shape=shape)}
-        write_index(store, read_description(store), [], tables)
+        write_index(store, read_description(store), tables)
         with pytest.raises(StoreError, match="rows are of shape"):
             Store.open(store)
 

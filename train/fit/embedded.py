@@ -36,7 +36,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, StoreError
-from avsc.manifests.publish import publish, remove_leftovers
+from avsc.manifests.publish import publish, remove, remove_leftovers
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source, encoded_pictures
@@ -256,7 +256,7 @@ def _publish(
     begun = time.perf_counter()
     with torch.no_grad():
         records = encode(rows)
-    receipt_file(path, spec, block).unlink(missing_ok=True)
+    remove(receipt_file(path, spec, block))
     empty = np.empty((0, spec.features), np.float32)
     digest, size = write_part(part_file(path, spec, block), spec, ids, records, empty)
     receipt = {
@@ -278,4 +278,4 @@ def _close(
     publish(failures_file(path), encode_failures(lost))
     parts = [read_part(part_file(path, spec, block)) for block in range(len(digests))]
     tables = {spec.product: gather(path, parts, digests, BLOCK)}
-    write_index(path, description, [clip.id for clip in store.clips], tables)
+    write_index(path, description, tables)

@@ -1,0 +1,108 @@
+"""What a store is, as digests of all that anything computed from it depends on.
+
+Each part of a store has a digest of its own, so that it can be said what differs, and a run
+depends on no part that it did not use:
+
+    clips      the scenes in order, and of each clip id, scene, fold, city and location
+    lacking    the seconds that failures.csv says have no picture: segments that are missing
+    PRODUCT    its spec, and of each record clip, key, length and CRC-32
+
+The fingerprint is the digest of these digests. Paths, times, versions, the block size and the name
+of the data set have no part in it: the same content has the same fingerprint wherever and however
+it was made. docs/identity.md gives the exact definition.
+
+Stores closed before had a fingerprint of ids and records alone (`former_fingerprint`), which does
+not tell when a clip's scene is corrected; runs that recorded it are still compared by it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from avsc.features.specs import Spec
+from avsc.features.store.failures import Failure
+from avsc.manifests.clips import Clip
+
+if TYPE_CHECKING:
+    from avsc.features.store.index import Table
+
+FORM = 2
+CLIPS, LACKING = "clips", "lacking"
+COLUMNS = (("clip", "<i8"), ("key", "<i8"), ("rows", "<i8"), ("crc32", "<u4"))
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a store is.
+
+    Attributes:
+        parts: SHA-256 of each part of it: ``"clips"``, ``"lacking"``, and each product.
+        former: its fingerprint in the former form.
+    """
+
+    parts: Mapping[str, str]
+    former: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all parts, 64 hexadecimal digits."""
+        return _digest({"avsc store": FORM, "parts": dict(self.parts)})
+
+
+def identify(
+    dataset: str,
+    classes: Sequence[str],
+    specs: Mapping[str, Spec],
+    clips: Sequence[Clip],
+    failures: Iterable[Failure],
+    tables: Mapping[str, "Table"],
+) -> Identity:
+    """Return what a store is.
+
+    Args:
+        dataset: name of the data set, which the former fingerprint covers.
+        classes: scene labels in the order of their class indices.
+        specs: by product.
+        clips: the clip table.
+        failures: what could not be made.
+        tables: of the records of each product.
+    """
+    parts = {
+        CLIPS: clips_digest(classes, clips),
+        LACKING: _digest(sorted([f.product, f.clip, f.key] for f in failures if f.key is not None)),
+        **{name: _records_digest(specs[name], table) for name, table in tables.items()},
+    }
+    return Identity(parts, former_fingerprint(dataset, specs, [c.id for c in clips], tables))
+
+
+def clips_digest(classes: Sequence[str], clips: Iterable[Clip]) -> str:
+    """Return the SHA-256 of what clips are; where their recordings lie is no part of it."""
+    return _digest([list(classes), [[c.id, c.scene, c.fold, c.city, c.location] for c in clips]])
+
+
+def former_fingerprint(
+    dataset: str, specs: Mapping[str, Spec], ids: Sequence[str], tables: Mapping[str, "Table"]
+) -> str:
+    """Return the SHA-256 of the data set's name, clip ids, specs and records of a store."""
+    digest = hashlib.sha256("\n".join(("avsc store", dataset, *ids, "")).encode())
+    for name in sorted(tables):
+        digest.update(_records_bytes(specs[name], tables[name]))
+    return digest.hexdigest()
+
+
+def _records_digest(spec: Spec, table: "Table") -> str:
+    return hashlib.sha256(_records_bytes(spec, table)).hexdigest()
+
+
+def _records_bytes(spec: Spec, table: "Table") -> bytes:
+    columns = [getattr(table, column).astype(kind).tobytes() for column, kind in COLUMNS]
+    return b"".join([spec.canonical().encode(), *columns])
+
+
+def _digest(value: Any) -> str:
+    """Return the SHA-256 of a value's canonical JSON: keys sorted, no spaces, ASCII."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
