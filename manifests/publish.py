@@ -1,10 +1,11 @@
 """Files that are either whole or absent.
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed; the
-folder is flushed last, and so is the one above a folder that had to be made. A reader therefore never sees half a file, whatever kills the writer, and
-two writers of the same file do no harm: the last rename wins. Nothing is locked. Temporary names
-carry the host and the process, so that their owner can be told, and a random number, so that no two
-threads share one, nor two containers whose hosts and processes are numbered alike.
+folder is flushed last, and so is the one above a folder that had to be made. A reader therefore
+never sees half a file, whatever kills the writer, and two writers of the same file do no harm: the
+last rename wins. Nothing is locked. Temporary names carry the host and the process, so that their
+owner can be told, and a random number, so that no two threads share one, nor two containers whose
+hosts and processes are numbered alike.
 """
 
 import contextlib

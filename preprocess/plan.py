@@ -243,7 +243,9 @@ def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, Source]) -
     before, roles = receipt.sources[row], (clip.audio, clip.video)
     if receipt.roles and receipt.roles[row] != roles:
         made = " and ".join(str(name) for name in receipt.roles[row])
-        return f"made of {made} for sound and pictures; the manifest names {roles[0]} and {roles[1]}"
+        return (
+            f"made of {made} for sound and pictures; the manifest names {roles[0]} and {roles[1]}"
+        )
     if before.keys() != now.keys():
         return f"made of {_list(before)}; the manifest names {_list(now)}"
     return "; ".join(

@@ -18,7 +18,6 @@ from avsc.features.recording import Source
 from avsc.features.store.failures import Failure
 from avsc.manifests.publish import publish
 
-
 Roles = tuple[str | None, str | None]
 
 

@@ -17,9 +17,10 @@ from avsc.train.fit.checkpoint import (
     save_last,
 )
 from avsc.train.fit.history import Row, best_row
-from avsc.train.fit.record import EncoderMark, Record, StoreMark, check_same, read_record
+from avsc.train.fit.record import EncoderMark, Record, check_same, read_record
 from avsc.train.fit.record import write_record as write
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.stores import StoreMark
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.dense import DenseEncoder
@@ -191,7 +192,7 @@ def test_a_record_comes_back(tmp_path):
         ({"frame": (2, 256)}, r"another acoustic frame: found \[2, 290\], wanted \[2, 256\]"),
         ({"split": "4" * 64}, "another split: found '333"),
         (
-            {"store": replace(a_record().store, fingerprint="0" * 64)},
+            {"store": replace(a_record().store, fingerprint="0" * 64), "split": "4" * 64},
             "another store's fingerprint: found 'fff.*, wanted '000",
         ),
     ],

@@ -69,7 +69,7 @@ def test_a_pipeline_is_its_encoders_and_its_classifier_on_raw_input(home, tmp_pa
     make(home, tmp_path / "run", "pipeline").fit(StopRequest())
     store, trained = Store.open(home / "store"), restore(tmp_path / "run")
     rows = sorted(clips_of(store, "test"))
-    stored = trained_inputs(trained.record, store).source(rows)
+    stored = trained_inputs(trained.record, store, trained.folder.path).source(rows)
     raw = Source.open(store, "scalogram", True, rows)
     assembled = Network(
         restore(home / "audio").network.acoustic, image_model(), trained.network.classifier
@@ -129,12 +129,12 @@ def test_embeddings_belong_to_a_store_and_can_be_made_again(home, tmp_path):
     record, store = restore(tmp_path / "run").record, Store.open(home / "store")
     other = small_store(tmp_path / "other", products=("scalogram", "images"), seed=1)
     with pytest.raises(SettingError, match="embeddings of another store's images"):
-        trained_inputs(record, Store.open(other))
+        trained_inputs(record, Store.open(other), tmp_path / "run")
     shutil.rmtree(made)
     with pytest.raises(AvscError, match=r"visual-embeddings-\w+: .*Run the same `avsc-fit"):
-        trained_inputs(record, store)
+        trained_inputs(record, store, tmp_path / "run")
     assert make(home, tmp_path / "run", "ablation-2", epochs=1, embeddings=made).finished
-    assert trained_inputs(record, store).source([0]).visual.shape == (3, 256)
+    assert trained_inputs(record, store, tmp_path / "run").source([0]).visual.shape == (3, 256)
 
 
 def test_a_damaged_part_is_told_with_its_remedy(home, tmp_path):

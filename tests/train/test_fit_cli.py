@@ -144,7 +144,7 @@ def test_a_run_of_other_settings_is_refused_or_renamed(fit, store, tmp_path):
     )  # fmt: skip
     refused(fit("joint", *run, *SIGHT), 2, "another system: found 'audio', wanted 'joint'")
     changed = small_store(tmp_path / "changed", seed=1)
-    refused(fit("audio", *run, "--store", changed), 2, "another store's fingerprint")
+    refused(fit("audio", *run, "--store", changed), 2, "another store's scalogram")
     assert (out / "last.pt").read_bytes() == before
 
     code, said, _ = fit("audio", *run)

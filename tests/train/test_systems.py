@@ -118,7 +118,7 @@ def test_training_reads_what_its_row_says_of_the_training_fold_alone(
 
     touched.clear()
     trained, rows = restore(tmp_path / "run"), sorted(clips_of(store, "test"))
-    source = trained_inputs(trained.record, store).source(rows)
+    source = trained_inputs(trained.record, store, trained.folder.path).source(rows)
     samples = source.samples(rows)
     assert set(samples.clip) == set(rows)
     predict(trained.network, source, samples, batch_size=32, workers=0, device=CPU)

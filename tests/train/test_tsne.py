@@ -180,7 +180,7 @@ def check_layers(joint, audio, pipeline):
         trained = restore(run)
         opened = Store.open(trained.record.store.path)
         rows = [row for row, clip in enumerate(opened.clips) if clip.fold == "test"][:2]
-        source = trained_inputs(trained.record, opened).source(rows)
+        source = trained_inputs(trained.record, opened, trained.folder.path).source(rows)
         samples = source.samples(rows)
         layers = ("fused", "hidden", "acoustic")
         found[run] = embeddings(trained.network, source, samples, layers, CPU)

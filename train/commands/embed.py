@@ -74,11 +74,11 @@ def embed(
     if run is None:
         found = _named(Settings(**given, seed=seed, store=store or Settings().store))
     else:
-        found = _of_run(run, checkpoint)
+        found = _of_run(run, checkpoint, store)
     products = [
         found.feature if isinstance(each, AcousticEncoder) else "images" for each in found.encoders
     ]
-    opened = Store.open(store or found.store, products)
+    opened = Store.open(found.store, products)
     folder = embeddings_folder(opened.path, out)
     with StopRequest() as stop, Console() as console:
         console.say(text)
@@ -108,10 +108,11 @@ def _named(settings: Settings) -> Found:
     return Found([first_visual(settings)], settings.feature, settings.store)
 
 
-def _of_run(run: Path, checkpoint: Literal["best", "last"]) -> Found:
-    """Return the encoders of a run that encode frames or pictures."""
+def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> Found:
+    """Return the encoders of a run that encode frames or pictures, and the store: its, or given."""
     from avsc.train.fit.encoders import taken_from
     from avsc.train.fit.restore import restore
+    from avsc.train.fit.stores import find_store
     from avsc.train.model.acoustic import AcousticEncoder
     from avsc.train.model.visual import VisualEncoder
 
@@ -130,4 +131,5 @@ def _of_run(run: Path, checkpoint: Literal["best", "last"]) -> Found:
             "no encoder of frames or pictures. Name a run that has, such as one of avsc-fit audio."
         )
     record = trained.record
-    return Found(encoders, record.settings.feature, Path(record.store.path))
+    store = store or find_store(record.store.path, run, "Name it by --store.")
+    return Found(encoders, record.settings.feature, store)

@@ -34,6 +34,7 @@ from avsc.train.fit.embedded import (
 from avsc.train.fit.given import ACOUSTIC, VISUAL, Given
 from avsc.train.fit.record import EmbeddingMark, Record
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.stores import find
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System
@@ -101,7 +102,7 @@ def mark_of(found: Store | Vectors) -> EmbeddingMark:
     if isinstance(found, Vectors):
         return EmbeddingMark(str(found.path), "vectors", found.sha256)
     (product,) = found.products
-    return EmbeddingMark(str(found.path), found.spec(product).digest, found.fingerprint)
+    return EmbeddingMark(str(found.path), found.spec(product).digest, found.content(product))
 
 
 def open_inputs(
@@ -170,12 +171,13 @@ def _same_visual(record: Record) -> VisualEncoder:
     return visual
 
 
-def trained_inputs(record: Record, store: Store) -> Inputs:
+def trained_inputs(record: Record, store: Store, run: Path) -> Inputs:
     """Open what a trained run reads.
 
     Args:
         record: the run's.
         store: its store, or one that is evaluated in its place.
+        run: its folder.
 
     Raises:
         SettingError: embeddings or vectors are not those that the run began with, or are of
@@ -184,7 +186,7 @@ def trained_inputs(record: Record, store: Store) -> Inputs:
     system = record.settings.chosen(record.system)
     stored: dict[str, Store | Vectors] = {}
     for product, mark in record.embeddings.items():
-        path = Path(mark.path)
+        path = find(Path(mark.path), run)
         opened: Store | Vectors
         if mark.spec == "vectors":
             opened = Vectors.open(path, store)

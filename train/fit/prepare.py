@@ -26,7 +26,6 @@ from avsc.train.fit.inputs import mark_of, open_inputs, products
 from avsc.train.fit.loop import Run, Training
 from avsc.train.fit.record import (
     Record,
-    StoreMark,
     check_same,
     read_record,
     versions,
@@ -34,6 +33,7 @@ from avsc.train.fit.record import (
 )
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.stores import mark_store
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System
 
@@ -77,7 +77,7 @@ def prepare(
     if folder.begun and (resume or not processes.main):
         former = read_record(folder.settings)
     given = find_given(chosen, settings, store, taken, former)
-    record = _record(system, settings, store, parts, given, former)
+    record = _record(system, settings, store, parts, given, former, folder)
     if former is not None:
         check_same(former, record, folder.path)
         record = replace(record, visual=former.visual, embeddings=former.embeddings)
@@ -133,6 +133,11 @@ def _say_what(record: Record, store: Store, parts: Parts, console: Console) -> N
         f"store: {store.path} ({store.name}, fingerprint {store.fingerprint[:12]}): "
         f"{len(parts.training)} training clips, {len(parts.validation)} validation clips"
     )
+    if record.store.parts is None:
+        console.say(
+            "store: its ids and records are those that the run recorded, which did not record "
+            "scenes, folds, cities and locations; they are taken to be those of then"
+        )
     products, names = list(record.store.specs), {store.clips[row].id for row in parts.fold}
     lost = [each for each in store.failures if each.product in products and each.clip in names]
     if lost:
@@ -169,18 +174,16 @@ def _record(
     parts: Parts,
     given: Given,
     former: Record | None,
+    folder: RunFolder,
 ) -> Record:
     chosen = settings.chosen(system)
+    used = products(chosen, settings.feature)
     frame, vector = shapes(chosen, settings, store, given, former)
     return Record(
         system=system,
         settings=settings,
-        store=StoreMark(
-            path=str(store.path),
-            dataset=store.name,
-            fingerprint=store.fingerprint,
-            classes=store.classes,
-            specs={name: store.spec(name).digest for name in products(chosen, settings.feature)},
+        store=mark_store(
+            store, used, chosen.pictures is not None, former.store if former else None, folder.path
         ),
         split=hashlib.sha256(parts.names).hexdigest(),
         frame=frame,

@@ -1,9 +1,9 @@
 """settings.json: what a run was made from, and whether another is the same.
 
 Two runs are the same when all that their numbers depend on is: the system, its settings, the
-contents of the store (by fingerprint), the split, the encoders that were given (by the digest of
-their weights), stored embeddings and files of vectors (by fingerprint). A run goes on only from
-checkpoints of the same run; the first difference is named.
+contents of the store (by the digest of each part that is used), the split, the encoders that were
+given (by the digest of their weights), stored embeddings and files of vectors (by fingerprint). A
+run goes on only from checkpoints of the same run; the first difference is named.
 """
 
 import hashlib
@@ -19,29 +19,11 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.publish import publish
 from avsc.train.config import Settings
 from avsc.train.declared import option
+from avsc.train.fit.stores import STORE_PARTS, StoreMark
 from avsc.train.systems import SYSTEMS, System
 
 FORMAT = 2
 PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")
-
-
-@dataclass(frozen=True)
-class StoreMark:
-    """Which store a run was trained on.
-
-    Attributes:
-        path: where it was.
-        dataset: name of the data set.
-        fingerprint: of what it holds.
-        classes: scene labels in the order of their class indices.
-        specs: digest of the spec of each product that was used.
-    """
-
-    path: str
-    dataset: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    specs: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -66,7 +48,7 @@ class EmbeddingMark:
     Attributes:
         path: the store of the embeddings.
         spec: digest of what they are: encoder, source, view.
-        fingerprint: of what the store holds.
+        fingerprint: of its content; of a file of vectors, the SHA-256 of its bytes.
     """
 
     path: str
@@ -114,8 +96,7 @@ class Record:
         return {
             "system": self.system.name,
             **{option(name): value for name, value in chosen.items()},
-            "store's fingerprint": self.store.fingerprint,
-            "store's classes": list(self.store.classes),
+            **self.store.numbers(),
             "split": self.split,
             "acoustic frame": None if self.frame is None else list(self.frame),
             "acoustic encoder": None if self.acoustic is None else self.acoustic.digest,
@@ -124,9 +105,12 @@ class Record:
         }
 
     def origins(self) -> dict[str, str]:
-        """Return where given encoders came from, by their names in `numbers`."""
+        """Return what digests are of, where it is not plain, by their names in `numbers`."""
         marks = {"acoustic encoder": self.acoustic, "visual encoder": self.visual}
-        return {name: f" ({mark.origin})" for name, mark in marks.items() if mark is not None}
+        return {
+            **{f"store's {name}": f" ({what})" for name, what in STORE_PARTS.items()},
+            **{name: f" ({mark.origin})" for name, mark in marks.items() if mark is not None},
+        }
 
     @property
     def digest(self) -> str:
@@ -222,7 +206,9 @@ def check_same_numbers(
 
     Where a value is a digest, `origins` may say of what, in both.
     """
-    for name in sorted({*before, *now}, key=lambda name: (name != "system", name)):
+    # A split differs also because the store does, which says more.
+    ranks = {"system": -1, "split": 1}
+    for name in sorted({*before, *now}, key=lambda name: (ranks.get(name, 0), name)):
         if before.get(name) != now.get(name):
             raise SettingError(
                 f"{folder}: holds a run with another {name}: found {before.get(name)!r}"

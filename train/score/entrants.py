@@ -17,6 +17,7 @@ from avsc.manifests.table import read_rows
 from avsc.train.fit.history import best_row, read_metrics
 from avsc.train.fit.record import read_record
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.stores import difference, find_store
 from avsc.train.score.predictions import read_predictions
 from avsc.train.score.protocol import Segments
 
@@ -59,11 +60,28 @@ def find_truth(given: Path | None, *entrants: Path, fold: str = "test") -> Truth
         return read_truth(given)
     for path in entrants:
         if path.is_dir():
-            return read_truth(Path(evaluated(path, fold)["store"]))
+            return _evaluated_truth(path, fold)
     raise SettingError(
         "prediction files do not say which scene a clip is of: name a store or a manifest by "
         "--truth."
     )
+
+
+def _evaluated_truth(path: Path, fold: str) -> Truth:
+    """Return the truth of the store that a run was evaluated on.
+
+    Raises:
+        AvscError: the store is not there, or has changed since.
+    """
+    found = evaluated(path, fold)
+    store = Store.open(find_store(found["store"], path, "Name it, or a manifest, by --truth."))
+    changed = difference(store, found["store_fingerprint"], found.get("store_parts"))
+    if changed is not None:
+        raise AvscError(
+            f"{store.path}: not what {path} was evaluated on, by its {changed}. Run `avsc-fit "
+            "evaluate` on it again, or name the truth by --truth."
+        )
+    return Truth(store.path, store.clips, store.classes)
 
 
 def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") -> Segments:

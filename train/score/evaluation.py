@@ -18,6 +18,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import Trained
+from avsc.train.fit.stores import difference
 from avsc.train.score.calibration import Temperature, fit_temperature, tempered
 from avsc.train.score.coverage import expected_segments, missing_segments, within
 from avsc.train.score.findings import Finding
@@ -83,11 +84,12 @@ def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
                 f"{store.path}: its {name} are {found}, and the run in {trained.folder.path} was "
                 f"trained on {wanted}. Name a store like {mark.path} by --store."
             )
-    if store.fingerprint != mark.fingerprint and not allow_other:
+    changed = difference(store, mark.fingerprint, mark.parts)
+    if changed is not None and not allow_other:
         raise SettingError(
-            f"{store.path}: its fingerprint is {store.fingerprint[:12]}, and the run in "
-            f"{trained.folder.path} was trained on {mark.fingerprint[:12]}: it is another store, "
-            "or has changed since. Name that one by --store, or say --allow-other-store."
+            f"{store.path}: not what the run in {trained.folder.path} was trained on, by its "
+            f"{changed}: it is another store, or has changed since. Name that one by --store, or "
+            "say --allow-other-store."
         )
 
 
@@ -114,7 +116,7 @@ def predict_clips(
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
     """
-    source = trained_inputs(trained.record, store).source(rows)
+    source = trained_inputs(trained.record, store, trained.folder.path).source(rows)
     expected = expected_segments(store, source, rows)
     samples = within(source.samples(rows), expected)
     missing: dict[Protocol, tuple[str, ...]] = {}

@@ -14,6 +14,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.record import versions
 from avsc.train.fit.restore import Trained, restore
+from avsc.train.fit.stores import find_store
 from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.calibration import Temperature
 from avsc.train.score.evaluation import (
@@ -78,9 +79,9 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
     """
     check_folder(wanted.folder)
     trained = restore(wanted.run, wanted.checkpoint)
-    store = Store.open(
-        wanted.store or Path(trained.record.store.path), list(trained.record.store.specs)
-    )
+    mark = trained.record.store
+    path = wanted.store or find_store(mark.path, wanted.run, "Name it by --store.")
+    store = Store.open(path, list(mark.specs))
     check_store(store, trained, wanted.allow_other_store)
     rows = fold_rows(store, trained, wanted.fold)
     held = _validation_rows(store, trained, wanted) if wanted.temperature else []
@@ -148,6 +149,9 @@ def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int])
         "dataset": store.name,
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
+        "store_parts": {
+            name: store.identity.parts[name] for name in record.store.parts or store.identity.parts
+        },
         "store_trained_on": record.store.fingerprint,
         "acoustic_encoder": None if record.acoustic is None else record.acoustic.origin,
         "acoustic_digest": None if record.acoustic is None else record.acoustic.digest,

@@ -16,6 +16,7 @@ from avsc.train.fit.history import finished, read_metrics
 from avsc.train.fit.record import read_record
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.stores import difference
 from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.entrants import evaluated
 from avsc.train.score.protocol import PROTOCOLS
@@ -30,27 +31,31 @@ class State:
     Attributes:
         epochs: that are done.
         finished: nothing is left to train.
+        outdated: what of the store is not as it was when the run was begun, in words; None when
+            nothing is.
     """
 
     epochs: int
     finished: bool
+    outdated: str | None = None
 
 
 def state(job: Job) -> State:
     """Return how far a run has come; a run of other settings or another store is not finished.
 
-    (To train it then says what differs.)
+    (To train it then says which settings differ.)
     """
     folder = RunFolder(job.folder)
-    if not (folder.begun and folder.metrics.exists()):
+    if not folder.settings.exists():
         return State(0, False)
     record = read_record(folder.settings)
+    chosen, mark = job.settings, record.store
+    outdated = difference(Store.open(chosen.store), mark.fingerprint, mark.parts)
+    if outdated or not folder.metrics.exists():
+        return State(0, False, outdated)
     history = read_metrics(folder.metrics)
-    chosen = job.settings
-    same = (
-        record.system == job.system
-        and record.settings.numbers(record.system) == chosen.numbers(job.system)
-        and record.store.fingerprint == Store.open(chosen.store).fingerprint
+    same = record.system == job.system and record.settings.numbers(record.system) == chosen.numbers(
+        job.system
     )
     return State(len(history), same and finished(history, chosen.epochs, chosen.patience))
 
@@ -72,7 +77,8 @@ def make_runs(
     """
     for name in names:
         job = plan.jobs[name]
-        if state(job).finished:
+        found = state(job)
+        if found.finished:
             console.say(f"{name}: trained before")
         elif job.need is not None and not state(plan.jobs[job.need]).finished:
             console.say(
@@ -81,8 +87,13 @@ def make_runs(
             )
             return STOPPED
         else:
+            if found.outdated:
+                console.say(
+                    f"{name}: trained before on another store, or another state of it, by its "
+                    f"{found.outdated}; trained anew, and the run that was there is kept beside it"
+                )
             console.say(f"{name}: {job.command()}")
-            status = train(job.system, job.settings, job.folder, resume=True)
+            status = train(job.system, job.settings, job.folder, resume=not found.outdated)
             if status != DONE:
                 return status
         if not is_evaluated(job):
@@ -116,5 +127,8 @@ def is_evaluated(job: Job) -> bool:
         set(found["protocols"]) >= {*PROTOCOLS}
         and found["checkpoint"] == "best"
         and found.get("intervals") == METHOD
-        and found["store_fingerprint"] == Store.open(job.settings.store).fingerprint
+        and difference(
+            Store.open(job.settings.store), found["store_fingerprint"], found.get("store_parts")
+        )
+        is None
     )

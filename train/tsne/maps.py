@@ -15,6 +15,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import Trained, restore
+from avsc.train.fit.stores import find_store
 from avsc.train.score.evaluation import check_store
 from avsc.train.score.folds import fold_rows
 from avsc.train.tsne.layers import Layer, embeddings
@@ -112,6 +113,7 @@ def make_maps(
                 f"{each.store.path}: its scenes are {', '.join(each.store.classes)}; those of "
                 f"{store.path} are {', '.join(store.classes)}. Name runs on the same scenes."
             )
+        _check_truth(store, each.store)
     common = set.intersection(*({*each.middle} for each in seen))
     points = choose_points(sorted(common), store.clips, store.classes, drawing.most, drawing.seed)
     if len(points) <= drawing.perplexity:
@@ -126,13 +128,27 @@ def make_maps(
     return Maps(store.classes, points, among, tuple(zip(*columns, strict=True)))
 
 
+def _check_truth(first: Store, second: Store) -> None:
+    """Raise a `SettingError` naming a clip whose scene or location two stores give differently."""
+    known = {clip.id: clip for clip in first.clips}
+    for there in second.clips:
+        here = known.get(there.id, there)
+        if (here.scene, here.location) != (there.scene, there.location):
+            raise SettingError(
+                f"{second.path}: clip {there.id!r} is {there.scene} at {there.location}, and in "
+                f"{first.path} {here.scene} at {here.location}. Name runs on the same clips."
+            )
+
+
 def _see(run: Path, fold: str) -> _Seen:
     trained = restore(run)
     record = trained.record
-    store = Store.open(record.store.path, list(record.store.specs))
+    remedy = "Put it back, or run the command where the run was begun."
+    path = find_store(record.store.path, run, remedy)
+    store = Store.open(path, list(record.store.specs))
     check_store(store, trained, allow_other=False)
     rows = fold_rows(store, trained, fold)
-    source = trained_inputs(record, store).source(rows)
+    source = trained_inputs(record, store, run).source(rows)
     samples = source.samples(rows)
     return _Seen(trained, store, source, samples, middle_samples(samples, store.clips))
 
