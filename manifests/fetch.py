@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 CHUNK = 1 << 18
 PASSING = (408, 425, 429)
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more is asked again after this
+REPACKED = (
+    "Either the record was packed anew since this version of avsc (its page then names this size "
+    "or MD5: fetch its archives and unpack them by hand in the data set's folder, or take a newer "
+    "avsc), or something on the way changes the file: name another server with --url."
+)
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -64,6 +69,10 @@ class _AttemptError(Exception):
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
         self.wait = wait
+
+
+class _OtherSizeError(_AttemptError):
+    """The server's file has another size than the archive."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,7 @@ def fetch(url: str, archive: Archive, folder: Path, listener: Listener, patience
         listener.at(0)
         if not last:
             listener.say(f"{archive.name}: MD5 {found}, wanted {archive.md5}; fetched once more.")
-    raise ArchiveError(
-        f"{url}: MD5 {found}, wanted {archive.md5}, twice. The server's file is not the released "
-        "one, or something on the way changes it: name another server with --url."
-    )
+    raise ArchiveError(f"{url}: MD5 {found}, wanted {archive.md5}, twice. {REPACKED}")
 
 
 def md5_file(path: Path, stop: threading.Event) -> str:
@@ -225,7 +231,7 @@ def _begin(answer: "requests.Response", there: int, size: int, part: Path) -> in
 
 def _check_size(said: str, size: int) -> None:
     if said != str(size):
-        raise _AttemptError(f"the server says that the file has {said} bytes; wanted {size}")
+        raise _OtherSizeError(f"the server says that the file has {said} bytes; wanted {size}")
 
 
 def _retry_after(headers: "requests.structures.CaseInsensitiveDict[str]") -> float | None:
@@ -287,6 +293,8 @@ def _reason(fault: Exception) -> str:
 
 def _given_up(url: str, fault: Exception, tried: int) -> AvscError:
     """Return the error after the last attempt; one that the server answered is the archive's."""
+    if isinstance(fault, _OtherSizeError):
+        return ArchiveError(f"{url}: {fault}, {tried} times in a row. {REPACKED}")
     kind = ArchiveError if isinstance(fault, _AttemptError) else AvscError
     return kind(
         f"{url}: {_reason(fault)}, {tried} times in a row. What has arrived is kept; run the "

@@ -12,8 +12,10 @@ The best for one segment is the best for a clip: its symbols are the same all al
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from avsc.manifests.clips import Clip
+from avsc.manifests.errors import ManifestError
 from avsc.preprocess.synth.design import Design, Kinds, Score
 
 NAME = "world.json"
@@ -49,6 +51,19 @@ def encode_answer(
         "symbols": {clip.id: _named(kinds) for clip, kinds in known},
     }
     return (json.dumps(held, indent=1) + "\n").encode()
+
+
+def check_answer(path: Path, wanted: bytes) -> None:
+    """Check that what is known of a set that is there is what would be known of it now.
+
+    Raises:
+        ManifestError: it was drawn from another design, as by another version of avsc.
+    """
+    if path.is_file() and path.read_bytes() != wanted:
+        raise ManifestError(
+            f"{path}: not what these settings give: the set was made by another version of avsc, "
+            "or the file was changed. Name another folder."
+        )
 
 
 def _named(kinds: Kinds) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
 from avsc.manifests.publish import publish
-from avsc.preprocess.synth.answer import NAME, encode_answer
+from avsc.preprocess.synth.answer import NAME, check_answer, encode_answer
 from avsc.preprocess.synth.design import Design, Kinds
 from avsc.preprocess.synth.mark import claim
 from avsc.preprocess.synth.render import Job, render_all
@@ -117,10 +117,11 @@ def write_miniature(
     clips = list(make_clips(design, clips_per_scene))
     drawn = draw_symbols(design, clips, seed)
     jobs = [job for job in _jobs(out, settings, clips, drawn) if job.missing]
+    answer = encode_answer(design, seed, clips, drawn)
+    check_answer(out / NAME, answer)
     begin(len(jobs))
     render_all(jobs, workers, done)
-    answer = {NAME: encode_answer(design, seed, clips, drawn)}
-    for name, data in (answer | encode_lists(clips)).items():
+    for name, data in ({NAME: answer} | encode_lists(clips)).items():
         if not (out / name).exists():
             publish(out / name, data)
     return clips

@@ -202,6 +202,24 @@ def test_what_differs_from_the_run_is_named(tmp_path, changes, text):
         check_same(a_record(), a_record(**changes), tmp_path)
 
 
+def test_a_record_of_before_stores_had_parts_keeps_its_digest():
+    """The digest that 799888c gave: checkpoints of its runs carry it."""
+    digest = "65ef748fd8e69e656a293774703f3d71de48cfd10b549a3dfaeb0ce36d785c5b"
+    assert a_record().digest == digest
+    parts = {"clips": "5" * 64, "scalogram": "6" * 64}
+    assert a_record(store=replace(a_record().store, parts=parts)).digest != digest
+
+
+def test_a_run_depends_on_the_parts_of_a_store_that_it_used_alone(tmp_path):
+    parts = {"clips": "5" * 64, "scalogram": "6" * 64}
+    found = replace(a_record().store, parts=parts)
+    other = replace(found, fingerprint="0" * 64)  # as after a product was added
+    check_same(a_record(store=found), a_record(store=other), tmp_path)
+    changed = replace(found, parts={**parts, "clips": "7" * 64})
+    with pytest.raises(SettingError, match=r"another store's clips: found '555.* \(ids, scenes"):
+        check_same(a_record(store=found), a_record(store=changed, split="4" * 64), tmp_path)
+
+
 def test_what_does_not_change_the_numbers_may_differ(tmp_path):
     elsewhere = replace(a_record().store, path="elsewhere")
     free = Settings(epochs=7, device="cpu", workers=0, patience=3, save_minutes=1)

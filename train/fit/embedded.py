@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -51,6 +52,10 @@ from avsc.train.model.weights import digest
 BLOCK = 64
 """Clips in a part."""
 
+UNNAMED = ("efficientnetv2_rw_s", "resnet50")
+"""Models whose sets do not name them, as no set did at first. Others may share their weights' names
+and shapes with another model (tf_efficientnetv2_s with efficientnetv2_s) and must."""
+
 Encode = Callable[[range], list[Record]]
 """From rows of clips to their records, whose clips count from the first row."""
 
@@ -75,13 +80,14 @@ def set_folder(folder: Path, product: str, spec: str) -> Path:
     return folder / f"{product}-{spec[:12]}"
 
 
-def embedding_spec(store: Store, feature: str, encoder: Encoder) -> EmbeddingSpec:
+def embedding_spec(store: Store, feature: str, encoder: Encoder, known: str = "") -> EmbeddingSpec:
     """Return what an encoder's embeddings of a store's frames or pictures are.
 
     Args:
         store: what is encoded.
         feature: acoustic product that an acoustic encoder hears.
         encoder: what encodes.
+        known: digest of the spec of those that a run began with, if it did with some.
     """
     if isinstance(encoder, AcousticEncoder):
         return AcousticEmbeddingSpec(
@@ -90,13 +96,16 @@ def embedding_spec(store: Store, feature: str, encoder: Encoder) -> EmbeddingSpe
             shown=feature,
             features=EMBEDDING,
         )
-    image = encoder.image_input
-    return VisualEmbeddingSpec(
+    image, config = encoder.image_input, cast(Any, encoder.model).pretrained_cfg
+    unnamed = VisualEmbeddingSpec(
         encoder=encoder.digest,
         source=store.content("images"),
         shown=f"{image.size} {image.view}, mean {image.mean}, deviation {image.std}",
         features=encoder.features,
     )
+    if config["architecture"] in UNNAMED or unnamed.digest == known:
+        return unnamed
+    return replace(unnamed, shown=f"{unnamed.shown}, {config['architecture']}")
 
 
 def make_embeddings(
@@ -107,6 +116,7 @@ def make_embeddings(
     computing: Computing,
     console: Console,
     stop: StopRequest | None = None,
+    known: str = "",
 ) -> Store:
     """Return the embeddings of every clip of a store; what is there already is not made again.
 
@@ -118,11 +128,12 @@ def make_embeddings(
         computing: where and how to compute.
         console: told what is done.
         stop: looked at after each part.
+        known: as of `embedding_spec`.
 
     Raises:
         AvscError: an embedding is not finite, a file cannot be written, or `stop` came.
     """
-    spec = embedding_spec(store, feature, encoder)
+    spec = embedding_spec(store, feature, encoder, known)
     path = set_folder(folder, spec.product, spec.digest)
     if index_file(path).exists():
         return open_embeddings(path, spec.product, spec.digest)

@@ -146,6 +146,7 @@ def open_inputs(
             computing,
             console,
             stop,
+            known.spec if known else "",
         )
     return Inputs(store, system, settings.feature, stored)
 

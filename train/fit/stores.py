@@ -70,10 +70,9 @@ def mark_store(
         parts, fingerprint = None, store.identity.former
         if former.fingerprint == fingerprint and _is_corrected(store):
             raise SettingError(
-                f"{run}: {store.path} has other clips than when the run was trained: "
-                f"{STORE_PARTS[CLIPS]}: some were changed since. Extract again with the manifest of "
-                "then, name another folder by --out, or begin anew with --no-resume, which keeps "
-                "the old folder beside the new."
+                f"{run}: the clips of {store.path} ({STORE_PARTS[CLIPS]}) were changed since the "
+                "run was begun. Extract again with the manifest of then, name another folder by "
+                "--out, or begin anew with --no-resume, which keeps the old folder beside the new."
             )
     return StoreMark(
         path=str(store.path),

@@ -96,7 +96,7 @@ def make_runs(
             status = train(job.system, job.settings, job.folder, resume=not found.outdated)
             if status != DONE:
                 return status
-        if not is_evaluated(job):
+        if not is_evaluated(job, allow_missing):
             with StopRequest() as stop:
                 evaluate_run(
                     Request(
@@ -114,10 +114,14 @@ def make_runs(
     return DONE
 
 
-def is_evaluated(job: Job) -> bool:
+def is_evaluated(job: Job, allow_missing: bool) -> bool:
     """Whether the best epoch that a run has now is evaluated on the test fold by both protocols.
 
     An evaluation whose report holds intervals of another method does not count.
+
+    Args:
+        job: the run.
+        allow_missing: count an evaluation that lacks segments.
     """
     try:
         found = evaluated(job.folder, "test")
@@ -127,6 +131,7 @@ def is_evaluated(job: Job) -> bool:
         set(found["protocols"]) >= {*PROTOCOLS}
         and found["checkpoint"] == "best"
         and found.get("intervals") == METHOD
+        and (allow_missing or not any(each["missing"] for each in found["protocols"].values()))
         and difference(
             Store.open(job.settings.store), found["store_fingerprint"], found.get("store_parts")
         )
