@@ -89,10 +89,10 @@ def test_an_older_index_beside_newer_parts_is_made_anew(world: World, check: str
 def test_older_failures_beside_newer_receipts_are_written_anew(world: World) -> None:
     """A clip that lacked its last second was cut shorter since: the same pictures, no failure."""
     rename_set(world)
-    wanted = everything(world.store)
+    wanted, tables = everything(world.store), read_index(world.store).tables
     lost = Failure("clip-1", "images", 2, "pictures", "gap", "made up")
     failures_file(world.store).write_bytes(encode_failures([lost]))
-    write_index(world.store, world.description, read_index(world.store).tables)
+    write_index(world.store, world.description, tables)
     assert Store.open(world.store).failures == (lost,)
     assert extract(world).exit_code == 0
     assert everything(world.store) == wanted

@@ -133,7 +133,7 @@ def find(recorded: Path, run: Path) -> Path:
 
     A relative path is one of the folder in which the run was begun, and so mostly is the run's own.
     """
-    for above in (Path(), *run.absolute().parents):
+    for above in (Path(), *run.resolve().parents, *run.absolute().parents):
         if (above / recorded).exists():
             return above / recorded
     return recorded
