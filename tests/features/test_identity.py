@@ -160,6 +160,15 @@ def test_a_store_closed_in_the_former_form_opens_and_is_verified(
     assert verify(tmp_path / "new").former is None
 
 
+def test_fingerprint_of_version_0_1_0_is_still_told() -> None:
+    """The golden store and its fingerprint were written by that version."""
+    golden = Path(__file__).parents[1] / "golden"
+    wanted = json.loads((golden / "expected.json").read_text())["fingerprint"]
+    store = Store.open(golden / "store")
+    assert store.identity.former == verify(golden / "store").former == wanted
+    assert store.fingerprint not in (wanted, "")
+
+
 def test_an_index_of_another_fingerprint_is_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """avsc-prep synth --world: its optimum, its symbols, what is known of it, its labelled pictures."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -158,6 +159,19 @@ def test_oracle_is_near_the_optimum_and_counts_what_was_drawn() -> None:
 
 
 # What is written
+
+
+def test_a_set_that_was_drawn_from_another_design_is_not_gone_on_with(
+    world: Path, tmp_path: Path
+) -> None:
+    """As another version of avsc may have made it, with the same name and settings."""
+    for name in ("synth.json", "world.json"):
+        shutil.copy(world / name, tmp_path)
+    held = (tmp_path / "world.json").read_text()
+    (tmp_path / "world.json").write_text(held.replace('"rails tunnel": 0.5', '"rails tunnel": 0.6'))
+    with pytest.raises(ManifestError, match=r"world\.json: not what these settings give.*another"):
+        write_miniature(tmp_path, design=WORLD, clips_per_scene=4, seconds=1.0, size=(64, 48))
+    assert not (tmp_path / "audio").exists()
 
 
 def test_world_json_says_design_optimum_seed_and_symbols(world: Path) -> None:
