@@ -15,6 +15,7 @@ import numpy as np
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import clip_id
+from avsc.manifests.text import composed, read_text, table_rows
 
 Method = Literal["location", "random", "file", "none"]
 HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
@@ -125,22 +126,20 @@ def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) 
 def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:
     if file is None:
         raise SettingError("validation split 'file': name the list with --validation-file FILE.")
-    try:
-        text = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as fault:
-        raise ManifestError(f"{file}: cannot be read ({fault.strerror}).") from fault
-    except UnicodeDecodeError as fault:
-        raise ManifestError(f"{file}: not UTF-8 text.") from fault
-    number = {clips[row].id: row for row in rows}
+    text = read_text(file)
+    training = set(rows)
+    row_of = {composed(clip.id): row for row, clip in enumerate(clips)}
+    row_of |= {clip.id: row for row, clip in enumerate(clips)}
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     held = set()
-    for count, line in enumerate(text, 1):
-        name = line.replace("\t", ",").split(",")[0].strip()
+    for count, (where, values) in enumerate(table_rows(file, text, delimiter), 1):
+        name = values[0].strip()
         if not name or (count == 1 and name in HEADERS):
             continue
-        known = name if name in number else clip_id(name)
-        if known not in number:
-            other = any(clip.id in (name, known) for clip in clips)
-            found = "not of the training fold" if other else "no clip of this set"
-            raise ManifestError(f"{file}, line {count}: {name!r} is {found}; remove it.")
-        held.add(number[known])
+        known = (values[0], name, clip_id(name), composed(name), composed(clip_id(name)))
+        row = next((row_of[each] for each in known if each in row_of), None)
+        if row not in training:
+            found = "no clip of this set" if row is None else "not of the training fold"
+            raise ManifestError(f"{where}: {name!r} is {found}; remove it.")
+        held.add(row)
     return held

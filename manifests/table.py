@@ -1,9 +1,11 @@
 """The generic manifest: a table of clips as CSV, for any data set. Also a store's clips.csv.
 
 Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test),
-`city`, `location`. Comma or TAB, told from the header; UTF-8, with or without BOM. `audio` may
+`city`, `location`. Comma or TAB, told from the header; any text that `read_text` reads. `audio` may
 equal `video` (the video's own sound track); one of the two may be empty or its column absent.
-Columns of other names are passed over, unless the name is nearly one of these.
+Columns of other names are passed over, unless the name is nearly one of these. Blanks around the
+name of a column do not count; at the ends of a value they are refused, because another row without
+them would be of another scene, city or location.
 """
 
 import csv
@@ -18,10 +20,12 @@ from pathlib import Path
 from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.roots import inside
+from avsc.manifests.text import CONTROL, read_text, table_rows, trimmed
 
 COLUMNS = tuple(field.name for field in fields(Clip))
 DELIMITERS = {"\t": "TAB", ",": "comma", ";": "semicolon"}
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+MEDIA = ("audio", "video")
+UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def lines(
@@ -38,11 +42,11 @@ def lines(
         ManifestError: the file cannot be read, a column that is wanted is missing, or a row has
             another number of columns than the header.
     """
-    text = _text(path)
+    text = read_text(path)
     if delimiter is None:
         delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = _split(path, text, delimiter)
-    _, header = next(rows, ("", []))
+    rows = table_rows(path, text, delimiter)
+    header = [name.strip() for name in next(rows, ("", []))[1]]
     _check_header(path, header, wanted, delimiter)
     for where, row in rows:
         if len(row) != len(header):
@@ -50,25 +54,12 @@ def lines(
         yield where, dict(zip(header, row, strict=True))
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as fault:
-        raise ManifestError(f"{path}: cannot be read ({fault.strerror}).") from fault
-    except UnicodeDecodeError as fault:
-        line = fault.object[: fault.start].count(b"\n") + 1
-        raise ManifestError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8.") from fault
-
-
-def _split(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield (``"file, line n"``, values) for each line that is not empty."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        for row in reader:
-            if row:
-                yield f"{path}, line {reader.line_num}", row
-    except csv.Error as fault:
-        raise ManifestError(f"{path}, line {reader.line_num}: not CSV: {fault}.") from fault
+def check_ends(where: str, column: str, value: str) -> None:
+    """Raise a `ManifestError` if a name has blanks at its ends."""
+    if value != (plain := trimmed(value)):
+        raise ManifestError(
+            f"{where}: {column} {value!r} has blanks at its ends; write it as {plain!r}."
+        )
 
 
 def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
@@ -86,8 +77,13 @@ def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimite
             raise ManifestError(f"{path}: column {name!r} is there twice; remove one.")
 
 
-def read_rows(path: Path) -> list[Clip]:
+def read_rows(path: Path, *, given: bool = False) -> list[Clip]:
     """Return the clips of a table, in its order.
+
+    Args:
+        path: the table.
+        given: it is a user's, so that blanks at the ends of names and all of `CONTROL` are refused;
+            a store's own table may be of a version that let them pass.
 
     Raises:
         ManifestError: a column or value is missing or wrong; names the line.
@@ -97,7 +93,7 @@ def read_rows(path: Path) -> list[Clip]:
     for where, row in lines(path, ("id", "scene")):
         if not clips:
             _refuse_misspelt_columns(path, row)
-        clip = _clip(where, row)
+        clip = _clip(where, row, given)
         if clip.id in seen:
             raise ManifestError(f"{where}: clip {clip.id!r} was listed before, in {seen[clip.id]}.")
         seen[clip.id] = where
@@ -116,11 +112,13 @@ def _refuse_misspelt_columns(path: Path, header: Iterable[str]) -> None:
             )
 
 
-def _clip(where: str, row: dict[str, str]) -> Clip:
+def _clip(where: str, row: dict[str, str], given: bool) -> Clip:
     values = {name: row.get(name) or None for name in COLUMNS}
     for column, value in values.items():
-        if value and CONTROL.search(value):
+        if value and (CONTROL if given else UNREADABLE).search(value):
             raise ManifestError(f"{where}: {column} {value!r} holds a control character.")
+        if value and given and column not in MEDIA:
+            check_ends(where, column, value)
     name, scene = values.pop("id"), values.pop("scene")
     if name is None or scene is None:
         raise ManifestError(f"{where}: no id or no scene; each clip needs both.")
@@ -130,7 +128,7 @@ def _clip(where: str, row: dict[str, str]) -> Clip:
         raise ManifestError(
             f"{where}: clip {name!r} is of fold {values['fold']!r}; known are {', '.join(FOLDS)}."
         )
-    for kind in ("audio", "video"):
+    for kind in MEDIA:
         path = values[kind]
         values[kind] = None if path is None else inside(path, f"{where}, clip {name!r}")
     return Clip(name, scene, **values)
@@ -150,7 +148,7 @@ def read_table(
     Raises:
         ManifestError: the table or the folder is not what it should be.
     """
-    clips = by_id(read_rows(path))
+    clips = by_id(read_rows(path, given=True))
     if not clips:
         raise ManifestError(
             f"{path}: the manifest lists no clips; wanted a line for each, below the header."

@@ -8,6 +8,7 @@ in several ways: the lists and the media are looked for in the known places.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +16,8 @@ from avsc.manifests.archives import RELEASES, TAU2021_NAME
 from avsc.manifests.clips import Clip, Dataset, by_id
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.roots import inside, missing_reason
-from avsc.manifests.table import lines
+from avsc.manifests.table import check_ends, lines
+from avsc.manifests.text import CONTROL, composed
 
 NAME = "TAU2021"
 SCENES = (
@@ -130,9 +132,11 @@ def _places(root: Path, kind: str, paths: list[str]) -> list[str]:
     holder: dict[str, str] = {}
     if len(bases) > 1:
         for base in reversed(bases):
-            holder |= {path.name: base for path in (root / base / kind).iterdir()}
+            holder |= {composed(path.name): base for path in (root / base / kind).iterdir()}
+    names = [composed(PurePosixPath(path).name) for path in paths]
     return [
-        str(PurePosixPath(holder.get(PurePosixPath(path).name, bases[0]), path)) for path in paths
+        str(PurePosixPath(holder.get(name, bases[0]), path))
+        for name, path in zip(names, paths, strict=True)
     ]
 
 
@@ -140,11 +144,11 @@ def _clips(meta: Path) -> dict[str, Clip]:
     """Return the clips that ``meta.csv`` lists, with its own paths and without folds."""
     clips: dict[str, Clip] = {}
     for where, row in lines(meta, COLUMNS, "\t"):
-        audio, video, scene, location = (row[column] for column in COLUMNS)
+        audio, video, scene, location = _values(where, row, COLUMNS)
         name = clip_id(audio)
         where = f"{where}, clip {name!r}"
         city, _, number = location.rpartition("-")
-        if clip_id(video) != name:
+        if composed(clip_id(video)) != composed(name):
             raise ManifestError(f"{where}: video {video!r} is of another clip.")
         if name in clips:
             raise ManifestError(f"{where}: listed before; remove one.")
@@ -155,6 +159,15 @@ def _clips(meta: Path) -> dict[str, Clip]:
         audio, video = inside(audio, where), inside(video, where)
         clips[name] = Clip(name, scene, audio, video, None, city, location)
     return clips
+
+
+def _values(where: str, row: dict[str, str], columns: Sequence[str]) -> list[str]:
+    """Return values of a row; refuse those that are not what they seem to be."""
+    for column in columns:
+        if CONTROL.search(row[column]):
+            raise ManifestError(f"{where}: {column} {row[column]!r} holds a control character.")
+        check_ends(where, column, row[column])
+    return [row[column] for column in columns]
 
 
 def _folds(setup: Path, clips: dict[str, Clip]) -> dict[str, str]:
@@ -185,8 +198,10 @@ def _folds(setup: Path, clips: dict[str, Clip]) -> dict[str, str]:
 def _listed(path: Path, clips: dict[str, Clip]) -> dict[str, str]:
     """Return where in a list of a fold each clip is named: clip -> ``"file, line n"``."""
     found: dict[str, str] = {}
+    names = {composed(name): name for name in clips}
     for where, row in lines(path, COLUMNS[:1], "\t"):
-        name = clip_id(row["filename_audio"])
+        name = clip_id(*_values(where, row, COLUMNS[:1]))
+        name = names.get(composed(name), name)
         if name in found:
             raise ManifestError(f"{where}: clip {name!r} was listed before, in {found[name]}.")
         if name not in clips:

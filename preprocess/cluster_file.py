@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from avsc.manifests.errors import SettingError
+from avsc.manifests.text import read_text
 from avsc.preprocess.queues import seconds
 
 
@@ -76,10 +77,8 @@ def read_cluster_file(path: Path) -> ClusterFile:
         SettingError: it cannot be read, a name in it is not known, or a value is of another kind.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise SettingError(f"{path}: cannot be read ({fault.strerror}).") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        values = tomllib.loads(read_text(path, SettingError))
+    except tomllib.TOMLDecodeError as fault:
         raise SettingError(f"{path}: not TOML: {fault}.") from fault
     hints = get_type_hints(ClusterFile)
     try:

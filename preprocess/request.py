@@ -18,6 +18,7 @@ from avsc.features.specs import SPECS, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
+from avsc.manifests.names import doubts
 from avsc.manifests.publish import occupied
 from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
@@ -162,6 +163,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         given = {name: others.pop(name) for name in SPEC_OPTIONS}
         specs = _chosen(products, changed(DEFAULTS, given))
         clips = _clips(dataset, manifest, root)
+        for doubt in doubts(clips.clips):
+            click.echo(f"Note: {doubt}", err=True)
         clips = replace(clips, root=clips.root.absolute())
         store = (out or Path("stores") / clips.name).absolute()
         description = _description(store, clips, specs, block_size)

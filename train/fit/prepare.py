@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import replace
 
 from avsc.features.store.reader import Store
+from avsc.manifests.names import doubts
 from avsc.manifests.publish import publish
 from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
@@ -138,6 +139,8 @@ def _say_what(record: Record, store: Store, parts: Parts, console: Console) -> N
             "store: its ids and records are those that the run recorded, which did not record "
             "scenes, folds, cities and locations; they are taken to be those of then"
         )
+    for doubt in doubts(store.clips):
+        console.say(f"note: {doubt}")
     products, names = list(record.store.specs), {store.clips[row].id for row in parts.fold}
     lost = [each for each in store.failures if each.product in products and each.clip in names]
     if lost:

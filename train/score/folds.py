@@ -6,6 +6,7 @@ run divided its training fold into, as its split.csv has them.
 
 import csv
 import hashlib
+import io
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
@@ -53,7 +54,7 @@ def part_clips(trained: Trained, part: str) -> list[str]:
             f"{path}: its content is not what the run was trained by, as settings.json has it. "
             "Put the file back, or evaluate --fold test."
         )
-    rows = csv.DictReader(content.decode().splitlines())
+    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
     names = [row["clip"] for row in rows if row["part"] == part]
     if not names:
         raise AvscError(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
+from avsc.manifests.names import doubts
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.record import versions
@@ -91,6 +92,8 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
         f"{wanted.run}: {trained.record.system.name}, {wanted.checkpoint} checkpoint, epoch "
         f"{trained.epoch}; {wanted.fold} fold: {len(rows)} clips of {store.path}"
     )
+    for doubt in doubts(store.clips):
+        console.say(f"note: {doubt}")
     computing = Computing(
         device,
         wanted.batch_size or trained.record.settings.batch_size,
