@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from avsc.manifests.errors import ManifestError
+from avsc.manifests.roots import located
 
 FOLDS = ("train", "test")
 
@@ -72,7 +73,7 @@ class Dataset:
 
     def path(self, relative: str) -> Path:
         """Return the file that a clip's `audio` or `video` names."""
-        return self.root / relative
+        return located(self.root, relative)
 
 
 def by_id(clips: Sequence[Clip]) -> tuple[Clip, ...]:

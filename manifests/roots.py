@@ -5,6 +5,7 @@ folder. Links that the user made (to a scratch disk, say) are followed; the rule
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,17 @@ NAME = r"[^/\\\0:.][^/\\\0:]*"
 PLAIN = re.compile(f"{NAME}(?:/{NAME})*")
 """Paths that are well formed at a glance: nearly all, in lists that may have a million."""
 DRIVE = re.compile("[A-Za-z]:")
+ADDRESS = re.compile("file:|[A-Za-z][A-Za-z0-9+.-]+://", re.IGNORECASE)
+FORMS: tuple[Callable[[str], str], ...] = (
+    lambda name: name,
+    lambda name: unicodedata.normalize("NFC", name),
+    lambda name: unicodedata.normalize("NFD", name),
+)
 FAULTS: dict[str, Callable[[str], bool]] = {
     "is empty": lambda path: not path,
     "holds a NUL": lambda path: "\0" in path,
     "holds a backslash": lambda path: "\\" in path,
+    "is an address": lambda path: bool(ADDRESS.match(path)),
     "is absolute": lambda path: path.startswith("/"),
     "begins with a drive letter": lambda path: bool(DRIVE.match(_normal(path))),
     "leaves the data set's folder": lambda path: ".." in path.split("/"),
@@ -56,6 +64,26 @@ def _normal(path: str) -> str:
 def fault_of(path: str) -> str | None:
     """Return why a path may not be used below a root, or None when it may."""
     return next((reason for reason, holds in FAULTS.items() if holds(path)), None)
+
+
+def located(root: Path, path: str) -> Path:
+    """Return the file below a root that a path from a list names.
+
+    Systems compose accents in the names of files or decompose them (NFC, NFD), and lists that were
+    made on another one name them differently. Where nothing has the name as it is written, the
+    file or folder that has it in the other form is taken.
+    """
+    written = root / path
+    if path.isascii() or written.exists():
+        return written
+    place = root
+    for part in path.split("/"):
+        named = (place / form(part) for form in FORMS)
+        found = next((one for one in named if one.exists()), None)
+        if found is None:
+            return written
+        place = found
+    return place
 
 
 def missing_reason(path: Path) -> str:

@@ -24,6 +24,7 @@ from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, read_part, write_part
 from avsc.manifests.errors import StoreError
 from avsc.manifests.publish import remove
+from avsc.manifests.roots import located
 from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
 from avsc.preprocess.plan import Task
 from avsc.preprocess.receipt import Receipt, Roles, read_receipt, versions, write_receipt
@@ -88,11 +89,13 @@ def _make(task: Task) -> tuple[dict[int, Made], dict[int, dict[str, Source]]]:
     for row in sorted(frozenset[int]().union(*task.todo.values())):
         clip = task.clips[row]
         specs = {name: spec for name, spec in task.specs.items() if row in task.todo[name]}
-        audio, video = (None if n is None else task.root / n for n in (clip.audio, clip.video))
+        files = {n: located(task.root, n) for n in (clip.audio, clip.video) if n is not None}
+        audio, video = (None if n is None else files[n] for n in (clip.audio, clip.video))
         made[row] = make(clip.id, audio, video, specs, task.limits)
+        # Under the manifest's names, as the plan has them; a file's own may be in another form.
+        sources = made[row].sources
         found[row] = {
-            path.relative_to(task.root).as_posix(): source
-            for path, source in sorted(made[row].sources.items())
+            name: sources[files[name]] for name in sorted(files) if files[name] in sources
         }
     return made, found
 

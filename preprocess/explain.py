@@ -11,6 +11,7 @@ from avsc.features.store.layout import part_file, product_folder, receipt_file
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, StoreError
+from avsc.manifests.roots import located
 from avsc.preprocess.claims import claimant
 from avsc.preprocess.plan import Reason, in_words, other_folders, reasons_to_make, sources
 from avsc.preprocess.receipt import Receipt, read_receipt
@@ -65,7 +66,7 @@ def explain(request: Request, name: str) -> Iterator[str]:
     found = [sources(request.dataset.root, c, content and c == place.clip) for c in place.clips]
     yield f"{name}: row {place.row} of {len(request.dataset.clips)}, block {place.block}"
     for path, source in found[place.row_in_block].items():
-        yield f"  {request.dataset.root / path}: {in_words(source)}"
+        yield f"  {located(request.dataset.root, path)}: {in_words(source)}"
     if maker := claimant(request.store, place.block):
         yield f"  its block is being made by {maker}"
     for product, spec in request.description.specs.items():

@@ -23,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError
+from avsc.manifests.roots import located
 from avsc.preprocess.block import peak_memory
 from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.plan import Plan, Task
@@ -177,7 +178,8 @@ def _measure_all(
 def _measure(task: Task, row: int) -> Measured:
     clip = task.clips[row]
     specs = {name: spec for name, spec in task.specs.items() if row in task.todo[name]}
-    audio, video = (None if n is None else task.root / n for n in (clip.audio, clip.video))
+    names = (clip.audio, clip.video)
+    audio, video = (None if n is None else located(task.root, n) for n in names)
     begin = time.perf_counter()
     with threadpool_limits(1):
         made = make_clip_in_time(clip.id, audio, video, specs, task.limits)

@@ -26,6 +26,7 @@ from avsc.features.store.layout import (
     sha256_file,
 )
 from avsc.manifests.clips import Clip, Dataset
+from avsc.manifests.roots import located
 from avsc.preprocess.receipt import Receipt, look, read_receipt
 
 Check = Literal["time", "content"]
@@ -171,7 +172,7 @@ def receipts(store: Path, specs: Mapping[str, Spec], block: int) -> Receipts:
 def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, Source]:
     """Return how a clip's recordings are found now, by their paths relative to the root."""
     names = sorted({name for name in (clip.audio, clip.video) if name is not None})
-    return {name: look(root / name, content) for name in names}
+    return {name: look(located(root, name), content) for name in names}
 
 
 def reasons_to_make(
