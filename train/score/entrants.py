@@ -6,6 +6,7 @@ store's clip table or a generic manifest.
 """
 
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def read_truth(path: Path) -> Truth:
     if path.is_dir():
         store = Store.open(path)
         return Truth(path, store.clips, store.classes)
-    clips = tuple(read_rows(path))
+    clips = tuple(read_rows(path, given=True))
     return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
 
 
@@ -96,8 +97,10 @@ def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") ->
     Raises:
         AvscError: the run is not evaluated so, or the file is not of the form.
     """
+    whole = None
     if path.is_dir():
         evaluated(path, fold)
+        whole = protocol == "clip"
         folder = report_folder(path, fold)
         path = folder / f"predictions-{protocol}.tsv"
         if not path.is_file():
@@ -105,7 +108,7 @@ def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") ->
                 f"{folder}: evaluated by other protocols than {protocol}; run `avsc-fit evaluate "
                 f"--protocol {protocol}` on the run."
             )
-    return read_predictions(path, truth.clips, truth.classes)
+    return read_predictions(path, truth.clips, truth.classes, whole)
 
 
 def report_folder(path: Path, fold: str) -> Path:
@@ -120,7 +123,8 @@ def evaluated(path: Path, fold: str) -> dict[str, Any]:
         AvscError: there is none, or the run has changed since.
     """
     file = report_folder(path, fold) / "metrics.json"
-    again = f"Run `avsc-fit evaluate {path}{'' if fold == 'test' else f' --fold {fold}'}`."
+    command = ["avsc-fit", "evaluate", str(path), *(["--fold", fold] if fold != "test" else [])]
+    again = f"Run `{shlex.join(command)}`."
     try:
         found: dict[str, Any] = json.loads(file.read_bytes())
     except FileNotFoundError:

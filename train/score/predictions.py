@@ -10,16 +10,25 @@ back.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
+from avsc.manifests.text import composed, read_text, table_rows
 from avsc.train.score.protocol import Segments
 
 SUM_TOLERANCE = 1e-3  # other systems write four digits or so
+ROUNDING = 1e-6  # of a single probability, in float32
+EXACT = 1e-12  # of a sum of float64
+SECOND = re.compile("[0-9]{1,9}")
+
+Place: TypeAlias = tuple[int, int | None]
+"""Row of a clip, and the second of a segment; None for the whole clip."""
 
 
 def segment_name(clip: str, second: int | None) -> str:
@@ -60,35 +69,31 @@ def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Seque
     return text.getvalue().encode()
 
 
-def read_predictions(path: Path, clips: Sequence[Clip], classes: Sequence[str]) -> Segments:
+def read_predictions(
+    path: Path, clips: Sequence[Clip], classes: Sequence[str], whole: bool | None = None
+) -> Segments:
     """Read a predictions file, of this or of any other system.
+
+    Probabilities that were rounded, so that their sum is not quite 1, are divided by their sum.
 
     Args:
         path: the file, of segments or of whole clips; class columns and rows may be in any order.
         clips: the clip table; the scenes are taken from it.
         classes: scene labels in the order of their indices.
+        whole: whether it is of whole clips; told from its names when None.
 
     Raises:
         AvscError: the file is not of this form, names a segment twice or one of an unknown clip, or
             holds what are not probabilities.
     """
-    row_of = {clip.id: row for row, clip in enumerate(clips)}
     scene_of = {scene: index for index, scene in enumerate(classes)}
-    found: dict[tuple[int, int | None], list[float]] = {}
-    for line, cells in _rows(path, classes):
-        place = _place(cells["filename"], row_of)
-        whole = place is not None and place[1] is None
-        if place is None or (found and whole != (next(iter(found))[1] is None)):
-            raise AvscError(
-                f"{path}: line {line}: {cells['filename']!r} is not a segment of this store; "
-                f"wanted a name such as {segment_name(clips[0].id, 0)!r}, or "
-                f"{segment_name(clips[0].id, None)!r} in a file of whole clips."
-            )
+    rows = list(_rows(path, classes))
+    places = _places(path, [(where, cells["filename"]) for where, cells in rows], clips, whole)
+    found: dict[Place, list[float]] = {}
+    for (where, cells), place in zip(rows, places, strict=True):
         if place in found:
-            raise AvscError(
-                f"{path}: line {line}: {cells['filename']!r} is there twice; remove one."
-            )
-        found[place] = _probabilities(path, line, cells, classes)
+            raise AvscError(f"{where}: {cells['filename']!r} is there twice; remove one.")
+        found[place] = _probabilities(where, cells, classes)
     order = sorted(found, key=lambda place: (place[0], place[1] or 0))
     clip = np.array([row for row, _ in order], np.int64)
     seconds = [second for _, second in order if second is not None]
@@ -102,52 +107,91 @@ def read_predictions(path: Path, clips: Sequence[Clip], classes: Sequence[str]) 
     )
 
 
-def _place(name: str, row_of: Mapping[str, int]) -> tuple[int, int | None] | None:
-    """Return the clip's row and the second that a name means; None if it means nothing here."""
-    stem = name.removesuffix(".wav")
-    clip, _, second = stem.rpartition("_")
-    if clip in row_of and second.isdecimal():
-        return row_of[clip], int(second)
-    return (row_of[stem], None) if stem in row_of else None
+def _places(
+    path: Path, names: Sequence[tuple[str, str]], clips: Sequence[Clip], whole: bool | None
+) -> list[Place]:
+    """Return the clip's row and the second that each name means; the second is None in all or none.
+
+    Where ``rec`` and ``rec_1`` are clips, ``rec_1.wav`` is a second of one or the whole other: what
+    it means is told by the other names, which are all of segments or all of whole clips.
+    """
+    row_of = {composed(clip.id): row for row, clip in enumerate(clips)}
+    row_of |= {clip.id: row for row, clip in enumerate(clips)}
+    readings = [
+        [read(name, row_of) for _, name in names]
+        for kind, read in ((False, _segment), (True, _whole_clip))
+        if whole in (None, kind)
+    ]
+    complete = [places for places in readings if None not in places]
+    if names and len(complete) > 1:
+        row, second = complete[0][0] or (0, None)
+        raise AvscError(
+            f"{path}: its names can be read in two ways: {names[0][1]!r} is second {second} of "
+            f"clip {clips[row].id!r}, or a whole clip. Rename the clips, so that no id is "
+            "another's with _NUMBER behind it."
+        )
+    if not complete:
+        where, name = names[max(places.index(None) for places in readings)]
+        raise AvscError(
+            f"{where}: {name!r} is not a segment of this store; wanted a name such as "
+            f"{segment_name(clips[0].id, 0)!r}, or {segment_name(clips[0].id, None)!r} in a file "
+            "of whole clips."
+        )
+    return [place for place in complete[0] if place is not None]
 
 
-def _rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield line numbers and rows of a file that has the wanted columns."""
+def _segment(name: str, row_of: Mapping[str, int]) -> Place | None:
+    stem, _, second = name.removesuffix(".wav").rpartition("_")
+    row = _row(stem, row_of)
+    return (row, int(second)) if row is not None and SECOND.fullmatch(second) else None
+
+
+def _whole_clip(name: str, row_of: Mapping[str, int]) -> Place | None:
+    row = _row(name.removesuffix(".wav"), row_of)
+    return None if row is None else (row, None)
+
+
+def _row(clip: str, row_of: Mapping[str, int]) -> int | None:
+    return row_of.get(clip, row_of.get(composed(clip)))
+
+
+def _rows(path: Path, classes: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield (``"file, line n"``, values by column) for each row of a file that has the columns."""
     wanted = ["filename", "scene_label", *classes]
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t")
-        columns = list(reader.fieldnames or [])
-        if sorted(columns) != sorted(wanted):
-            raise AvscError(
-                f"{path}: its columns are {', '.join(columns) or 'none'}; wanted, with TABs "
-                f"between them, {', '.join(wanted)}."
-            )
-        for cells in reader:
-            if None in cells or None in cells.values():
-                raise AvscError(
-                    f"{path}: line {reader.line_num}: wanted {len(wanted)} columns, as in the "
-                    "first line."
-                )
-            yield reader.line_num, cells
+    rows = table_rows(path, read_text(path, AvscError), "\t")
+    _, columns = next(rows, ("", []))
+    known = {composed(name): name for name in wanted} | {name: name for name in wanted}
+    columns = [known.get(name, known.get(composed(name), name)) for name in columns]
+    if sorted(columns) != sorted(wanted):
+        raise AvscError(
+            f"{path}: its columns are {', '.join(columns) or 'none'}; wanted, with TABs "
+            f"between them, {', '.join(wanted)}."
+        )
+    for where, cells in rows:
+        if len(cells) != len(wanted):
+            raise AvscError(f"{where}: wanted {len(wanted)} columns, as in the first line.")
+        yield where, dict(zip(columns, cells, strict=True))
 
 
-def _probabilities(
-    path: Path, line: int, cells: dict[str, str], classes: Sequence[str]
-) -> list[float]:
+def _probabilities(where: str, cells: Mapping[str, str], classes: Sequence[str]) -> list[float]:
     try:
         values = [float(cells[name]) for name in classes]
     except ValueError as fault:
-        raise AvscError(f"{path}: line {line}: {fault}; wanted a probability.") from fault
+        raise AvscError(f"{where}: {fault}; wanted a probability.") from fault
+    total = sum(values)
     # Written so that a NaN, which compares as false, is refused too.
-    if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
+    if not (min(values) >= 0 and max(values) <= 1 + ROUNDING and abs(total - 1) <= SUM_TOLERANCE):
         raise AvscError(
-            f"{path}: line {line}: the probabilities are {', '.join(map(str, values))}; wanted "
-            "numbers from 0 to 1 whose sum is 1."
+            f"{where}: the probabilities are {', '.join(map(str, values))}; wanted numbers from 0 "
+            f"to 1 whose sum is 1 (to {SUM_TOLERANCE:g})."
         )
-    best = dict(zip(classes, values, strict=True)).get(cells["scene_label"])
-    if best != max(values):
+    given = cells["scene_label"]
+    best = {composed(name): value for name, value in zip(classes, values, strict=True)}
+    best |= dict(zip(classes, values, strict=True))
+    if best.get(given, best.get(composed(given))) != max(values):
         raise AvscError(
-            f"{path}: line {line}: scene_label is {cells['scene_label']!r}, which is not the most "
-            "probable class; labels that follow from something else cannot be compared here."
+            f"{where}: scene_label is {given!r}, which is not the most probable class; labels that "
+            "follow from something else cannot be compared here."
         )
-    return values
+    # What was not rounded is left to the last bit.
+    return values if abs(total - 1) <= EXACT else [value / total for value in values]
