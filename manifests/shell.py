@@ -25,8 +25,10 @@ from typing import Any, NoReturn, TypeVar
 import click
 from click.core import ParameterSource
 
+from avsc.manifests import escape
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.publish import REMEDIES
+from avsc.manifests.text import read_text
 
 DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5
 STOPPED, INTERRUPTED, TERMINATED = 75, 130, 143
@@ -123,7 +125,7 @@ def _status(group: click.Command, name: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(escape.terminal(text).split())
 
 
 def _name_source(fault: click.ClickException) -> None:
@@ -178,10 +180,8 @@ def _refuse_misspelt_variables(known: Sequence[str]) -> None:
 def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict[str, str]:
     """Return the values that a file has for a verb, as text, by parameter."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise SettingError(f"{path}: cannot be read ({fault.strerror}).") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        values = tomllib.loads(read_text(path, SettingError))
+    except tomllib.TOMLDecodeError as fault:
         raise SettingError(f"{path}: not TOML: {fault}.") from fault
     verb = ctx.info_name or ""
     group = ctx.parent.command if ctx.parent else None

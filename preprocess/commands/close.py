@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from avsc.features.store.layout import Description, clips_file, read_description
+from avsc.manifests import escape
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.shell import DONE, DONE_WITH_FAILURES
@@ -64,7 +65,7 @@ def show(path: Path, store: "Closed | Store") -> int:
         return DONE
     click.echo(f"{len(store.failures)} things could not be made; see {path}/failures.csv:")
     for failure in store.failures[:SHOWN]:
-        click.echo(f"  {failure.clip} {failure.product}: {failure.message}")
+        click.echo(escape.terminal(f"  {failure.clip} {failure.product}: {failure.message}"))
     if len(store.failures) > SHOWN:
         click.echo(f"  and {len(store.failures) - SHOWN} more")
     return DONE_WITH_FAILURES

@@ -1,5 +1,6 @@
 """``avsc-prep download``: get a known data set."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -87,4 +88,5 @@ def _show(clips: Dataset) -> None:
         for clip in clips.clips
     )
     click.echo(f"{len(clips.clips)} clips are listed; the recordings of {whole} are there.")
-    click.echo(f"Next: avsc-prep extract --dataset {clips.name} --root {clips.root}")
+    command = ["avsc-prep", "extract", "--dataset", clips.name, "--root", str(clips.root)]
+    click.echo(f"Next: {shlex.join(command)}")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from avsc.manifests import escape
 from avsc.manifests.shell import DONE, settings
 from avsc.preprocess.plan import Check
 from avsc.preprocess.request import SPEC_CHOICES, with_options
@@ -44,5 +45,5 @@ def explain_command(
     from avsc.preprocess.remembered import recall
 
     for line in explain(recall(store, root, check, given), clip):
-        click.echo(line)
+        click.echo(escape.terminal(line))
     return DONE

@@ -1,5 +1,6 @@
 """``avsc-prep extract``: make what a store is missing."""
 
+import shlex
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -82,7 +83,8 @@ def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
             if driver.left:
                 return _leave(driver.left)
             if part:
-                click.echo(f"Part {part} is made. `avsc-prep close {store}` finishes the store.")
+                close = shlex.join(["avsc-prep", "close", str(store)])
+                click.echo(f"Part {part} is made. `{close}` finishes the store.")
                 return DONE_WITH_FAILURES if driver.failures else DONE
         closed = finish(store, clips, description)
         events.write("closed", fingerprint=closed.fingerprint)

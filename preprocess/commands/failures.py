@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import click
 
 from avsc.features.specs import SPECS
-from avsc.features.store.failures import Failure, encode_failures, in_order
+from avsc.features.store.failures import Failure, in_order
 from avsc.features.store.layout import clips_file, index_file, read_description, receipt_file
 from avsc.features.store.reader import Store
+from avsc.manifests import escape
 from avsc.manifests.errors import SettingError, StoreError
 from avsc.manifests.publish import publish
 from avsc.manifests.shell import DONE, settings
@@ -56,7 +57,8 @@ def failures_command(
     if not closed:
         click.echo("The store is not closed: more may fail.")
     if export is not None:
-        publish(export, encode_failures(chosen))
+        names = [field.name for field in fields(Failure)]
+        publish(export, escape.csv_sheet([names, *map(astuple, chosen)]))
         click.echo(f"Wrote {export}")
     return _retry(store, root, chosen, closed, place) if retry and chosen else DONE
 
@@ -84,7 +86,7 @@ def _show(failures: Iterable[Failure]) -> None:
         click.echo(f"{product}, {code}: {len(group)} of {clips} clips")
         for failure in group:
             second = "" if failure.key is None else f" second {failure.key}"
-            click.echo(f"  {failure.clip}{second}: {failure.message}")
+            click.echo(escape.terminal(f"  {failure.clip}{second}: {failure.message}"))
 
 
 def _retry(

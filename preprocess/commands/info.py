@@ -17,6 +17,8 @@ from avsc.features.store.layout import (
     receipt_file,
 )
 from avsc.features.store.reader import Store
+from avsc.manifests import escape
+from avsc.manifests.names import doubts
 from avsc.manifests.shell import DONE
 from avsc.manifests.table import read_rows
 
@@ -31,7 +33,10 @@ def info(store: Path) -> int:
     folds = Counter(clip.fold or "no fold" for clip in clips)
     counts = ", ".join(f"{number} {fold}" for fold, number in sorted(folds.items()))
     click.echo(f"{store}: {description.dataset}, {len(clips)} clips ({counts})")
-    click.echo(f"{len(description.classes)} scenes: {', '.join(description.classes)}")
+    scenes = f"{len(description.classes)} scenes: {', '.join(description.classes)}"
+    click.echo(escape.terminal(scenes))
+    for doubt in doubts(clips):
+        click.echo(f"Note: {doubt}")
     for name, spec in sorted(description.specs.items()):
         made = [b for b in blocks if receipt_file(store, spec, b).exists()]
         size = sum(part_file(store, spec, block).stat().st_size for block in made)

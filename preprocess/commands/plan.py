@@ -1,6 +1,7 @@
 """``avsc-prep plan``: predict what an extraction will take, and write its batch script."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ def plan_command(
         arguments = given_options(request)
         publish(cluster_script, script(arguments, request.store, count, walltime, jobs).encode())
         click.echo(f"Wrote {cluster_script}: {count} jobs of {cores} cores and {walltime}.")
-        click.echo(f"Next: sbatch {cluster_script}; then avsc-prep close {request.store}")
+        then = ["avsc-prep", "close", str(request.store)]
+        click.echo(f"Next: {shlex.join(['sbatch', str(cluster_script)])}; then {shlex.join(then)}")
     return DONE
 
 

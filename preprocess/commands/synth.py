@@ -1,6 +1,7 @@
 """``avsc-prep synth``: make a miniature data set."""
 
 import os
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -97,5 +98,6 @@ def synth(
             size=size,
         )
         click.echo(f"{pictures_out}: {made} labelled pictures")
-    click.echo(f"Next: avsc-prep extract --dataset TAU2021 --root {out}")
+    command = ["avsc-prep", "extract", "--dataset", "TAU2021", "--root", str(out)]
+    click.echo(f"Next: {shlex.join(command)}")
     return DONE

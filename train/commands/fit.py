@@ -1,5 +1,6 @@
 """``avsc-fit audio``, ``joint`` and the others: train one system on a store."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -86,7 +87,7 @@ def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
             system, chosen, folder, resume, console, stop, processes
         ),
         out,
-        f"avsc-fit evaluate {out}",
+        shlex.join(["avsc-fit", "evaluate", str(out)]),
     )
 
 

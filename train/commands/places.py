@@ -1,5 +1,6 @@
 """``avsc-fit places``: train an image model on labelled pictures, for ``--visual-weights``."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ def places(out: Path, resume: bool, **values: Any) -> int:
     from avsc.train.places.prepare import prepare_places
 
     chosen = PlacesSettings(**values)
-    size = "" if chosen.image_size is None else f" --image-size {chosen.image_size}"
+    following = ["avsc-fit", "joint", "--backbone", chosen.backbone]
+    if chosen.image_size is not None:
+        following += ["--image-size", str(chosen.image_size)]
     return run_training(
         lambda folder, console, _, processes: prepare_places(
             chosen, folder, resume, console, processes
         ),
         out,
-        f"avsc-fit joint --backbone {chosen.backbone}{size} --visual-weights {out}",
+        shlex.join([*following, "--visual-weights", str(out)]),
     )

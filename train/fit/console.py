@@ -12,6 +12,8 @@ from typing import Self
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from avsc.manifests import escape
+
 LIVE, PLAIN = 0.5, 60.0
 """Seconds between two looks at the epoch, on a terminal and elsewhere."""
 
@@ -64,6 +66,7 @@ class Console:
         """Say one line."""
         if self._silent:
             return
+        text = escape.terminal(text)
         if self._live:
             self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:

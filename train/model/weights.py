@@ -38,6 +38,7 @@ WAYS = (
 )
 
 OURS = "visual.model."  # what a run's checkpoint puts before the names of an image model
+ORIGIN = re.compile(r"(?:(?P<trained_on>.*?), )??file (?P<file>.*) sha256:[0-9a-f]+", re.DOTALL)
 PLACES = 365  # classes of a classification layer by which a file of Places365 is known
 
 
@@ -145,12 +146,11 @@ def pretraining(origin: str) -> str:
 
     >>> pretraining("timm resnet50.a1_in1k"), pretraining("Places365, file best.pt sha256:0123")
     ('ImageNet', 'Places365')
-    >>> pretraining("random seed 0"), pretraining("file weights.pth sha256:0123")
-    ('nothing', 'unknown (weights.pth)')
+    >>> pretraining("random seed 0"), pretraining("file my file 2.pth sha256:0123")
+    ('nothing', 'unknown (my file 2.pth)')
     """
-    trained_on, file, rest = origin.rpartition("file ")
-    if file:
-        return trained_on.rstrip(", ") or f"unknown ({rest.partition(' sha256:')[0]})"
+    if found := ORIGIN.fullmatch(origin):
+        return found["trained_on"] or f"unknown ({found['file']})"
     if origin.startswith("random "):
         return "nothing"
     return "ImageNet" if re.search(r"_in(1|12|21|22)k", origin) else f"unknown ({origin})"

@@ -5,14 +5,13 @@ comparison.csv     one row for the mean over scenes, for each scene and for each
 comparison.md      the same on one page; written last
 """
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from avsc.manifests import escape
 from avsc.manifests.publish import publish_all
 from avsc.train.score.bootstrap import METHOD, MINIMUM
 from avsc.train.score.compare import Comparison, Difference, Row
@@ -126,27 +125,28 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Row]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     parts = ("first", "second", "difference", "low", "high", "p")
-    writer.writerow(
+    table: list[list[Any]] = [
         ["group", "name", "segments", "units",
          *(f"{figure}_{part}" for figure in ("log_loss", "accuracy") for part in parts)]
-    )  # fmt: skip
+    ]  # fmt: skip
     for row in rows:
         cells: list[Any] = [row.group, row.name, row.segments, row.units]
         for each in (row.log_loss, row.accuracy):
             ends = ("", "") if each.interval is None else (each.interval.low, each.interval.high)
             cells += [each.first, each.second, each.difference, *ends, each.p]
-        writer.writerow(cells)
-    return text.getvalue().encode()
+        table.append(cells)
+    return escape.csv_sheet(table)
 
 
 def _page(found: Comparison, stamp: dict[str, Any]) -> str:
-    about = "\n".join(f"| {name} | {value} |" for name, value in stamp.items())
-    return f"""# {stamp["second"]} against {stamp["first"]}
+    about = "\n".join(
+        f"| {name} | {escape.markdown(str(value))} |" for name, value in stamp.items()
+    )
+    first, second = (escape.markdown(stamp[name]) for name in ("first", "second"))
+    return f"""# {second} against {first}
 
-{in_words(found, stamp["resamples"])}
+{escape.markdown(in_words(found, stamp["resamples"]))}
 
 Means over scenes, and each scene, are the official class-wise figures; a city's are means over its
 segments. Intervals are by a bootstrap-t over {found.kind}s, drawn within each scene (within each

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from avsc.train.score.calibration import BINS, Calibration
+from avsc.train.score.lettering import lettered
 
 DOTS_PER_INCH = 120
 
@@ -27,14 +28,19 @@ def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str], titl
         classes: scene labels.
         title: above the picture.
     """
+    with lettered(*classes) as names:
+        return _confusion_picture(confusion, names, title)
+
+
+def _confusion_picture(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
     percent = 100 * confusion / confusion.sum(1, keepdims=True)
-    side = 2.4 + 0.55 * len(classes)
+    side = 2.4 + 0.55 * len(names)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    places = range(len(classes))
-    axes.set_xticks(places, classes, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, classes)
+    places = range(len(names))
+    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, names)
     axes.set_xlabel("predicted scene")
     axes.set_ylabel("true scene")
     axes.set_title(f"{title}\n% of the segments of each true scene", fontsize=10)

@@ -2,19 +2,22 @@
 
 from collections.abc import Sequence
 
+from avsc.manifests import escape
+
 
 def markdown_table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Return a table; the first row is its head.
 
     Args:
         rows: of as many cells each.
-        left: so many columns are aligned to the left, the others to the right.
+        left: so many columns hold words, aligned to the left; the others figures, to the right.
 
     >>> print(markdown_table([["scene", "log-loss"], ["bus", "0.1"]]))
     | scene | log-loss |
     | ----- | -------: |
     | bus   |      0.1 |
     """
+    rows = [[*map(escape.markdown, row[:left]), *row[left:]] for row in rows]
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
     marks = [
         "-" * width if column < left else "-" * (width - 1) + ":"

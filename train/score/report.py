@@ -9,8 +9,6 @@ curves.png                  the run's training curves
 report.md                   all on one page; written last
 """
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from avsc.manifests import escape
 from avsc.manifests.errors import SettingError
 from avsc.manifests.publish import Piece, publish_all
 from avsc.train.fit.run_folder import RunFolder
@@ -253,15 +252,14 @@ def _csv(found: Evaluation) -> bytes:
         columns[f"segments_{protocol}"] = [*segments, count, count]
         columns[f"log_loss_{protocol}"] = [*losses, scores.log_loss, each.pooled[0]]
         columns[f"accuracy_{protocol}"] = [*accuracies, scores.accuracy, each.pooled[1]]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue().encode()
+    return escape.csv_sheet([columns, *zip(*columns.values(), strict=True)])
 
 
 def _page(found: Evaluation) -> str:
-    stamp = "\n".join(f"| {name} | {_cell(value)} |" for name, value in found.stamp.items())
+    stamp = "\n".join(
+        f"| {escape.markdown(name)} | {escape.markdown(_cell(value))} |"
+        for name, value in found.stamp.items()
+    )
     cities = city_table(found)
     by_city = f"## By city\n\nMeans over a city's segments.\n\n{cities}\n\n" if cities else ""
     pictures = "\n\n".join(
@@ -302,7 +300,7 @@ frames.
 
 
 def _list(lines: str) -> str:
-    return "\n".join(f"- {line}" for line in lines.splitlines())
+    return "\n".join(f"- {escape.markdown(line)}" for line in lines.split("\n"))
 
 
 def _cell(value: Any) -> str:

@@ -4,12 +4,11 @@ Each row has a line for each protocol. Markdown and LaTeX round, CSV has every d
 the package booktabs.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avsc.train.score.digits import LOG_LOSS, NONE, PERCENT, Form
+from avsc.manifests import escape
 from avsc.train.score.markdown import markdown_table
 from avsc.train.tables.measure import Figure, Score
 from avsc.train.tables.paper import Printed
@@ -20,13 +19,6 @@ HEAD = (
 )  # fmt: skip
 WORDS = 4
 """Columns of words, before those of figures."""
-LATEX = str.maketrans(
-    {
-        "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
-        "±": r"$\pm$",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,14 +61,11 @@ def markdown(lines: Sequence[Line]) -> str:
 
 def latex(lines: Sequence[Line], caption: str) -> bytes:
     """Return the table as LaTeX, for booktabs."""
-    head, *rows = (
-        " & ".join(cell.translate(LATEX) for cell in cells) + r" \\"
-        for cells in (HEAD, *_rows(lines))
-    )
+    head, *rows = (" & ".join(map(escape.latex, cells)) + r" \\" for cells in (HEAD, *_rows(lines)))
     columns = "l" * WORDS + "r" * (len(HEAD) - WORDS)
     return "\n".join(
         (
-            r"\begin{table}", rf"\caption{{{caption.translate(LATEX)}}}",
+            r"\begin{table}", rf"\caption{{{escape.latex(caption)}}}",
             rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows,
             r"\bottomrule", r"\end{tabular}", r"\end{table}", "",
         )
@@ -86,25 +75,23 @@ def latex(lines: Sequence[Line], caption: str) -> bytes:
 def comma_separated(lines: Sequence[Line]) -> bytes:
     """Return the table as CSV, a line a row, every figure in a column of its own."""
     parts = ("mean", "deviation", "low", "high")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
+    table: list[list[object]] = [
         ["row", "inputs", "visual_pretraining", "protocol", "runs",
          *(f"{name}_{part}" for name in ("log_loss", "accuracy") for part in parts), "segments",
          "log_loss_paper", "accuracy_paper", "log_loss_difference", "accuracy_difference",
          "source"]
-    )  # fmt: skip
+    ]  # fmt: skip
     for line in lines:
         score, printed = line.score, line.printed
         figures = [None] * 9 if score is None else [
             *_parts(score.log_loss), *_parts(score.accuracy), score.segments
         ]  # fmt: skip
         paper = (None, None) if printed is None else (printed.log_loss, printed.accuracy)
-        writer.writerow(
+        table.append(
             [line.label, " + ".join(line.inputs), line.pretraining, line.protocol, line.runs,
              *figures, *paper, *(line.differences or (None, None)), printed and printed.source]
         )  # fmt: skip
-    return text.getvalue().encode()
+    return escape.csv_sheet(table)
 
 
 def _parts(each: Figure) -> list[float | None]:

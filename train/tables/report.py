@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from avsc.manifests import escape
 from avsc.manifests.errors import AvscError
 from avsc.manifests.publish import publish_all
 from avsc.train.config import Settings
@@ -188,7 +189,9 @@ def remarks(
     changed = {name: value for name, value in given.items() if name not in INDIFFERENT}
     if changed:
         values = ", ".join(f"{option(name)} {value}" for name, value in changed.items())
-        notes.append(f"**Not the paper's settings**: all runs were trained with {values}.")
+        notes.append(
+            f"**Not the paper's settings**: all runs were trained with {escape.markdown(values)}."
+        )
     for row in plan.rows:
         measured = found.get(_key(row))
         if measured is None:
@@ -210,8 +213,8 @@ def _pretraining_notes(lines: Sequence[Line]) -> list[str]:
             row = f"{line.label} ({' + '.join(line.inputs)})"
             rows.setdefault(line.pretraining or "", {})[row] = None
     return [
-        f"**VE: {what}**, and not {PAPERS} as in the paper, is what the visual encoder was "
-        f"pre-trained on in: {'; '.join(which)}."
+        f"**VE: {escape.markdown(what)}**, and not {PAPERS} as in the paper, is what the visual "
+        f"encoder was pre-trained on in: {'; '.join(which)}."
         for what, which in rows.items()
     ]
 
@@ -222,7 +225,7 @@ def left_open(plan: Plan) -> dict[str, str]:
     kept = {
         "location": f"whole locations, about {settings.validation_fraction:.0%} of the clips",
         "random": f"random clips, {settings.validation_fraction:.0%}; they leak locations",
-        "file": f"the clips that {settings.validation_file} lists",
+        "file": f"the clips that {escape.markdown(str(settings.validation_file))} lists",
         "none": "none; the last epoch is kept",
     }[settings.validation]
     models = ", ".join(f"{name} is timm's {tag}" for name, tag in PAPER_BACKBONES.items())

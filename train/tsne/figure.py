@@ -44,7 +44,7 @@ def draw(
     Args:
         panels: rows of maps.
         scene: class index of each point.
-        classes: scene labels.
+        classes: scene labels, as `lettered` gives them; so is what panels say.
     """
     rows, columns = len(panels), len(panels[0])
     figure = Figure(figsize=(0.4 + 3.6 * columns, 0.9 + 3.9 * rows), layout="constrained")
@@ -63,12 +63,16 @@ def draw(
     marks = [
         matplotlib.lines.Line2D(
             [], [], linestyle="", markersize=6, markeredgewidth=0,
-            color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)], label=name,
+            color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)], label="scene",
         )
-        for index, name in enumerate(classes)
+        for index in range(len(classes))
     ]  # fmt: skip
-    figure.legend(handles=marks, loc="outside lower center", ncols=min(5, len(marks)), fontsize=9,
-                  frameon=False, columnspacing=1, handletextpad=0.1)  # fmt: skip
+    legend = figure.legend(
+        handles=marks, loc="outside lower center", ncols=min(5, len(marks)), fontsize=9,
+        frameon=False, columnspacing=1, handletextpad=0.1,
+    )  # fmt: skip
+    for text, name in zip(legend.get_texts(), classes, strict=True):
+        text.set_text(name)  # as a label, a name that begins with "_" would be left out
     return figure
 
 

@@ -6,15 +6,16 @@ tsne.csv              the points: clip, second, scene, and their place in each m
 tsne.md               picture and numbers on one page; written last
 """
 
-import csv
-import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from avsc.manifests import escape
 from avsc.manifests.publish import publish_all
+from avsc.train.score.lettering import lettered
 from avsc.train.score.markdown import markdown_table
 from avsc.train.tsne.figure import Panel, draw, png, svg
 from avsc.train.tsne.maps import Map, Maps
@@ -38,14 +39,16 @@ def write_maps(folder: Path, found: Maps, stamp: dict[str, Any]) -> None:
     Raises:
         AvscError: a file cannot be written.
     """
-    figure = draw(
-        [[_panel(each, found) for each in row] for row in found.maps],
-        found.points.scene,
-        found.classes,
-    )
+    runs = list(dict.fromkeys(each.run.name for row in found.maps for each in row))
+    with lettered(*found.classes, *runs) as names:
+        classes, names = names[: len(found.classes)], names[len(found.classes) :]
+        run_names = dict(zip(runs, names, strict=True))
+        panels = [[_panel(each, found, run_names) for each in row] for row in found.maps]
+        figure = draw(panels, found.points.scene, classes)
+        picture, vectors = png(figure), svg(figure)
     files = {
-        "tsne.png": png(figure),
-        "tsne.svg": svg(figure),
+        "tsne.png": picture,
+        "tsne.svg": vectors,
         "tsne.csv": _csv(found),
         "tsne.json": (json.dumps(_values(found, stamp), indent=2) + "\n").encode(),
         "tsne.md": _page(found, stamp).encode(),
@@ -82,13 +85,13 @@ def legend(found: Maps) -> str:
     )
 
 
-def _panel(each: Map, found: Maps) -> Panel:
+def _panel(each: Map, found: Maps, names: Mapping[str, str]) -> Panel:
     note = (
         f"silhouette {each.space.silhouette:+.2f} (plane {each.plane.silhouette:+.2f}), "
         f"purity {each.space.purity:.2f} ({each.plane.purity:.2f})"
     )
     same_system = len({other.system for row in found.maps for other in row}) == 1
-    name = f"{each.system}, {each.run.name}" if same_system else each.system
+    name = f"{each.system}, {names[each.run.name]}" if same_system else each.system
     return Panel(f"{each.layer}: {name}", note, each.points)
 
 
@@ -114,20 +117,20 @@ def _plain(numbers: Measures) -> dict[str, float | None]:
 
 
 def _csv(found: Maps) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     maps = [(f"{each.layer}_{number}", each) for row in found.maps for number, each in
             enumerate(row, 1)]  # fmt: skip
     axes = [f"{name}_{axis}" for name, _ in maps for axis in "xy"]
-    writer.writerow(["clip", "second", "scene", *axes])
+    table: list[list[object]] = [["clip", "second", "scene", *axes]]
     for point, (clip, second) in enumerate(found.points.places):
         places = [float(value) for _, each in maps for value in each.points[point]]
-        writer.writerow([clip, second, found.classes[found.points.scene[point]], *places])
-    return text.getvalue().encode()
+        table.append([clip, second, found.classes[found.points.scene[point]], *places])
+    return escape.csv_sheet(table)
 
 
 def _page(found: Maps, stamp: dict[str, Any]) -> str:
-    about = "\n".join(f"| {name} | {value} |" for name, value in stamp.items())
+    about = "\n".join(
+        f"| {name} | {escape.markdown(str(value))} |" for name, value in stamp.items()
+    )
     layers = "\n".join(f"- {SAID[row[0].layer]}" for row in found.maps)
     return f"""# t-SNE of {" and ".join(each.system for each in found.maps[0])}
 
@@ -141,7 +144,7 @@ in the space of the embeddings too.
 
 {numbers_table(found)}
 
-{legend(found)}
+{escape.markdown(legend(found))}
 
 | | |
 |---|---|

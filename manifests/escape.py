@@ -1,0 +1,106 @@
+r"""Text from outside (names of scenes, clips and files) in output that would take it for markup.
+
+One function for each kind of output, used wherever such output is made; each returns text that the
+reader of that output shows as it was given. HTML belongs here as well when there is any.
+
+===========  ==============================================================================
+`markdown`   CommonMark and GitHub's tables, mathematics and strike-through
+`latex`      LaTeX text, and cells of its tables
+`mathtext`   matplotlib, which sets what stands between two dollar signs as a formula
+`csv_sheet`  CSV for people, whose spreadsheets would compute a cell that begins with "="
+`terminal`   a line on a terminal, which obeys control characters
+===========  ==============================================================================
+
+Files that programs read back (clips.csv, failures.csv, split.csv, predictions) are written exactly,
+by CSV's own quoting; `csv_sheet` is for those that nothing here reads.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+
+from avsc.manifests.text import CONTROL
+
+MARKDOWN = re.compile(
+    r"[\\`*|$~#]"  # escapes, code, emphasis, cells, mathematics, strike-through, headings
+    r"|(?<![^\W_])_|_(?![^\W_])"  # emphasis, but not the underscore inside metro_station
+    r"|!(?=\[)|\](?=[(\[:])|^\[(?=[ xX]\])"  # images, links, boxes to tick
+    r"|:(?=[a-z+-][\w+-]*:)"  # emoji by name
+)
+ENTITIES = {"<": "&lt;", ">": "&gt;"}
+ENTITY = re.compile(r"&(?=#?\w+;)|[<>]")
+LATEX = str.maketrans(
+    {
+        "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+        "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "`": r"\textasciigrave{}",
+        "'": r"\textquotesingle{}", '"': r"\symbol{34}", "±": r"$\pm$",
+        "[": "{[}", "*": "{*}",  # at the head of a row they would belong to the \\ before it
+    }
+)  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a cell begins that a spreadsheet computes; the full-width signs count in East Asian ones."""
+
+
+def markdown(text: str) -> str:
+    r"""Return text for Markdown, also in the cell of a table.
+
+    Plain text stays as it is: figures, intervals in brackets, names such as metro_station.
+
+    >>> print(markdown("a|b <b> metro_station [0.1, 0.2]"))
+    a\|b &lt;b&gt; metro_station [0.1, 0.2]
+    """
+    safe = MARKDOWN.sub(lambda found: "\\" + found[0], text)
+    return ENTITY.sub(lambda found: ENTITIES.get(found[0], "&amp;"), safe)
+
+
+def latex(text: str) -> str:
+    r"""Return text for LaTeX, in running text or in the cell of a table.
+
+    Letters outside ASCII are left alone; XeLaTeX and LuaLaTeX set those that their font has.
+
+    >>> print(latex("50 % of a_b"))
+    50 \% of a\_b
+    """
+    return re.sub("-(?=-)", "-{}", text.translate(LATEX))
+
+
+def mathtext(text: str) -> str:
+    r"""Return text that matplotlib draws as it is.
+
+    >>> print(mathtext("bar $5 or $10"))
+    bar \$5 or \$10
+    """
+    return text.replace("$", r"\$")
+
+
+def csv_sheet(rows: Iterable[Iterable[object]]) -> bytes:
+    """Return rows as CSV for people: texts that would begin a formula have an apostrophe first.
+
+    Numbers stay numbers, also negative ones.
+
+    >>> csv_sheet([["=1+1", -0.5, None]])
+    b"'=1+1,-0.5,\\n"
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def terminal(text: str) -> str:
+    r"""Return text for a terminal; characters that control it are written as their numbers.
+
+    Line ends and TABs are left.
+
+    >>> print(terminal("\x1b[2Jpark"))
+    \x1b[2Jpark
+    """
+    return CONTROL.sub(
+        lambda found: found[0] if found[0] in "\n\t" else ascii(found[0])[1:-1], text
+    )
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
