@@ -39,7 +39,7 @@ LATEX = str.maketrans(
         "[": "{[}", "*": "{*}",  # at the head of a row they would belong to the \\ before it
     }
 )  # fmt: skip
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
 """How a cell begins that a spreadsheet computes; the full-width signs count in East Asian ones."""
 
 
@@ -103,4 +103,7 @@ def terminal(text: str) -> str:
 
 
 def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    text = terminal(value)  # csv.writer leaves a lone CR without quotes, which no reader takes
+    return f"'{text}" if text.startswith(FORMULA) else text

@@ -1,6 +1,7 @@
 """Paths of a list stay inside the data set's folder."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.roots import inside, missing_reason
+from avsc.manifests.roots import inside, located, missing_reason
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,9 @@ from avsc.manifests.roots import inside, missing_reason
         ("audio\\a.wav", "holds a backslash"),
         ("C:a.wav", "begins with a drive letter"),
         ("c:/audio/a.wav", "begins with a drive letter"),
+        ("file:///audio/a.wav", "is an address"),
+        ("file:audio/a.wav", "is an address"),
+        ("s3://bucket/a.wav", "is an address"),
         ("/audio/a.wav", "is absolute"),
         ("//host/a.wav", "is absolute"),
         ("../a.wav", "leaves the data set's folder"),
@@ -49,6 +53,30 @@ def test_what_is_accepted_lies_inside(parts: list[str]) -> None:
     assert reached.startswith(f"{root}/")
     assert reached == f"{root}/{path}"
     assert inside(path, "list") == path
+
+
+@pytest.mark.parametrize("listed", ["NFC", "NFD"])
+@pytest.mark.parametrize("folder", ["NFC", "NFD"])
+@pytest.mark.parametrize("file", ["NFC", "NFD"])
+def test_files_are_found_in_either_form(
+    tmp_path: Path, listed: str, folder: str, file: str
+) -> None:
+    names = "áudio", "Ç 中 n\u0303.wav"
+    place = tmp_path / unicodedata.normalize(folder, names[0])
+    place.mkdir()
+    (place / unicodedata.normalize(file, names[1])).write_text("this")
+    path = unicodedata.normalize(listed, "/".join(names))
+    assert located(tmp_path, path).read_text() == "this"
+    other = unicodedata.normalize(listed, "áudio/ñ.wav")
+    assert located(tmp_path, other) == tmp_path / other  # missing under the name that is listed
+    assert located(tmp_path, "a/b.wav") == tmp_path / "a/b.wav"
+
+
+def test_of_two_files_the_one_that_is_written_so_is_taken(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        (tmp_path / unicodedata.normalize(form, "é")).write_text(form)
+    for form in ("NFC", "NFD"):
+        assert located(tmp_path, unicodedata.normalize(form, "é")).read_text() == form
 
 
 def test_missing_reason_names_a_broken_links_target(tmp_path: Path) -> None:

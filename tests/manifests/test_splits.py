@@ -1,5 +1,8 @@
 """Validation splits: whole locations, shares, seeds, and what is refused."""
 
+import csv
+import io
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -95,6 +98,27 @@ def test_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "val.csv").write_bytes(text.encode())
     _, held = validation_rows(CLIPS, ROWS, "file", file=tmp_path / "val.csv")
     assert {CLIPS[row].id for row in held} == {"park-0-000", "park-0-001"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_file_in_any_encoding_and_form(tmp_path: Path, encoding: str, form: str) -> None:
+    names = ["café-1", "Ångström\u2028x", 'a,"b"']
+    clips = [
+        Clip(unicodedata.normalize(other, name), "bus", "a.wav", None, "train")
+        for name, other in zip([*names, "d"], ("NFC", "NFD", "NFC", "NFC"), strict=True)
+    ]
+    text = io.StringIO()
+    csv.writer(text).writerows([[unicodedata.normalize(form, name)] for name in ["id", *names]])
+    (tmp_path / "val.csv").write_bytes(text.getvalue().encode(encoding))
+    kept, held = validation_rows(clips, range(4), "file", file=tmp_path / "val.csv")
+    assert (kept, held) == ([3], [0, 1, 2])
+
+
+def test_file_in_an_encoding_that_does_not_say_so(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_bytes(b"id\ncaf\xe9-1\n")
+    with pytest.raises(ManifestError, match=r"val\.csv, line 2: not UTF-8 text; save it as UTF-8"):
+        validation_rows(CLIPS, ROWS, "file", file=tmp_path / "val.csv")
 
 
 def test_faulty_file(tmp_path: Path) -> None:

@@ -99,6 +99,59 @@ def test_faulty_tables(tmp_path: Path, text: str | bytes, message: str) -> None:
     assert str(error.value).startswith(str(path)) and message in str(error.value)
 
 
+@pytest.mark.parametrize("column", ["id", "scene", "fold", "city", "location"])
+@pytest.mark.parametrize("blank", ["{} ", "\u00a0{}", "{}\u200b", "\u3000{}"])
+def test_blanks_at_the_ends_are_refused_in_a_users_list_alone(
+    tmp_path: Path, column: str, blank: str
+) -> None:
+    good = {"id": "b", "scene": "park", "fold": "test", "city": "lyon", "location": "lyon-1"}
+    bad = blank.format(good[column])
+    rows = [",".join([*good, "audio"]), *(f"{','.join(row.values())},b c .wav" for row in (
+        {**good, "id": "a"}, {**good, column: bad}
+    ))]  # fmt: skip
+    path = write(tmp_path, "\n".join(rows))
+    with pytest.raises(ManifestError) as error:
+        read_rows(path, given=True)
+    assert str(error.value) == (
+        f"{path}, line 3: {column} {bad!r} has blanks at its ends; write it as {good[column]!r}."
+    )
+    if column != "fold":  # which no version took with blanks
+        assert getattr(read_rows(path)[1], column) == bad
+
+
+def test_characters_that_control_terminals_are_refused_in_a_users_list_alone(
+    tmp_path: Path,
+) -> None:
+    for number, sign in enumerate(("\x9b", "\u2028", "\u202e")):
+        path = write(tmp_path, f"id,scene,audio\na{sign}b,park,{number}.wav\n")
+        with pytest.raises(ManifestError, match=r", line 2: id .* holds a control character"):
+            read_rows(path, given=True)
+        assert read_rows(path)[0].id == f"a{sign}b"
+
+
+def test_blanks_around_the_names_of_columns_do_not_count(tmp_path: Path) -> None:
+    path = write(tmp_path, "id , scene, audio\t,video\na,park,a.wav,a.mp4\n".replace("\t", " "))
+    assert read_rows(path, given=True) == [Clip("a", "park", "a.wav", "a.mp4")]
+
+
+@pytest.mark.parametrize("address", ["file:///data/a.wav", "FILE:/data/a.wav", "https://x/a.wav"])
+def test_addresses_are_refused_with_the_remedy(tmp_path: Path, address: str) -> None:
+    path = write(tmp_path, f"id,scene,audio\na,park,{address}\n")
+    with pytest.raises(ManifestError) as error:
+        read_rows(path)
+    assert str(error.value) == (
+        f"{path}, line 2, clip 'a': path {address!r} is an address; write it relative to the data "
+        "set's folder, with forward slashes."
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_text_as_spreadsheets_save_it(tmp_path: Path, encoding: str) -> None:
+    text = "id\tscene\taudio\r\na\tcafé\ta.wav\r\n"
+    path = write(tmp_path, text.encode(encoding))
+    assert read_rows(path, given=True) == [Clip("a", "café", "a.wav", None)]
+
+
 def test_absent_table_folder_and_clips(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"no\.csv: cannot be read \(No such file"):
         read_rows(tmp_path / "no.csv")

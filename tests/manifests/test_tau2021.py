@@ -1,6 +1,7 @@
 """TAU2021 in every known layout, its faults, and the real lists."""
 
 import shutil
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,43 @@ def test_archives_each_in_a_folder_of_its_own(root: Path) -> None:
         assert clip.audio and (root / clip.audio).is_file()
         assert str(places[clip.id]) in clip.audio.partition("/")[0]
         assert clip.video == f"video/{clip.id}.mp4"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize(("meta", "fold", "media"), [("NFC", "NFD", "NFD"), ("NFD", "NFC", "NFC")])
+def test_lists_and_media_in_other_forms_and_encodings(
+    root: Path, encoding: str, meta: str, fold: str, media: str
+) -> None:
+    city, plain = "orléans", "airport-helsinki-3-112"
+    for path in (root / "meta.csv", *(root / "evaluation_setup").iterdir()):
+        form = meta if path.name == "meta.csv" else fold
+        text = path.read_text().replace("helsinki", city)
+        path.write_bytes(unicodedata.normalize(form, text).encode(encoding))
+    name = plain.replace("helsinki", city)
+    for number, kind, ending in ((2, "audio", "wav"), (5, "video", "mp4")):
+        for other in (1, number):
+            (root / f"{RELEASED}.{kind}.{other}/{RELEASED}/{kind}").mkdir(parents=True)
+        folder = root / f"{RELEASED}.{kind}.{number}/{RELEASED}/{kind}"
+        touch(folder / f"{unicodedata.normalize(media, name)}.{ending}")
+    data = read_tau2021(root)
+    found = data.clips[0]
+    assert found.id == unicodedata.normalize(meta, name) and found.fold == "train"
+    assert found.audio and f"{RELEASED}.audio.2/" in found.audio and data.path(found.audio).exists()
+    assert found.video and f"{RELEASED}.video.5/" in found.video and data.path(found.video).exists()
+
+
+def test_blanks_and_control_characters_in_the_lists(root: Path) -> None:
+    meta = root / "meta.csv"
+    text = meta.read_text()
+    for found, wanted, message in (
+        ("lyon-1102", "lyon-1102 ", "identifier 'lyon-1102 ' has blanks at its ends"),
+        ("wav", "w\x1bav", r"filename_audio .*\.w.x1bav' holds a control character"),
+    ):
+        meta.write_text(
+            text.replace(f"{found}\n", f"{wanted}\n").replace(f".{found}", f".{wanted}")
+        )
+        with pytest.raises(ManifestError, match=rf"meta\.csv, line 2: {message}"):
+            read_tau2021(root)
 
 
 def test_older_stems_without_labels_of_the_test_fold(tmp_path: Path) -> None:
