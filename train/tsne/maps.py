@@ -121,6 +121,12 @@ def make_maps(
             f"--perplexity is {drawing.perplexity:g} and there are {len(points)} points; it must "
             "be less."
         )
+    scenes = len(np.unique(points.scene))
+    if not 1 < scenes < len(points):
+        raise SettingError(
+            f"{store.path}: {len(points)} segments of {scenes} scenes are there to be drawn; at "
+            "least two scenes are wanted, and two segments of one. Draw other clips by --fold."
+        )
     console.say(f"{len(points):,} of {points.of:,} segments, as many of each scene as there are")
     among = tuple(name for name in ALIKE if name in store.classes)
     among = among if len(among) > 1 else store.classes
