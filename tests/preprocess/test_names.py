@@ -80,6 +80,17 @@ def test_what_is_doubtful_is_said_by_extract_plan_and_info(tmp_path: Path) -> No
     assert prep("info", world.store).stdout.splitlines()[2:4] == notes
 
 
+def test_blanks_at_the_ends_end_the_command_with_the_line(tmp_path: Path) -> None:
+    manifest = write_clips(tmp_path / "root", 2)
+    manifest.write_text(manifest.read_text().replace("clip-1,scene1", "clip-1,scene1 "))
+    for verb in ("extract", "plan"):
+        done = prep(verb, "--manifest", manifest, "--out", tmp_path / "store")
+        assert str(done.exception) == (
+            f"{manifest}, line 3: scene 'scene1 ' has blanks at its ends; write it as 'scene1'."
+        )
+    assert not (tmp_path / "store").exists()
+
+
 def test_next_lines_can_be_copied(tmp_path: Path) -> None:
     out = tmp_path / "a set $(x)'s"
     done = prep("synth", "--out", out, "--clips-per-scene", 4, "--seconds", 1, "--size", "32x32")

@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
+from avsc.train.score.entrants import Truth, read_entrant
 from avsc.train.score.metrics import scores
 from avsc.train.score.predictions import encode_predictions, read_predictions
 from avsc.train.score.protocol import Segments
@@ -148,6 +149,17 @@ def test_a_file_that_can_be_read_in_two_ways_is_refused_unless_it_is_known(tmp_p
     segment, clip = (read_predictions(path, AMBIGUOUS, ("bus",), kind) for kind in (False, True))
     assert (segment.clip.tolist(), segment.second.tolist()) == ([0], [1])
     assert (clip.clip.tolist(), clip.second) == ([1], None)
+
+
+def test_what_an_evaluation_wrote_is_read_as_its_protocol(tmp_path):
+    truth = Truth(tmp_path, tuple(AMBIGUOUS), ("bus",))
+    (tmp_path / "metrics.json").write_text("{}")
+    for protocol in ("strict", "clip"):
+        file = tmp_path / f"predictions-{protocol}.tsv"
+        file.write_text("filename\tscene_label\tbus\nrec_1.wav\tbus\t1\n")
+        found = read_entrant(tmp_path, protocol, truth)
+        assert (found.second is None) == (protocol == "clip")
+        assert found.clip.tolist() == [1 if protocol == "clip" else 0]
 
 
 HEAD = "filename\tscene_label\tbus\tmetro\tpark\n"
