@@ -146,7 +146,7 @@ def test_labels_that_an_earlier_version_let_pass_keep_working(tmp_path, fit):
 
 
 def test_ids_with_line_ends_of_unicode_are_read_back_from_a_split(tmp_path):
-    names = ["a\u2028b", "c\x85d", 'e,"f"']
+    names = ["a\u2028b", "c\x85d", '"e,"f"', "x,validation"]
     content, path = encode_split(names, ["g"]), tmp_path / "split.csv"
     path.write_bytes(content)
     trained = SimpleNamespace(

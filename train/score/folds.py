@@ -4,9 +4,7 @@
 run divided its training fold into, as its split.csv has them.
 """
 
-import csv
 import hashlib
-import io
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
@@ -54,8 +52,9 @@ def part_clips(trained: Trained, part: str) -> list[str]:
             f"{path}: its content is not what the run was trained by, as settings.json has it. "
             "Put the file back, or evaluate --fold test."
         )
-    rows = csv.DictReader(io.StringIO(content.decode(), newline=""))
-    names = [row["clip"] for row in rows if row["part"] == part]
+    # An id is written as it is, without the quotes of CSV, and may hold commas; a part has none.
+    rows = (line.rpartition(",") for line in content.decode().split("\n"))
+    names = [clip for clip, _, mine in rows if mine == part]
     if not names:
         raise AvscError(
             f"{path}: the run kept no clips for {part} (--validation none). Evaluate another fold."
