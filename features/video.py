@@ -18,10 +18,10 @@ from typing import TypeAlias
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
 
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, recorded
+from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 MAX_PACKETS = 1_000_000
@@ -138,17 +138,13 @@ def _read(recording: Recording, container: InputContainer) -> Video:
 
 
 def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:
-    """Return the first video stream that is not a cover picture, its decoder set up."""
+    """Return the video stream that players take, its decoder set up."""
     path, most = recording.path, recording.limits.pixels
-    streams = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
-    if not streams:
+    stream = default_stream(container, "video")
+    if not isinstance(stream, av.VideoStream):
         found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise MediaError("no-video", f"{path}: holds {found}, no video stream; wanted a video.")
-    context = streams[0].codec_context
+    context = stream.codec_context
     if context is None:
         raise MediaError("undecodable", f"{path}: FFmpeg knows no decoder for its video.")
     if context.width * context.height > most:
@@ -160,7 +156,7 @@ def _video_stream(recording: Recording, container: InputContainer) -> av.VideoSt
     context.thread_type = "NONE"
     context.thread_count = 1
     context.options = {"err_detect": "explode", "max_pixels": str(most)}
-    return streams[0]
+    return stream
 
 
 def _packets(
