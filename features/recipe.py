@@ -171,8 +171,8 @@ def _add_pictures(
         if not made.records[name] and all(f.product != name for f in made.failures):
             raise MediaError(
                 "too-short",
-                f"{video}: the clip ends before 0.5 s, where its first picture would be; leave it "
-                "out.",
+                f"{video.path}: the clip ends before 0.5 s, where its first picture would be; leave "
+                "it out.",
             )
     except MediaError as fault:
         made.records[name].clear()

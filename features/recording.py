@@ -8,7 +8,7 @@ import hashlib
 import io
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsc.features.limits import Limits
@@ -53,7 +53,7 @@ class Recording:
 
     path: Path
     source: Source
-    content: bytes
+    content: bytes = field(repr=False)
     limits: Limits
     fault: MediaError | None = None
 

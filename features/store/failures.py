@@ -3,15 +3,27 @@
 One row for each product of a clip that could not be made; for pictures also one for each second
 without a picture. Columns: clip, product, key (the second, or empty for the whole clip), stage,
 code (short and stable), message.
+
+A message is one line of at most `MAX_MESSAGE` characters, whatever it was made from.
 """
 
 import csv
 import io
-from collections.abc import Iterable
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from avsc.manifests.errors import DamagedError
+
+MAX_MESSAGE = 2_000
+"""Characters of a message; of longer ones the beginning, which names the thing, and the end, which
+says what to do, are kept."""
+
+_NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
+"""Control characters, and bytes of file names that are no UTF-8 (surrogates)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -24,7 +36,7 @@ class Failure:
         key: second of the missing picture, or None when nothing of the product was made.
         stage: ``"sound"``, ``"pictures"`` or ``"worker"``.
         code: short, stable reason, such as ``"truncated"``.
-        message: the reason in words.
+        message: the reason in words; made one line of bounded length, whatever it is given.
     """
 
     clip: str
@@ -33,6 +45,17 @@ class Failure:
     stage: str
     code: str
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", _one_line(self.message))
+
+
+def _one_line(text: str) -> str:
+    """Return a text that any file, screen and reader of CSV can take."""
+    if len(text) > MAX_MESSAGE:
+        half = MAX_MESSAGE // 2 - 1
+        text = f"{text[:half]} … {text[-half + 1 :]}"
+    return _NOT_TEXT.sub("?", text)
 
 
 def in_order(failures: Iterable[Failure]) -> tuple[Failure, ...]:
@@ -52,13 +75,13 @@ def encode_failures(failures: Iterable[Failure]) -> bytes:
 
 
 def read_failures(path: Path) -> tuple[Failure, ...]:
-    """Read failures.csv.
+    """Read failures.csv; messages that are too long, as older versions wrote them, are cut.
 
     Raises:
         DamagedError: it cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with _cells_of_any_length(), path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             return tuple(Failure(key=_key(row.pop("key")), **row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as fault:
@@ -70,3 +93,13 @@ def read_failures(path: Path) -> tuple[Failure, ...]:
 
 def _key(text: str) -> int | None:
     return int(text) if text else None
+
+
+@contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """Lift the limit of the csv module, which its writer has not: 131,072 characters a cell."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,7 +1,8 @@
 """Verifying a closed store: every byte read, every checksum computed again.
 
-`verify` compares each part file with the SHA-256 and the table that the index keeps, computes every
-record's CRC-32 from the data, and the fingerprint from what it found. It changes nothing.
+`verify` opens the store as every reader does, compares each part file with the SHA-256 and the
+table that the index keeps, computes every record's CRC-32 from the data, and the fingerprint from
+what it found. It changes nothing.
 """
 
 import zlib
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from avsc.features.store.index import Table, gather, identity_of, read_index
 from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
 from avsc.features.store.part import Part, read_part
+from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_rows
 
@@ -50,8 +52,9 @@ def verify(
         progress: called with the number of parts done and of all parts.
 
     Raises:
-        StoreError: there is no closed store to verify.
+        StoreError: there is no closed store to verify, or readers cannot open it.
     """
+    Store.open(store)
     description = read_description(store)
     index = read_index(store)
     ids = [clip.id for clip in read_rows(clips_file(store))]

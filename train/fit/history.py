@@ -83,7 +83,7 @@ def read_metrics(path: Path) -> list[Row]:
                 )
                 for cells in csv.DictReader(file)
             ]
-    except (OSError, KeyError, TypeError, ValueError) as fault:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as fault:
         raise AvscError(
             f"{path}: not the metrics of a run ({fault}). Run the same `avsc-fit SYSTEM` again, "
             "which writes them anew."
