@@ -146,14 +146,21 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, change: str) -> No
 
 def test_every_product_says_why_it_is_not_made(tmp_path: Path, video: Path) -> None:
     made = make_clip("clip", tmp_path / "none.wav", video, SPECS)
-    assert [(f.product, f.code) for f in made.failures] == [("scalogram", "missing")]
+    (missing,) = made.failures
+    assert (missing.product, missing.code) == ("scalogram", "missing")
+    assert missing.message == f"{tmp_path / 'none.wav'}: no such file; wanted a recording."
     assert made.sources[tmp_path / "none.wav"] == Source(-1, 0)
     assert made.sources[video] == read_recording(video).source
     small = Limits(pixels=96 * 64 - 1)
     made = make_clip("clip", None, video, SPECS, small)
-    assert [(f.product, f.code) for f in made.failures] == [
-        ("scalogram", "not-listed"),
-        ("images", "too-large"),
+    assert [(f.product, f.code, f.message) for f in made.failures] == [
+        ("scalogram", "not-listed", "clip: the manifest names no sound."),
+        (
+            "images",
+            "too-large",
+            f"{video}: pictures of 96 x 64; at most 6143 pixels (--max-pixels): scale the video "
+            "down.",
+        ),
     ]
 
 

@@ -106,6 +106,8 @@ class Tries:
         made = self._clip(audio, video)
         if any(failure.code == "unforeseen" for failure in made.failures):
             return f"!unforeseen: {made.failures}"
+        if any(len(failure.message) > 500 for failure in made.failures):
+            return f"!a long message: {made.failures}"
         failed = {failure.product for failure in made.failures}
         for product, records in made.records.items():
             if not records and product not in failed:

@@ -99,6 +99,17 @@ def test_pictures_of_every_bad_kind(tmp_path: Path) -> None:
         ("soundonly", "images", None): "no-video",
         ("shorter", "images", 1): "no-picture",
     }
+    said = {f.clip: f.message for f in store.failures}
+    ends = {
+        "missing": "no such file; wanted a recording.",
+        "empty": "0 bytes; copy the file again.",
+        "cut": "copy it again.",
+        "soundonly": "holds audio, no video stream; wanted a video.",
+        "shorter": "there are pictures from 0 s to 0.9 s.",
+    }
+    for name, end in ends.items():
+        assert said[name].startswith(f"{videos / name}.mp4: ") and said[name].endswith(end)
+        assert len(said[name]) < 300
     assert len(set(store.records("scalogram").clip.tolist())) == len(names)
     pictures = store.records("images")
     seconds: dict[str, list[int]] = {name: [] for name in names}

@@ -71,10 +71,12 @@ def test_broken_and_missing_recordings_cost_only_themselves(world: World) -> Non
     (world.root / "video/clip-2.mp4").write_bytes(b"")
     world.make()
     store = Store.open(world.store)
-    assert {(f.clip, f.product, f.code) for f in store.failures} == {
-        ("clip-1", "scalogram", "missing"),
-        ("clip-1", "fbank", "missing"),
-        ("clip-2", "images", "empty"),
+    missing = f"{world.root / 'audio/clip-1.wav'}: no such file; wanted a recording."
+    empty = f"{world.root / 'video/clip-2.mp4'}: 0 bytes; copy the file again."
+    assert {(f.clip, f.product, f.code, f.message) for f in store.failures} == {
+        ("clip-1", "scalogram", "missing", missing),
+        ("clip-1", "fbank", "missing", missing),
+        ("clip-2", "images", "empty", empty),
     }
     assert set(store.records("images").clip.tolist()) == {0, 1, 3, 4}
     (world.root / "video/clip-2.mp4").unlink()
@@ -201,8 +203,13 @@ def test_crash_while_decoding_is_that_clips_failure(
     task = world.plan().tasks[0]
     summary = work(replace(task, isolate=True))
     assert {failure.clip for failure in summary.failures} == {"clip-1"}
-    assert {failure.code for failure in summary.failures} == {"crashed"}
-    assert "SIGSEGV" in summary.failures[0].message
+    assert {(failure.code, failure.message) for failure in summary.failures} == {
+        (
+            "crashed",
+            "clip-1: the process that decoded it was ended by SIGSEGV. Look at the recording, or "
+            "leave it out.",
+        )
+    }
 
 
 def test_workers_start_without_what_they_do_not_need() -> None:

@@ -1,6 +1,7 @@
 """avsc-prep through its installed command and through CliRunner."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -266,16 +267,37 @@ def test_sound_of_every_bad_kind(tmp_path: Path) -> None:
     assert done.returncode == 3 and "Warning" not in done.stderr, done.stderr
     assert "silent.wav: digital silence; kept." in done.stderr
     store = Store.open(tmp_path / "store")
-    assert {failure.clip: failure.code for failure in store.failures} == {
-        "missing": "missing",
-        "empty": "empty",
-        "header": "truncated",
-        "cut": "truncated",
-        "mono": "mono",
-        "nan": "not-finite",
-        "loud": "not-finite",
-        "short": "too-short",
+    found = {f.clip: (f.code, f.message.removeprefix(str(root))) for f in store.failures}
+    assert found == {
+        "missing": ("missing", "/missing.wav: no such file; wanted a recording."),
+        "empty": ("empty", "/empty.wav: 0 bytes; copy the file again."),
+        "header": (
+            "truncated",
+            "/header.wav: a WAV file that ends before its sound; copy it again.",
+        ),
+        "cut": ("truncated", found["cut"][1]),
+        "mono": (
+            "mono",
+            "/mono.wav: mono; wanted stereo, because half of what is kept is the difference.",
+        ),
+        "nan": (
+            "not-finite",
+            "/nan.wav: samples that are infinite or no numbers; make it again.",
+        ),
+        "loud": (
+            "not-finite",
+            "/loud.wav: samples so large that they have no spectrum; wanted none far beyond 1: "
+            "scale the recording down, or make it again.",
+        ),
+        "short": (
+            "too-short",
+            "/short.wav: 0.300 s of sound; one window needs 0.512 s. Nothing is padded: leave the "
+            "clip out.",
+        ),
     }
+    assert re.fullmatch(
+        r"/cut.wav: declares \d+ bytes of sound, holds \d+; copy it again.", found["cut"][1]
+    )
     made = {store.clips[row].id for row in store.records("scalogram").clip}
     assert made == {"good", "silent", "slow"}
 
