@@ -43,6 +43,7 @@ from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 from turns import in_turn, table
 
+from avsc.features.chunks import WAV, sound_chunk
 from avsc.features.filterbank import FilterBank
 from avsc.features.framing import magnitude
 from avsc.features.mel import mel_filters
@@ -88,7 +89,8 @@ def mixed(left: Array, right: Array) -> Array:
 
 
 def our_read(path: Path) -> Array:
-    with opened_file(recorded(path)) as file:
+    recording = recorded(path)
+    with opened_file(recording, sound_chunk(recording, WAV)) as file:
         (samples,) = file.parts()
     return np.ascontiguousarray(samples)
 

@@ -119,8 +119,8 @@ def _add_sound(
             made.failures.append(Failure(clip, name, None, "sound", fault.code, str(fault)))
             continue
         made.records[name].append((0, frames))
-    if audio is not None and any(sound.silent for sound in sounds.values()):
-        made.warnings.append(f"{audio.path}: digital silence; kept.")
+    for sound in sounds.values():
+        made.warnings += [text for text in sound.warnings if text not in made.warnings]
 
 
 def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
@@ -171,8 +171,8 @@ def _add_pictures(
         if not made.records[name] and all(f.product != name for f in made.failures):
             raise MediaError(
                 "too-short",
-                f"{video.path}: the clip ends before 0.5 s, where its first picture would be; leave "
-                "it out.",
+                f"{video.path}: the clip ends before 0.5 s, where its first picture would be; "
+                "leave it out.",
             )
     except MediaError as fault:
         made.records[name].clear()

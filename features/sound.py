@@ -1,10 +1,10 @@
 """Reading sound: two channels at one rate, their average and their difference.
 
 Samples are float32 in [-1, 1]; the channels of a `Sound` are (l + r) / 2 and (l - r) / 2, in this
-order (paper, section 2.2.1). WAV and FLAC files are read by libsndfile (`sound_file`), the sound
-track of anything else (MP4, Matroska, MP3, ...) by FFmpeg (`sound_track`). Other rates are
-resampled by soxr's "HQ" quality. Nothing is padded, and nothing is concealed: a recording that
-cannot be read whole is refused.
+order (paper, section 2.2.1). WAV, AIFF, CAF and FLAC files are read by libsndfile (`sound_file`),
+sound that is coded in another way or in anything else (MP4, Matroska, MP3, ...) by FFmpeg
+(`sound_track`). Other rates are resampled by soxr's "HQ" quality. Nothing is padded, and nothing is
+concealed: a recording that cannot be read whole is refused.
 """
 
 from collections.abc import Iterator
@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from avsc.features.chunks import declares_samples, kind_of, sound_chunk, with_length
 from avsc.features.limits import RATES
 from avsc.features.recording import Recording, recorded
-from avsc.features.sound_file import SoundFile, is_sound_file, opened_file
+from avsc.features.sound_file import SoundFile, opened_file, opens
 from avsc.features.sound_track import SoundTrack, opened_track
 from avsc.manifests.errors import MediaError
 
@@ -33,12 +34,14 @@ class Sound:
         source_rate: rate of the recording, Hz.
         source_samples: its samples per channel.
         silent: whether every sample of the recording is zero.
+        warnings: what is odd about the file and was put up with.
     """
 
     samples: npt.NDArray[np.float32]
     source_rate: int
     source_samples: int
     silent: bool
+    warnings: tuple[str, ...] = ()
 
 
 def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
@@ -51,13 +54,19 @@ def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
     """
     recording = recorded(recording)
     path = recording.path
-    with _opened(recording) as source:
+    with _opened(recording) as (source, unknown):
         rate, count = source.rate, 0
         parts: list[npt.NDArray[np.float32]] = []
         for part in source.parts():
             parts.append(part)
             count += part.shape[1]
             _check(recording, source, count / rate)
+    warnings = list(source.warnings)
+    if unknown:
+        warnings.append(
+            f"{path}: its header has no length, as when it is written to a pipe; all that it holds "
+            f"was taken, {count / rate:.3f} s. Whether its end is missing cannot be told."
+        )
     if count == 0:
         raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")
     stereo = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -66,12 +75,14 @@ def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
             "not-finite", f"{path}: samples that are infinite or no numbers; make it again."
         )
     silent = not stereo.any()
+    if silent:
+        warnings.append(f"{path}: digital silence; kept.")
     left, right = stereo
     if rate != sample_rate:
         left, right = (soxr.resample(side, rate, sample_rate, "HQ") for side in (left, right))
     samples = np.stack([left + right, left - right])
     samples *= np.float32(0.5)
-    return Sound(samples, rate, count, silent)
+    return Sound(samples, rate, count, silent, tuple(warnings))
 
 
 def sound_seconds(recording: Path | Recording) -> float:
@@ -82,7 +93,7 @@ def sound_seconds(recording: Path | Recording) -> float:
     Raises:
         MediaError: as `read_sound`, for what can be seen without decoding.
     """
-    with _opened(recording) as source:
+    with _opened(recording) as (source, _):
         return source.seconds()
 
 
@@ -92,18 +103,28 @@ def sound_start(recording: Path | Recording) -> Fraction:
     Raises:
         MediaError: as `read_sound`, for what can be seen in the first frame of the sound.
     """
-    with _opened(recording) as source:
+    with _opened(recording) as (source, _):
         return source.start()
 
 
 @contextmanager
-def _opened(recording: Path | Recording) -> Iterator[SoundFile | SoundTrack]:
-    """Open a recording with the library for its first bytes."""
+def _opened(recording: Path | Recording) -> Iterator[tuple[SoundFile | SoundTrack, bool]]:
+    """Open a recording with the library for what it holds; say whether its header has no length."""
     recording = recorded(recording)
-    wav = is_sound_file(recording.content[:16])
-    with opened_file(recording) if wav else opened_track(recording) as source:
+    kind = kind_of(recording.content[:16])
+    chunk = None if kind is None else sound_chunk(recording, kind)
+    file = unknown = False
+    if chunk is not None:
+        # FFmpeg cuts what ALAC left out of its last packet off once more, by 0.03 s or so.
+        file = chunk.by_libsndfile or (chunk.coding == b"alac" and opens(recording))
+        unknown = chunk.unknown
+        recording = with_length(recording, chunk) if unknown else recording
+    elif recording.content.startswith(b"fLaC"):
+        file = declares_samples(recording)
+        unknown = not file
+    with opened_file(recording, chunk) if file else opened_track(recording) as source:
         _check(recording, source, source.declared_seconds or 0.0)
-        yield source
+        yield source, unknown
 
 
 def _check(recording: Recording, source: SoundFile | SoundTrack, seconds: float) -> None:

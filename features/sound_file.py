@@ -1,13 +1,4 @@
-"""A sound file that libsndfile reads: WAV and FLAC.
-
-Libsndfile reads as much of a cut-off WAV file as there is and says nothing, so what the file says
-of its own length is checked here. A chunk is four letters, a little-endian size, and that many
-bytes, padded to an even number. RF64 files hold 0xFFFFFFFF for the size of the data and the true
-one in the chunk "ds64"; W64 files begin with the size of the whole.
-
-Sources: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0" (RIFF); EBU Tech
-3306 (RF64); VCS Aktiengesellschaft, "Sony Wave64".
-"""
+"""A sound file that libsndfile reads: WAV, AIFF and CAF without loss, FLAC."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from avsc.features.recording import Recording, Stream
+from avsc.features.chunks import SoundChunk
+from avsc.features.recording import Recording
 from avsc.manifests.errors import MediaError
 
-ELSEWHERE = 0xFFFFFFFF
-W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+SAMPLE_BYTES = {
+    **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
+    **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
+}
+"""Bytes of a sample, by libsndfile's name of its coding; the others code many samples together."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +28,14 @@ class SoundFile:
     Attributes:
         path: the file.
         file: as libsndfile has it.
-        packed: the samples themselves, where they are 24-bit PCM.
+        packed: the samples themselves, where they are little-endian 24-bit PCM.
+        warnings: what is odd and was put up with: nothing.
     """
 
     path: Path
     file: soundfile.SoundFile
     packed: memoryview | None
+    warnings: tuple[str, ...] = ()
 
     @property
     def channels(self) -> int:
@@ -82,30 +79,61 @@ class SoundFile:
         yield samples.T
 
 
-def is_sound_file(head: bytes) -> bool:
-    """Return whether a file that begins so is a WAV (cut off or whole) or a FLAC file."""
-    wav = head[:4] in (b"RIFF", b"RF64") and b"WAVE".startswith(head[8:12])
-    return wav or head.startswith((W64, b"fLaC"))
+def opens(recording: Recording) -> bool:
+    """Return whether libsndfile can open a file."""
+    try:
+        soundfile.info(recording.stream())
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 @contextmanager
-def opened_file(recording: Recording) -> Iterator[SoundFile]:
+def opened_file(recording: Recording, chunk: SoundChunk | None) -> Iterator[SoundFile]:
     """Open a sound file.
+
+    Args:
+        recording: the file.
+        chunk: where its sound lies; None for FLAC.
 
     Raises:
         MediaError: ``"truncated"`` or ``"undecodable"``, also when it is read.
     """
-    path = recording.path
-    start, size = _check_whole(recording)
+    path, packed = recording.path, None
     try:
         with soundfile.SoundFile(recording.stream()) as file:
-            sound = memoryview(recording.content)[start : start + size]
-            plain = file.subtype == "PCM_24" and size == 3 * file.channels * file.frames
-            yield SoundFile(path, file, sound if plain else None)
+            if chunk is not None:
+                _check_frames(path, file, chunk)
+            if chunk is not None and chunk.kind.order == "little" and file.subtype == "PCM_24":
+                sound = memoryview(recording.content)[chunk.start : chunk.start + chunk.size]
+                packed = sound if len(sound) == 3 * file.channels * file.frames else None
+            yield SoundFile(path, file, packed)
     except soundfile.LibsndfileError as error:
         raise MediaError(
             "undecodable", f"{path}: {error.error_string} Wanted sound that libsndfile can decode."
         ) from error
+
+
+def _check_frames(path: Path, file: soundfile.SoundFile, chunk: SoundChunk) -> None:
+    """Refuse a file of which libsndfile takes other bytes for sound than its chunk holds.
+
+    Also sound of a length not declared that ends within a sample of all channels.
+    """
+    width = file.channels * SAMPLE_BYTES.get(file.subtype, 0)
+    if not width:
+        return
+    frames, rest = divmod(chunk.size, width)
+    if chunk.unknown and rest:
+        raise MediaError(
+            "truncated",
+            f"{path}: declares no length, and ends {rest} bytes into a sample; copy it again.",
+        )
+    if frames != file.frames:
+        raise MediaError(
+            "undecodable",
+            f"{path}: holds {frames} samples, of which libsndfile reads {file.frames}; make it "
+            "again.",
+        )
 
 
 def _from_24_bits(packed: memoryview, channels: int) -> npt.NDArray[np.float32]:
@@ -122,40 +150,3 @@ def _from_24_bits(packed: memoryview, channels: int) -> npt.NDArray[np.float32]:
     out = np.empty(samples.shape, np.float32)
     np.multiply(samples, np.float32(2**-31), out=out, casting="unsafe", dtype=np.float32)
     return out
-
-
-def _check_whole(recording: Recording) -> tuple[int, int]:
-    """Return where the sound begins in a WAV file and its bytes; (0, 0) for a FLAC file.
-
-    Raises:
-        MediaError: ``"truncated"`` when the file holds less than it declares.
-    """
-    path, size, file = recording.path, len(recording.content), recording.stream()
-    head = file.read(24)
-    if head.startswith(b"fLaC"):
-        return 0, 0
-    if head.startswith(W64):
-        start, declared = 0, int.from_bytes(head[16:], "little")
-    else:
-        start, declared = _data_chunk(path, file)
-    if start + declared > size:
-        raise MediaError(
-            "truncated",
-            f"{path}: declares {declared} bytes of sound, holds {size - start}; copy it again.",
-        )
-    return start, declared
-
-
-def _data_chunk(path: Path, file: Stream) -> tuple[int, int]:
-    """Return where the sound begins in a file and how many bytes it is declared to have."""
-    large = None
-    file.seek(12)
-    while len(header := file.read(8)) == 8:
-        name, size = header[:4], int.from_bytes(header[4:], "little")
-        if name == b"data":
-            return file.tell(), large if large is not None and size == ELSEWHERE else size
-        body = file.tell()
-        if name == b"ds64":
-            large = int.from_bytes(file.read(16)[8:], "little")
-        file.seek(body + size + size % 2)
-    raise MediaError("truncated", f"{path}: a WAV file that ends before its sound; copy it again.")

@@ -7,10 +7,11 @@ record it have neither index nor length: cut off between two packets, they pass 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 
 import av
@@ -19,16 +20,21 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from avsc.features.recording import Recording
+from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 MAX_GAP_SECONDS = 0.05
 """What a track's clock and the number of its samples may differ by."""
 
+MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.005, 0.5
+"""What may lie between the first frame of an MP4 file and the second; see `_lead`."""
+
 MAX_LOSS_SECONDS = 0.25
 """What a track may end earlier than its header says: codecs add samples at both ends."""
 
-GUESSED = ("aac", "mp3")
-"""Bare streams: their headers have no length, and FFmpeg guesses one from the bit rate."""
+GUESSED = ("aac", "flac", "mp3", "wav")
+"""Formats of which FFmpeg guesses a length from the bit rate: bare streams, FLAC that declares
+none, and WAV of compressed sound, whose bytes were counted before."""
 
 OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
 """A file that names others is not followed; no picture is decoded only to open one."""
@@ -41,6 +47,7 @@ class SoundTrack:
     path: Path
     container: InputContainer
     stream: av.AudioStream
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def channels(self) -> int:
@@ -60,14 +67,15 @@ class SoundTrack:
 
     def start(self) -> Fraction:
         """Return when the first sample is heard."""
-        for frame in self.container.decode(self.stream):
-            return _time(frame)
+        for time, _ in self._frames():
+            return time
         raise MediaError("empty", f"{self.path}: no samples of sound; leave the clip out.")
 
     def seconds(self) -> float:
         """Return the length: what the header has, otherwise what the packets have."""
         if self.declared_seconds is not None:
-            return self.declared_seconds
+            first = list(islice(self.container.decode(self.stream), 2))
+            return self.declared_seconds - float(self._lead(first))
         packets = [packet for packet in self.container.demux(self.stream) if packet.size]
         if not packets:
             raise MediaError("empty", f"{self.path}: no samples of sound; leave the clip out.")
@@ -82,31 +90,64 @@ class SoundTrack:
         """
         planar = av.AudioResampler(format="fltp")
         start, end, count = None, Fraction(0), 0
-        for frame in self.container.decode(self.stream):
+        gap, since = Fraction(0), Fraction(0)
+        for time, frame in self._frames():
             if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
                 raise MediaError(
                     "undecodable", f"{self.path}: changes its rate or channels; make it again."
                 )
-            start = _time(frame) if start is None else start
-            end = _time(frame) + Fraction(frame.samples, self.rate)
+            start = time if start is None else start
+            differs = time - start - Fraction(count, self.rate)
+            if abs(differs) > abs(gap):
+                gap, since = differs, time
+            end = time + Fraction(frame.samples, self.rate)
             count += frame.samples
             for part in planar.resample(frame):
                 yield np.asarray(part.to_ndarray(), np.float32)
         if start is not None:
-            self._check_whole(end, gap=float(end - start - Fraction(count, self.rate)))
+            self._check_whole(float(end), float(gap), float(since))
 
-    def _check_whole(self, end: Fraction, gap: float) -> None:
+    def _frames(self) -> Iterator[tuple[Fraction, av.AudioFrame]]:
+        """Yield the frames and their times."""
+        frames = iter(self.container.decode(self.stream))
+        first = list(islice(frames, 2))
+        lead = self._lead(first)
+        if lead:
+            self.warnings.append(
+                f"{self.path}: its clock leaps by {float(lead):.3f} s behind the first frame of "
+                "sound, as in MP4 files written to a pipe; that frame was taken to come right "
+                "before the next."
+            )
+        for number, frame in enumerate(chain(first, frames)):
+            yield _time(frame) + (lead if number == 0 else 0), frame
+
+    def _lead(self, first: Sequence[av.AudioFrame]) -> Fraction:
+        """Return how much later than its time the first of two frames is heard.
+
+        FFmpeg, when it writes MP4 to a pipe, puts the first frame, which AAC fills with samples of
+        its own, at 0, and leaves behind it the time that the video's decoder needs. The frame is
+        taken to lie right before the second: no sample is missing there, and all the others stay
+        where the clock has them.
+        """
+        if len(first) < 2 or "mp4" not in self.container.format.name:
+            return Fraction(0)
+        hole = _time(first[1]) - _time(first[0]) - Fraction(first[0].samples, self.rate)
+        return hole if MIN_LEAD_SECONDS < hole <= MAX_LEAD_SECONDS else Fraction(0)
+
+    def _check_whole(self, end: float, gap: float, since: float) -> None:
         declared = self._declared_end()
         if declared is not None and end < declared - MAX_LOSS_SECONDS:
             raise MediaError(
                 "truncated",
-                f"{self.path}: its sound should end at {declared:.3f} s, ends at {float(end):.3f}; "
+                f"{self.path}: its sound should end at {declared:.3f} s, ends at {end:.3f}; "
                 "copy it again.",
             )
         if abs(gap) > MAX_GAP_SECONDS:
             raise MediaError(
                 "gap",
-                f"{self.path}: its samples and its clock differ by {gap:.3f} s; make it again.",
+                f"{self.path}: its samples and its clock differ by {gap:.3f} s at {since:.3f} s: "
+                "samples are missing, or recordings were joined; make it again, or give those that "
+                "were joined one clock (ffmpeg -i FILE NEW.mkv).",
             )
 
     def _declared_end(self) -> float | None:
@@ -129,7 +170,7 @@ class SoundTrack:
 
 @contextmanager
 def opened_track(recording: Recording) -> Iterator[SoundTrack]:
-    """Open the first sound track of a recording.
+    """Open the sound track of a recording that players take.
 
     Raises:
         MediaError: ``"no-sound"``, ``"undecodable"`` or ``"truncated"``, also when it is read.
@@ -137,13 +178,13 @@ def opened_track(recording: Recording) -> Iterator[SoundTrack]:
     path = recording.path
     try:
         with _container(recording) as container:
-            if not container.streams.audio:
+            stream = default_stream(container, "audio")
+            if not isinstance(stream, av.AudioStream):
                 raise MediaError("no-sound", f"{path}: holds no sound; name the clip's sound file.")
-            stream = container.streams.audio[0]
             if stream.codec_context is None or not stream.rate:
                 raise MediaError("undecodable", f"{path}: FFmpeg knows no decoder for its sound.")
             stream.codec_context.thread_count = 1
-            stream.codec_context.options = {"err_detect": "explode"}
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
             size = len(recording.content)
             if any(entry.pos + entry.size > size for entry in stream.index_entries):
                 raise MediaError("truncated", f"{path}: cut off; copy it again.")

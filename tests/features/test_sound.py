@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from media import noise, tone, write_track, write_wav
 
+from avsc.features.chunks import WAV, sound_chunk
 from avsc.features.framing import n_frames
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, read_recording
@@ -39,7 +40,8 @@ def test_samples_of_24_bits_are_those_of_libsndfile(tmp_path: Path) -> None:
     extremes = [-1, 1 - 2**-23, -(2**-23), 0, 2**-23, 0.5, -0.5, 255 * 2**-23, -256 * 2**-23]
     samples = np.stack([np.resize(extremes, 4321), noise(3, 4321, 1)[:, 0]], axis=1)
     path = write_wav(tmp_path / "a.wav", samples)
-    with opened_file(read_recording(path)) as file:
+    recording = read_recording(path)
+    with opened_file(recording, sound_chunk(recording, WAV)) as file:
         assert file.packed is not None
         (read,) = file.parts()
     assert (read == soundfile.read(path, dtype="float32")[0].T).all()
