@@ -16,6 +16,7 @@ EBU Tech 3306 (RF64); VCS Aktiengesellschaft, "Sony Wave64"; Apple, "Audio Inter
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,9 @@ UNKNOWN = (
 
 FLAC_HEAD = b"fLaC\x00\x00\x00\x22"
 """How a FLAC file begins that has more than one block of metadata, as those of all encoders do."""
+
+MAX_CHUNKS_BEHIND = 100
+"""Chunks behind the sound that are looked at; garbage may look like any number of them."""
 
 EXTENSIBLE = b"\xfe\xff"
 """A WAV file's format that is said further on."""
@@ -204,8 +208,9 @@ def _found(recording: Recording, chunk: SoundChunk) -> SoundChunk:
         chunk = replace(chunk, size=held, unknown=True)
     else:
         second = start + -(-chunk.size // chunk.kind.align) * chunk.kind.align
-    if content.startswith(content[:4], second):
-        raise _second_header(path, second)
+    for name, begin, _ in islice(_chunks(content, chunk.kind, second), MAX_CHUNKS_BEHIND):
+        if name == content[:4]:
+            raise _second_header(path, begin)
     if chunk.size > held:
         raise MediaError(
             "truncated",

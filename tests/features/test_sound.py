@@ -1,5 +1,6 @@
 """Reading sound: values, rates, lengths, and every way in which it can go wrong."""
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -272,7 +273,7 @@ def test_a_gap_in_a_track(tmp_path: Path) -> None:
     path = write_track(tmp_path / "a.mkv", noise(13, 48_000), leave_out=range(10, 20))
     error = fault(path)
     assert error.code == "gap"
-    assert "differ by 0.213 s" in str(error)
+    assert re.search(r"differ by 0\.21[34] s at 0\.427 s: samples are missing", str(error))
 
 
 @pytest.mark.real
