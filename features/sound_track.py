@@ -190,8 +190,11 @@ def opened_track(recording: Recording) -> Iterator[SoundTrack]:
                 raise MediaError("truncated", f"{path}: cut off; copy it again.")
             yield SoundTrack(path, container, stream)
     except av.error.FFmpegError as error:
+        reason = error.strerror or "damaged"
+        if reason.startswith("Error number"):  # a decoder's own, of which FFmpeg has no words
+            reason = "damaged"
         raise MediaError(
-            "undecodable", f"{path}: {error.strerror}; wanted sound that FFmpeg can decode."
+            "undecodable", f"{path}: {reason}; wanted sound that FFmpeg can decode."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """Small recordings of sound, made for tests."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -34,10 +35,12 @@ def write_track(
     codec: str = "pcm_f32le",
     start: Fraction = Fraction(0),
     leave_out: range = range(0),
+    late: Sequence[int] = (),
 ) -> Path:
     """Write [samples, channels] as the sound track of a file, in frames of 1024 samples.
 
-    `start` is the time of the first sample; frames whose numbers are in `leave_out` are missing.
+    `start` is the time of the first sample; frames whose numbers are in `leave_out` are missing;
+    `late` says for each frame by how many samples its time is late.
     An MP4 file has its index before the sound, a MOV file after it.
     """
     layout = {1: "mono", 2: "stereo", 4: "quad"}[samples.shape[1]]
@@ -53,7 +56,7 @@ def write_track(
             )
             frame.sample_rate = rate
             frame.time_base = Fraction(1, rate)
-            frame.pts = int(start * rate) + first
+            frame.pts = int(start * rate) + first + (late[number] if late else 0)
             if number not in leave_out:
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
