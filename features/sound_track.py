@@ -89,23 +89,22 @@ class SoundTrack:
             MediaError: ``"undecodable"``, or, at the end, ``"truncated"`` or ``"gap"``.
         """
         planar = av.AudioResampler(format="fltp")
-        start, end, count = None, Fraction(0), 0
-        gap, since = Fraction(0), Fraction(0)
+        start, end, count, gap, since = None, 0.0, 0, 0.0, 0.0
         for time, frame in self._frames():
             if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
                 raise MediaError(
                     "undecodable", f"{self.path}: changes its rate or channels; make it again."
                 )
-            start = time if start is None else start
-            differs = time - start - Fraction(count, self.rate)
-            if abs(differs) > abs(gap):
-                gap, since = differs, time
-            end = time + Fraction(frame.samples, self.rate)
+            now = float(time)
+            start = now if start is None else start
+            if abs(now - start - count / self.rate) > abs(gap):
+                gap, since = now - start - count / self.rate, now
+            end = now + frame.samples / self.rate
             count += frame.samples
             for part in planar.resample(frame):
                 yield np.asarray(part.to_ndarray(), np.float32)
         if start is not None:
-            self._check_whole(float(end), float(gap), float(since))
+            self._check_whole(end, gap, since)
 
     def _frames(self) -> Iterator[tuple[Fraction, av.AudioFrame]]:
         """Yield the frames and their times."""
@@ -118,8 +117,8 @@ class SoundTrack:
                 "sound, as in MP4 files written to a pipe; that frame was taken to come right "
                 "before the next."
             )
-        for number, frame in enumerate(chain(first, frames)):
-            yield _time(frame) + (lead if number == 0 else 0), frame
+        for frame in chain(first, frames):
+            yield _time(frame) + lead if frame is first[0] else _time(frame), frame
 
     def _lead(self, first: Sequence[av.AudioFrame]) -> Fraction:
         """Return how much later than its time the first of two frames is heard.
