@@ -32,9 +32,10 @@ MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.005, 0.5
 MAX_LOSS_SECONDS = 0.25
 """What a track may end earlier than its header says: codecs add samples at both ends."""
 
-GUESSED = ("aac", "flac", "mp3", "wav")
-"""Formats of which FFmpeg guesses a length from the bit rate: bare streams, FLAC that declares
-none, and WAV of compressed sound, whose bytes were counted before."""
+GUESSED = ("aac", "flac", "mp3", "mpeg", "mpegts", "wav")
+"""Formats of which FFmpeg guesses a length, from the bit rate or from the times at the file's end:
+bare streams, FLAC that declares none, MPEG streams, and WAV of compressed sound, whose bytes were
+counted before."""
 
 OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
 """A file that names others is not followed; no picture is decoded only to open one."""
@@ -97,8 +98,11 @@ class SoundTrack:
                 )
             now = float(time)
             start = now if start is None else start
-            if abs(now - start - count / self.rate) > abs(gap):
-                gap, since = now - start - count / self.rate, now
+            differs = now - start - count / self.rate
+            if abs(gap) <= MAX_GAP_SECONDS < abs(differs):
+                since = now
+            if abs(differs) > abs(gap):
+                gap = differs
             end = now + frame.samples / self.rate
             count += frame.samples
             for part in planar.resample(frame):
@@ -117,8 +121,14 @@ class SoundTrack:
                 "sound, as in MP4 files written to a pipe; that frame was taken to come right "
                 "before the next."
             )
+        time, length = lead, 0
         for frame in chain(first, frames):
-            yield _time(frame) + lead if frame is first[0] else _time(frame), frame
+            if frame.pts is None:  # what a decoder held back at the end: of WMA, one frame
+                time += Fraction(length, self.rate)
+            else:
+                time = _time(frame) + lead if frame is first[0] else _time(frame)
+            length = frame.samples
+            yield time, frame
 
     def _lead(self, first: Sequence[av.AudioFrame]) -> Fraction:
         """Return how much later than its time the first of two frames is heard.
@@ -144,9 +154,9 @@ class SoundTrack:
         if abs(gap) > MAX_GAP_SECONDS:
             raise MediaError(
                 "gap",
-                f"{self.path}: its samples and its clock differ by {gap:.3f} s at {since:.3f} s: "
-                "samples are missing, or recordings were joined; make it again, or give those that "
-                "were joined one clock (ffmpeg -i FILE NEW.mkv).",
+                f"{self.path}: its samples and its clock differ by {gap:.3f} s from {since:.3f} s "
+                "on: samples are missing, or recordings were joined; make it again, or give those "
+                "that were joined one clock (ffmpeg -i FILE NEW.mkv).",
             )
 
     def _declared_end(self) -> float | None:

@@ -233,7 +233,9 @@ def test_a_clock_that_comes_back_in_the_end(tmp_path: Path) -> None:
     """Sound is 0.2 s late in the middle, and in time again at the end: no sum shows it."""
     late = [int(9600 * max(0, 40 - n) / 30) if n >= 10 else 0 for n in range(47)]
     path = write_track(tmp_path / "a.mkv", noise(10, RATE), late=late)
-    assert refusal(path).startswith("gap: its samples and its clock differ by 0.200 s at 0.413 s")
+    assert refusal(path).startswith(
+        "gap: its samples and its clock differ by 0.200 s from 0.413 s on"
+    )
 
 
 def onset(sound: NDArray[np.floating]) -> int:
@@ -310,3 +312,40 @@ def test_transport_streams_that_lost_packets(stream: Path, tmp_path: Path) -> No
     for lost in (1, 3, 20):
         path.write_bytes(whole[:middle] + whole[middle + lost * 188 :])
         assert refusal(path).startswith(("undecodable: ", "gap: "))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "coder"),
+    [
+        *(("wma", "wmav2"), ("flv", "aac"), ("avi", "libmp3lame"), ("mpg", "mp2"), ("mka", "ac3")),
+        *(("mov", "pcm_s24be"), ("m2ts", "aac"), ("opus", "libopus"), ("ogg", "libvorbis")),
+        *(("webm", "libopus"), ("m4a", "alac"), ("m4a", "aac"), ("mp3", "libmp3lame")),
+        *(("tta", "tta"), ("wv", "wavpack"), ("au", "pcm_s16be"), ("flac", "flac")),
+    ],
+)
+def test_tracks_are_what_ffmpeg_decodes(tmp_path: Path, suffix: str, coder: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    ffmpeg("-i", write_wav(tmp_path / "source.wav", noise(12, RATE)), "-c:a", coder, path)
+    wanted = np.frombuffer(ffmpeg("-i", path, "-f", "f32le", "-"), np.float32).reshape(-1, 2)
+    read = stereo(read_sound(path, RATE))
+    padding = len(read) - len(wanted)  # behind the end of the edit list, in the last frame of AAC
+    assert 0 <= padding < (1024 if suffix == "m4a" else 1) and len(wanted) > 0.98 * RATE
+    np.testing.assert_allclose(read[: len(wanted)], wanted, rtol=0, atol=1e-6)
+    assert sound_seconds(path) == pytest.approx(len(read) / RATE, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_default_track_is_read(tmp_path: Path, suffix: str) -> None:
+    """Stereo behind mono, which is no error, and mono behind stereo, which is one."""
+    one, two = (write_wav(tmp_path / f"{n}.wav", noise(13, RATE, n)) for n in (1, 2))
+    path = tmp_path / f"a.{suffix}"
+    for default, tracks in ((1, (one, two)), (0, (two, one))):
+        marks = [f"-disposition:a:{default}", "default", f"-disposition:a:{1 - default}", 0]
+        ffmpeg("-i", tracks[0], "-i", tracks[1], "-map", 0, "-map", 1, "-c:a", "aac", *marks, path)
+        wanted = ffmpeg("-i", path, "-map", f"0:a:{default}", "-f", "f32le", "-")
+        heard = np.frombuffer(wanted, np.float32).reshape(-1, 2)
+        read = stereo(read_sound(path, RATE))[: len(heard)]
+        np.testing.assert_allclose(read, heard, rtol=0, atol=1e-6)
+    ffmpeg("-i", two, "-i", one, "-map", 0, "-map", 1, "-c:a", "aac", "-disposition:a:0", 0,
+           "-disposition:a:1", "default", path)  # fmt: skip
+    assert refusal(path).startswith("mono: mono; wanted stereo")
