@@ -1,4 +1,4 @@
-"""Where the sound lies in files that are made of chunks: WAV, RF64, W64, AIFF and CAF.
+"""Where the sound lies in files that are made of chunks: WAV, RF64, W64, AIFF, CAF; and in AU.
 
 A chunk is a name, the size of its body, and the body. Libsndfile reads as much of a cut-off file as
 there is and says nothing, so what a file says of its own length is checked here.
@@ -8,8 +8,9 @@ for none: zero, or the largest that fits, less a little for headers. All that th
 its sound.
 
 Sources: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0" (RIFF and RIFX);
-EBU Tech 3306 (RF64); VCS Aktiengesellschaft, "Sony Wave64"; Apple, "Audio Interchange File Format
-1.3", "AIFF-C" and "Core Audio Format Specification 1.0". Lengths that stand for none: FFmpeg 7
+EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64); VCS Aktiengesellschaft, "Sony Wave64"; Apple, "Audio
+Interchange File Format 1.3", "AIFF-C" and "Core Audio Format Specification 1.0"; Sun,
+audio(5) (AU). Lengths that stand for none: FFmpeg 7
 (0xFFFFFFFF, -1), SoX 14.4 (0x7FFFF000 less a part of a frame; 0x7F000000 in AIFF), arecord 1.2
 (0x7FFFFF00, 0x80000000).
 """
@@ -86,7 +87,7 @@ AIFC = Kind(
     lead=8,
     coding=(b"COMM", 18, 22),
     read=frozenset((b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"FL64"))
-    | {b"ulaw", b"ULAW", b"alaw", b"ALAW"},
+    | {b"ulaw", b"ULAW", b"alaw", b"ALAW", b"in24", b"in32", b"42n1", b"23ni"},
 )
 CAF = Kind(
     "CAF",
@@ -99,6 +100,15 @@ CAF = Kind(
     read=frozenset((b"lpcm", b"ulaw", b"alaw")),
 )
 RIFX = Kind("WAV", order="big")
+BW64 = Kind("WAV", read=frozenset())
+AU = Kind(
+    "AU",
+    first=0,
+    order="big",
+    align=1,
+    read=frozenset(bytes([0, 0, 0, coding]) for coding in (1, 2, 3, 4, 5, 6, 7, 27)),
+)
+AU_LITTLE = replace(AU, order="little")
 W64_ID = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
 
 
@@ -131,15 +141,16 @@ class SoundChunk:
 def kind_of(content: bytes) -> Kind | None:
     """Return the kind of a file that begins so, cut off or whole; None for others."""
     form, kind = content[:4], content[8:12]
-    if content.startswith(W64_ID):
-        return W64
+    for start, whole in ((W64_ID, W64), (b"caff", CAF), (b".snd", AU), (b"dns.", AU_LITTLE)):
+        if content.startswith(start):
+            return whole
     if form in (b"RIFF", b"RF64") and b"WAVE".startswith(kind):
         return WAV
-    if form == b"RIFX" and b"WAVE".startswith(kind):
-        return RIFX
+    if form in (b"RIFX", b"BW64") and b"WAVE".startswith(kind):
+        return RIFX if form == b"RIFX" else BW64
     if form == b"FORM" and kind in (b"AIFF", b"AIFC"):
         return AIFF if kind == b"AIFF" else AIFC
-    return CAF if form == b"caff" else None
+    return None
 
 
 def declares_samples(recording: Recording) -> bool:
@@ -180,12 +191,14 @@ def sound_chunk(recording: Recording, kind: Kind) -> SoundChunk:
             declares; ``"undecodable"`` when a second header stands in the place of the sound.
     """
     path, content = recording.path, recording.content
+    if kind in (AU, AU_LITTLE):
+        return _found(recording, _after_header(content, kind))
     coding, large = b"", None
     for name, begin, size in _chunks(content, kind):
         body = begin + kind.id_bytes + kind.size_bytes
         if name == kind.coding[0]:
             coding = _coding(content[body : body + size], kind)
-        elif name == b"ds64" and kind is WAV:
+        elif name == b"ds64":
             large = body + 8
         elif name == kind.sound:
             at, declared = (begin + kind.id_bytes, kind.size_bytes), size - kind.lead
@@ -196,6 +209,13 @@ def sound_chunk(recording: Recording, kind: Kind) -> SoundChunk:
     raise MediaError(
         "truncated", f"{path}: a {kind.name} file that ends before its sound; copy it again."
     )
+
+
+def _after_header(content: bytes, kind: Kind) -> SoundChunk:
+    """Return where the sound lies in an AU file, which has one header and no chunks."""
+    start, size = (int.from_bytes(content[at : at + 4], kind.order) for at in (4, 8))
+    coding = content[12:16] if kind.order == "big" else content[12:16][::-1]
+    return SoundChunk(kind, coding, start, size, (8, 4), False)
 
 
 def _found(recording: Recording, chunk: SoundChunk) -> SoundChunk:

@@ -32,10 +32,9 @@ MIN_LEAD_SECONDS, MAX_LEAD_SECONDS = 0.005, 0.5
 MAX_LOSS_SECONDS = 0.25
 """What a track may end earlier than its header says: codecs add samples at both ends."""
 
-GUESSED = ("aac", "flac", "mp3", "mpeg", "mpegts", "wav")
+GUESSED = ("aac", "mp3", "mpeg", "mpegts", "wav")
 """Formats of which FFmpeg guesses a length, from the bit rate or from the times at the file's end:
-bare streams, FLAC that declares none, MPEG streams, and WAV of compressed sound, whose bytes were
-counted before."""
+bare and MPEG streams, and WAV, whose bytes were counted before."""
 
 OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
 """A file that names others is not followed; no picture is decoded only to open one."""

@@ -100,7 +100,8 @@ def _verdict(done: subprocess.CompletedProcess[bytes], limits: Limits) -> tuple[
         return "crashed", "was killed, as the system does to processes that take too much memory"
     if done.returncode < 0:
         return "crashed", f"was ended by {signal.Signals(-done.returncode).name}"
-    return "crashed", f"left with status {done.returncode}: {done.stderr.decode()[-500:].strip()}"
+    said = done.stderr.decode(errors="replace")[-500:].strip()
+    return "crashed", f"left with status {done.returncode}: {said}"
 
 
 def child() -> None:
