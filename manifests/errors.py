@@ -5,6 +5,19 @@ as an `AvscError` whose text names the thing, what was found, what was wanted an
 programs print it as one line; anything else that reaches the shell is a defect of ours.
 """
 
+MAX_MESSAGE = 2_000
+"""Characters of a message that are printed or stored."""
+
+
+def bounded(text: str) -> str:
+    """Return a message cut to its beginning, which names the thing, and its end, the remedy.
+
+    >>> len(bounded("v.mp4: " + 5000 * "x" + "; leave it out."))
+    2000
+    """
+    half = MAX_MESSAGE // 2 - 1
+    return text if len(text) <= MAX_MESSAGE else f"{text[:half]} … {text[1 - half :]}"
+
 
 class AvscError(Exception):
     """A fault with a message for the user; it ends a program with exit status 1."""

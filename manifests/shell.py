@@ -26,7 +26,7 @@ import click
 from click.core import ParameterSource
 
 from avsc.manifests import escape
-from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.errors import AvscError, SettingError, bounded
 from avsc.manifests.publish import REMEDIES
 from avsc.manifests.text import read_text
 
@@ -111,7 +111,7 @@ def _status(group: click.Command, name: str) -> int:
         click.echo(f"{name}: terminated; run the command again to go on.", err=True)
         return TERMINATED
     except AvscError as fault:
-        click.echo(f"{name}: error: {_one_line(str(fault))}", err=True)
+        click.echo(f"{name}: error: {_one_line(bounded(str(fault)))}", err=True)
         return fault.exit_code
     except OSError as fault:
         if fault.filename is None and fault.errno not in REMEDIES:

@@ -4,7 +4,7 @@ One row for each product of a clip that could not be made; for pictures also one
 without a picture. Columns: clip, product, key (the second, or empty for the whole clip), stage,
 code (short and stable), message.
 
-A message is one line of at most `MAX_MESSAGE` characters, whatever it was made from.
+A message is one line of bounded length, whatever it was made from.
 """
 
 import csv
@@ -16,11 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from avsc.manifests.errors import DamagedError
-
-MAX_MESSAGE = 2_000
-"""Characters of a message; of longer ones the beginning, which names the thing, and the end, which
-says what to do, are kept."""
+from avsc.manifests.errors import DamagedError, bounded
 
 _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 """Control characters, and bytes of file names that are no UTF-8 (surrogates)."""
@@ -52,10 +48,7 @@ class Failure:
 
 def _one_line(text: str) -> str:
     """Return a text that any file, screen and reader of CSV can take."""
-    if len(text) > MAX_MESSAGE:
-        half = MAX_MESSAGE // 2 - 1
-        text = f"{text[:half]} … {text[-half + 1 :]}"
-    return _NOT_TEXT.sub("?", text)
+    return _NOT_TEXT.sub("?", bounded(text))
 
 
 def in_order(failures: Iterable[Failure]) -> tuple[Failure, ...]:

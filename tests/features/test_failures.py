@@ -13,12 +13,12 @@ from videos import drawn, write_video
 from avsc.features.recipe import make_clip
 from avsc.features.recording import read_recording
 from avsc.features.specs import ImageSpec, ScalogramSpec
-from avsc.features.store.failures import MAX_MESSAGE, Failure, encode_failures, read_failures
+from avsc.features.store.failures import Failure, encode_failures, read_failures
 from avsc.features.store.index import read_index, write_index
 from avsc.features.store.layout import failures_file, read_description
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
-from avsc.manifests.errors import DamagedError
+from avsc.manifests.errors import MAX_MESSAGE, DamagedError
 
 
 def failure(message: str) -> Failure:

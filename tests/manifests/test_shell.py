@@ -239,6 +239,17 @@ def test_process_prints_one_line_for_a_users_fault() -> None:
     assert done.stderr == "avsc-test: error: list.csv: no column 'id'\n"
 
 
+def test_no_message_fills_the_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def fail() -> None:
+        raise ManifestError(f"list.csv: {'x' * 10**6}; rename it.")
+
+    assert shell._status(_called(fail), "avsc-test") == 1
+    said = capsys.readouterr().err
+    assert len(said) < 2100 and said.startswith("avsc-test: error: list.csv: xxx")
+    assert said.endswith("xxx; rename it.\n")
+
+
 def test_process_names_the_file_that_cannot_be_written(tmp_path: Path) -> None:
     done = program("write", tmp_path / "no" / "file")
     assert done.returncode == 1
