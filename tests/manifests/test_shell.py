@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avsc.manifests import shell
-from avsc.manifests.errors import AvscError, SettingError, VerificationError
+from avsc.manifests.errors import AvscError, ManifestError, SettingError, VerificationError
 from avsc.manifests.shell import LazyGroup, settings
 
 PROGRAM = '''
