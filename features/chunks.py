@@ -34,9 +34,6 @@ UNKNOWN = (
 )
 """Lengths that stand for none, where the file holds less."""
 
-FLAC_HEAD = b"fLaC\x00\x00\x00\x22"
-"""How a FLAC file begins that has more than one block of metadata, as those of all encoders do."""
-
 MAX_CHUNKS_BEHIND = 100
 """Chunks behind the sound that are looked at; garbage may look like any number of them."""
 
@@ -153,19 +150,8 @@ def kind_of(content: bytes) -> Kind | None:
     return None
 
 
-def declares_samples(recording: Recording) -> bool:
-    """Return whether a FLAC file's header has its number of samples.
-
-    Raises:
-        MediaError: ``"undecodable"`` when another file follows, which libsndfile passes over.
-    """
-    second = recording.content.find(FLAC_HEAD, 8)
-    if second > 0:
-        raise _second_header(recording.path, second)
-    return int.from_bytes(recording.content[21:26]) & ((1 << 36) - 1) > 0
-
-
-def _second_header(path: Path, where: int) -> MediaError:
+def second_header(path: Path, where: int) -> MediaError:
+    """Return the error of a file that holds another, of which libsndfile would read one at most."""
     return MediaError(
         "undecodable",
         f"{path}: a second header stands at byte {where}, as where files were joined, or a program "
@@ -230,7 +216,7 @@ def _found(recording: Recording, chunk: SoundChunk) -> SoundChunk:
         second = start + -(-chunk.size // chunk.kind.align) * chunk.kind.align
     for name, begin, _ in islice(_chunks(content, chunk.kind, second), MAX_CHUNKS_BEHIND):
         if name == content[:4]:
-            raise _second_header(path, begin)
+            raise second_header(path, begin)
     if chunk.size > held:
         raise MediaError(
             "truncated",

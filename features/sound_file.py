@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from avsc.features.chunks import SoundChunk
+from avsc.features.chunks import SoundChunk, second_header
 from avsc.features.recording import Recording
 from avsc.manifests.errors import MediaError
 
@@ -77,6 +77,19 @@ class SoundFile:
                 "again.",
             )
         yield samples.T
+
+
+def declares_samples(recording: Recording) -> bool:
+    """Return whether a FLAC file's header has its number of samples.
+
+    Raises:
+        MediaError: ``"undecodable"`` when another file follows, which libsndfile passes over.
+    """
+    for last in (b"\x00", b"\x80"):  # whether no block of metadata follows the first
+        second = recording.content.find(b"fLaC" + last + b"\x00\x00\x22", 8)
+        if second > 0:
+            raise second_header(recording.path, second)
+    return int.from_bytes(recording.content[21:26]) & ((1 << 36) - 1) > 0
 
 
 def opens(recording: Recording) -> bool:
