@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import unicodedata
+from dataclasses import replace
 from html import unescape
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from avsc.train.score.folds import part_clips
 from avsc.train.score.lettering import LONGEST, lettered
 from avsc.train.tables.layout import Line, comma_separated, latex, markdown
 from avsc.train.tables.measure import Figure, Score
+from avsc.train.tsne.points import choose_points
 
 CITY = "@city|<i>"
 FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
@@ -67,7 +69,9 @@ def shown(name):
     return f"'{name}" if name[0] in "=+-@" else name
 
 
-def test_worst_names_through_training_evaluation_comparison_and_maps(worst_store, tmp_path, fit):
+def test_worst_names_through_training_evaluation_comparison_and_maps(
+    worst_store, tmp_path, fit, monkeypatch
+):
     runs = tmp_path / "run $1_{$ | <b>", tmp_path / "=run $2"
     status, out, err = fit(
         *("audio", "--store", worst_store, "--validation", "none", *FAST, "--out", runs[0])
@@ -115,6 +119,16 @@ def test_worst_names_through_training_evaluation_comparison_and_maps(worst_store
     assert f"(a) acoustic: audio, {runs[0].name}" in map(unescape, drawn)
     points = table(tmp_path / "maps/tsne.csv")[1:]
     assert [row[2] for row in points] == [shown(name) for name in NAMES for _ in range(2)]
+
+    def alone(*given):  # one segment of each scene, of which no silhouette can be told
+        found = choose_points(*given)
+        return replace(
+            found, places=found.places[::2], scene=found.scene[::2], group=found.group[::2]
+        )
+
+    monkeypatch.setattr("avsc.train.tsne.maps.choose_points", alone)
+    found = fit("tsne", *runs, "--perplexity", 3, "--device", "cpu", "--out", tmp_path / "no")
+    refused(found, 2, "8 segments of 8 scenes are there to be drawn; at least two scenes are want")
 
 
 def test_labels_that_an_earlier_version_let_pass_keep_working(tmp_path, fit):
