@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from avsc.features.jpeg import fitted
 from avsc.features.recording import Recording
 from avsc.features.schedule import Schedule, schedule_of
-from avsc.features.video import Video, opened
+from avsc.features.video import Video, decoded, opened
 from avsc.manifests.errors import MediaError
 
 MAX_HELD_PIXELS = 1 << 28
@@ -167,15 +167,15 @@ def _decoded(
     first, stop = schedule.runs[run], 1 + max(schedule.place[time] for time in wanted)
     damage = stop
     found: dict[int, av.VideoFrame] = {}
-    video.context.flush_buffers()
+    decoder = video.decoder(first)
     for index, packet in enumerate((*video.packets[first:stop], None), first):
         idle = skipping and packet is not None and packet.pts not in wanted
-        video.context.skip_frame = "NONREF" if idle else "DEFAULT"
-        frames = video.decode(packet)
+        decoder.skip_frame = "NONREF" if idle else "DEFAULT"
+        frames = decoded(decoder, packet)
         failed = frames is None
         if frames is None:
             damage = min(damage, index)
-            frames = video.decode(None) or []
+            frames = decoded(decoder, None) or []
         for frame in frames:
             if frame.is_corrupt:
                 damage = min(damage, schedule.place.get(frame.pts or 0, first))

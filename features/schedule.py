@@ -4,7 +4,12 @@ Conventions. Times are whole ticks of the video's clock (see `video`). A picture
 [its time, the next picture's time); the last one for its own duration.
 
 The packets' own times are used; nothing is decoded, unless packets carry no times or two of them
-the same: then everything is decoded and the pictures' times are used.
+the same: then everything is decoded and the pictures' times are used. Files that say only when
+packets are to be decoded are the business of `numbering`.
+
+A video need not begin with a picture that can be decoded on its own: the leading pictures of an
+open GOP whose beginning was cut off, and those before the recovery point of H.264, are not on show.
+The first picture on show is the first that the decoder gives.
 """
 
 from bisect import bisect_right
@@ -16,7 +21,8 @@ from math import floor
 import av
 
 from avsc.features.h264 import run_starts
-from avsc.features.video import Video
+from avsc.features.numbering import numbered
+from avsc.features.video import Video, decoded
 from avsc.manifests.errors import MediaError
 
 
@@ -34,6 +40,7 @@ class Schedule:
             the decoder may leave pictures out.
         cut: time from which pictures may be lost in a file that was cut off, else None. A picture
             is never shown before its packet is due for decoding, so that those due before are here.
+        damaged: whether `cut` is where damage begins, behind which nothing has a known time.
         end: end of the last picture that the file holds or, before it was cut off, held, seconds.
     """
 
@@ -44,12 +51,17 @@ class Schedule:
     runs: list[int]
     by_packets: bool
     cut: int | None
+    damaged: bool
     end: Fraction
 
     def on_show(self, instant: Fraction, name: str) -> int | MediaError:
         """Return the time of the picture on show at an instant, or why there is none."""
         now = floor(instant / self.tick)
         if self.cut is not None and now >= self.cut:
+            if self.damaged:
+                return MediaError(
+                    "corrupt", f"{name}: the file is damaged before it; copy it again."
+                )
             return MediaError("truncated", f"{name}: the file is cut off before it; copy it again.")
         row = bisect_right(self.times, now) - 1
         if row < 0 or now >= self.last:
@@ -73,13 +85,19 @@ def schedule_of(video: Video) -> Schedule:
         MediaError: ``"undecodable"`` when some of its pictures have no times; ``"too-long"`` when
             it is longer than the limit.
     """
+    numbers = None if video.timed else numbered(video)
     packets = {i: packet for i, packet in enumerate(video.packets) if not packet.is_discard}
     durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
     place = {packet.pts: i for i, packet in packets.items() if packet.pts is not None}
-    told = len(place) == len(packets)
-    if not told:
+    told = numbers is not None or len(place) == len(packets)
+    if numbers is not None:
+        durations.pop(None, None)
+    elif not told:
         durations = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}
         place = dict.fromkeys((t for t in durations if t is not None), len(video.packets) - 1)
+    first = _first_shown(video) if told and numbers is None else None
+    if first in place:
+        place = {time: i for time, i in place.items() if time >= first}
     times = sorted(place)
     if not times or None in durations:
         some = "some of " if times else ""
@@ -89,7 +107,7 @@ def schedule_of(video: Video) -> Schedule:
         )
     spacing = (times[-1] - times[0]) // max(1, len(times) - 1)
     last = times[-1] + (durations[times[-1]] or spacing)
-    end = last * video.tick
+    end = (last if numbers is None else max(last, numbers.end)) * video.tick
     if not video.whole and video.declared_end is not None:
         end = max(end, video.declared_end)
     if end - video.zero > video.limits.seconds:
@@ -98,6 +116,9 @@ def schedule_of(video: Video) -> Schedule:
             f"{video.path}: {float(end - video.zero):g} s of video; at most {video.limits.seconds} "
             "(--max-seconds): cut it into clips.",
         )
+    cut = None if video.whole else (video.packets[-1].dts or 0) + 1
+    if numbers is not None:
+        cut = numbers.known
     return Schedule(
         tick=video.tick,
         times=times,
@@ -105,15 +126,34 @@ def schedule_of(video: Video) -> Schedule:
         place=place,
         runs=run_starts(video.context, video.packets) if told else [0],
         by_packets=told and video.context.codec.canonical_name == "h264",
-        cut=None if video.whole else (video.packets[-1].dts or 0) + 1,
+        cut=cut,
+        damaged=numbers is not None and numbers.damaged,
         end=end,
     )
 
 
+def _first_shown(video: Video) -> int | None:
+    """Return the time of the first picture of a video that may not begin with it, else None.
+
+    A decoder gives no picture that needs what was cut off, nor one before the recovery point that
+    H.264 names (D.2.8), from which on, in the order of their display, all are exact.
+    """
+    codec = video.context.codec
+    if not codec.reorder or (codec.canonical_name == "h264" and video.tolerant is None):
+        return None
+    decoder = video.decoder(0)
+    for packet in (*video.packets, None):
+        frames = decoded(decoder, packet)
+        if frames is None or frames:
+            return frames[0].pts if frames else None
+    return None
+
+
 def _all_frames(video: Video) -> Iterator[av.VideoFrame]:
     """Yield every picture of a video whose packets do not say which picture is whose."""
+    decoder = video.decoder(0)
     for packet in (*video.packets, None):
-        frames = video.decode(packet)
+        frames = decoded(decoder, packet)
         if frames is None or any(frame.is_corrupt for frame in frames):
             raise MediaError(
                 "undecodable",

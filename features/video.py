@@ -10,7 +10,7 @@ Source: ISO/IEC 14496-12, 4.2 (boxes of MP4 files).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 
+from avsc.features.h264 import begins_in_between
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, recorded
 from avsc.features.streams import default_stream
@@ -38,7 +39,12 @@ class Video:
         path: the file.
         limits: what may be decoded of it.
         context: its decoder.
+        tolerant: a decoder that goes on after an error and marks the pictures that it spoiled, for
+            H.264 that does not begin with an IDR picture: what precedes its first pictures is
+            missed, which is no damage. None for any other video.
         packets: in decoding order, at least one.
+        timed: whether the file says when its pictures are on show, and not only when their packets
+            are to be decoded.
         tick: unit of the packets' times, seconds.
         zero: start of the file's first stream, seconds.
         declared_end: end of the video as the file's header has it, seconds; None when it has none.
@@ -48,18 +54,27 @@ class Video:
     path: Path
     limits: Limits
     context: av.VideoCodecContext
+    tolerant: av.VideoCodecContext | None
     packets: list[Packet]
+    timed: bool
     tick: Fraction
     zero: Fraction
     declared_end: Fraction | None
     whole: bool
 
-    def decode(self, packet: "Packet | None") -> list[av.VideoFrame] | None:
-        """Return what the decoder gives for a packet (None: all it has left); None for an error."""
-        try:
-            return self.context.decode(packet)
-        except av.error.FFmpegError:
-            return None
+    def decoder(self, first: int) -> av.VideoCodecContext:
+        """Return the decoder for packets from the `first` on, where a run begins."""
+        context = self.context if first or self.tolerant is None else self.tolerant
+        context.flush_buffers()
+        return context
+
+
+def decoded(context: av.VideoCodecContext, packet: "Packet | None") -> list[av.VideoFrame] | None:
+    """Return what a decoder gives for a packet (None: all it has left); None for an error."""
+    try:
+        return context.decode(packet)
+    except av.error.FFmpegError:
+        return None
 
 
 @contextmanager
@@ -68,23 +83,23 @@ def opened(recording: Path | Recording) -> Iterator[Video]:
 
     Raises:
         MediaError: those of `read_recording`, ``"no-video"``, ``"undecodable"``, ``"too-large"``,
-            or ``"truncated"`` when its index or every picture is missing.
+            ``"clock"``, or ``"truncated"`` when its index or every picture is missing.
     """
-    recording = recorded(recording)
-    path = recording.path
+    with ExitStack() as files:
+        yield _read(recorded(recording), files)
+
+
+def _opened(recording: Recording, files: ExitStack, **more: str) -> InputContainer:
     # A file that names others is not followed; no picture is too large for the limit.
-    options = {"protocol_whitelist": "none", "max_pixels": str(recording.limits.pixels)}
-    if _is_mp4(path, recording.content):
-        options["skip_frame"] = "all"  # its index says all that must be known
+    options = {"protocol_whitelist": "none", "max_pixels": str(recording.limits.pixels), **more}
     try:
         container = av.open(recording.stream(), "r", metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             "undecodable",
-            f"{path}: {error.strerror or error}; wanted a video that FFmpeg can decode.",
+            f"{recording.path}: {error.strerror or error}; wanted a video that FFmpeg can decode.",
         ) from error
-    with container:
-        yield _read(recording, container)
+    return files.enter_context(container)
 
 
 def _is_mp4(path: Path, content: bytes) -> bool:
@@ -109,13 +124,22 @@ def _is_mp4(path: Path, content: bytes) -> bool:
     )
 
 
-def _read(recording: Recording, container: InputContainer) -> Video:
+def _read(recording: Recording, files: ExitStack) -> Video:
     path = recording.path
+    mp4 = _is_mp4(path, recording.content)
+    # The index of an MP4 file says all that must be known.
+    container = _opened(recording, files, **({"skip_frame": "all"} if mp4 else {}))
     stream = _video_stream(recording, container)
+    _prepare(stream, recording, err_detect="explode")
     packets, whole = _packets(recording, container, stream)
     if not packets:
         code, reason = ("no-video", "has no pictures") if whole else ("truncated", "is cut off")
         raise MediaError(code, f"{path}: the video stream {reason}; wanted pictures.")
+    tolerant = None
+    if begins_in_between(stream.codec_context, packets):
+        again = _video_stream(recording, _opened(recording, files))
+        _prepare(again, recording)
+        tolerant = again.codec_context
     starts = [
         other.start_time * other.time_base
         for other in container.streams
@@ -129,7 +153,9 @@ def _read(recording: Recording, container: InputContainer) -> Video:
         path=path,
         limits=recording.limits,
         context=stream.codec_context,
+        tolerant=tolerant,
         packets=packets,
+        timed=mp4 or _is_timed(recording, stream),
         tick=tick,
         zero=min(starts, default=Fraction(0)),
         declared_end=None if declared is None else declared * tick,
@@ -138,7 +164,7 @@ def _read(recording: Recording, container: InputContainer) -> Video:
 
 
 def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:
-    """Return the video stream that players take, its decoder set up."""
+    """Return the video stream that players take; its pictures are not too large."""
     path, most = recording.path, recording.limits.pixels
     stream = default_stream(container, "video")
     if not isinstance(stream, av.VideoStream):
@@ -153,10 +179,32 @@ def _video_stream(recording: Recording, container: InputContainer) -> av.VideoSt
             f"{path}: pictures of {context.width} x {context.height}; at most {most} pixels "
             "(--max-pixels): scale the video down.",
         )
+    return stream
+
+
+def _prepare(stream: av.VideoStream, recording: Recording, **options: str) -> None:
+    """Set up a stream's decoder."""
+    context = stream.codec_context
     context.thread_type = "NONE"
     context.thread_count = 1
-    context.options = {"err_detect": "explode", "max_pixels": str(most)}
-    return stream
+    context.options = {"max_pixels": str(recording.limits.pixels), **options}
+
+
+def _is_timed(recording: Recording, stream: av.VideoStream) -> bool:
+    """Return whether a file says when the pictures of a codec that reorders them are on show.
+
+    AVI and Windows Media say only when packets are to be decoded, bare streams not even that;
+    FFmpeg then guesses, wrongly, unless it is told not to fill in what the file does not say.
+    """
+    if not stream.codec_context.codec.reorder:
+        return True
+    with ExitStack() as files:
+        container = _opened(recording, files, fflags="nofillin")
+        try:
+            packets = container.demux(container.streams[stream.index])
+            return any(packet.pts is not None for packet in packets)
+        except (av.error.InvalidDataError, av.error.EOFError):
+            return False
 
 
 def _packets(

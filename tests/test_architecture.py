@@ -26,7 +26,16 @@ DECODERS = {"av", "soundfile"}
 ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media")
 MEDIA = {
     f"avsc.features.{name}"
-    for name in ("sound_file", "sound_track", "pictures", "video", "schedule", "h264", "streams")
+    for name in (
+        "sound_file",
+        "sound_track",
+        "pictures",
+        "video",
+        "schedule",
+        "h264",
+        "streams",
+        "numbering",
+    )
 }
 
 
