@@ -22,14 +22,17 @@ picture counts as corrupt. In a file that was cut off, the pictures before the c
 those after it are missing.
 """
 
+import struct
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
@@ -42,7 +45,10 @@ from avsc.manifests.errors import MediaError
 MAX_HELD_PIXELS = 1 << 28
 """A run is refused when all its wanted pictures together, held in memory, have more pixels."""
 
+_Image: TypeAlias = NDArray[np.uint8]
 _HALF = Fraction(1, 2)
+_SKEW = 0.017
+"""Tangent of one degree: what FFmpeg takes for a quarter turn, too."""
 _SCALER = (
     Interpolation.AREA
     | Interpolation.FULL_CHR_H_INT
@@ -109,8 +115,8 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
 
     Converted and scaled in one pass by libswscale (mean over each new pixel's area, accurate
     rounding), with the colour matrix and range that the frame names; one that names none is BT.601,
-    limited range, as FFmpeg has it. The display matrix is obeyed in quarter turns, without its
-    mirroring.
+    limited range, as FFmpeg has it. The display matrix is obeyed in its quarter turns and its
+    mirroring, not in its scale.
 
     Args:
         frame: a decoded picture.
@@ -120,13 +126,7 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
         MediaError: ``"undecodable"`` for a rotation not made of quarter turns, or a format of
             pixels that cannot be converted.
     """
-    turns, rest = divmod(frame.rotation, 90)
-    if rest:
-        raise MediaError(
-            "undecodable",
-            f"the picture is to be turned by {frame.rotation} degrees; only quarter turns are "
-            "known: turn the video.",
-        )
+    upright = _orientation(frame)
     height, width = fitted(frame.height, frame.width, short_side)
     try:
         scaled = frame.reformat(width, height, "rgb24", interpolation=_SCALER, threads=1)
@@ -135,7 +135,28 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
             "undecodable",
             f"pictures in {frame.format.name} cannot be converted to RGB; convert the video.",
         ) from error
-    return np.ascontiguousarray(np.rot90(scaled.to_ndarray(), turns))
+    return np.ascontiguousarray(upright(np.asarray(scaled.to_ndarray(), np.uint8)))
+
+
+def _orientation(frame: av.VideoFrame) -> Callable[[_Image], _Image]:
+    """Return what makes a picture [height, width, ...] upright, after its display matrix.
+
+    A pixel (x, y) is shown at (a x + c y, b x + d y), but for a shift (ISO/IEC 14496-12, 6.2.2).
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(matrix, SideData):
+        return lambda image: image
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
+    kept, turned = max(abs(a), abs(d)), max(abs(b), abs(c))
+    if min(kept, turned) > _SKEW * max(kept, turned):
+        raise MediaError(
+            "undecodable",
+            f"the picture is to be turned by {frame.rotation} degrees; only quarter turns are "
+            "known: turn the video.",
+        )
+    if turned > kept:
+        return lambda image: image.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+    return lambda image: image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
 def _pictures_of_run(

@@ -9,6 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from painted import ffmpeg
 from videos import drawn, remuxed, write_video
 
 from avsc.features import pictures as pictures_module
@@ -140,8 +141,6 @@ def test_pixel_formats(pix_fmt, scene, tmp_path):
         ("v.mp4", "mpeg4", {"bf": "2", "g": "12"}),
         ("v.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "20"}),
         ("v.avi", "mjpeg", {}),
-        ("v.avi", "libx264", {"bf": "3"}),
-        ("v.avi", "mpeg4", {"bf": "2"}),
         ("v.mkv", "libx264", {"bf": "3", "g": "20"}),
         ("v.ts", "libx264", {"bf": "3", "g": "20"}),
     ],
@@ -354,7 +353,8 @@ def test_scaling_is_the_mean_over_areas(rng):
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_upright(rotation, scene, tmp_path):
     plain = write_video(tmp_path / "v.mp4", scene[:30])
-    turned = write_video(tmp_path / "w.mp4", scene[:30], rotation=rotation)
+    turned = tmp_path / "w.mp4"
+    ffmpeg("-display_rotation", rotation, "-i", plain, "-c", "copy", turned)
     (_, frame), (_, other) = *pictures(plain, 1), *pictures(turned, 1)
     assert np.array_equal(rgb(other), np.rot90(rgb(frame), rotation // 90))
     assert np.array_equal(rgb(other, 32), np.rot90(rgb(frame, 32), rotation // 90))
