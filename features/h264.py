@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 import av
 
 IDR = 5
+SEI = 6
+RECOVERY_POINT = 6
 PARAMETER_SETS = {7, 8, 13, 15}
 
 
@@ -22,28 +24,35 @@ def run_starts(
 ) -> list[int]:
     """Return the index of the first packet of each run.
 
-    A stream is a single run when it is not length-prefixed H.264, and when it changes its parameter
-    sets on the way, because packets that are left out would then be missed.
+    A stream is a single run when it is not H.264, and when packets that are left out would be
+    missed because they carry parameter sets: those that the file's header, or else the packet where
+    the run begins, does not have.
 
     Args:
         context: the stream's decoder.
         packets: all packets, in decoding order.
     """
-    configuration = context.extradata or b""
-    if context.codec.canonical_name != "h264" or not _prefixed(configuration):
+    if context.codec.canonical_name != "h264":
         return [0]
+    header = context.extradata or b""
+    prefixed = _prefixed(header)
     starts = [0]
-    length_size = (configuration[4] & 3) + 1
+    known: set[bytes] = set()
     for index, packet in enumerate(packets):
         if packet.has_sidedata("new_extradata"):
             return [0]
-        kinds = set()
-        for unit in _units(memoryview(packet), length_size):
-            kind = unit[0] & 0x1F
-            if kind in PARAMETER_SETS and unit.tobytes() not in configuration:
+        units = list(_units(packet, header))
+        sets = {bytes(u).rstrip(b"\0") for u in units if u[0] & 0x1F in PARAMETER_SETS}
+        begins = any(unit[0] & 0x1F == IDR for unit in units)
+        if prefixed and any(each not in header for each in sets):
+            return [0]
+        if not prefixed and (index == 0 or begins):
+            if known and len(sets) != len(known):
                 return [0]
-            kinds.add(kind)
-        if IDR in kinds and index > 0:
+            known = sets
+        if not prefixed and (not known or not sets <= known):
+            return [0]
+        if begins and index > 0:
             starts.append(index)
     return starts
 
@@ -57,13 +66,23 @@ def begins_in_between(
     """
     if context.codec.canonical_name != "h264":
         return False
-    data, configuration = bytes(packets[0]), context.extradata or b""
-    if _prefixed(configuration):
-        units = _units(memoryview(data), (configuration[4] & 3) + 1)
-        kinds = [unit[0] & 0x1F for unit in units]
-    else:
-        kinds = [match[1][0] & 0x1F for match in re.finditer(rb"\x00\x00\x01(.)", data, re.DOTALL)]
-    return IDR not in kinds
+    units = _units(packets[0], context.extradata or b"")
+    return all(unit[0] & 0x1F != IDR for unit in units)
+
+
+def recovers_at_once(context: av.VideoCodecContext, packet: "av.Packet[av.VideoStream]") -> bool:
+    """Return whether all pictures from this one on, in the order of their display, are right.
+
+    It then has a recovery point without further frames to be decoded before (D.1.8 and D.2.8).
+    """
+    for unit in _units(packet, context.extradata or b""):
+        if unit[0] & 0x1F == SEI:
+            data, at = bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"), 0
+            while at + 2 < len(data) and data[at] < 255 and data[at + 1] < 255:
+                if data[at] == RECOVERY_POINT:
+                    return bool(data[at + 2] & 0x80)  # zero, as an Exp-Golomb code
+                at += 2 + data[at + 1]
+    return False
 
 
 def _prefixed(configuration: bytes) -> bool:
@@ -71,8 +90,19 @@ def _prefixed(configuration: bytes) -> bool:
     return configuration[:1] == b"\x01" and len(configuration) > 4
 
 
-def _units(data: memoryview, length_size: int) -> Iterator[memoryview]:
-    """Yield the NAL units of a packet that are not empty."""
+def _units(packet: "av.Packet[av.VideoStream]", header: bytes) -> Iterator[memoryview]:
+    """Yield the NAL units of a packet that are not empty.
+
+    Those between start codes may have zeros at their end.
+    """
+    data = memoryview(packet)
+    if not _prefixed(header):
+        begins = [match.end() for match in re.finditer(rb"\x00\x00\x01", data)]
+        for begin, end in zip(begins, [*(b - 3 for b in begins[1:]), len(data)], strict=True):
+            if begin < end:
+                yield data[begin:end]
+        return
+    length_size = (header[4] & 3) + 1
     position = 0
     while position + length_size < len(data):
         length = int.from_bytes(data[position : position + length_size])

@@ -201,7 +201,7 @@ def _decoded(
             if frame.is_corrupt:
                 damage = min(damage, schedule.place.get(frame.pts or 0, first))
             elif frame.pts is not None and frame.pts in wanted:
-                found[frame.pts] = frame
+                found.setdefault(frame.pts, frame)
         if failed:
             break
     return {time: frame for time, frame in found.items() if schedule.place[time] < damage}

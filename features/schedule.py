@@ -41,6 +41,8 @@ class Schedule:
         cut: time from which pictures may be lost in a file that was cut off, else None. A picture
             is never shown before its packet is due for decoding, so that those due before are here.
         damaged: whether `cut` is where damage begins, behind which nothing has a known time.
+        spoiled: intervals [from, to) in which pictures are missing, or built on missing ones; `to`
+            is None when nothing later is right.
         end: end of the last picture that the file holds or, before it was cut off, held, seconds.
     """
 
@@ -52,6 +54,7 @@ class Schedule:
     by_packets: bool
     cut: int | None
     damaged: bool
+    spoiled: list[tuple[int, int | None]]
     end: Fraction
 
     def on_show(self, instant: Fraction, name: str) -> int | MediaError:
@@ -63,6 +66,10 @@ class Schedule:
                     "corrupt", f"{name}: the file is damaged before it; copy it again."
                 )
             return MediaError("truncated", f"{name}: the file is cut off before it; copy it again.")
+        if any(start <= now and (to is None or now < to) for start, to in self.spoiled):
+            return MediaError(
+                "corrupt", f"{name}: packets are missing from the file; copy it again."
+            )
         row = bisect_right(self.times, now) - 1
         if row < 0 or now >= self.last:
             first, last = (float(time * self.tick) for time in (self.times[0], self.last))
@@ -86,7 +93,12 @@ def schedule_of(video: Video) -> Schedule:
             it is longer than the limit.
     """
     numbers = None if video.timed else numbered(video)
-    packets = {i: packet for i, packet in enumerate(video.packets) if not packet.is_discard}
+    unshown = video.continuity.unshown
+    packets = {
+        i: packet
+        for i, packet in enumerate(video.packets)
+        if not packet.is_discard and i not in unshown
+    }
     durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
     place = {packet.pts: i for i, packet in packets.items() if packet.pts is not None}
     told = numbers is not None or len(place) == len(packets)
@@ -119,17 +131,33 @@ def schedule_of(video: Video) -> Schedule:
     cut = None if video.whole else (video.packets[-1].dts or 0) + 1
     if numbers is not None:
         cut = numbers.known
+    runs = run_starts(video.context, video.packets) if told else [0]
     return Schedule(
         tick=video.tick,
         times=times,
         last=last,
         place=place,
-        runs=run_starts(video.context, video.packets) if told else [0],
+        runs=runs,
         by_packets=told and video.context.codec.canonical_name == "h264",
         cut=cut,
         damaged=numbers is not None and numbers.damaged,
+        spoiled=[
+            *video.continuity.gaps,
+            *(_spoiled(video, index, runs) for index in video.continuity.torn),
+        ],
         end=end,
     )
+
+
+def _spoiled(video: Video, index: int, runs: list[int]) -> tuple[int, int | None]:
+    """Return the interval in which it shows that something is missing of a packet, or after it.
+
+    No picture is on show before it is due for decoding, so that those due before are there; the
+    first picture of the next run is right again.
+    """
+    following = bisect_right(runs, index)
+    until = video.packets[runs[following]].pts if following < len(runs) else None
+    return video.packets[index].dts or 0, until
 
 
 def _first_shown(video: Video) -> int | None:

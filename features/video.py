@@ -19,6 +19,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 
+from avsc.features.continuity import BROADCAST, Continuity, check_clock, continuity
 from avsc.features.h264 import begins_in_between
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, recorded
@@ -48,6 +49,7 @@ class Video:
         tick: unit of the packets' times, seconds.
         zero: start of the file's first stream, seconds.
         declared_end: end of the video as the file's header has it, seconds; None when it has none.
+        continuity: what is missing between them.
         whole: False when the file is cut off, so that packets are missing after the last one.
     """
 
@@ -56,6 +58,7 @@ class Video:
     context: av.VideoCodecContext
     tolerant: av.VideoCodecContext | None
     packets: list[Packet]
+    continuity: Continuity
     timed: bool
     tick: Fraction
     zero: Fraction
@@ -132,6 +135,9 @@ def _read(recording: Recording, files: ExitStack) -> Video:
     stream = _video_stream(recording, container)
     _prepare(stream, recording, err_detect="explode")
     packets, whole = _packets(recording, container, stream)
+    if container.format.name in BROADCAST:
+        # Key frames are then marked by the pictures themselves: what precedes them needs others.
+        del packets[: next((i for i, packet in enumerate(packets) if packet.is_keyframe), 0)]
     if not packets:
         code, reason = ("no-video", "has no pictures") if whole else ("truncated", "is cut off")
         raise MediaError(code, f"{path}: the video stream {reason}; wanted pictures.")
@@ -155,6 +161,7 @@ def _read(recording: Recording, files: ExitStack) -> Video:
         context=stream.codec_context,
         tolerant=tolerant,
         packets=packets,
+        continuity=continuity(stream.codec_context, packets, recording.content, stream.id),
         timed=mp4 or _is_timed(recording, stream),
         tick=tick,
         zero=min(starts, default=Fraction(0)),
@@ -215,7 +222,7 @@ def _packets(
     size = left = len(recording.content)
     try:
         for packet in container.demux(stream):
-            if packet.is_corrupt:
+            if packet.is_corrupt and container.format.name != "mpegts":
                 return packets, False
             if packet.size:
                 packets.append(packet)
@@ -228,4 +235,7 @@ def _packets(
                 )
     except (av.error.InvalidDataError, av.error.EOFError):
         return packets, False
+    if packets and packets[-1].is_corrupt:
+        return packets[:-1], False
+    check_clock(recording.path, packets, container.format.name)
     return packets, all(entry.pos + entry.size <= size for entry in stream.index_entries)

@@ -1,0 +1,158 @@
+"""Where the packets of a video do not follow one another: losses, and recordings joined.
+
+Each packet of an MPEG transport stream carries the number of its stream (PID) and a counter of four
+bits. FFmpeg marks a picture as corrupt wherever the counter is not as expected: where packets were
+lost, and where another recording was appended, although nothing is missing there.
+
+It was only appended where all the counters between the picture's first packet and the next picture
+are right, and that next picture can be decoded on its own. Pictures may still be missing between
+the two, which the clock then shows; and where the clock goes back a little, as recorders let it,
+the pictures of the second recording that are due before the last one of the first are not on show.
+
+Source: ISO/IEC 13818-1, 2.4.3.2 and 2.4.3.3 (transport packets).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+
+from avsc.features.h264 import begins_in_between, recovers_at_once
+from avsc.manifests.errors import MediaError
+
+BROADCAST = ("mpegts", "mpeg")
+"""Transport and program streams: one may begin anywhere, and its clock may jump."""
+
+MAX_BACK_SECONDS = 0.1
+"""What a clock may go back by: more, and it began anew."""
+
+MAX_JUMP_SECONDS = 10
+"""What the clock of a transport or program stream may go forward by, as FFmpeg has it."""
+
+_SYNC = b"G"
+_SIZES = (188, 192, 204)
+"""Of a transport packet: plain, with a time before it (M2TS), with a checksum after it."""
+
+Packet: TypeAlias = "av.Packet[av.VideoStream]"
+
+
+@dataclass(frozen=True)
+class Continuity:
+    """What a video misses.
+
+    Attributes:
+        torn: indices of packets of which a part is missing, or more after them; all is spoiled
+            from there to the end of the run.
+        gaps: intervals [from, to) in ticks in which pictures are missing, and nothing else.
+        unshown: indices of packets whose pictures are not on show.
+    """
+
+    torn: list[int]
+    gaps: list[tuple[int, int]]
+    unshown: frozenset[int]
+
+
+def continuity(
+    context: av.VideoCodecContext, packets: Sequence[Packet], content: bytes, stream: int
+) -> Continuity:
+    """Return what is missing between the packets of a video.
+
+    Args:
+        context: its decoder.
+        packets: in decoding order.
+        content: the file.
+        stream: the number that the file has for the stream.
+    """
+    torn, gaps, joints = [], [], []
+    unexplained = False
+    for index, (packet, following) in enumerate(pairwise(packets)):
+        if packet.dts is None or following.dts is None:
+            continue
+        # FFmpeg marks a picture by what it reads when it finds its end: it or the next is meant.
+        if packet.is_corrupt or unexplained:
+            found = _counted(content, stream, packet.pos or 0, following.pos or 0)
+            if found is _Counted.RIGHT and unexplained:
+                torn.append(index - 1)
+            unexplained = packet.is_corrupt and found is _Counted.RIGHT
+            end = packet.dts + (packet.duration or 0)
+            if found is _Counted.TORN or (
+                found is _Counted.BROKEN and not _begins(context, following)
+            ):
+                torn.append(index)
+            elif found is _Counted.BROKEN:
+                joints.append(index + 1)
+                if following.dts > end and following.pts is not None:
+                    gaps.append((end, following.pts))
+        elif following.dts < packet.dts:
+            joints.append(index + 1)
+    return Continuity(torn, gaps, _overlapping(packets, joints))
+
+
+def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
+    """Refuse recordings put one after another, each with a clock of its own.
+
+    Raises:
+        MediaError: ``"clock"``.
+    """
+    due = [packet.dts * packet.time_base for packet in packets if packet.dts is not None]
+    most = Fraction(MAX_JUMP_SECONDS) if kind in BROADCAST else None
+    for before, after in pairwise(due):
+        if before - after > MAX_BACK_SECONDS or (most is not None and after - before > most):
+            raise MediaError(
+                "clock",
+                f"{path}: its clock goes from {float(before):.3f} s to {float(after):.3f} s, as "
+                "when recordings are put one after another; wanted one clock: list them as clips "
+                "of their own, or join them by ffmpeg's concat demuxer.",
+            )
+
+
+def _begins(context: av.VideoCodecContext, packet: Packet) -> bool:
+    """Return whether pictures from this one on, in the order of their display, can be decoded."""
+    if not packet.is_keyframe:
+        return False
+    return not begins_in_between(context, [packet]) or recovers_at_once(context, packet)
+
+
+def _overlapping(packets: Sequence[Packet], joints: Sequence[int]) -> frozenset[int]:
+    """Return the packets behind a joint whose pictures are due before one in front of it."""
+    found: set[int] = set()
+    for joint in joints:
+        horizon = max(packet.pts for packet in packets[:joint] if packet.pts is not None)
+        for index, packet in enumerate(packets[joint:], joint):
+            if packet.dts is None or packet.dts > horizon:
+                break
+            if packet.pts is not None and packet.pts <= horizon:
+                found.add(index)
+    return frozenset(found)
+
+
+class _Counted(Enum):
+    """What the counters of a picture's transport packets say."""
+
+    RIGHT = 0
+    BROKEN = 1  # right to its end, and not between it and the next picture
+    TORN = 2
+
+
+def _counted(content: bytes, stream: int, begin: int, end: int) -> _Counted:
+    """Compare the counters of a picture that begins at a place in the file, up to the next one."""
+    size = next((n for n in _SIZES if content[begin : begin + 2 * n + 1 : n] == _SYNC * 3), 0)
+    if not size:
+        return _Counted.TORN
+    counters = []
+    for at in range(begin, end + 1, size):
+        sync, high, low, flags = content[at : at + 4]
+        if sync != _SYNC[0] or high & 0x80:  # no packet, or known to be damaged
+            return _Counted.TORN
+        if (high & 0x1F) << 8 | low == stream and flags & 0x10:
+            counters.append(flags & 0x0F)
+    # A packet may be sent twice.
+    breaks = [(other - one) % 16 > 1 for one, other in pairwise(counters)]
+    if not breaks or any(breaks[:-1]):
+        return _Counted.TORN
+    return _Counted.BROKEN if breaks[-1] else _Counted.RIGHT
