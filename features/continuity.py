@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ from avsc.manifests.errors import MediaError
 BROADCAST = ("mpegts", "mpeg")
 """Transport and program streams: one may begin anywhere, and its clock may jump."""
 
-MAX_BACK_SECONDS = 0.1
+MAX_BACK_SECONDS = Fraction(1, 10)
 """What a clock may go back by: more, and it began anew."""
 
 MAX_JUMP_SECONDS = 10
@@ -99,13 +100,15 @@ def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
     Raises:
         MediaError: ``"clock"``.
     """
-    due = [packet.dts * packet.time_base for packet in packets if packet.dts is not None]
-    most = Fraction(MAX_JUMP_SECONDS) if kind in BROADCAST else None
+    due = [packet.dts for packet in packets if packet.dts is not None]
+    tick = packets[0].time_base if packets else Fraction(1)
+    back, most = floor(-MAX_BACK_SECONDS / tick), MAX_JUMP_SECONDS // tick
     for before, after in pairwise(due):
-        if before - after > MAX_BACK_SECONDS or (most is not None and after - before > most):
+        if after - before < back or (kind in BROADCAST and after - before > most):
             raise MediaError(
                 "clock",
-                f"{path}: its clock goes from {float(before):.3f} s to {float(after):.3f} s, as "
+                f"{path}: its clock goes from {float(before * tick):.3f} s to "
+                f"{float(after * tick):.3f} s, as "
                 "when recordings are put one after another; wanted one clock: list them as clips "
                 "of their own, or join them by ffmpeg's concat demuxer.",
             )
@@ -122,9 +125,10 @@ def _overlapping(packets: Sequence[Packet], joints: Sequence[int]) -> frozenset[
     """Return the packets behind a joint whose pictures are due before one in front of it."""
     found: set[int] = set()
     for joint in joints:
-        horizon = max(packet.pts for packet in packets[:joint] if packet.pts is not None)
+        shown = (p.pts for p in packets[:joint] if p.pts is not None and not p.is_discard)
+        horizon = max(shown, default=None)
         for index, packet in enumerate(packets[joint:], joint):
-            if packet.dts is None or packet.dts > horizon:
+            if horizon is None or packet.dts is None or packet.dts > horizon:
                 break
             if packet.pts is not None and packet.pts <= horizon:
                 found.add(index)
