@@ -108,9 +108,9 @@ def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
             raise MediaError(
                 "clock",
                 f"{path}: its clock goes from {float(before * tick):.3f} s to "
-                f"{float(after * tick):.3f} s, as "
-                "when recordings are put one after another; wanted one clock: list them as clips "
-                "of their own, or join them by ffmpeg's concat demuxer.",
+                f"{float(after * tick):.3f} s, as when recordings are put one after another; "
+                "wanted one clock: list them as clips of their own, or join them by ffmpeg's "
+                "concat demuxer.",
             )
 
 

@@ -77,12 +77,26 @@ def recovers_at_once(context: av.VideoCodecContext, packet: "av.Packet[av.VideoS
     """
     for unit in _units(packet, context.extradata or b""):
         if unit[0] & 0x1F == SEI:
-            data, at = bytes(unit[1:]).replace(b"\0\0\3", b"\0\0"), 0
-            while at + 2 < len(data) and data[at] < 255 and data[at + 1] < 255:
-                if data[at] == RECOVERY_POINT:
-                    return bool(data[at + 2] & 0x80)  # zero, as an Exp-Golomb code
-                at += 2 + data[at + 1]
+            for kind, message in _messages(bytes(unit[1:]).replace(b"\0\0\3", b"\0\0")):
+                if kind == RECOVERY_POINT:
+                    return message[:1] >= b"\x80"  # a count of zero, as an Exp-Golomb code
     return False
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and content of each message of a unit of supplemental information (7.3.2.3.1)."""
+    position = 0
+    while position + 2 < len(data):
+        numbers = []
+        for _ in range(2):
+            begin = position
+            while data[position : position + 1] == b"\xff":
+                position += 1
+            numbers.append(sum(data[begin : position + 1]))
+            position += 1
+        kind, size = numbers
+        yield kind, data[position : position + size]
+        position += size
 
 
 def _prefixed(configuration: bytes) -> bool:

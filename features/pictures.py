@@ -3,7 +3,8 @@
 Conventions. Picture k is the last one, in presentation order, whose time is not later than
 k + 0.5 s, if its display interval [its time, the next picture's time) holds that instant; the last
 picture is on show for its own duration. Time 0 is the file's own (see `video`) or a given `start`.
-Pictures are taken as coded: interlaced ones keep both fields, pixels that are not square stay so.
+Pictures are taken as coded: interlaced ones keep both fields, pixels that are not square stay so,
+and a high dynamic range is not mapped to a low one.
 
 How. Decoding is nearly all the work of extraction, so the decoder is asked for no more than it must
 do. The packets' times say which pictures are wanted. In H.264,
@@ -17,9 +18,9 @@ A run that did not give every wanted picture is decoded once more, in full. Othe
 in full from the start; so are videos whose packets carry no times, once for the times and once for
 the pictures.
 
-Damage. From the first packet that cannot be decoded without error to the end of its run, every
-picture counts as corrupt. In a file that was cut off, the pictures before the cut are right, and
-those after it are missing.
+Damage. From the first packet that cannot be decoded without error, or of which a transport stream
+has lost a part, to the end of its run, every picture counts as corrupt. In a file that was cut off,
+the pictures before the cut are right, and those after it are missing.
 """
 
 import struct
@@ -61,6 +62,7 @@ def pictures(
     recording: Path | Recording,
     seconds: int | None = None,
     start: Fraction | float | None = None,
+    remarks: list[str] | None = None,
 ) -> Iterator[tuple[int, av.VideoFrame | MediaError]]:
     """Yield (k, the picture on show at k + 0.5 s) for each second k, in order.
 
@@ -72,6 +74,7 @@ def pictures(
         seconds: how many seconds are wanted; None for every k with k + 0.5 s before the end.
         start: where time 0 lies on the file's clock, seconds: the sound track's start when the
             clip's sound comes from the same file. None for the start of the first stream.
+        remarks: a list to which is added what of the video's coding is not obeyed.
 
     Raises:
         MediaError: no picture at all. Its code is one of `read_recording`, ``"truncated"`` (the
@@ -80,6 +83,8 @@ def pictures(
     """
     with opened(recording) as video:
         path = video.path
+        if remarks is not None:
+            remarks.extend(video.remarks)
         schedule = schedule_of(video)
         zero = video.zero if start is None else Fraction(start)
         count = max(0, ceil(schedule.end - zero - _HALF)) if seconds is None else seconds

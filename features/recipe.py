@@ -161,7 +161,7 @@ def _add_pictures(
         if video is None:
             raise MediaError("not-listed", f"{clip}: the manifest names no video.")
         seconds, start = _time_line(audio, video)
-        for second, frame in pictures(video, seconds, start):
+        for second, frame in pictures(video, seconds, start, made.warnings):
             if isinstance(frame, MediaError):
                 fault = Failure(clip, name, second, "pictures", frame.code, str(frame))
                 made.failures.append(fault)

@@ -29,6 +29,16 @@ from avsc.manifests.errors import MediaError
 MAX_PACKETS = 1_000_000
 """A video of more packets is refused: all are held in memory, and an index may name any number."""
 
+NOT_SQUARE = (
+    "some videos have pixels that are not square: their pictures are stored as coded, not "
+    "stretched (docs/recordings.md)."
+)
+HIGH_DYNAMIC_RANGE = (
+    "some videos have a high dynamic range (PQ or HLG): their pictures are stored as coded, pale, "
+    "without tone mapping (docs/recordings.md)."
+)
+_PQ, _HLG = 16, 18
+
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
@@ -51,6 +61,7 @@ class Video:
         declared_end: end of the video as the file's header has it, seconds; None when it has none.
         continuity: what is missing between them.
         whole: False when the file is cut off, so that packets are missing after the last one.
+        remarks: what of its coding is not obeyed; the same words for every file.
     """
 
     path: Path
@@ -64,6 +75,7 @@ class Video:
     zero: Fraction
     declared_end: Fraction | None
     whole: bool
+    remarks: tuple[str, ...]
 
     def decoder(self, first: int) -> av.VideoCodecContext:
         """Return the decoder for packets from the `first` on, where a run begins."""
@@ -167,7 +179,16 @@ def _read(recording: Recording, files: ExitStack) -> Video:
         zero=min(starts, default=Fraction(0)),
         declared_end=None if declared is None else declared * tick,
         whole=whole,
+        remarks=_remarks(stream),
     )
+
+
+def _remarks(stream: av.VideoStream) -> tuple[str, ...]:
+    found = {
+        NOT_SQUARE: stream.sample_aspect_ratio not in (None, 0, 1),
+        HIGH_DYNAMIC_RANGE: stream.codec_context.color_trc in (_PQ, _HLG),
+    }
+    return tuple(remark for remark, holds in found.items() if holds)
 
 
 def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:

@@ -57,6 +57,7 @@ class Driver:
         self._attempts: Counter[int] = Counter()
         self._retirements: Counter[int] = Counter()
         self._over_memory = 0
+        self._warned: set[str] = set()  # what was said once needs no repeating
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Work on all tasks.
@@ -129,7 +130,9 @@ class Driver:
             peak_memory=summary.peak_memory,
         )
         for warning in summary.warnings:
-            self._reporter.say(f"warning: {warning}")
+            if warning not in self._warned:
+                self._reporter.say(f"warning: {warning}")
+        self._warned.update(summary.warnings)
         self.failures += len(summary.failures)
         self._reporter.advance(summary.clips, len(summary.failures))
 

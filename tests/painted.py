@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.features.pictures import pictures, rgb
+from avsc.features.recording import Recording
 from avsc.manifests.errors import MediaError
 
 WIDTH, HEIGHT, RATE = 96, 64, 25
@@ -73,7 +74,7 @@ def decoded(path: Path, *options: object, size: tuple[int, int] = (HEIGHT, WIDTH
     return [number(picture) for picture in np.frombuffer(raw, np.uint8).reshape(-1, *size)]
 
 
-def shown(path: Path, seconds: int | None = None) -> list[int | str]:
+def shown(path: Path | Recording, seconds: int | None = None) -> list[int | str]:
     """Return the number of the picture, or why there is none, of each second of a video."""
     return [
         frame.code if isinstance(frame, MediaError) else number(rgb(frame))

@@ -22,7 +22,7 @@ def media(tmp_path_factory):
     [
         *((s, m) for s in ("mp4", "mov") for m in ("0 default", "default 0", "default default")),
         *(("mkv", m) for m in ("0 default", "0 0", "default default")),
-        *((s, "0 0") for s in ("ts",)),
+        *((s, "0 0") for s in ("avi", "ts")),
     ],
 )
 def test_a_still_picture_before_the_video_is_passed_over(suffix, marks, media, tmp_path):
