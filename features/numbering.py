@@ -50,6 +50,11 @@ def numbered(video: Video) -> Numbering:
     for index, packet in enumerate(video.packets):
         packet.pts = index
     given, stop = _given_out(video)
+    if not given:
+        raise MediaError(
+            "undecodable",
+            f"{video.path}: its first picture cannot be decoded; copy the file again.",
+        )
     delay = min(video.decoder(0).reorder_depth, len(due) - 1)
     step = due[-1] - due[-2] if len(due) > 1 else 1
     due += [due[-1] + step * (i + 1) for i in range(len(video.packets))]

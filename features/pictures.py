@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from avsc.features.jpeg import fitted
 from avsc.features.recording import Recording
 from avsc.features.schedule import Schedule, schedule_of
+from avsc.features.streams import not_obeyed
 from avsc.features.video import Video, decoded, opened
 from avsc.manifests.errors import MediaError
 
@@ -83,8 +84,6 @@ def pictures(
     """
     with opened(recording) as video:
         path = video.path
-        if remarks is not None:
-            remarks.extend(video.remarks)
         schedule = schedule_of(video)
         zero = video.zero if start is None else Fraction(start)
         count = max(0, ceil(schedule.end - zero - _HALF)) if seconds is None else seconds
@@ -101,6 +100,9 @@ def pictures(
             if schedule.run_of(time) != run:
                 run = schedule.run_of(time)
                 frames = _pictures_of_run(video, schedule, run, wanted[run])
+            if remarks is not None and time in frames:
+                found = not_obeyed(video.stream, frames[time])
+                remarks += [remark for remark in found if remark not in remarks]
             yield k, frames[time] if time in frames else _corrupt(path, k)
 
 

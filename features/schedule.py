@@ -93,23 +93,7 @@ def schedule_of(video: Video) -> Schedule:
             it is longer than the limit.
     """
     numbers = None if video.timed else numbered(video)
-    unshown = video.continuity.unshown
-    packets = {
-        i: packet
-        for i, packet in enumerate(video.packets)
-        if not packet.is_discard and i not in unshown
-    }
-    durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
-    place = {packet.pts: i for i, packet in packets.items() if packet.pts is not None}
-    told = numbers is not None or len(place) == len(packets)
-    if numbers is not None:
-        durations.pop(None, None)
-    elif not told:
-        durations = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}
-        place = dict.fromkeys((t for t in durations if t is not None), len(video.packets) - 1)
-    first = _first_shown(video) if told and numbers is None else None
-    if first in place:
-        place = {time: i for time, i in place.items() if time >= first}
+    place, durations, told = _places(video, numbers is not None)
     times = sorted(place)
     if not times or None in durations:
         some = "some of " if times else ""
@@ -147,6 +131,32 @@ def schedule_of(video: Video) -> Schedule:
         ],
         end=end,
     )
+
+
+def _places(video: Video, numbered: bool) -> tuple[dict[int, int], dict[int | None, int], bool]:
+    """Return where pictures are, how long they last, and whether the packets tell.
+
+    Returns:
+        For each time at which a picture is on show the index of its packet; for each time the
+        duration, for None that of pictures without a time; and whether each packet has its own.
+    """
+    packets = {
+        i: packet
+        for i, packet in enumerate(video.packets)
+        if not packet.is_discard
+        and i not in video.continuity.unshown
+        and (packet.pts is not None or not numbered)
+    }
+    durations = {packet.pts: packet.duration or 0 for packet in packets.values()}
+    place = {packet.pts: i for i, packet in packets.items() if packet.pts is not None}
+    if len(place) < len(packets):
+        durations = {frame.pts: frame.duration or 0 for frame in _all_frames(video)}
+        last = len(video.packets) - 1
+        return {time: last for time in durations if time is not None}, durations, False
+    first = None if numbered else _first_shown(video)
+    if first in place:
+        place = {time: i for time, i in place.items() if time >= first}
+    return place, durations, True
 
 
 def _spoiled(video: Video, index: int, runs: list[int]) -> tuple[int, int | None]:

@@ -29,16 +29,6 @@ from avsc.manifests.errors import MediaError
 MAX_PACKETS = 1_000_000
 """A video of more packets is refused: all are held in memory, and an index may name any number."""
 
-NOT_SQUARE = (
-    "some videos have pixels that are not square: their pictures are stored as coded, not "
-    "stretched (docs/recordings.md)."
-)
-HIGH_DYNAMIC_RANGE = (
-    "some videos have a high dynamic range (PQ or HLG): their pictures are stored as coded, pale, "
-    "without tone mapping (docs/recordings.md)."
-)
-_PQ, _HLG = 16, 18
-
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
 
@@ -49,6 +39,7 @@ class Video:
     Attributes:
         path: the file.
         limits: what may be decoded of it.
+        stream: where it is in the file.
         context: its decoder.
         tolerant: a decoder that goes on after an error and marks the pictures that it spoiled, for
             H.264 that does not begin with an IDR picture: what precedes its first pictures is
@@ -61,11 +52,11 @@ class Video:
         declared_end: end of the video as the file's header has it, seconds; None when it has none.
         continuity: what is missing between them.
         whole: False when the file is cut off, so that packets are missing after the last one.
-        remarks: what of its coding is not obeyed; the same words for every file.
     """
 
     path: Path
     limits: Limits
+    stream: av.VideoStream
     context: av.VideoCodecContext
     tolerant: av.VideoCodecContext | None
     packets: list[Packet]
@@ -75,7 +66,6 @@ class Video:
     zero: Fraction
     declared_end: Fraction | None
     whole: bool
-    remarks: tuple[str, ...]
 
     def decoder(self, first: int) -> av.VideoCodecContext:
         """Return the decoder for packets from the `first` on, where a run begins."""
@@ -170,6 +160,7 @@ def _read(recording: Recording, files: ExitStack) -> Video:
     return Video(
         path=path,
         limits=recording.limits,
+        stream=stream,
         context=stream.codec_context,
         tolerant=tolerant,
         packets=packets,
@@ -179,16 +170,7 @@ def _read(recording: Recording, files: ExitStack) -> Video:
         zero=min(starts, default=Fraction(0)),
         declared_end=None if declared is None else declared * tick,
         whole=whole,
-        remarks=_remarks(stream),
     )
-
-
-def _remarks(stream: av.VideoStream) -> tuple[str, ...]:
-    found = {
-        NOT_SQUARE: stream.sample_aspect_ratio not in (None, 0, 1),
-        HIGH_DYNAMIC_RANGE: stream.codec_context.color_trc in (_PQ, _HLG),
-    }
-    return tuple(remark for remark, holds in found.items() if holds)
 
 
 def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:

@@ -35,6 +35,7 @@ MEDIA = {
         "h264",
         "streams",
         "numbering",
+        "continuity",
     )
 }
 
