@@ -114,6 +114,22 @@ def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
             )
 
 
+def check_index(path: Path, packets: Sequence[Packet], stream: av.VideoStream) -> None:
+    """Refuse an AVI file whose chunks are not those of its index: they are counted for their times.
+
+    Raises:
+        MediaError: ``"undecodable"``.
+    """
+    due = {packet.dts for packet in packets}
+    lost = sum(1 for e in stream.index_entries if e.size and e.timestamp not in due)
+    if lost:
+        raise MediaError(
+            "undecodable",
+            f"{path}: {lost} of its pictures are not found where its index has them; copy the file "
+            "again.",
+        )
+
+
 def _begins(context: av.VideoCodecContext, packet: Packet) -> bool:
     """Return whether pictures from this one on, in the order of their display, can be decoded."""
     if not packet.is_keyframe:

@@ -10,6 +10,7 @@ MP4 and Matroska hold them).
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import av
 
@@ -112,9 +113,9 @@ def _units(packet: "av.Packet[av.VideoStream]", header: bytes) -> Iterator[memor
     data = memoryview(packet)
     if not _prefixed(header):
         begins = [match.end() for match in re.finditer(rb"\x00\x00\x01", data)]
-        for begin, end in zip(begins, [*(b - 3 for b in begins[1:]), len(data)], strict=True):
-            if begin < end:
-                yield data[begin:end]
+        for begin, end in pairwise([*begins, len(data) + 3]):
+            if begin < end - 3:
+                yield data[begin : end - 3]
         return
     length_size = (header[4] & 3) + 1
     position = 0

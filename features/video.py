@@ -19,7 +19,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 
-from avsc.features.continuity import BROADCAST, Continuity, check_clock, continuity
+from avsc.features.continuity import BROADCAST, Continuity, check_clock, check_index, continuity
 from avsc.features.h264 import begins_in_between
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, recorded
@@ -243,4 +243,7 @@ def _packets(
         return packets[:-1], False
     if not container.format.name.startswith("mov,"):  # an edit list may repeat and skip
         check_clock(recording.path, packets, container.format.name)
-    return packets, all(entry.pos + entry.size <= size for entry in stream.index_entries)
+    whole = all(entry.pos + entry.size <= size for entry in stream.index_entries)
+    if whole and container.format.name == "avi":
+        check_index(recording.path, packets, stream)
+    return packets, whole

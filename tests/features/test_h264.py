@@ -76,6 +76,7 @@ def test_between_start_codes():
     assert run_starts(context, [first, packet(b"\x68two", other), first]) == [0]
     assert run_starts(context, [first, packet(sps, b"\x68two", idr), packet(pps, other)]) == [0]
     assert run_starts(context, [first, packet(other), packet(sps, idr)]) == [0]
+    assert run_starts(context, [first, av.Packet(b"no start code")]) == [0]
     assert not begins_in_between(context, [first])
     assert begins_in_between(context, [packet(sps, pps, other)])
 

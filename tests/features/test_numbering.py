@@ -77,12 +77,25 @@ def test_a_bare_stream_without_any_time_is_refused(suffix, tmp_path):
 def test_nothing_is_taken_for_known_behind_damage(coder, tmp_path):
     path = encode(tmp_path / "v.avi", *CODERS[coder], "-g", 250, count=100)
     data = bytearray(path.read_bytes())
-    chunks = [match.start() + 8 for match in re.finditer(b"00dc", data)][:100]
-    data[chunks[55] + 8 : chunks[55] + 60] = bytes(range(52))
+    chunk = [match.start() for match in re.finditer(b"00dc", data)][55]
+    size = int.from_bytes(data[chunk + 4 : chunk + 8], "little")
+    data[chunk + 16 : chunk + 8 + size] = bytes(range(1, size - 7))
     path.write_bytes(data)
     got = shown(path)
     assert got[:2] == [12, 37]
     assert got[2:] == ["corrupt", "corrupt"]
+
+
+@pytest.mark.parametrize("coder", ["mjpeg", "mpeg4"])
+def test_a_chunk_that_is_not_found_is_missed(coder, tmp_path):
+    """The reader passes over it, and all that follow would be one early."""
+    path = encode(tmp_path / "v.avi", *CODERS[coder])
+    data = bytearray(path.read_bytes())
+    at = [match.start() for match in re.finditer(b"00dc", data)][20]
+    data[at : at + 4] = b"junk"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="1 of its pictures are not found where its index"):
+        shown(path)
 
 
 def test_a_file_that_was_cut_off(tmp_path):
