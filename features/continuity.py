@@ -36,8 +36,8 @@ MAX_JUMP_SECONDS = 10
 """What the clock of a transport or program stream may go forward by, as FFmpeg has it."""
 
 _SYNC = b"G"
-_SIZES = (188, 192, 204)
-"""Of a transport packet: plain, with a time before it (M2TS), with a checksum after it."""
+_FRAMINGS = ((188, 0), (192, 4), (204, 0))
+"""Size of a transport packet, and where it begins: plain, behind a time (M2TS), with a checksum."""
 
 Packet: TypeAlias = "av.Packet[av.VideoStream]"
 
@@ -70,26 +70,16 @@ def continuity(
         stream: the number that the file has for the stream.
     """
     torn, gaps, joints = [], [], []
-    unexplained = False
+    counts = _counts(packets, content, stream)
     for index, (packet, following) in enumerate(pairwise(packets)):
         if packet.dts is None or following.dts is None:
             continue
-        # FFmpeg marks a picture by what it reads when it finds its end: it or the next is meant.
-        if packet.is_corrupt or unexplained:
-            found = _counted(content, stream, packet.pos or 0, following.pos or 0)
-            if found is _Counted.RIGHT and unexplained:
-                torn.append(index - 1)
-            unexplained = packet.is_corrupt and found is _Counted.RIGHT
-            end = packet.dts + (packet.duration or 0)
-            if found is _Counted.TORN or (
-                found is _Counted.BROKEN and not _begins(context, following)
-            ):
-                torn.append(index)
-            elif found is _Counted.BROKEN:
-                joints.append(index + 1)
-                if following.dts > end and following.pts is not None:
-                    gaps.append((end, following.pts))
-        elif following.dts < packet.dts:
+        end, found = packet.dts + (packet.duration or 0), counts[index]
+        if found is _Counted.TORN or (found is _Counted.BROKEN and not _begins(context, following)):
+            torn.append(index)
+        elif found is _Counted.BROKEN and following.dts > end and following.pts is not None:
+            gaps.append((end, following.pts))
+        if found is _Counted.BROKEN or following.dts < packet.dts:
             joints.append(index + 1)
     return Continuity(torn, gaps, _overlapping(packets, joints))
 
@@ -159,13 +149,38 @@ class _Counted(Enum):
     TORN = 2
 
 
+def _counts(packets: Sequence[Packet], content: bytes, stream: int) -> list[_Counted]:
+    """Return for each packet but the last what the counters say."""
+    right = [_Counted.RIGHT] * max(0, len(packets) - 1)
+    if not any(packet.is_corrupt for packet in packets):
+        return right
+    places = [-1 if packet.pos is None else packet.pos for packet in packets]
+    found, end = right, places[-1]
+    for index in reversed(range(len(right))):
+        if places[index + 1] != places[index]:  # else they share their transport packets
+            end = places[index + 1]
+        found[index] = _counted(content, stream, places[index], end)
+    for index, packet in enumerate(packets[:-1]):
+        # FFmpeg marks a picture by what it reads when it finds its end: it or the next is meant.
+        if packet.is_corrupt and set(found[index : index + 2]) == {_Counted.RIGHT}:
+            found[index] = _Counted.TORN
+    return found
+
+
 def _counted(content: bytes, stream: int, begin: int, end: int) -> _Counted:
     """Compare the counters of a picture that begins at a place in the file, up to the next one."""
-    size = next((n for n in _SIZES if content[begin : begin + 2 * n + 1 : n] == _SYNC * 3), 0)
-    if not size:
+    size, header = next(
+        (
+            (n, at)
+            for n, at in _FRAMINGS
+            if content[begin + at : begin + 2 * n + 5 : n] == _SYNC * 3
+        ),
+        (0, 0),
+    )
+    if begin < 0 or not size:
         return _Counted.TORN
     counters = []
-    for at in range(begin, end + 1, size):
+    for at in range(begin + header, end + header + 1, size):
         sync, high, low, flags = content[at : at + 4]
         if sync != _SYNC[0] or high & 0x80:  # no packet, or known to be damaged
             return _Counted.TORN

@@ -91,6 +91,19 @@ def test_what_is_lost_is_never_concealed(parts):
     assert 0 < lost < 0.8 * total
 
 
+def test_packets_with_times_before_them(tmp_path):
+    """M2TS, as camcorders and discs have it: one lost picture of each is found."""
+    options = "-c:v", "libx264", "-mpegts_m2ts_mode", 1
+    path = encode(tmp_path / "v.m2ts", *options)
+    data = path.read_bytes()
+    for place in range(14, len(data) // 192 - 24, 4):
+        less = data[: place * 192] + data[(place + 1) * 192 :]
+        got = shown(Recording(path, Source(len(less), 0), less, Limits()), 3)
+        assert all(n in (of, "corrupt") for n, of in zip(got, [12, 37, 62], strict=True)), place
+    second = encode(tmp_path / "w.m2ts", *options, "-output_ts_offset", 3.08, first=75)
+    assert shown(joined(tmp_path / "x.m2ts", path, second))[3:] == [87, 112, 137]
+
+
 def test_damage_of_closed_gops_ends_at_the_next(tmp_path):
     path = encode(tmp_path / "v.ts", "-c:v", "libx264", "-x264-params", "keyint=25:min-keyint=25")
     with av.open(path) as container:
