@@ -49,7 +49,7 @@ LOOPS = WORKERS = 2
 BLOCK = 64
 CODINGS = ("GOP 250", "GOP 30", "GOP 250, two B")
 PARTS = {
-    "decoding video": ("features/video.py", "decode"),
+    "decoding video": ("features/video.py", "decoded"),
     "reading packets, opening decoders": ("features/video.py", "_read"),
     "which pictures, which runs": ("features/schedule.py", "schedule_of"),
     "conversion to RGB and scaling": ("features/pictures.py", "rgb"),
