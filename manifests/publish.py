@@ -12,7 +12,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -49,8 +49,14 @@ def occupied(folder: Path) -> bool:
     return folder.is_dir() and any(not p.name.startswith(TEMPORARY) for p in folder.iterdir())
 
 
-def publish(path: Path, *pieces: Piece) -> None:
+def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: None) -> None:
     """Write pieces, one after the other, so that the file is whole or, after a fault, as before.
+
+    Args:
+        path: the file.
+        pieces: what it is to hold.
+        before: called when all is written, before the file takes its name; what it raises leaves
+            the former file.
 
     Raises:
         AvscError: the file could not be written; names it and the reason.
@@ -62,12 +68,15 @@ def publish(path: Path, *pieces: Piece) -> None:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
+        before()
         temporary.replace(path)
         flush_folder(path.parent)
-    except OSError as fault:
+    except (OSError, AvscError) as fault:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        reason = os.strerror(fault.errno) if fault.errno else str(fault)
+        if isinstance(fault, AvscError):
+            raise
+        reason = reason_of(fault)
         if fault.filename not in (None, str(temporary)):
             reason += f": {fault.filename}"
         raise AvscError(
@@ -77,8 +86,20 @@ def publish(path: Path, *pieces: Piece) -> None:
         ) from fault
 
 
-def publish_all(folder: Path, files: Mapping[str, Piece]) -> None:
+def reason_of(fault: OSError) -> str:
+    """Return why the system refused something, in its own words."""
+    return os.strerror(fault.errno) if fault.errno else str(fault)
+
+
+def publish_all(
+    folder: Path, files: Mapping[str, Piece], before: Callable[[], None] = lambda: None
+) -> None:
     """Write a folder's files, by name, in order; remove what killed writers left of them.
+
+    Args:
+        folder: where.
+        files: what each is to hold.
+        before: as of `publish`, for each.
 
     Raises:
         AvscError: a file could not be written; those before it are there.
@@ -87,7 +108,7 @@ def publish_all(folder: Path, files: Mapping[str, Piece]) -> None:
         if path.name.rpartition("~")[2] in files:
             _remove_leftover(path)
     for name, data in files.items():
-        publish(folder / name, data)
+        publish(folder / name, data, before=before)
 
 
 def make_folder(folder: Path) -> None:

@@ -40,7 +40,8 @@ class Events:
 
     def __init__(self, store: Path) -> None:
         begin = datetime.now(UTC)
-        name = f"{begin:%H%M%S}-{Owner.this().token}.jsonl"
+        owner = Owner.this()
+        name = f"{begin:%H%M%S}-{owner.pid}@{owner.host}.jsonl"
         self.path = store / FOLDER / f"{begin:%Y-%m-%d}" / name
         self.fault: str | None = None
         self._file = -1

@@ -77,14 +77,15 @@ def test_a_claim_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
 
 
 def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path: Path) -> None:
-    Claims(tmp_path).take(0)
+    living = Claims(tmp_path)
+    assert living.take(0) is None
     path = claim_file(tmp_path, 300)
     path.parent.mkdir(parents=True)
     path.write_text("1@elsewhere")
     os.utime(path, (5, 5))
     remove_dead(tmp_path)
     assert claimed(tmp_path).keys() == {0} and not path.parent.exists()
-    Claims(tmp_path).give_up(0)
+    living.give_up(0)
     assert not (tmp_path / FOLDER).exists()
 
 
