@@ -1,9 +1,11 @@
 """Several processes train one run: the same numbers as one, one set of files, signals, faults."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,12 +32,12 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", **more}
 
 
-def started(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
-    """Start processes as srun does; return each one's status, standard output and error."""
+def begun(arguments: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
+    """Start processes as srun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    running = [
+    return [
         subprocess.Popen(
             arguments,
             env=environment(
@@ -48,6 +50,11 @@ def started(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
         )
         for rank in range(count)
     ]  # fmt: skip
+
+
+def started(arguments: list[str], count: int = 2) -> list[tuple[int, str, str]]:
+    """Run processes as srun does; return each one's status, standard output and error."""
+    running = begun(arguments, count)
     try:
         said = [process.communicate(timeout=SECONDS) for process in running]
     finally:
@@ -174,3 +181,53 @@ def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together):
     assert figures(both) == pytest.approx(figures(alone), rel=2e-3)
     for name in ("settings.json", "split.csv", "visual.pt"):
         assert (both / name).read_bytes() == (alone / name).read_bytes()
+
+
+# Patient for seconds where the program is for minutes.
+QUICK = """
+import sys
+from avsc.train.fit import watch
+watch.BEAT, watch.QUIET, watch.SILENCE = 0.3, 2.0, float(sys.argv.pop(1))
+from avsc.train.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, asked):
+    """The other is stopped, not ended: its connections stay open and say nothing."""
+    store = small_store(tmp_path / "store", products=("scalogram",))
+    out = tmp_path / "run"
+    run = ["audio", "--store", str(store), "--batch-size", "16", "--device", "cpu",
+           "--workers", "0", "--out", str(out)]  # fmt: skip
+    silence = 100.0 if asked else 6.0
+    running = begun([sys.executable, "-c", QUICK, str(silence), *run, "--epochs", "100000"])
+    try:
+        wait_for_file(out / "previous.pt")
+        assert (out / "claim").exists()
+        running[1].send_signal(signal.SIGSTOP)
+        begin = time.monotonic()
+        if asked:
+            time.sleep(1)
+            running[0].send_signal(signal.SIGTERM)
+        _, said = running[0].communicate(timeout=40)
+        took = time.monotonic() - begin
+    finally:
+        for process in running:
+            process.kill()
+        running[1].communicate()
+    assert running[0].returncode == 75, said
+    why = "SIGTERM while it waited for the others" if asked else "process 1 of 2 has given no sign"
+    assert why in said and "goes on from the last save" in said and "Traceback" not in said
+    assert took > 2 if asked else took > silence - 1
+    assert not (out / "claim").exists()
+    done = len((out / "metrics.csv").read_text().splitlines()) - 1
+    code, said, _ = fit(*run, "--epochs", done)
+    assert code == 0 and "going on after " in said
+
+
+def wait_for_file(path: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while not path.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -9,26 +9,30 @@ normalisation's statistics and dropout's masks are those of the whole batch (`ba
 Process 0 alone writes and speaks; what is decided (to stop, which epoch is best) is decided alike
 everywhere, from values that all of them have. A run may go on with another number of processes.
 
-Values on the CPU go between processes by gloo, those on GPUs by NCCL. A process that loses the
-others finds out by gloo within a step, because each step begins with the question whether one of
-them was asked to stop.
+Values on the CPU go between processes by gloo, those on GPUs by NCCL. A process whose others end
+finds out by gloo within a step, because each step begins with the question whether one of them was
+asked to stop; one whose others vanish, by `watch`.
 """
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
+from torch.distributed.rendezvous import rendezvous
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.signals import RESUMABLE
+from avsc.train.fit.watch import DONE, START, STOPPED, Watch
 
-PATIENCE = timedelta(days=7)
-"""How long a process waits for another that is still there, such as one that reads a store."""
+PATIENCE = timedelta(hours=1)
+"""How long a process waits within a step for another that lives. What process 0 does alone before
+the first step is waited for without a bound."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ class Processes:
         count: how many there are.
         local_rank: number of this one on its machine: of its GPU.
         local_count: how many are on this machine.
+        watch: whether the others live; None where there are none.
     """
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
     local_count: int = 1
+    watch: Watch | None = field(default=None, compare=False)
 
     @property
     def main(self) -> bool:
@@ -69,11 +75,11 @@ class Processes:
     @contextmanager
     def main_first(self) -> Iterator[None]:
         """Let process 0 do the body alone, then the others, who find what it wrote."""
-        if not self.main:
-            self._wait()
+        if self.watch is not None and not self.main:
+            self.watch.wait_until_ready()
         yield
-        if self.main:
-            self._wait()
+        if self.watch is not None and self.main:
+            self.watch.tell_ready()
 
     def parallel(self, network: nn.Module) -> nn.Module:
         """Return what computes the network's output so that its gradients are the whole batch's."""
@@ -82,14 +88,16 @@ class Processes:
         from avsc.train.fit.batchwise import over_processes
 
         over_processes(network, self.rank, self.count)
-        return nn.parallel.DistributedDataParallel(network)
+        with self._waiting():
+            return nn.parallel.DistributedDataParallel(network)
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over the processes; on a GPU without waiting for it."""
         if self.count == 1:
             return value
         total = value.clone()
-        distributed.all_reduce(total)
+        with self._waiting():
+            distributed.all_reduce(total)
         return total / self.count
 
     def highest(self, value: int) -> int:
@@ -97,7 +105,8 @@ class Processes:
         if self.count == 1:
             return value
         found = torch.tensor(value)
-        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        with self._waiting():
+            distributed.all_reduce(found, distributed.ReduceOp.MAX)
         return int(found)
 
     def share(self, total: int) -> NDArray[np.int64]:
@@ -117,11 +126,12 @@ class Processes:
             return part
         own = torch.from_numpy(np.ascontiguousarray(part))
         parts = [torch.empty_like(own) for _ in range(self.count)]
-        distributed.all_gather(parts, own)
+        with self._waiting():
+            distributed.all_gather(parts, own)
         return torch.cat(parts)[:total].numpy()
 
-    def _wait(self) -> None:
-        self.highest(0)
+    def _waiting(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.watch is None else self.watch.waiting()
 
 
 ALONE = Processes()
@@ -138,28 +148,44 @@ def joined() -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    rank = _number("RANK")
-    local_rank = _number("LOCAL_RANK")
+    rank, local_rank, _ = _number("RANK"), _number("LOCAL_RANK"), _number("MASTER_PORT")
     found = Processes(rank, count, local_rank, _number("LOCAL_WORLD_SIZE", count))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    watch = Watch(rank, count)
+    last = b""
     try:
-        distributed.init_process_group(backend, timeout=PATIENCE)
-        yield found
+        store, _, _ = next(rendezvous("env://", rank, count, timeout=START))
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=count, timeout=PATIENCE
+        )
+        watch.connect(store, os.environ.get("MASTER_ADDR", "127.0.0.1"))
+        yield replace(found, watch=watch)
         distributed.destroy_process_group()
-    except (distributed.DistError, RuntimeError, ValueError) as fault:
+        last = DONE
+    except AvscError as fault:
+        last = STOPPED if fault.exit_code == RESUMABLE else b""
+        raise
+    except (distributed.DistError, RuntimeError, ValueError, OSError) as fault:
         if not _of_the_connection(fault):
             raise
+        status = watch.verdict()
+        last = STOPPED if status == RESUMABLE else b""
         if not found.main:
-            raise SystemExit(1) from fault  # the first process says so for all
-        raise AvscError(
+            raise SystemExit(status) from fault  # the first process says so for all
+        lost = AvscError(
             f"process 0 of {count} cannot reach the others: one of them ended, and said why if it "
             f"could, or they do not find each other ({str(fault).splitlines()[0]}). The same "
             "command goes on from the last save."
-        ) from fault
+        )
+        lost.exit_code = status
+        raise lost from fault
+    finally:
+        watch.close(last)
 
 
 def _of_the_connection(fault: Exception) -> bool:
-    return isinstance(fault, distributed.DistError) or "gloo" in str(fault).lower()
+    known = (distributed.DistError, ConnectionError, TimeoutError)
+    return isinstance(fault, known) or "gloo" in str(fault).lower()
 
 
 def _number(variable: str, default: int | None = None) -> int:
