@@ -137,6 +137,22 @@ def test_clips_may_be_named_in_any_order(source):
     assert set(source.samples([4, 0]).clip) == {0, 4}
 
 
+def test_each_epoch_and_batch_draws_augmentation_of_its_own():
+    """All pictures are the same one, so that batches differ by what was drawn alone."""
+    store = MemoryStore()
+    images = store.records("images")
+    images.data = [images.data[0]] * len(images)
+    same = Source.open(store, None, pictures=True)
+    samples = same.samples(range(5))
+    every = [batch.pictures for n in range(3) for batch in epoch(same, samples, epoch=n)]
+    again = [batch.pictures for batch in epoch(same, samples, epoch=1)]
+    assert len(every) == 3 and len(again) == 1
+    assert torch.equal(every[1], again[0])
+    assert not any(torch.equal(every[i], every[j]) for i in range(3) for j in range(i))
+    first = epoch(same, samples, batch_size=16)
+    assert not torch.equal(first[0].pictures, first[1].pictures)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_workers_change_nothing(source, workers):
     samples = source.samples(range(5))

@@ -21,11 +21,10 @@ from avsc.preprocess.cli import program as avsc_prep
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source
 from avsc.train.fit import embedded
-from avsc.train.fit.embedded import StoppedError
 from avsc.train.fit.given import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore
-from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.signals import StoppedError, StopRequest
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.score.predict import predict

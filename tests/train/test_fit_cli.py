@@ -1,5 +1,6 @@
 """avsc-fit at the command line: settings from everywhere, refusals, signals, kills, going on."""
 
+import csv
 import json
 import os
 import shutil
@@ -17,6 +18,9 @@ import torch
 from commands import refused
 from leftovers import leftover
 from stores import small_clips, small_store
+
+from avsc.manifests.folder_claims import claimed
+from avsc.train.score import run as score_run
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
@@ -265,6 +269,93 @@ def test_a_signal_saves_and_leaves(fit, long_run, tmp_path, number, status):
     assert f"stopped by {number.name} after " in said
     assert 1 <= epochs_done(out) < 6
     assert_ends_as_undisturbed(fit, long_run, out)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_second_start_is_refused_while_the_first_lives_and_takes_over_when_it_is_killed(
+    fit, long_run, tmp_path
+):
+    """Also with --no-resume, which would have renamed the folder under the first."""
+    command, out = long_run[0], tmp_path / "run"
+    first = subprocess.Popen(
+        [sys.executable, "-m", "avsc.train.cli", *map(str, command), "--out", out,
+         "--epochs", "100000"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(out, 2)
+        first.send_signal(signal.SIGSTOP)  # so that the folder is still while it is looked at
+        before = files(out)
+        for more in ((), ("--no-resume", "--lr-max", 0.02)):
+            result = fit(*command, "--out", out, *more)
+            refused(result, 1, f"{out}: a run is being trained here by process {first.pid} on ",
+                    ", since 20", "--wait")  # fmt: skip
+        assert files(out) == before and [path.name for path in tmp_path.iterdir()] == ["run"]
+    finally:
+        first.kill()
+        first.wait()
+    assert (out / "claim").exists()
+    shutil.copy(out / "previous.pt", out / "last.pt")  # some epochs may be too many for the test
+    done = torch.load(out / "last.pt", weights_only=True)["progress"]["epoch"]
+    code, said, _ = fit(*command, "--out", out, "--epochs", done + 1)
+    assert code == 0 and "going on after " in said and "waiting" not in said
+    assert not (out / "claim").exists()
+
+
+def test_a_start_may_wait_for_the_one_before(fit, store, tmp_path):
+    out = tmp_path / "run"
+    run = ["audio", "--store", store, "--out", out, *FAST, "--epochs", 1, "--wait"]
+    held = claimed(out, "busy", "", print)
+    held.__enter__()
+    timer = threading.Timer(1.5, held.__exit__, (None, None, None))
+    timer.start()
+    code, said, _ = fit(*run)
+    timer.join()
+    assert code == 0 and "waiting for its end" in said
+
+    with claimed(out, "busy", "", print):
+        timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        refused(fit(*run), 75, "stopped by SIGTERM while", "The same command goes on")
+        timer.join()
+
+
+def test_an_evaluation_is_of_one_run_and_written_by_one_process(fit, store, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    run = ["audio", "--store", store, "--out", out, *FAST, "--epochs", 3]
+    assert fit(*run)[0] == 0
+    evaluation = ["evaluate", out, "--device", "cpu", "--workers", 0, "--resamples", 100]
+    with claimed(out / "evaluation-test", "busy", "", print):
+        refused(fit(*evaluation), 1, "an evaluation is being made here by process ", "--out")
+    assert not (out / "evaluation-test").exists()
+
+    assert fit(*evaluation)[0] == 0
+    with (out / "evaluation-test" / "predictions-strict.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    with (store / "clips.csv").open(newline="") as file:
+        scenes = {row["id"]: row["scene"] for row in csv.DictReader(file)}
+    classes = sorted(set(scenes.values()))
+    right = [
+        max(classes, key=lambda name: float(row[name]))
+        == scenes[row["filename"].rpartition("_")[0]]
+        for row in rows
+    ]
+    assert len(right) >= 18 and sum(right) > 0.9 * len(right)
+
+    judge = score_run.judge
+
+    def judge_while_another_run_begins(*args):
+        assert fit(*run, "--no-resume", "--lr-max", 0.02, "--epochs", 1)[0] == 0
+        monkeypatch.setattr(score_run, "judge", judge)
+        return judge(*args)
+
+    monkeypatch.setattr(score_run, "judge", judge_while_another_run_begins)
+    refused(fit(*evaluation), 1, "another run was begun here while this one was evaluated")
+    assert not (out / "evaluation-test" / "report.md").exists()
 
 
 def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long_run, tmp_path):

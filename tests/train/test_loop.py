@@ -25,7 +25,7 @@ from avsc.train.fit.epochs import step_seed
 from avsc.train.fit.history import Row
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.restore import restore
-from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
 from avsc.train.systems import SYSTEMS
 
@@ -123,6 +123,109 @@ def test_a_run_that_was_killed_goes_on_from_its_last_save(store, straight, tmp_p
 def test_saves_within_an_epoch_change_nothing(store, straight, tmp_path):
     make(store, tmp_path / "run", save_minutes=1e-9).fit(StopRequest())
     assert_same_run(straight, tmp_path / "run")
+
+
+def test_metrics_tell_the_learning_rate_of_an_epochs_last_step(straight):
+    """By the paper's formula: cosine from 0.01 to 0.00001 over ten epochs, five batches each."""
+    rows = [line.split(",") for line in (straight / "metrics.csv").read_text().splitlines()]
+    found = {int(row[0]): float(row[rows[0].index("learning_rate")]) for row in rows[1:]}
+    at = {1: 4 / 5, 2: 9 / 5, 3: 14 / 5}
+    wanted = {n: 1e-5 + (1e-2 - 1e-5) * (1 + np.cos(np.pi * t / 10)) / 2 for n, t in at.items()}
+    assert found == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("fault", ["gone", "cut", "flipped"])
+def test_a_run_whose_last_save_is_lost_goes_on_from_the_one_before(
+    store, straight, tmp_path, capsys, fault
+):
+    run = tmp_path / "run"
+    make(store, run, epochs=2).fit(StopRequest())
+    data = bytearray((run / "last.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (run / "last.pt").write_bytes(data if fault == "flipped" else data[: len(data) // 2])
+    if fault == "gone":
+        (run / "last.pt").unlink()
+    capsys.readouterr()
+    went_on = make(store, run)
+    said = capsys.readouterr().out
+    assert "last.pt: " in said and "Going on from previous.pt." in said
+    assert (went_on.progress.epoch, went_on.progress.batch) == (1, 0)
+    assert went_on.fit(StopRequest())
+    assert_same_run(straight, run)
+
+
+def test_two_saves_that_are_lost_are_both_named(store, tmp_path):
+    make(store, tmp_path / "run", "audio", epochs=2).fit(StopRequest())
+    for name in ("last.pt", "previous.pt"):
+        (tmp_path / "run" / name).write_bytes(b"damaged")
+    with pytest.raises(AvscError, match=r"last\.pt: not .*previous\.pt: not .*--no-resume"):
+        make(store, tmp_path / "run", "audio")
+
+
+def test_saves_that_are_gone_are_told(store, tmp_path, capsys):
+    make(store, tmp_path / "run", "audio", epochs=1).fit(StopRequest())
+    (tmp_path / "run" / "last.pt").unlink()
+    assert make(store, tmp_path / "run", "audio").progress.epoch == 0
+    said = "last.pt and previous.pt are gone; training begins again with the first epoch"
+    assert said in capsys.readouterr().out
+
+
+def test_a_lost_best_epoch_is_found_in_the_last_save_that_has_it(store, tmp_path, capsys):
+    """Without validation the last epoch is the best."""
+    run, how = tmp_path / "run", {"validation": "none", "epochs": 2}
+    make(store, run, "audio", **how).fit(StopRequest())
+    before = torch.load(run / "best.pt", weights_only=True)
+    (run / "best.pt").unlink()
+    found = restore(run)
+    assert (found.epoch, found.file.name) == (2, "last.pt")
+    for name, value in before["network"].items():
+        assert torch.equal(found.network.state_dict()[name], value)
+    assert not (run / "best.pt").exists()
+    assert make(store, run, "audio", **how).fit(StopRequest())
+    assert "best.pt: no such checkpoint. Made again from last.pt" in capsys.readouterr().out
+    assert bits(torch.load(run / "best.pt", weights_only=True)) == bits(before)
+    # One step into the third epoch, the second's weights are in the save before.
+    assert not make(store, run, "audio", **{**how, "epochs": 3}).fit(StopAfter(1))
+    (run / "best.pt").write_bytes(b"damaged")
+    assert restore(run).file.name == "previous.pt"
+
+
+def test_a_best_epoch_that_is_nowhere_is_told_by_training_and_evaluation_alike(store, tmp_path):
+    """The history is made to say that the first of three epochs was the best."""
+    run = tmp_path / "run"
+    make(store, run, "audio").fit(StopRequest())
+    state = torch.load(run / "last.pt", weights_only=True)
+    for row, loss in zip(state["progress"]["history"], (0.1, 0.5, 0.4), strict=True):
+        row["validation_log_loss"] = loss
+    torch.save(state, run / "last.pt")
+    best = torch.load(run / "best.pt", weights_only=True)
+    torch.save({**best, "epoch": 2}, run / "best.pt")
+    told = r"best\.pt: holds the weights of epoch 2, and the best is epoch 1.* in no other file.*"
+    remedy = r"evaluate --checkpoint last.*--no-resume"
+    for lost in (False, True):
+        with pytest.raises(AvscError, match=remedy if lost else told + remedy):
+            make(store, run, "audio").fit(StopRequest())
+        with pytest.raises(AvscError, match=remedy if lost else told + remedy):
+            restore(run)
+        (run / "best.pt").unlink(missing_ok=True)
+    assert restore(run, "last").epoch == 3
+
+
+def test_a_run_whose_folder_another_took_writes_nothing_more(store, tmp_path):
+    for way in ("taken", "renamed"):
+        out = tmp_path / way
+        with claimed_run(out, print, False, lambda: None) as folder:
+            settings = Settings(store=store, **{**SMALL, "epochs": 1})
+            with Console() as console:
+                training = prepare(SYSTEMS["audio"], settings, folder, True, console)
+            before = sorted(out.iterdir())
+            if way == "taken":
+                (out / "claim").write_text("1@elsewhere 0 2026-01-01")
+            else:
+                out.rename(tmp_path / "moved")
+            with pytest.raises(AvscError, match="no longer this process's"):
+                training.fit(StopRequest())
+            assert (sorted(out.iterdir()) == before) if way == "taken" else not out.exists()
 
 
 def test_the_global_stream_is_left_alone(store, tmp_path):

@@ -66,7 +66,8 @@ def test_it_learns_and_says_how_well(straight):
     assert lines[0].endswith("validation_log_loss,validation_accuracy,validation_top5")
     assert float(lines[-1].split(",")[4]) > 0.95
     assert {path.name for path in straight.iterdir()} == {
-        "settings.json", "visual.pt", "last.pt", "best.pt", "metrics.csv", "tensorboard", "log.txt"
+        "settings.json", "visual.pt", "last.pt", "previous.pt", "best.pt", "metrics.csv",
+        "tensorboard", "log.txt"
     }  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from commands import refused
 from stores import small_clips, small_store
 
 from avsc.manifests.errors import SettingError
+from avsc.manifests.folder_claims import claimed
 from avsc.train.config import Settings
+from avsc.train.fit.console import Console
 from avsc.train.score.bootstrap import Resampling
 from avsc.train.score.entrants import Truth
 from avsc.train.score.metrics import scores
@@ -30,7 +32,7 @@ from avsc.train.tables.measure import score
 from avsc.train.tables.paper import printed_rows
 from avsc.train.tables.plan import TABLES, make_plan
 from avsc.train.tables.report import left_open
-from avsc.train.tables.work import State
+from avsc.train.tables.work import State, is_evaluated, make_runs, state
 
 OUT = Path("runs/tables")
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
@@ -348,6 +350,35 @@ def test_a_run_waits_for_the_one_it_needs(fit, small, tmp_path):
     name = "pipeline-scalogram-test_efficientnet.r160_in1k-seed0"
     code, said, _ = fit("table", 4, *command, "--only", name)
     assert code == 75 and "takes its acoustic encoder from audio-scalogram-seed0" in said
+
+
+def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(small, tmp_path, capsys):
+    given = {"store": small[0], "batch_size": 16, "epochs": 1, "device": "cpu", "workers": 0,
+             "backbone": SIGHT[1], "visual_weights": "random", "image_size": 32}  # fmt: skip
+    plan = make_plan("4", tmp_path / "out", (0,), given)
+    audio, pipeline, joint = (
+        next(name for name in plan.jobs if name.startswith(each))
+        for each in ("audio", "pipeline", "joint")
+    )
+    with Console() as console:
+
+        def make():
+            return make_runs(plan, [audio, pipeline, joint], Resampling(100), False, console)
+
+        with claimed(plan.jobs[audio].folder, "busy", "", print) as claim:
+            assert make() == 75
+            said = capsys.readouterr().out
+            for name in (audio, pipeline):
+                assert f"{name}: left to process {os.getpid()} on " in said
+            assert f"left to other processes: {audio}, {pipeline}. The same command" in said
+            assert state(plan.jobs[joint]).finished and is_evaluated(plan.jobs[joint], False)
+            assert [path.name for path in plan.jobs[audio].folder.iterdir()] == ["claim"]
+            timer = threading.Timer(1, claim.give_up)
+            timer.start()
+            assert make_runs(plan, [audio], Resampling(100), False, console, wait=True) == 0
+            timer.join()
+        assert is_evaluated(plan.jobs[audio], False)
+        assert "waiting for its end" in capsys.readouterr().out
 
 
 def test_a_probe_times_an_epoch_and_leaves_nothing(fit, small, tmp_path):

@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,12 @@ def options(
     return give
 
 
+def waiting(command: Command) -> Command:
+    """Give a command the option that waits for another process."""
+    text = "Wait while another process trains in --out, instead of ending with status 1."
+    return click.option("--wait", is_flag=True, help=text)(command)
+
+
 def fit_command(verb: str) -> click.Command:
     """Return the command that trains the system of a verb."""
     system = VERBS[verb]
@@ -70,16 +78,22 @@ def fit_command(verb: str) -> click.Command:
         show_default=True,
         help="Go on with the run in --out if there is one, or rename it and begin anew.",
     )
+    @waiting
     @options(Settings, system.defaults)
     @settings
-    def fit(out: Path, resume: bool, **values: Any) -> int:
-        return train(system, Settings(**values), out, resume)
+    def fit(out: Path, resume: bool, wait: bool, **values: Any) -> int:
+        return train(system, Settings(**values), out, resume, wait)
 
     return fit
 
 
-def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
-    """Train a system, or go on with it; return the exit status."""
+def train(system: System, chosen: Settings, out: Path, resume: bool, wait: bool = False) -> int:
+    """Train a system, or go on with it; return the exit status.
+
+    Raises:
+        ClaimedError: another process trains there, and that is not waited for.
+        AvscError: the run cannot be trained.
+    """
     from avsc.train.fit.prepare import prepare
 
     return run_training(
@@ -88,6 +102,7 @@ def train(system: System, chosen: Settings, out: Path, resume: bool) -> int:
         ),
         out,
         shlex.join(["avsc-fit", "evaluate", str(out)]),
+        wait,
     )
 
 
@@ -95,6 +110,7 @@ def run_training(
     make: "Callable[[RunFolder, Console, StopRequest, Processes], Epochs]",
     out: Path,
     following: str,
+    wait: bool,
 ) -> int:
     """Run a training to its end, or until a signal; return the exit status.
 
@@ -103,23 +119,30 @@ def run_training(
             told which processes train together.
         out: folder of the run.
         following: command to name at its end.
+        wait: for another process that trains in the folder.
     """
     from avsc.manifests.publish import remove_leftovers
     from avsc.train.fit.console import Console
     from avsc.train.fit.distributed import joined
     from avsc.train.fit.history import best_row
-    from avsc.train.fit.run_folder import RunFolder
+    from avsc.train.fit.run_folder import RunFolder, claimed_run
     from avsc.train.fit.signals import StopRequest
 
     with (
         StopRequest() as stop,
         joined() as processes,
         Console(silent=not processes.main) as console,
+        ExitStack() as stack,
     ):
         with processes.main_first():
+            folder = RunFolder(out)
             if processes.main:
+                keep_on = partial(stop.check, f"while {out} was waited for")
+                folder = stack.enter_context(claimed_run(out, console.say, wait, keep_on))
+                if processes.watch is not None and folder.claim is not None:
+                    processes.watch.before_end.append(folder.claim.give_up)
                 remove_leftovers(out)
-            training = make(RunFolder(out), console, stop, processes)
+            training = make(folder, console, stop, processes)
         at = training.progress
         if not training.fit(stop):
             console.say(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from avsc.manifests.shell import settings
-from avsc.train.commands.fit import options
+from avsc.train.commands.fit import options, waiting
 from avsc.train.places.settings import PlacesSettings
 
 
@@ -25,9 +25,10 @@ from avsc.train.places.settings import PlacesSettings
     show_default=True,
     help="Go on with the run in --out if there is one, or rename it and begin anew.",
 )
+@waiting
 @options(PlacesSettings)
 @settings
-def places(out: Path, resume: bool, **values: Any) -> int:
+def places(out: Path, resume: bool, wait: bool, **values: Any) -> int:
     """Train an image model on Places365, or on any folder of labelled pictures.
 
     Name the run's folder by --visual-weights, with the same --backbone, to train systems with it.
@@ -45,4 +46,5 @@ def places(out: Path, resume: bool, **values: Any) -> int:
         ),
         out,
         shlex.join([*following, "--visual-weights", str(out)]),
+        wait,
     )

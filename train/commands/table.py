@@ -69,6 +69,7 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Resamples of the locations within each scene, for the 95 % intervals.",
 )
 @click.option("--allow-missing", is_flag=True, help="Score what is there if segments are missing.")
+@click.option("--wait", is_flag=True, help="Wait for runs that another process trains.")
 @passed_on
 @settings
 def table(
@@ -82,6 +83,7 @@ def table(
     predictions: tuple[Path, ...],
     resamples: int,
     allow_missing: bool,
+    wait: bool,
     **values: Any,
 ) -> int:
     """Train what is missing of a TABLE of the paper (2, 3, 4, 5, augment), evaluate, write it.
@@ -103,7 +105,7 @@ def table(
         raise SettingError(f"--only is {only!r}; the runs are {', '.join(plan.jobs)}.")
     if dry_run:
         return _say_forecast(plan, probe)
-    return _make(plan, out, chosen, given, only, predictions, resamples, allow_missing)
+    return _make(plan, out, chosen, given, only, predictions, resamples, allow_missing, wait)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -158,6 +160,7 @@ def _make(
     predictions: tuple[Path, ...],
     resamples: int,
     allow_missing: bool,
+    wait: bool,
 ) -> int:
     from avsc.train.fit.console import Console
     from avsc.train.score.bootstrap import Resampling
@@ -169,7 +172,7 @@ def _make(
     how = Resampling(resamples)
     with Console() as console:
         names = [only] if only else list(plan.jobs)
-        status = make_runs(plan, names, how, allow_missing, console)
+        status = make_runs(plan, names, how, allow_missing, console, wait)
         if status != DONE or only:
             return status
         truth = read_truth(next(iter(plan.jobs.values())).settings.store)

@@ -1,15 +1,17 @@
 """Checkpoints: the state of a run in one file that is whole or absent.
 
-``last.pt`` holds all that a run needs to go on as if it had never stopped; ``best.pt`` the weights
-of the best epoch. A frozen visual encoder is in neither: its weights never change and lie once
-in ``visual.pt``, a plain state dict. Files are read by torch's weights-only reader, which makes
-tensors and plain values and runs nothing, after their checksums were compared.
+``last.pt`` holds all that a run needs to go on as if it had never stopped, ``previous.pt`` what it
+held before; ``best.pt`` the weights of the best epoch. A frozen visual encoder is in none: its
+weights never change and lie once in ``visual.pt``, a plain state dict. Files are read by torch's
+weights-only reader, which makes tensors and plain values and runs nothing, after their checksums
+were compared.
 
 Nothing random is saved: every draw is keyed by (seed, epoch, batch).
 """
 
 import io
 import pickle
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,26 @@ from avsc.train.model.visual import VisualEncoder
 
 FORMAT = 1
 FROZEN = "visual."
+Write = Callable[[Path, bytes], None]
+"""What writes a file, whole: `publish`, or what looks first whether it may."""
+
+
+REMEDY = (
+    "Put an undamaged copy in its place, or begin anew with --no-resume, which keeps the old "
+    "folder beside the new."
+)
+
+
+class LostError(AvscError):
+    """A checkpoint is damaged, gone, or not of the epoch that is wanted.
+
+    Attributes:
+        found: what was found, without what to do.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found} {remedy}")
+        self.found = found
 
 
 @dataclass
@@ -51,6 +73,7 @@ def save_last(
     network: Network,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
+    write: Write = publish,
 ) -> None:
     """Write last.pt.
 
@@ -60,9 +83,10 @@ def save_last(
         network: what is trained.
         optimiser: its state.
         progress: how far the run has come.
+        write: what writes the file.
     """
     state = {"optimiser": optimiser.state_dict(), "progress": asdict(progress)}
-    _save(path, digest, network, progress.epoch, state)
+    _save(path, digest, network, progress.epoch, state, write)
 
 
 def load_last(
@@ -85,7 +109,12 @@ def load_last(
 
 
 def save_best(
-    path: Path, digest: str, network: Network, epoch: int, trained_on: str | None = None
+    path: Path,
+    digest: str,
+    network: Network,
+    epoch: int,
+    trained_on: str | None = None,
+    write: Write = publish,
 ) -> None:
     """Write best.pt: the network's weights after so many epochs.
 
@@ -95,19 +124,56 @@ def save_best(
         network: what is trained.
         epoch: epochs done.
         trained_on: pictures that a visual encoder learned from, for the origin of its weights.
+        write: what writes the file.
     """
-    _save(path, digest, network, epoch, {"trained_on": trained_on} if trained_on else {})
+    _save(path, digest, network, epoch, {"trained_on": trained_on} if trained_on else {}, write)
 
 
-def load_weights(path: Path, digest: str, network: Network) -> int:
-    """Read the weights of best.pt or last.pt into the network; return the epochs they took.
+def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None = None) -> int:
+    """Read the weights of a checkpoint into the network; return the epochs they took.
+
+    Args:
+        path: best.pt, last.pt or previous.pt.
+        digest: of the run's record.
+        network: to load them into.
+        epoch: wanted; the weights must be those after so many epochs and no step more.
 
     Raises:
-        AvscError: the file is missing or damaged, or belongs to another run or network.
+        LostError: the file is missing or damaged, or of another epoch than is wanted.
+        AvscError: it belongs to another run or network.
     """
     content = _load(path, digest)
+    if epoch is not None:
+        _check_ends(path, content, epoch)
     load_state(path, network, content["network"])
     return int(content["epoch"])
+
+
+def epoch_of(path: Path, digest: str) -> int:
+    """Return the epochs that a checkpoint's weights took; raises as `load_weights`."""
+    return int(_load(path, digest)["epoch"])
+
+
+def copy_weights(
+    path: Path, best: Path, digest: str, epoch: int, trained_on: str | None, write: Write
+) -> None:
+    """Write best.pt from a checkpoint that ends with so many epochs; arguments as above.
+
+    Raises:
+        LostError: the checkpoint is missing or damaged, or of another epoch.
+    """
+    content = _load(path, digest)
+    _check_ends(path, content, epoch)
+    kept = {name: content[name] for name in ("format", "digest", "epoch", "network")}
+    write(best, _encode({**kept, **({"trained_on": trained_on} if trained_on else {})}))
+
+
+def _check_ends(path: Path, content: dict[str, Any], epoch: int) -> None:
+    """Raise a `LostError` unless a checkpoint is of the end of an epoch."""
+    found, batch = content["epoch"], content.get("progress", {}).get("batch", 0)
+    if (found, batch) != (epoch, 0):
+        more = f" and {batch} batches" if batch else ""
+        raise LostError(f"{path}: after {found} epochs{more}, wanted {epoch}.", REMEDY)
 
 
 def changing_state(network: Network) -> dict[str, Tensor]:
@@ -138,20 +204,23 @@ def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def save_visual(path: Path, visual: VisualEncoder) -> None:
+def save_visual(path: Path, visual: VisualEncoder, write: Write = publish) -> None:
     """Write the weights of a visual encoder as a plain state dict, for `visual_encoder`."""
-    _publish(path, visual.model.state_dict())
+    write(path, _encode(visual.model.state_dict()))
 
 
-def _save(path: Path, digest: str, network: Network, epoch: int, more: dict[str, Any]) -> None:
+def _save(
+    path: Path, digest: str, network: Network, epoch: int, more: dict[str, Any], write: Write
+) -> None:
     state = changing_state(network)
-    _publish(path, {"format": FORMAT, "digest": digest, "epoch": epoch, "network": state, **more})
+    content = {"format": FORMAT, "digest": digest, "epoch": epoch, "network": state, **more}
+    write(path, _encode(content))
 
 
-def _publish(path: Path, content: dict[str, Any]) -> None:
+def _encode(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    publish(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _load(path: Path, digest: str) -> dict[str, Any]:
@@ -161,17 +230,13 @@ def _load(path: Path, digest: str) -> dict[str, Any]:
             raise ValueError(f"format {content['format']}, wanted {FORMAT}")
         found = content["digest"]
     except FileNotFoundError:
-        raise AvscError(
-            f"{path}: no such checkpoint. Run the same `avsc-fit SYSTEM` again; it goes on from "
-            "where the run is."
-        ) from None
+        raise LostError(f"{path}: no such checkpoint.", REMEDY) from None
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError,
             pickle.UnpicklingError) as fault:  # fmt: skip
-        raise AvscError(
+        raise LostError(
             f"{path}: not a checkpoint of this version, or damaged "
-            f"({str(fault).splitlines()[0] if str(fault) else type(fault).__name__}). Put an "
-            "undamaged copy in its place, or begin anew with --no-resume, which keeps the old "
-            "folder beside the new."
+            f"({str(fault).splitlines()[0] if str(fault) else type(fault).__name__}).",
+            REMEDY,
         ) from fault
     if found != digest:
         raise AvscError(

@@ -36,7 +36,9 @@ from avsc.features.store.layout import (
 )
 from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
+from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError, StoreError
+from avsc.manifests.folder_claims import claimed
 from avsc.manifests.publish import publish, remove, remove_leftovers
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import picture_batches
@@ -60,10 +62,6 @@ Encode = Callable[[range], list[Record]]
 """From rows of clips to their records, whose clips count from the first row."""
 
 Encoder = AcousticEncoder | VisualEncoder
-
-
-class StoppedError(AvscError):
-    """A signal asked to stop while embeddings were made."""
 
 
 def embeddings_folder(store: Path, chosen: Path | None) -> Path:
@@ -135,9 +133,34 @@ def make_embeddings(
     """
     spec = embedding_spec(store, feature, encoder, known)
     path = set_folder(folder, spec.product, spec.digest)
-    if index_file(path).exists():
-        return open_embeddings(path, spec.product, spec.digest)
-    console.say(f"embeddings: {path} is not made yet; making it")
+    stop = StopRequest() if stop is None else stop
+    if not index_file(path).exists():
+        with claimed(
+            path,
+            "embeddings are being made here",
+            "Let it end.",
+            console.say,
+            wait=True,
+            keep_on=lambda: stop.check(f"while {path} was waited for"),
+        ) as claim:
+            if not index_file(path).exists():
+                console.say(f"embeddings: {path} is not made yet; making it")
+                _make(store, feature, encoder, spec, path, claim, computing, console, stop)
+    return open_embeddings(path, spec.product, spec.digest)
+
+
+def _make(
+    store: Store,
+    feature: str,
+    encoder: Encoder,
+    spec: EmbeddingSpec,
+    path: Path,
+    claim: Claim,
+    computing: Computing,
+    console: Console,
+    stop: StopRequest,
+) -> None:
+    """Make what is missing of a set in its folder, and close it."""
     remove_leftovers(path)
     description = Description(store.name, store.classes, BLOCK, {spec.product: spec})
     write_description(path, description)
@@ -154,13 +177,12 @@ def make_embeddings(
         rows = range(block * BLOCK, min((block + 1) * BLOCK, len(ids)))
         named = ids[rows.start : rows.stop]
         made = _made(path, spec, block)
-        digests.append(made or _publish(path, spec, block, named, encode, rows))
-        if stop:
-            raise _stopped(stop, path, block + 1, blocks)
+        digests.append(made or _publish(path, spec, block, named, encode, rows, claim))
+        stop.check(f"after {block + 1} of {blocks} parts of {path}, which are kept")
         if console.due():
             console.show("embeddings", block + 1, blocks)
+    claim.check()
     _close(path, description, store, spec, digests)
-    return open_embeddings(path, spec.product, spec.digest)
 
 
 def open_embeddings(path: Path, product: str, spec: str) -> Store:
@@ -224,15 +246,6 @@ def _visual_encoding(store: Store, encoder: VisualEncoder, computing: Computing)
     return encode
 
 
-def _stopped(stop: StopRequest, path: Path, done: int, blocks: int) -> StoppedError:
-    fault = StoppedError(
-        f"{path}: stopped by {stop.signal_name} after {done} of {blocks} parts of the embeddings; "
-        "they are kept. The same command goes on."
-    )
-    fault.exit_code = stop.status
-    return fault
-
-
 def _within(clip: NDArray[np.int32], rows: range) -> NDArray[np.int64]:
     return np.flatnonzero((clip >= rows.start) & (clip < rows.stop))
 
@@ -261,12 +274,19 @@ def _made(path: Path, spec: EmbeddingSpec, block: int) -> str | None:
 
 
 def _publish(
-    path: Path, spec: EmbeddingSpec, block: int, ids: list[str], encode: Encode, rows: range
+    path: Path,
+    spec: EmbeddingSpec,
+    block: int,
+    ids: list[str],
+    encode: Encode,
+    rows: range,
+    claim: Claim,
 ) -> str:
     """Make a part and publish it, then its receipt; return the part's SHA-256."""
     begun = time.perf_counter()
     with torch.no_grad():
         records = encode(rows)
+    claim.check()
     remove(receipt_file(path, spec, block))
     empty = np.empty((0, spec.features), np.float32)
     digest, size = write_part(part_file(path, spec, block), spec, ids, records, empty)

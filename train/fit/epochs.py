@@ -25,11 +25,12 @@ from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import Batch
-from avsc.train.fit.checkpoint import Progress, load_last, save_best, save_last
+from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.console import Console
 from avsc.train.fit.curves import Curves
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.history import Row, best_row, finished, write_metrics
+from avsc.train.fit.recovery import load_newest, mend_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.network import Network
@@ -94,6 +95,7 @@ class Epochs(ABC):
         self.progress = Progress()
         self._loss = torch.zeros((), dtype=torch.float64, device=plan.device)
         self._saved = time.monotonic()
+        self._lost: LostError | None = None  # what is wrong with best.pt
 
     @abstractmethod
     def _batches(self) -> Iterator[Batch]:
@@ -108,16 +110,34 @@ class Epochs(ABC):
         """Return the figures of `plan.row` that validation gives; none without validation."""
 
     def resume(self) -> None:
-        """Take up the state of last.pt.
+        """Take up the state of the newest checkpoint, if there is one.
 
         Raises:
-            AvscError: the file is damaged, or belongs to another run.
+            AvscError: none can be read, or it belongs to another run.
         """
-        plan = self.plan
-        self.progress = load_last(
-            plan.folder.last, plan.digest, self.network, self.optimiser, plan.row
+        plan, folder = self.plan, self.plan.folder
+        if not folder.saved:
+            if folder.best.exists():
+                self.console.say(
+                    f"{folder.path}: last.pt and previous.pt are gone; training begins again with "
+                    "the first epoch"
+                )
+            return
+        self.progress = at = load_newest(
+            folder,
+            plan.digest,
+            self.network,
+            self.optimiser,
+            plan.row,
+            self.console,
+            plan.processes.main,
         )
-        self._loss.fill_(self.progress.loss)
+        self._loss.fill_(at.loss)
+        if plan.processes.main:
+            self._lost = mend_best(folder, plan.digest, at.history, plan.trained_on, self.console)
+        self.console.say(
+            f"going on after {at.epoch} epochs and {at.batch} of {plan.batches} batches"
+        )
 
     @property
     def finished(self) -> bool:
@@ -128,7 +148,9 @@ class Epochs(ABC):
         """Train to the end, or until `stop`; return whether the end was reached.
 
         Raises:
-            AvscError: the loss is no longer finite, a picture is damaged, or the disk is full.
+            AvscError: the loss is no longer finite, a picture is damaged, the disk is full, or
+                another run has the folder now.
+            LostError: at the end, when the weights of the best epoch are lost.
         """
         history, plan = self.progress.history, self.plan
         devices = [plan.device] if plan.device.type == "cuda" else []
@@ -136,8 +158,8 @@ class Epochs(ABC):
             self.model = plan.processes.parallel(self.network.train())
             curves = None
             if plan.processes.main:
+                self._write_metrics()
                 curves = stack.enter_context(Curves(plan.folder.tensorboard, history))
-                write_metrics(plan.folder.metrics, history, plan.row)
             while not self.finished:
                 begun = time.monotonic()
                 if not self._train(stop):
@@ -147,6 +169,8 @@ class Epochs(ABC):
                 if curves is not None:
                     curves.add(row)
                 self.console.say(f"{row.summary()} ({time.monotonic() - begun:.1f} s)")
+        if self._lost is not None:
+            raise self._lost
         return True
 
     def _train(self, stop: StopRequest) -> bool:
@@ -209,12 +233,24 @@ class Epochs(ABC):
         at.history.append(row)
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         self._loss.zero_()
+        self._save()  # before best.pt, which can be made again from it
         if plan.processes.main and best_row(at.history) is row:
-            save_best(plan.folder.best, plan.digest, self.network, at.epoch, plan.trained_on)
-        self._save()
+            save_best(
+                plan.folder.best,
+                plan.digest,
+                self.network,
+                at.epoch,
+                plan.trained_on,
+                plan.folder.publish,
+            )
+            self._lost = None
         if plan.processes.main:
-            write_metrics(plan.folder.metrics, at.history, plan.row)
+            self._write_metrics()
         return row
+
+    def _write_metrics(self) -> None:
+        plan = self.plan
+        write_metrics(plan.folder.metrics, self.progress.history, plan.row, plan.folder.publish)
 
     def _refuse_infinite(self, probability: np.ndarray) -> None:
         """Raise an `AvscError` unless all predictions of a validation are finite."""
@@ -229,7 +265,14 @@ class Epochs(ABC):
         plan = self.plan
         self._mean_loss()
         if plan.processes.main:
-            save_last(plan.folder.last, plan.digest, self.network, self.optimiser, self.progress)
+            save_last(
+                plan.folder.last,
+                plan.digest,
+                self.network,
+                self.optimiser,
+                self.progress,
+                plan.folder.publish,
+            )
         self._saved = time.monotonic()
 
 

@@ -7,7 +7,7 @@ has them): a run that was stopped and went on ends with the same file as one tha
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -57,13 +57,18 @@ def best_row(history: Sequence[Row]) -> Row | None:
     return min(history, key=lambda row: row.validation_log_loss or 0.0)
 
 
-def write_metrics(path: Path, history: Sequence[Row], kind: type[Row] = Row) -> None:
-    """Write metrics.csv: rows of one kind."""
+def write_metrics(
+    path: Path,
+    history: Sequence[Row],
+    kind: type[Row] = Row,
+    write: Callable[[Path, bytes], None] = publish,
+) -> None:
+    """Write metrics.csv, rows of one kind, by what writes a file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(asdict(row) for row in history)
-    publish(path, text.getvalue().encode())
+    write(path, text.getvalue().encode())
 
 
 def read_metrics(path: Path) -> list[Row]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from avsc.features.store.reader import Store
 from avsc.manifests.names import doubts
-from avsc.manifests.publish import publish
 from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
@@ -30,7 +29,6 @@ from avsc.train.fit.record import (
     check_same,
     read_record,
     versions,
-    write_record,
 )
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
@@ -96,10 +94,10 @@ def prepare(
     _say_given(record, store, parts, given, console)
     visual = _settle(record, former, folder, given, parts, console)
     if processes.main:
-        write_record(folder.settings, record)
+        folder.publish(folder.settings, record.encode())
     console.log_to(folder.log)
     network = build_network(record, visual)
-    if not folder.last.exists():
+    if not folder.saved:
         begin(network, given, source, training)
     run = Run(
         folder=folder,
@@ -115,18 +113,9 @@ def prepare(
         batches=batches,
         processes=processes,
     )
-    return _take_up(Training(run, network, console), console)
-
-
-def _take_up(training: Training, console: Console) -> Training:
-    """Go on from the last checkpoint, if there is one."""
-    if training.run.folder.last.exists():
-        training.resume()
-        at = training.progress
-        console.say(
-            f"going on after {at.epoch} epochs and {at.batch} of {training.run.batches} batches"
-        )
-    return training
+    ready = Training(run, network, console)
+    ready.resume()
+    return ready
 
 
 def _say_what(record: Record, store: Store, parts: Parts, console: Console) -> None:
@@ -219,7 +208,7 @@ def _settle(
         aside = folder.set_aside()
         if aside is not None:
             console.say(f"{folder.path}: the run that was here is now {aside}")
-        publish(folder.split, parts.names)
+        folder.publish(folder.split, parts.names)
         if visual is not None:
-            save_visual(folder.visual, visual)
+            save_visual(folder.visual, visual, folder.publish)
     return visual

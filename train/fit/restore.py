@@ -7,6 +7,7 @@ from typing import Literal
 from avsc.train.fit.build import build_network, kept_visual
 from avsc.train.fit.checkpoint import load_weights
 from avsc.train.fit.record import Record, read_record
+from avsc.train.fit.recovery import load_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
 
@@ -20,12 +21,14 @@ class Trained:
         record: what it was made from.
         network: with the checkpoint's weights, on the CPU, in evaluation mode.
         epoch: number of the epoch that the weights are of, from 1.
+        file: that they were read from.
     """
 
     folder: RunFolder
     record: Record
     network: Network
     epoch: int
+    file: Path
 
 
 def restore(path: Path, checkpoint: Literal["best", "last"] = "best") -> Trained:
@@ -40,12 +43,14 @@ def restore(path: Path, checkpoint: Literal["best", "last"] = "best") -> Trained
     """
     folder = RunFolder(path)
     record = read_record(folder.settings)
-    file = folder.best if checkpoint == "best" else folder.last
     visual = None
     if record.has_image_model:
         assert record.visual is not None
         visual = kept_visual(record.settings, folder, record.visual.digest)
     network = build_network(record, visual)
-    epoch = load_weights(file, record.digest, network)
+    if checkpoint == "best":
+        epoch, file = load_best(folder, record.digest, network)
+    else:
+        epoch, file = load_weights(folder.last, record.digest, network), folder.last
     network.eval()
-    return Trained(folder, record, network, epoch)
+    return Trained(folder, record, network, epoch, file)

@@ -4,19 +4,27 @@
     RUN/split.csv       clip,part: which clips are trained on and which validated on
     RUN/visual.pt       weights of a frozen visual encoder, as the run found them
     RUN/last.pt         the newest checkpoint, from which the run goes on
+    RUN/previous.pt     the one before it, for when last.pt is damaged or gone
     RUN/best.pt         the weights of the best epoch, which are evaluated
     RUN/metrics.csv     one row an epoch
     RUN/tensorboard/    the same for TensorBoard
     RUN/log.txt         what was printed, with the time
+    RUN/claim           who trains here now; gone when nobody does
 
 A run goes on in the folder that it began in, so that a job that is put back in the queue finds its
-own. A new run in its place (``--no-resume``) destroys nothing: the folder is renamed first.
+own. A new run in its place (``--no-resume``) destroys nothing: the folder is renamed first. Whoever
+trains has claimed the folder, and publishes nothing in it once the claim is lost.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError
+from avsc.manifests.folder_claims import claimed
+from avsc.manifests.publish import Piece, publish
 
 
 @dataclass(frozen=True)
@@ -25,9 +33,11 @@ class RunFolder:
 
     Attributes:
         path: the folder.
+        claim: what keeps others from training here; None where nobody can.
     """
 
     path: Path
+    claim: Claim | None = field(default=None, compare=False)
 
     @property
     def settings(self) -> Path:
@@ -48,6 +58,11 @@ class RunFolder:
     def last(self) -> Path:
         """The newest checkpoint."""
         return self.path / "last.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The checkpoint before the newest."""
+        return self.path / "previous.pt"
 
     @property
     def best(self) -> Path:
@@ -72,7 +87,31 @@ class RunFolder:
     @property
     def begun(self) -> bool:
         """Whether a run was begun here."""
-        return self.settings.exists() or self.last.exists()
+        return self.settings.exists() or self.saved
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.last.exists() or self.previous.exists()
+
+    def check(self) -> None:
+        """Raise an `AvscError` if the folder does not hold this process's run any more."""
+        if self.claim is not None:
+            self.claim.check()
+
+    def publish(self, path: Path, *pieces: Piece) -> None:
+        """Write a file of the run; the checkpoint that last.pt was is previous.pt then.
+
+        Raises:
+            AvscError: it cannot be written, or the folder does not hold this run any more.
+        """
+        self.check()  # before the folder is made anew, too
+        publish(path, *pieces, before=self._keep_last if path == self.last else self.check)
+
+    def _keep_last(self) -> None:
+        self.check()
+        if self.last.exists():
+            self.last.replace(self.previous)
 
     def set_aside(self) -> Path | None:
         """Rename the folder to ``RUN.1`` (or the next free number) if a run was begun in it.
@@ -95,4 +134,21 @@ class RunFolder:
                 f"{self.path}: the run in it could not be renamed to {aside} "
                 f"({fault.strerror or fault}). Name another folder by --out."
             ) from fault
+        if self.claim is not None:
+            self.claim.follow(aside)
         return aside
+
+
+@contextmanager
+def claimed_run(
+    path: Path, say: Callable[[str], None], wait: bool, keep_on: Callable[[], None]
+) -> Iterator[RunFolder]:
+    """Give a run's folder to this process while the body runs; arguments are as of `claimed`.
+
+    Raises:
+        ClaimedError: another process trains there.
+    """
+    remedy = "Let it end, wait for it by --wait, or name another folder by --out."
+    doing = "a run is being trained here"
+    with claimed(path, doing, remedy, say, wait=wait, keep_on=keep_on) as claim:
+        yield RunFolder(path, claim)

@@ -10,8 +10,14 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from avsc.manifests.errors import AvscError
+
 RESUMABLE = 75  # EX_TEMPFAIL: try again
 STATUS = {signal.SIGTERM: RESUMABLE, signal.SIGUSR1: RESUMABLE, signal.SIGINT: 130}
+
+
+class StoppedError(AvscError):
+    """A signal asked to stop before there was anything of a run to save."""
 
 
 class StopRequest:
@@ -52,6 +58,19 @@ class StopRequest:
     def signal_name(self) -> str:
         """Name of the signal that came, such as ``"SIGTERM"``."""
         return "no signal" if self.signal is None else self.signal.name
+
+    def check(self, where: str) -> None:
+        """Raise a `StoppedError` if a signal came.
+
+        Args:
+            where: what was stopped and what is kept, for its text.
+        """
+        if self:
+            fault = StoppedError(
+                f"stopped by {self.signal_name} {where}. The same command goes on."
+            )
+            fault.exit_code = self.status
+            raise fault
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)

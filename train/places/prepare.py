@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 from torch import nn
 
-from avsc.manifests.publish import publish
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.pairs import Samples
@@ -89,10 +88,7 @@ def prepare_places(
         processes=processes,
     )
     ready = PlacesTraining(run, network, console)
-    if folder.last.exists():
-        ready.resume()
-        at = ready.progress
-        console.say(f"going on after {at.epoch} epochs and {at.batch} of {batches} batches")
+    ready.resume()
     return ready
 
 
@@ -122,8 +118,8 @@ def _settle(
         record = replace(record, visual=EncoderMark(origin, visual.digest, visual.features))
         if (aside := folder.set_aside()) is not None:
             console.say(f"{folder.path}: the run that was here is now {aside}")
-        save_visual(folder.visual, visual)
+        save_visual(folder.visual, visual, folder.publish)
     console.say(f"visual encoder: {record.settings.backbone}, {origin}")
     if main:
-        publish(folder.settings, record.encode())
+        folder.publish(folder.settings, record.encode())
     return record, visual

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests import escape
-from avsc.manifests.publish import publish_all
+from avsc.manifests.folder_claims import publish_together
 from avsc.train.score.bootstrap import METHOD, MINIMUM
 from avsc.train.score.compare import Comparison, Difference, Row
 from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
@@ -41,7 +41,7 @@ def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> 
         "comparison.json": (json.dumps(values, indent=2) + "\n").encode(),
         "comparison.md": _page(found, stamp).encode(),
     }
-    publish_all(folder, files)
+    publish_together(folder, files)
 
 
 def comparison_tables(found: Comparison) -> str:

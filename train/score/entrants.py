@@ -133,11 +133,14 @@ def evaluated(path: Path, fold: str) -> dict[str, Any]:
         raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
     run = RunFolder(path)
     if run.begun and found.get("checkpoint") == "best":
-        best = best_row(read_metrics(run.metrics))
-        now = read_record(run.settings).digest, best and best.epoch
-        if (found.get("run_digest"), found.get("epoch")) != now:
+        history = read_metrics(run.metrics)
+        best = best_row(history)
+        epoch, wanted = found.get("epoch"), best and best.epoch
+        if isinstance(epoch, int) and epoch > len(history):
+            wanted = epoch  # a run that was killed has its best.pt before the epoch's row
+        if (found.get("run_digest"), epoch) != (read_record(run.settings).digest, wanted):
             raise AvscError(
-                f"{file}: evaluated epoch {found.get('epoch')} of the run; its best is now epoch "
-                f"{now[1]}. {again}"
+                f"{file}: evaluated epoch {epoch} of the run; its best is now epoch {wanted}. "
+                f"{again}"
             )
     return found

@@ -10,7 +10,7 @@ report.md                   all on one page; written last
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,16 @@ LISTED = 20
 UNITS = {"location": "locations", "clip": "clips (locations are not known)"}
 
 
-def write_report(folder: Path, run: RunFolder, found: Evaluation) -> None:
+def write_report(
+    folder: Path, run: RunFolder, found: Evaluation, before: Callable[[], None] = lambda: None
+) -> None:
     """Write the files of a report.
 
     Args:
         folder: where; not a run's own folder, whose metrics.csv is another.
         run: the run's folder, for its training curves.
         found: what was found.
+        before: called before each file takes its name; what it raises ends the writing.
 
     Raises:
         SettingError: the folder is a run's own.
@@ -67,7 +70,7 @@ def write_report(folder: Path, run: RunFolder, found: Evaluation) -> None:
         "metrics.json": (json.dumps(_values(found), indent=2) + "\n").encode(),
         "report.md": _page(found).encode(),
     }
-    publish_all(folder, files)
+    publish_all(folder, files, before)
 
 
 def check_folder(folder: Path) -> None:

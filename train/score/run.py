@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import SettingError
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.folder_claims import claimed
 from avsc.manifests.names import doubts
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
-from avsc.train.fit.record import versions
+from avsc.train.fit.record import read_record, versions
 from avsc.train.fit.restore import Trained, restore
 from avsc.train.fit.stores import find_store
 from avsc.train.score.bootstrap import METHOD, Resampling
@@ -71,15 +72,39 @@ class Request:
         return self.out or self.run / name
 
 
-def evaluate_run(wanted: Request, console: Console) -> Evaluation:
+def evaluate_run(wanted: Request, console: Console, wait: bool = False) -> Evaluation:
     """Evaluate a run and write its report.
 
+    Args:
+        wanted: what to evaluate, and how.
+        console: told what is done.
+        wait: for another process that writes a report there.
+
     Raises:
+        ClaimedError: another process writes a report there.
         AvscError: the run, the store or the folder cannot be used, or segments are missing.
         SettingError: they do not belong together.
     """
     check_folder(wanted.folder)
     trained = restore(wanted.run, wanted.checkpoint)
+    doing, remedy = "an evaluation is being made here", "Let it end, or name another by --out."
+    with claimed(wanted.folder, doing, remedy, console.say, wait=wait) as claim:
+        found = _evaluate(trained, wanted, console)
+        _check_same_run(trained)
+        write_report(wanted.folder, trained.folder, found, claim.check)
+    return found
+
+
+def _check_same_run(trained: Trained) -> None:
+    """Raise an `AvscError` if the run's folder holds another run by now."""
+    if read_record(trained.folder.settings).digest != trained.record.digest:
+        raise AvscError(
+            f"{trained.folder.path}: another run was begun here while this one was evaluated; "
+            "nothing was written. Evaluate again the one that is wanted."
+        )
+
+
+def _evaluate(trained: Trained, wanted: Request, console: Console) -> Evaluation:
     mark = trained.record.store
     path = wanted.store or find_store(mark.path, wanted.run, "Name it by --store.")
     store = Store.open(path, list(mark.specs))
@@ -94,6 +119,11 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
     )
     for doubt in doubts(store.clips):
         console.say(f"note: {doubt}")
+    if trained.file.name != f"{wanted.checkpoint}.pt":
+        console.say(
+            f"{trained.folder.best} is damaged or not of the best epoch; {trained.file.name} holds "
+            "the same weights"
+        )
     computing = Computing(
         device,
         wanted.batch_size or trained.record.settings.batch_size,
@@ -108,7 +138,7 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
             predicted.segments[protocol], given[protocol] = with_temperature(
                 segments, fitted.segments[protocol], store.classes
             )
-    found = Evaluation(
+    return Evaluation(
         _stamp(trained, store, wanted, rows),
         store.classes,
         store.clips,
@@ -121,8 +151,6 @@ def evaluate_run(wanted: Request, console: Console) -> Evaluation:
             for protocol, segments in predicted.segments.items()
         },
     )
-    write_report(wanted.folder, trained.folder, found)
-    return found
 
 
 def _validation_rows(store: Store, trained: Trained, wanted: Request) -> list[int]:

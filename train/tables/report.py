@@ -14,7 +14,7 @@ import numpy as np
 
 from avsc.manifests import escape
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish_all
+from avsc.manifests.folder_claims import publish_together
 from avsc.train.config import Settings
 from avsc.train.declared import option
 from avsc.train.model.visual import PAPER_BACKBONES
@@ -159,7 +159,7 @@ def write_table(
         f"{name}.tex": latex(lines, TITLES[plan.table]),
         f"{name}.md": page.encode(),
     }
-    publish_all(folder, files)
+    publish_together(folder, files)
     return folder / f"{name}.md"
 
 

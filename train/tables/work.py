@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from avsc.features.store.reader import Store
+from avsc.manifests.claims import ClaimedError
 from avsc.manifests.errors import AvscError
 from avsc.manifests.shell import DONE, STOPPED
 from avsc.train.commands.fit import train
@@ -61,9 +62,16 @@ def state(job: Job) -> State:
 
 
 def make_runs(
-    plan: Plan, names: Iterable[str], resampling: Resampling, allow_missing: bool, console: Console
+    plan: Plan,
+    names: Iterable[str],
+    resampling: Resampling,
+    allow_missing: bool,
+    console: Console,
+    wait: bool = False,
 ) -> int:
     """Train and evaluate runs, each once; return the exit status.
+
+    What another process is making is left to it, and looked at again when the rest is done.
 
     Args:
         plan: of the table.
@@ -71,47 +79,87 @@ def make_runs(
         resampling: of the evaluations' intervals.
         allow_missing: evaluate what is there if segments are missing.
         console: told what is done.
+        wait: for what others are making, when nothing else is left.
 
     Raises:
         AvscError: a run cannot be trained or evaluated.
     """
-    for name in names:
-        job = plan.jobs[name]
-        found = state(job)
-        if found.finished:
-            console.say(f"{name}: trained before")
-        elif job.need is not None and not state(plan.jobs[job.need]).finished:
-            console.say(
-                f"{name} takes its acoustic encoder from {job.need}, which is not finished. The "
-                "same command goes on when it is."
-            )
-            return STOPPED
-        else:
-            if found.outdated:
-                console.say(
-                    f"{name}: trained before on another store, or another state of it, by its "
-                    f"{found.outdated}; trained anew, and the run that was there is kept beside it"
-                )
-            console.say(f"{name}: {job.command()}")
-            status = train(job.system, job.settings, job.folder, resume=not found.outdated)
+    todo, patient = list(names), False
+    while todo:
+        left: dict[str, str] = {}
+        for name in todo:
+            job = plan.jobs[name]
+            try:
+                if job.need in left:
+                    raise ClaimedError(left[job.need], "")
+                status = _make_run(plan, job, resampling, allow_missing, console, patient)
+            except ClaimedError as fault:
+                left[name] = fault.who
+                console.say(f"{name}: left to {fault.who}")
+                continue
             if status != DONE:
                 return status
-        if not is_evaluated(job, allow_missing):
-            with StopRequest() as stop:
-                evaluate_run(
-                    Request(
-                        job.folder,
-                        store=job.settings.store,
-                        resampling=resampling,
-                        allow_missing=allow_missing,
-                        device=job.settings.device,
-                        workers=job.settings.workers,
-                    ),
-                    console,
+            patient = False
+        if len(left) == len(todo):
+            if patient or not wait:
+                console.say(
+                    f"left to other processes: {', '.join(left)}. The same command goes on when "
+                    "they are done."
                 )
-                if stop:
-                    return stop.status
+                return STOPPED
+            patient = True
+        todo = list(left)
     return DONE
+
+
+def _make_run(
+    plan: Plan,
+    job: Job,
+    resampling: Resampling,
+    allow_missing: bool,
+    console: Console,
+    wait: bool,
+) -> int:
+    """Train and evaluate one run, if that is not done; return the exit status.
+
+    Raises:
+        ClaimedError: another process is at it.
+    """
+    found = state(job)
+    if found.finished:
+        console.say(f"{job.name}: trained before")
+    elif job.need is not None and not state(plan.jobs[job.need]).finished:
+        console.say(
+            f"{job.name} takes its acoustic encoder from {job.need}, which is not finished. The "
+            "same command goes on when it is."
+        )
+        return STOPPED
+    else:
+        if found.outdated:
+            console.say(
+                f"{job.name}: trained before on another store, or another state of it, by its "
+                f"{found.outdated}; trained anew, and the run that was there is kept beside it"
+            )
+        console.say(f"{job.name}: {job.command()}")
+        status = train(job.system, job.settings, job.folder, not found.outdated, wait)
+        if status != DONE:
+            return status
+    if is_evaluated(job, allow_missing):
+        return DONE
+    with StopRequest() as stop:
+        evaluate_run(
+            Request(
+                job.folder,
+                store=job.settings.store,
+                resampling=resampling,
+                allow_missing=allow_missing,
+                device=job.settings.device,
+                workers=job.settings.workers,
+            ),
+            console,
+            wait,
+        )
+        return stop.status
 
 
 def is_evaluated(job: Job, allow_missing: bool) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests import escape
-from avsc.manifests.publish import publish_all
+from avsc.manifests.folder_claims import publish_together
 from avsc.train.score.lettering import lettered
 from avsc.train.score.markdown import markdown_table
 from avsc.train.tsne.figure import Panel, draw, png, svg
@@ -53,7 +53,7 @@ def write_maps(folder: Path, found: Maps, stamp: dict[str, Any]) -> None:
         "tsne.json": (json.dumps(_values(found, stamp), indent=2) + "\n").encode(),
         "tsne.md": _page(found, stamp).encode(),
     }
-    publish_all(folder, files)
+    publish_together(folder, files)
 
 
 def numbers_table(found: Maps) -> str:

@@ -1,0 +1,147 @@
+"""Ways back when a checkpoint is damaged or gone.
+
+Two checkpoints are kept, so that a run goes on from ``previous.pt`` when ``last.pt`` cannot be
+read; what was trained after it is trained again, to the same numbers. The weights of the best epoch
+are ``best.pt``; where that is lost and the best epoch is one that a kept checkpoint ended with,
+they are there too.
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from avsc.train.fit.checkpoint import (
+    REMEDY,
+    LostError,
+    Progress,
+    copy_weights,
+    epoch_of,
+    load_last,
+    load_weights,
+)
+from avsc.train.fit.console import Console
+from avsc.train.fit.history import Row, best_row, read_metrics
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.model.network import Network
+
+
+def load_newest(
+    folder: RunFolder,
+    digest: str,
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    row: type[Row],
+    console: Console,
+    main: bool,
+) -> Progress:
+    """Read the newest checkpoint that can be read, and make it last.pt.
+
+    Args:
+        folder: of the run.
+        digest: of its record.
+        network: gets the weights.
+        optimiser: gets its state.
+        row: what an epoch comes to.
+        console: told when it is not the newest that there was.
+        main: whether this process writes; another reads alone.
+
+    Raises:
+        LostError: none can be read.
+        AvscError: a checkpoint belongs to another run or network.
+    """
+    try:
+        return load_last(folder.last, digest, network, optimiser, row)
+    except LostError as fault:
+        lost = fault
+    try:
+        progress = load_last(folder.previous, digest, network, optimiser, row)
+    except LostError as fault:
+        also = f" {fault.found}" if folder.previous.exists() else ""
+        raise LostError(f"{lost.found}{also}", REMEDY) from fault
+    if main:
+        folder.check()
+        folder.previous.replace(folder.last)
+    console.say(f"{lost.found} Going on from {folder.previous.name}.")
+    return progress
+
+
+def load_best(folder: RunFolder, digest: str, network: Network) -> tuple[int, Path]:
+    """Read the weights of the best epoch; return the epoch, and the file that they were in.
+
+    Raises:
+        LostError: they are in no file.
+        AvscError: a checkpoint belongs to another run or network.
+    """
+    history = read_metrics(folder.metrics) if folder.metrics.exists() else []
+    best = best_row(history)
+    try:
+        found = load_weights(folder.best, digest, network)
+        _check_epoch(folder, found, history)
+        return found, folder.best
+    except LostError as fault:
+        lost = fault
+    if best is None:
+        raise LostError(
+            lost.found, "No epoch of the run is done yet: run the same `avsc-fit SYSTEM` again."
+        ) from lost
+    for path in (folder.last, folder.previous):
+        with suppress(LostError):
+            return load_weights(path, digest, network, epoch=best.epoch), path
+    raise _nowhere(lost, best) from lost
+
+
+def mend_best(
+    folder: RunFolder, digest: str, history: list[Row], trained_on: str | None, console: Console
+) -> LostError | None:
+    """Write best.pt again if it is lost and a kept checkpoint has its weights.
+
+    Args:
+        folder: of the run.
+        digest: of its record.
+        history: the epochs done.
+        trained_on: as of `save_best`.
+        console: told what was found.
+
+    Returns:
+        What is wrong with best.pt and could not be mended; None when it is as it should be.
+    """
+    best = best_row(history)
+    if best is None:
+        return None
+    try:
+        _check_epoch(folder, epoch_of(folder.best, digest), history)
+    except LostError as fault:
+        lost = fault
+    else:
+        return None
+    for path in (folder.last, folder.previous):
+        with suppress(LostError):
+            copy_weights(path, folder.best, digest, best.epoch, trained_on, folder.publish)
+            console.say(f"{lost.found} Made again from {path.name}, which holds the same epoch.")
+            return None
+    found = _nowhere(lost, best)
+    console.say(f"{found.found} A better epoch will take its place, if one comes.")
+    return found
+
+
+def _check_epoch(folder: RunFolder, found: int, history: list[Row]) -> None:
+    """Raise a `LostError` if best.pt is of another epoch than the best.
+
+    It may be of one that the history does not have yet: what a killed run did last is done again.
+    """
+    best = best_row(history)
+    if best is not None and found != best.epoch and found <= len(history):
+        raise LostError(
+            f"{folder.best}: holds the weights of epoch {found}, and the best is epoch "
+            f"{best.epoch}, by metrics.csv.",
+            REMEDY,
+        )
+
+
+def _nowhere(lost: LostError, best: Row) -> LostError:
+    return LostError(
+        f"{lost.found} The weights of the best epoch, {best.epoch}, are in no other file.",
+        "Put back a copy, take the last ones (avsc-fit evaluate --checkpoint last), or train anew "
+        "with --no-resume, which keeps the old folder beside the new.",
+    )
