@@ -1,0 +1,79 @@
+"""One clip -> its records: what two products share, how many seconds there are, what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from recordings import write_sound
+from videos import drawn, write_video
+
+from avsc.features import recipe
+from avsc.features.recipe import make_clip
+from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec
+from avsc.manifests.errors import MediaError
+
+IMAGES = {"images": ImageSpec()}
+
+
+def video(path: Path, tenths: int) -> Path:
+    return write_video(path, drawn(tenths, np.random.default_rng(1), 48, 64), rate=10)
+
+
+def test_specs_that_differ_share_no_frames(tmp_path: Path) -> None:
+    """2 s at 16 kHz hold 1 + (32000 - window) // hop frames."""
+    sound = write_sound(tmp_path / "a.wav", 2.0)
+    scalogram = ScalogramSpec()
+    for other in (FbankSpec(hop=1000), FbankSpec(window=4096), FbankSpec(sample_rate=8000)):
+        if other.sample_rate == 8000:
+            other = replace(other, high=4000.0)
+        specs = {"scalogram": scalogram, "fbank": other}
+        both = make_clip("a", sound, None, specs).records
+        for name, spec in specs.items():
+            ((_, alone),) = make_clip("a", sound, None, {name: spec}).records[name]
+            frames = 1 + (2 * spec.sample_rate - spec.window) // spec.hop
+            assert len(alone) == frames
+            np.testing.assert_array_equal(both[name][0][1], alone)
+
+
+@pytest.mark.parametrize(("seconds", "keys"), [(2.3, [0, 1]), (2.7, [0, 1, 2])])
+def test_a_clip_has_the_seconds_whose_middle_its_sound_reaches(
+    tmp_path: Path, seconds: float, keys: list[int]
+) -> None:
+    sound, sight = write_sound(tmp_path / "a.wav", seconds), video(tmp_path / "a.mp4", 27)
+    made = make_clip("a", sound, sight, IMAGES)
+    assert made.failures == []
+    assert [key for key, _ in made.records["images"]] == keys
+
+
+def test_samples_whose_sum_is_infinite_are_a_failure(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full((16_000, 2), 3e38, np.float32), 16_000, subtype="FLOAT")
+    with np.errstate(all="ignore"):
+        made = make_clip("a", path, None, {"fbank": FbankSpec()})
+    assert [(f.code, f.key) for f in made.failures] == [("not-finite", None)]
+    assert made.records == {"fbank": []}
+
+
+def test_sound_without_a_whole_window_is_a_failure(tmp_path: Path) -> None:
+    """0.511 s, and a window has 0.512."""
+    made = make_clip("a", write_sound(tmp_path / "a.wav", 0.511), None, {"fbank": FbankSpec()})
+    assert [f.code for f in made.failures] == ["too-short"]
+    assert made.records == {"fbank": []}
+
+
+def test_of_a_clip_that_fails_on_the_way_no_picture_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(*_: object) -> object:
+        yield 0, av.VideoFrame(64, 48, "yuv420p")
+        raise MediaError("too-large", "the second run is too large")
+
+    sight = video(tmp_path / "a.mp4", 12)
+    assert len(make_clip("a", None, sight, IMAGES).records["images"]) == 1
+    monkeypatch.setattr(recipe, "pictures", breaking)
+    made = make_clip("a", None, sight, IMAGES)
+    assert made.records == {"images": []}
+    assert [(f.key, f.code) for f in made.failures] == [(None, "too-large")]

@@ -1,0 +1,57 @@
+"""Specs: the digests that name products' folders, and what is refused."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec, Spec
+from avsc.manifests.errors import SettingError
+
+# Written out, because every store in the world has these names: another one is made again whole.
+WRITTEN_OUT = (
+    (
+        ScalogramSpec(),
+        b'{"floor":1e-10,"hop":2736,"product":"scalogram","q":41,"sample_rate":16000,"t":8192,'
+        b'"version":1,"window":8192}',
+        "879a168b74a4",
+    ),
+    (
+        FbankSpec(),
+        b'{"bands":256,"floor":1e-10,"high":8000.0,"hop":2736,"low":0.0,"product":"fbank",'
+        b'"sample_rate":16000,"version":1,"window":8192}',
+        None,
+    ),
+    (
+        ImageSpec(),
+        b'{"product":"images","quality":90,"short_side":320,"version":1}',
+        "8834978a446b",
+    ),
+)
+
+
+@pytest.mark.parametrize(("spec", "canonical", "folder"), WRITTEN_OUT)
+def test_digests_are_those_of_every_store_so_far(
+    spec: Spec, canonical: bytes, folder: str | None
+) -> None:
+    digest = hashlib.sha256(canonical).hexdigest()
+    assert spec.digest == digest
+    assert folder is None or digest.startswith(folder)
+    assert type(spec).from_dict({"product": spec.product}) == spec
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        (ImageSpec, {"quality": 0}, "quality is 0; 1 to 100"),
+        (ImageSpec, {"quality": 101}, "quality is 101; 1 to 100"),
+        (ImageSpec, {"short_side": -1}, "short_side is -1"),
+        (ScalogramSpec, {"floor": 0.0}, r"floor is 0\.0; a number > 0"),
+        (ScalogramSpec, {"hop": 0}, "hop is 0; a whole number > 0"),
+        (ImageSpec, {"quality": True}, "quality is True; a int"),
+        (ImageSpec, {"qualty": 90}, "unknown parameter 'qualty'"),
+    ],
+)
+def test_bad_parameters_are_named(kind: type[Spec], values: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        kind.from_dict(values)
