@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := $(VENV)/.bench
 
-.PHONY: demo test check bench slurm faults fuzz format lock clean
+.PHONY: demo test check bench slurm faults fuzz mutants format lock clean
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,6 +32,9 @@ faults: $(READY)  ## inject every fault into extraction, in full (half an hour);
 
 fuzz: $(READY)  ## 20,000 damaged recordings, lists and store files
 	PYTHONPATH=tests $(BIN)/python -m fuzz.table
+
+mutants: $(READY)  ## put small faults into the program, one at a time; the tests must find them
+	PYTHONPATH=tests $(BIN)/python -m mutants.table
 
 check: $(READY)  ## lint, format and types
 	$(BIN)/ruff check .

@@ -76,9 +76,7 @@ def test_edges_are_those_that_were_asked_for() -> None:
     """Triangles between 22 points that are evenly spaced in HTK's other form of mel."""
     points = np.linspace(1127 * log(1 + 300 / 700), 1127 * log(1 + 5000 / 700), 22)
     mels = 1127 * np.log(1 + np.arange(4097) * (16_000 / 8192) / 700)
-    expected = [
-        np.interp(mels, points[b : b + 3], [0, 1, 0], left=0, right=0) for b in range(20)
-    ]
+    expected = [np.interp(mels, points[b : b + 3], [0, 1, 0], left=0, right=0) for b in range(20)]
     found = mel_filters(FbankSpec(bands=20, low=300.0, high=5000.0))
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4)
     assert not found[:, : int(300 / 16_000 * 8192)].any()

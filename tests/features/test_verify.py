@@ -57,8 +57,7 @@ def rewritten(store: Path, **changes: object) -> None:
     """Write the index anew, whole in itself, with other columns of its table."""
     description, read = read_description(store), index.read_index(store)
     tables = {"scalogram": replace(read.tables["scalogram"], **changes)}  # type: ignore[arg-type]
-    head = {name: digest for name, digest in index.heads(store).items()}
-    said = {"fingerprint": read.fingerprint, **head}
+    said = {"fingerprint": read.fingerprint, **index.heads(store)}
     with h5py.File(index_file(store), "r+") as file:
         for name in changes:
             file["scalogram"][name][...] = getattr(tables["scalogram"], name)

@@ -29,7 +29,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture
 def make(store, tmp_path):
-    """Begin a run; what each step is given, and its loss, are noted in `seen`."""
+    """Begin a run; `seen` notes what each step is given, its loss and its learning rate."""
 
     def made(system="audio", **changes):
         settings = Settings(store=store, **{**SMALL, **changes})
@@ -39,7 +39,7 @@ def make(store, tmp_path):
 
         def noted(batch):
             loss = loss_of(batch)
-            run.seen.append((batch, loss.item()))
+            run.seen.append((batch, loss.item(), run.optimiser.param_groups[0]["lr"]))
             return loss
 
         run._loss_of = noted
@@ -49,16 +49,19 @@ def make(store, tmp_path):
 
 
 def order(run):
-    return [tuple(batch.index.tolist()) for batch, _ in run.seen]
+    return [tuple(batch.index.tolist()) for batch, *_ in run.seen]
 
 
-def test_the_loss_of_an_epoch_is_the_mean_of_its_batches(make):
+def test_an_epoch_is_told_by_its_mean_loss_and_its_last_rate(make):
     run = make()
     run.fit(StopRequest())
     n = run.run.batches
-    losses = [np.mean([loss for _, loss in run.seen[e * n : (e + 1) * n]]) for e in (0, 1)]
+    losses = [np.mean([loss for _, loss, _ in run.seen[e * n : (e + 1) * n]]) for e in (0, 1)]
     found = [row.training_loss for row in run.progress.history]
     assert found == pytest.approx(losses, rel=1e-6)
+    rates = [run.seen[e * n + n - 1][2] for e in (0, 1)]
+    assert [row.learning_rate for row in run.progress.history] == pytest.approx(rates, rel=1e-12)
+    assert rates[0] < run.seen[0][2] == 0.01
     assert abs(losses[0] - losses[1]) > 1e-3
 
 
@@ -77,7 +80,7 @@ def test_epochs_and_seeds_have_batches_of_their_own(make, tmp_path):
 def test_pairs_share_views_where_that_was_asked_for(make, frames, shared):
     run = make("joint", frames_per_image=frames, epochs=1)
     run.fit(StopAfter(1))
-    (batch, _), *_ = run.seen
+    (batch, *_), *_ = run.seen
     assert (batch.view is not None) == (len(batch.pictures) < len(batch.scene)) == shared
 
 
