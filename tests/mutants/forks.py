@@ -84,31 +84,36 @@ def outcomes(trials: Iterable[Trial], folder: Path, jobs: int) -> Iterator[Outco
     """Run trials, some at once; yield what came of them as they end."""
     for name in SLOW:
         importlib.import_module(name)
-    waiting, running = deque(trials), dict[int, _Running]()
-    number = 0
-    while waiting or running:
-        while waiting and len(running) < jobs:
-            own = folder / f"trial-{number}"
-            number += 1
-            own.mkdir()
-            begun = _Running(waiting.popleft(), own, time.monotonic())
-            running[_forked(begun)] = begun
-        ended, status = os.waitpid(-1, os.WNOHANG)
-        if ended:
-            yield _ended(running.pop(ended), os.waitstatus_to_exitcode(status), ended)
-            continue
-        for child in [c for c, r in running.items() if time.monotonic() - r.begun > LIMIT]:
-            with suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            yield _ended(running.pop(child), None, child)
-        time.sleep(0.05)
+    waiting, running = deque(enumerate(trials)), dict[int, _Running]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                number, trial = waiting.popleft()
+                begun = _Running(trial, folder / f"trial-{number}", time.monotonic())
+                running[_forked(begun)] = begun
+            ended, status = os.waitpid(-1, os.WNOHANG)
+            if ended:
+                yield _ended(running.pop(ended), os.waitstatus_to_exitcode(status), ended)
+                continue
+            for child in [c for c, r in running.items() if time.monotonic() - r.begun > LIMIT]:
+                _kill(child)
+                os.waitpid(child, 0)
+                yield _ended(running.pop(child), None, child)
+            time.sleep(0.05)
+    finally:
+        for child in running:
+            _kill(child)
+
+
+def _kill(group: int) -> None:
+    """Kill a fork and all that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
 
 
 def _ended(run: _Running, status: int | None, group: int) -> Outcome:
     """Read what a fork left, and remove it with all that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+    _kill(group)
     output = (run.folder / "output").read_text(encoding="utf-8", errors="replace")
     used = run.trial.mutant is None or any(run.folder.glob("*.used"))
     seconds = time.monotonic() - run.begun
@@ -118,8 +123,8 @@ def _ended(run: _Running, status: int | None, group: int) -> Outcome:
 
 def _forked(run: _Running) -> int:
     """Start a trial in a fork; return its process, which heads a group."""
+    run.folder.mkdir()
     sys.stdout.flush()
-    sys.stderr.flush()
     child = os.fork()
     if child:
         return child

@@ -132,3 +132,20 @@ def test_predictions_that_are_no_numbers_end_the_run(make, monkeypatch, tmp_path
     with pytest.raises(AvscError, match="predictions are no longer finite after epoch 1"):
         make().fit(StopRequest())
     assert not (tmp_path / "run" / "best.pt").exists()
+
+
+def test_the_epoch_with_the_lowest_loss_is_kept_though_others_follow(make, monkeypatch, tmp_path):
+    run = make(epochs=3)
+    losses = iter((0.5, 0.2, 0.4))
+    weights = []
+
+    def validated():
+        weights.append({name: each.clone() for name, each in run.network.state_dict().items()})
+        return {"validation_log_loss": next(losses), "validation_accuracy": 0.0}
+
+    monkeypatch.setattr(run, "_validate", validated)
+    run.fit(StopRequest())
+    kept = restore(tmp_path / "run")
+    assert kept.epoch == 2
+    torch.testing.assert_close(kept.network.state_dict(), weights[1], rtol=0, atol=0)
+    assert restore(tmp_path / "run", "last").epoch == 3
