@@ -1,5 +1,6 @@
 """One clip -> its records: what two products share, how many seconds there are, what is refused."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from videos import drawn, write_video
 
 from avsc.features import recipe
 from avsc.features.recipe import make_clip
+from avsc.features.recording import read_recording
 from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError
 
@@ -77,3 +79,23 @@ def test_of_a_clip_that_fails_on_the_way_no_picture_is_kept(
     made = make_clip("a", None, sight, IMAGES)
     assert made.records == {"images": []}
     assert [(f.key, f.code) for f in made.failures] == [(None, "too-large")]
+
+
+def test_a_silent_channel_is_no_silence(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    for left, right, warned in (
+        (0 * noise, noise, 0),
+        (noise, 0 * noise, 0),
+        (*[0 * noise] * 2, 1),
+    ):
+        soundfile.write(path, np.stack([left * noise, right * noise], axis=1), 16_000)
+        assert len(make_clip("a", path, None, {"fbank": FbankSpec()}).warnings) == warned
+
+
+def test_a_recordings_digest_is_of_all_its_bytes(tmp_path: Path) -> None:
+    content = np.random.default_rng(0).bytes(300_000)
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    found = read_recording(path)
+    assert found.source.sha256 == hashlib.sha256(content).hexdigest()
