@@ -1,5 +1,6 @@
 """Each thing that verification compares, changed so that the others still fit."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -124,3 +125,10 @@ def test_a_copy_for_another_process_opens_its_own_files(store: Path) -> None:
     copy.__setstate__(records.__getstate__())
     records.close()
     np.testing.assert_array_equal(copy.read(2), wanted)
+
+
+def test_a_part_is_written_as_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "part.h5"
+    frames = np.random.default_rng(0).normal(size=(7, 2, 290)).astype(np.float32)
+    said = write_part(path, SPEC, ["a"], [Record(0, 0, frames)], EMPTY)
+    assert said == (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size)
