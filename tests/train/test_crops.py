@@ -1,4 +1,4 @@
-"""Crops whose shape is known beforehand."""
+"""Crops whose shape is known beforehand, and how many pictures are mirrored."""
 
 import numpy as np
 
@@ -37,3 +37,12 @@ def test_the_crop_that_always_fits_is_in_the_middle_and_of_the_nearest_ratio():
     whole = Augment(frozenset({"crop"}), scale=(1.0, 1.0))
     assert boxes(whole, 0, 60, 600) == {(0, 260, 60, 80)}
     assert boxes(whole, 0, 600, 60) == {(260, 0, 80, 60)}
+
+
+def test_as_many_are_mirrored_as_were_asked_for():
+    shares = []
+    for probability in (0.0, 0.2, 1.0):
+        drawn = Augment(flip=probability).draw(np.random.default_rng(0), 10_000)
+        shares.append(drawn["flip"].mean())
+    assert (shares[0], shares[2]) == (0, 1)
+    assert abs(shares[1] - 0.2) < 0.02  # five standard deviations
