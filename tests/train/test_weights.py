@@ -20,6 +20,7 @@ from avsc.train.model.weights import (
     WeightsError,
     digest,
     load_file,
+    pretraining,
     read_weights,
     starting_model,
 )
@@ -90,7 +91,7 @@ def test_origin_names_the_files_own_sha256(tmp_path: Path):
 
 def test_python_2_file_of_csails_layout():
     """The file was written by Python 2.7 itself; see legacy/write.py."""
-    state = read_weights(LEGACY)[0]
+    state = read_weights(LEGACY)[0].tensors
     assert state["conv1.weight"].flatten().tolist() == [0, 0.125, 0.25, 0.375, 0.5, 0.625]
     assert state["conv1.weight"].shape == (2, 3, 1, 1)
     assert state["fc.weight"].shape == (365, 2)
@@ -180,6 +181,192 @@ def test_model_without_pretrained_weights():
         starting_model("efficientnetv2_m", "pretrained", seed=0)
 
 
+# Wrappings
+
+
+def marked(state: dict[str, Tensor], mark: float) -> dict[str, Tensor]:
+    """The same tensors, but for one value."""
+    name = "conv1.0.weight"
+    value = state[name].clone()
+    value.view(-1)[0] = mark
+    return {**state, name: value}
+
+
+def prefixed(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def mark_of(encoder: VisualEncoder) -> float:
+    return float(encoder.model.state_dict()["conv1.0.weight"].reshape(-1)[0])
+
+
+EXTRA = {"n_averaged": torch.tensor(7), "head.fc.weight": torch.zeros(3, 3)}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "said"),
+    [
+        (lambda s: {"model": s, "epoch": 3}, "(its model)"),
+        (lambda s: {"state_dict": s, "args": {"lr": 0.1}}, "(its state_dict)"),
+        (lambda s: {"state_dict_ema": s}, "(its state_dict_ema)"),
+        (lambda s: {"model": {"state_dict": s}}, "(its model.state_dict)"),
+        (lambda s: prefixed("module.", s), "(names without module.)"),
+        (lambda s: prefixed("_orig_mod.", s), "(names without _orig_mod.)"),
+        (lambda s: prefixed("model.", s), "(names without model.)"),
+        (lambda s: prefixed("backbone.", s), "(names without backbone.)"),
+        (
+            lambda s: {"model": prefixed("module._orig_mod.", s)},
+            "(its model; names without module.; names without _orig_mod.)",
+        ),
+        (
+            lambda s: {
+                "state_dict": {**prefixed("model.backbone.", s), **prefixed("model.", EXTRA)}
+            },
+            "(its state_dict; names without model.; names without backbone.; "
+            "2 other tensors left out: n_averaged, head.fc.weight)",
+        ),
+    ],
+)
+def test_wrappings_are_seen_through_and_said(
+    tmp_path: Path, trained: dict[str, Tensor], wrap: Any, said: str
+):
+    torch.save(wrap(marked(trained, 0.25)), tmp_path / "w.pt")
+    encoder = visual_encoder(BACKBONE, str(tmp_path / "w.pt"))
+    assert mark_of(encoder) == 0.25
+    assert holds(encoder, marked(trained, 0.25))
+    assert encoder.origin.endswith(said)
+
+
+def test_averaged_weights_are_taken_by_name_alone(tmp_path: Path, trained: dict[str, Tensor]):
+    """As timm saves them; a name with a blank and the mark of a choice is a file's all the same."""
+    both = {"state_dict": marked(trained, 0.25), "state_dict_ema": marked(trained, 0.5)}
+    path = tmp_path / "a b#1.pth.tar"
+    torch.save({"arch": BACKBONE, "metric": 0.5, **both}, path)
+    plain = visual_encoder(BACKBONE, str(path))
+    assert mark_of(plain) == 0.25
+    assert plain.origin.endswith(f"(its state_dict; {path}#state_dict_ema is there too)")
+    averaged = visual_encoder(BACKBONE, f"{path}#state_dict_ema")
+    assert mark_of(averaged) == 0.5
+    assert averaged.origin.endswith(f"(its state_dict_ema; {path}#state_dict is there too)")
+    with pytest.raises(WeightsError, match=r"found no 'ema' in it, wanted .*#state_dict, .*_ema\."):
+        visual_encoder(BACKBONE, f"{path}#ema")
+
+
+def test_one_of_several_must_be_named(tmp_path: Path, trained: dict[str, Tensor]):
+    path = tmp_path / "dino.pth"
+    torch.save({"student": marked(trained, 0.25), "teacher": marked(trained, 0.5)}, path)
+    with pytest.raises(WeightsError) as fault:
+        visual_encoder(BACKBONE, str(path))
+    assert f"{path}: found 2 state dicts, wanted one by its name: {path}#student, " in str(
+        fault.value
+    )
+    assert mark_of(visual_encoder(BACKBONE, f"{path}#teacher")) == 0.5
+
+
+def test_a_prefix_that_is_the_models_own_stays(tmp_path: Path):
+    model = nn.ModuleDict({"model": nn.Linear(2, 2)})
+    torch.save({"model.weight": torch.eye(2), "model.bias": torch.ones(2)}, tmp_path / "w.pt")
+    origin = load_file(model, tmp_path / "w.pt")
+    assert "without" not in origin and torch.equal(model["model"].weight, torch.eye(2))
+
+
+def test_a_content_that_holds_itself_is_no_weights(tmp_path: Path):
+    content: dict[str, Any] = {"epoch": 1}
+    content["again"] = content
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"found dict with 'epoch' \(int\), 'again' \(dict\)"):
+        read_weights(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize(
+    ("origin", "said"),
+    [
+        ("file a file b.pt sha256:01", "unknown (a file b.pt)"),
+        ("Places365, file my file.pt sha256:01", "Places365"),
+        ("file w.pt sha256:01 (its state_dict_ema; file v.pt sha256:02)", "unknown (w.pt)"),
+        ("timm resnet50.a1_in1k", "ImageNet"),
+    ],
+)
+def test_pretraining_of_any_file_name(origin: str, said: str):
+    assert pretraining(origin) == said
+
+
+# Tensors that no network can compute with
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize(
+    ("name", "make", "said"),
+    [
+        ("conv1.0.weight", lambda v: torch.full_like(v, float("nan")), "not finite in 432 of 432"),
+        ("bn1.bias", lambda v: torch.tensor([1.0, -float("inf")] * 16), "not finite in 16 of 32"),
+        ("bn1.running_var", lambda v: -v, "negative in 32 of 32 values"),
+        ("bn1.weight", lambda v: v.double() * 1e300, "not finite in 32 of 32"),
+        ("bn1.running_mean", lambda v: v.to(torch.int32), "int32 (wanted float32)"),
+        ("bn1.running_mean", lambda v: v > 0, "bool (wanted float32)"),
+        ("bn1.bias", lambda v: v.to(torch.complex64), "complex64 (wanted float32)"),
+        ("bn1.num_batches_tracked", lambda v: v.float(), "float32 (wanted int64)"),
+    ],
+)
+def test_tensors_that_cannot_be_used_are_named(
+    tmp_path: Path, trained: dict[str, Tensor], suffix: str, name: str, make: Any, said: str
+):
+    assert name in trained
+    path = tmp_path / f"w.{suffix}"
+    state = {**trained, name: make(trained[name])}
+    if suffix == "pt":
+        torch.save(state, path)
+    else:
+        safetensors.torch.save_file(state, path)
+    with pytest.raises(WeightsError) as fault:
+        visual_encoder(BACKBONE, str(path))
+    assert str(fault.value).startswith(f"{path}: ")
+    assert f"{name} {said}" in str(fault.value) or f"{name} is {said}" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda v: v.to_sparse(), "sparse_coo (wanted dense)"),
+        (lambda v: v.to_sparse_csr(), "sparse_csr (wanted dense)"),
+        (lambda v: torch.quantize_per_tensor(v, 0.1, 0, torch.qint8), "qint8 (wanted float32)"),
+        (lambda v: v.to("meta"), "without values (wanted float32)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*(Sparse|quantized|TypedStorage).*")
+def test_tensors_of_other_layouts_are_named(tmp_path: Path, make: Any, said: str):
+    model = nn.Linear(4, 4)
+    state = model.state_dict()
+    torch.save({**state, "weight": make(state["weight"])}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt: .*weight") as fault:
+        load_file(model, tmp_path / "w.pt")
+    assert said in str(fault.value)
+
+
+def test_half_precision_and_broken_classification_layers_are_loaded(
+    tmp_path: Path, trained: dict[str, Tensor]
+):
+    """What is dropped need not be sound; what is kept may be of fewer bits."""
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in trained.items()
+    }
+    state["fc.bias"] = torch.full((365,), torch.nan)
+    torch.save(state, tmp_path / "half.pt")
+    encoder = visual_encoder(BACKBONE, str(tmp_path / "half.pt"))
+    for name, value in encoder.model.state_dict().items():
+        assert torch.equal(value, state[name].to(value.dtype)), name
+
+
+@pytest.mark.usefixtures("offline_cache")
+def test_pretrained_weights_that_are_not_finite_are_refused(offline_cache: Path):
+    state = dict(timm.create_model(BACKBONE).state_dict())
+    state["bn1.running_mean"] = state["bn1.running_mean"] + torch.nan
+    fill(offline_cache, state)
+    with pytest.raises(WeightsError, match=r"of test_resnet: tensor bn1\.running_mean is not fin"):
+        visual_encoder(BACKBONE, "pretrained")
+
+
 # Refusals
 
 
@@ -262,7 +449,7 @@ def test_differences_are_counted_and_named(tmp_path: Path):
     assert "not weights of this Small, which has 6 tensors" in told
     assert "1 missing: conv1.weight" in told
     assert "1 unexpected: conv9.weight" in told
-    assert "1 of another shape: bn1.bias (4,) (wanted (2,))" in told
+    assert "1 of another shape or type: bn1.bias (4,) (wanted (2,))" in told
     assert digest(model) == before
 
 

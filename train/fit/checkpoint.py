@@ -25,6 +25,7 @@ from avsc.train.fit.history import Row
 from avsc.train.model.archive import load_archive
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import check_values
 
 FORMAT = 1
 FROZEN = "visual."
@@ -190,7 +191,8 @@ def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
     """Load what `changing_state` returned.
 
     Raises:
-        AvscError: names or shapes are not the network's; names the first that differs.
+        AvscError: names, shapes or types are not the network's, or a value is not finite; names
+            the first such tensor.
     """
     wanted = changing_state(network)
     for name in sorted({*wanted, *state}):
@@ -201,6 +203,7 @@ def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
                 f"{path}: {name} has shape {there}, wanted {needed}: it is a checkpoint of another "
                 "network. Name another folder by --out, or begin anew with --no-resume."
             )
+    check_values(str(path), state, wanted)
     network.load_state_dict(state, strict=False)
 
 

@@ -2,23 +2,25 @@
 
 - ``"pretrained"``: timm's own, from the Hugging Face cache or the network (``HF_HUB_OFFLINE=1``
   means the cache alone);
-- a file: ``.safetensors``, or what `torch.save` wrote: a state dict, or a dict whose
-  ``"state_dict"`` is one, or a checkpoint of a run of ours that trained its visual encoder
+- a file: ``.safetensors``, or what `torch.save` wrote: a state dict, wrapped in whatever
+  `state_dict` sees through, or a checkpoint of a run of ours that trained its visual encoder
   (``avsc-fit places``; the run's folder means its ``best.pt``). So timm's state dicts,
   torchvision's (where both name the layers alike, as in ResNets), our own, and CSAIL's
   ``resnet50_places365.pth.tar`` (no tar, but PyTorch 0.2 and Python 2.7: names prefixed
-  ``module.``, byte strings, no ``num_batches_tracked``) are all read by one path;
+  ``module.``, byte strings, no ``num_batches_tracked``) are all read by one path. Of several state
+  dicts in a file ``FILE#NAME`` is the one of that name, such as ``w.pth.tar#state_dict_ema``;
 - ``"random"``: only by this name, drawn from a given seed.
 
-Names and shapes must be the model's own, apart from the classification layer, which is dropped,
-and ``num_batches_tracked``, which old files lack and nothing here reads. Pickles are read by
-torch's weights-only reader, which makes tensors and plain values and refuses whatever else a
-pickle names, so that loading a file never runs its code.
+Names, shapes and kinds of numbers must be the model's own, apart from the classification layer,
+which is dropped, and ``num_batches_tracked``, which old files lack and nothing here reads; values
+must be finite, and variances not negative. Pickles are read by torch's weights-only reader, which
+makes tensors and plain values and refuses whatever else a pickle names, so that loading a file
+never runs its code.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,15 +32,20 @@ from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.model.archive import load_archive
+from avsc.train.model.state_dict import Found, find_state, some, unlike, unusable
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "
     "names); a file (a state dict of timm or torchvision, .pth, .pt or .safetensors, or CSAIL's "
-    "resnet50_places365.pth.tar); the folder of a run of avsc-fit places; 'random', by name."
+    "resnet50_places365.pth.tar; FILE#NAME for one of several in it); the folder of a run of "
+    "avsc-fit places; 'random', by name."
 )
 
 OURS = "visual.model."  # what a run's checkpoint puts before the names of an image model
-ORIGIN = re.compile(r"(?:(?P<trained_on>.*?), )??file (?P<file>.*) sha256:[0-9a-f]+", re.DOTALL)
+ORIGIN = re.compile(
+    r"(?:(?P<trained_on>.*?), )??file (?P<file>.*?) sha256:[0-9a-f]+(?: \(.*\))?", re.DOTALL
+)
+WORDS = ("pretrained", "random")  # what is no file
 PLACES = 365  # classes of a classification layer by which a file of Places365 is known
 
 
@@ -77,7 +84,15 @@ def starting_model(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
         return model, f"random seed {seed}"
     classifiers = model.pretrained_cfg["classifier"]
     heads = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers or ())
-    return model, load_file(model, Path(weights), heads)
+    return model, load_file(model, *_file(weights), heads)
+
+
+def _file(weights: str) -> tuple[Path, str | None]:
+    """Return the path that weights name, and the state dict in it if one is chosen."""
+    path, mark, chosen = weights.rpartition("#")
+    if mark and not Path(weights).exists() and "/" not in chosen and Path(path).exists():
+        return Path(path), chosen
+    return Path(weights), None
 
 
 def _pretrained(name: str) -> tuple[nn.Module, str]:
@@ -91,29 +106,34 @@ def _pretrained(name: str) -> tuple[nn.Module, str]:
         ) from fault
     config = model.pretrained_cfg
     model.reset_classifier(0)
+    check_values(f"pre-trained weights of {name}", model.state_dict(), model.state_dict())
     return model, f"timm {config['architecture']}.{config['tag']}"
 
 
-def load_file(model: nn.Module, path: Path, heads: tuple[str, ...] = ()) -> str:
+def load_file(
+    model: nn.Module, path: Path, chosen: str | None = None, heads: tuple[str, ...] = ()
+) -> str:
     """Load a file of weights into a model.
 
     Args:
         model: the model, without a classification layer.
         path: the file.
+        chosen: name of one of several state dicts in it; None for the one that is not averaged.
         heads: names of the classification layers that are dropped from the file.
 
     Returns:
         The origin: the pictures that it was trained on, where the file tells, its name and
-        SHA-256.
+        SHA-256, and what of the file was taken, where that was a choice.
 
     Raises:
-        WeightsError: the file cannot be read, or names or shapes are not the model's.
+        WeightsError: the file cannot be read, or its tensors are not what the model has.
     """
     path = path / "best.pt" if path.is_dir() else path
     dropped = tuple(f"{head}." for head in heads)
-    state, trained_on = read_weights(path)
-    found = {name: value for name, value in state.items() if not name.startswith(dropped)}
     wanted = model.state_dict()
+    state, trained_on = read_weights(path, chosen, wanted)
+    found = {name: value for name, value in state.tensors.items() if not name.startswith(dropped)}
+    shared = [(name, found[name], value) for name, value in wanted.items() if name in found]
     differences = {
         "missing": [
             name
@@ -121,24 +141,42 @@ def load_file(model: nn.Module, path: Path, heads: tuple[str, ...] = ()) -> str:
             if name not in found and not name.endswith("num_batches_tracked")
         ],
         "unexpected": [name for name in found if name not in wanted],
-        "of another shape": [
-            f"{name} {tuple(found[name].shape)} (wanted {tuple(value.shape)})"
-            for name, value in wanted.items()
-            if name in found and found[name].shape != value.shape
+        "of another shape or type": [
+            f"{name} {reason}" for name, there, value in shared if (reason := unlike(there, value))
         ],
     }
-    said = [f"{len(names)} {what}: {_some(names)}" for what, names in differences.items() if names]
+    said = [f"{len(names)} {what}: {some(names)}" for what, names in differences.items() if names]
     if said:
         raise WeightsError(
             f"{path}: not weights of this {type(model).__name__}, which has {len(wanted)} tensors; "
             f"{'; '.join(said)}. Name the backbone that the file belongs to, or another file."
         )
+    check_values(str(path), found, wanted)
     model.load_state_dict(found, strict=False)
-    if trained_on is None and any(len(state.get(f"{head}.bias", ())) == PLACES for head in heads):
+    biases = [state.tensors.get(f"{head}.bias") for head in heads]
+    if trained_on is None and any(each is not None and each.shape == (PLACES,) for each in biases):
         trained_on = "Places365"
     with path.open("rb") as file:
         origin = f"file {path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    origin += f" ({'; '.join(state.notes)})" if state.notes else ""
     return origin if trained_on is None else f"{trained_on}, {origin}"
+
+
+def check_values(where: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Raise a `WeightsError` that names the first tensor that a network cannot compute with.
+
+    Args:
+        where: what holds them.
+        found: the tensors, by names that the network has.
+        wanted: the network's own.
+    """
+    for name, value in found.items():
+        reason = unlike(value, wanted[name]) or unusable(name, value, wanted[name].dtype)
+        if reason is not None:
+            raise WeightsError(
+                f"{where}: tensor {name} is {reason}. The file is damaged, or of a training that "
+                "failed; name another."
+            )
 
 
 def pretraining(origin: str) -> str:
@@ -156,11 +194,16 @@ def pretraining(origin: str) -> str:
     return "ImageNet" if re.search(r"_in(1|12|21|22)k", origin) else f"unknown ({origin})"
 
 
-def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
+def read_weights(
+    path: Path, chosen: str | None = None, wanted: Collection[str] = ()
+) -> tuple[Found, str | None]:
     """Read the state dict of a file, on the CPU, and what it says that it was trained on.
 
-    Names are without the prefix ``module.`` that several GPUs leave; of a run's checkpoint, those
-    of the visual encoder's model alone.
+    Args:
+        path: the file.
+        chosen: name of one of several state dicts in it; None for the one that is not averaged.
+        wanted: names of the model's tensors; a prefix that these have is not taken off. Of a run's
+            checkpoint the visual encoder's model is read alone.
 
     Raises:
         WeightsError: no such file, not a file of weights, or a pickle that names code.
@@ -169,25 +212,21 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], str | None]:
         raise WeightsError(f"{path}: no such file of weights. {WAYS}")
     content = _content(path)
     trained_on = None
-    if isinstance(content, dict) and isinstance(content.get("network"), dict):
+    if (
+        isinstance(content, dict)
+        and "digest" in content
+        and isinstance(content.get("network"), dict)
+    ):
         trained_on = content.get("trained_on")
         content = {
             name.removeprefix(OURS): value
             for name, value in content["network"].items()
             if name.startswith(OURS)
         }
-    if isinstance(content, dict) and "state_dict" in content:
-        content = content["state_dict"]
-    if not (isinstance(content, dict) and content) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
-    ):
-        raise WeightsError(
-            f"{path}: found {type(content).__name__}, wanted names with tensors (a state dict), "
-            f"a dict with a 'state_dict', or a run that trained its visual encoder. {WAYS}"
-        )
-    if all(name.startswith("module.") for name in content):
-        content = {name.removeprefix("module."): value for name, value in content.items()}
-    return dict(content), trained_on
+    try:
+        return find_state(content, str(path), chosen, wanted), trained_on
+    except ValueError as fault:
+        raise WeightsError(f"{path}: {fault}. {WAYS}") from fault
 
 
 def _content(path: Path) -> Any:
@@ -215,10 +254,6 @@ def digest(module: nn.Module) -> str:
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
         total.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _first_line(fault: Exception) -> str:
