@@ -169,6 +169,20 @@ def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
     assert "not the settings of a run" in err
 
 
+def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, monkeypatch):
+    """The folder of a run is its best.pt; its weights of another epoch are others."""
+    monkeypatch.chdir(tmp_path)
+    one = {"epochs": 1, "warmup": 0.5, "patience": 0}
+    make(pictures, tmp_path / "run", visual_weights=str(straight), **one).fit(StopRequest())
+    before = (tmp_path / "run" / "settings.json").read_bytes()
+    for same in (os.path.relpath(straight), f"{straight}/", str(straight / "best.pt")):
+        assert make(pictures, tmp_path / "run", visual_weights=same, **one).finished
+        assert (tmp_path / "run" / "settings.json").read_bytes() == before
+    told = r"another visual encoder: found .* \(three-places, file best\.pt .* \(file visual\.pt "
+    with pytest.raises(SettingError, match=told):
+        make(pictures, tmp_path / "run", visual_weights=str(straight / "visual.pt"), **one)
+
+
 # Layouts
 
 

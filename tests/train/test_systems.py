@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from stores import small_clips, small_store
-from systems import StopAfter, clips_of, make, write_vectors
+from systems import SMALL, StopAfter, clips_of, make, write_vectors
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
@@ -163,6 +163,37 @@ def test_another_acoustic_run_under_a_begun_pipeline_is_named(home, tmp_path):
     assert make(
         home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "moved", epochs=1
     ).finished
+
+
+def test_the_same_weights_by_another_path_go_on(home, tmp_path, monkeypatch):
+    """By any spelling, copied, or wrapped; other weights, or none of a file, are another run's."""
+    for name, seed in (("w.pt", 3), ("other.pt", 4)):
+        model = visual_encoder(SMALL["backbone"], "random", seed=seed).model
+        torch.save(model.state_dict(), tmp_path / name)
+    state = torch.load(tmp_path / "w.pt", weights_only=True)
+    torch.save(
+        {"model": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "c"
+    )
+    monkeypatch.chdir(tmp_path)
+    make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights="w.pt").fit(StopRequest())
+    before = (tmp_path / "run" / "settings.json").read_bytes()
+    for same in ("w.pt", "./w.pt", str(tmp_path / "w.pt"), "../" + tmp_path.name + "/w.pt", "c"):
+        again = make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights=same)
+        assert again.finished and (tmp_path / "run" / "settings.json").read_bytes() == before
+    for other, told in (
+        ("other.pt", r"another visual encoder: found .* \(file w\.pt .* \(file other\.pt "),
+        ("none.pt", r"none\.pt: no such file of weights"),
+        ("random", "another --visual-weights: found 'w.pt', wanted 'random'"),
+    ):
+        with pytest.raises(AvscError, match=told):
+            make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights=other)
+    assert (tmp_path / "run" / "settings.json").read_bytes() == before
+    shutil.move("w.pt", "moved.pt")  # and embeddings that are gone are made of it
+    again = make(
+        home, tmp_path / "run", "pipeline", epochs=1, visual_weights="moved.pt",
+        embeddings=tmp_path / "embeddings",
+    )  # fmt: skip
+    assert again.finished
 
 
 def test_other_vectors_under_a_begun_run_are_named(home, tmp_path):

@@ -12,7 +12,7 @@ from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
-from avsc.train.model.weights import starting_weights
+from avsc.train.model.weights import WORDS, starting_weights
 from avsc.train.systems import Branch
 
 
@@ -80,6 +80,12 @@ class VisualSettings(Protocol):
     def view(self) -> str: ...  # noqa: D102
     @property
     def seed(self) -> int: ...  # noqa: D102
+
+
+def other_file(settings: VisualSettings, former: VisualSettings) -> bool:
+    """Whether two settings name first weights by two paths; what is in them, digests tell."""
+    names = {settings.visual_weights, former.visual_weights}
+    return len(names) == 2 and names.isdisjoint(WORDS)
 
 
 def first_visual(settings: VisualSettings) -> VisualEncoder:

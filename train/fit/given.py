@@ -14,7 +14,7 @@ from avsc.train.config import Settings
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.vectors import Vectors
-from avsc.train.fit.build import first_visual
+from avsc.train.fit.build import first_visual, other_file
 from avsc.train.fit.encoders import Sense, Taken
 from avsc.train.fit.normalise import moments
 from avsc.train.fit.record import EncoderMark, Record
@@ -74,7 +74,8 @@ def find_given(
         settings: of the run.
         store: the store of the recordings.
         taken: encoders out of the runs that the settings name.
-        former: the run's record if it goes on; its image model is then not loaded again here.
+        former: the run's record if it goes on; its image model is then loaded here only if its
+            file is named by another path.
 
     Raises:
         AvscError: weights cannot be had, or a file of vectors does not fit the store.
@@ -84,7 +85,11 @@ def find_given(
     if "visual" in taken:
         found = taken["visual"].encoder
         visual = found if isinstance(found, VisualEncoder) else None
-    elif pictures is not None and pictures.start == "weights" and former is None:
+    elif (
+        pictures is not None
+        and pictures.start == "weights"
+        and (former is None or other_file(settings, former.settings))
+    ):
         visual = first_visual(settings)
     files = {
         ACOUSTIC: (system.sound, settings.acoustic_embeddings),

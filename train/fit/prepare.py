@@ -14,7 +14,7 @@ from avsc.manifests.names import doubts
 from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
-from avsc.train.fit.build import build_network, kept_visual
+from avsc.train.fit.build import build_network, kept_visual, other_file
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
@@ -76,6 +76,9 @@ def prepare(
     if folder.begun and (resume or not processes.main):
         former = read_record(folder.settings)
     given = find_given(chosen, settings, store, taken, former)
+    if former is not None and other_file(settings, former.settings):
+        # Its weights were compared by their digest, or are about to be.
+        settings = replace(settings, visual_weights=former.settings.visual_weights)
     record = _record(system, settings, store, parts, given, former, folder)
     if former is not None:
         check_same(former, record, folder.path)

@@ -13,7 +13,7 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.pairs import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.build import first_visual, kept_visual
+from avsc.train.fit.build import first_visual, kept_visual, other_file
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device, cores
@@ -107,15 +107,22 @@ def _settle(
     """Go on with the run in the folder, or begin one there."""
     if folder.begun and (resume or not main):
         former = read_places_record(folder.settings)
-        record = replace(record, visual=former.visual)
-        check_same_numbers(former.numbers(), record.numbers(), folder.path)
         assert former.visual is not None
+        mark = former.visual
+        if other_file(record.settings, former.settings):
+            mark = _mark(first_visual(record.settings))
+            weights = former.settings.visual_weights
+            record = replace(record, settings=replace(record.settings, visual_weights=weights))
+        record = replace(record, visual=mark)
+        before, now = ({"visual encoder": f" ({m.origin})"} for m in (former.visual, mark))
+        check_same_numbers(former.numbers(), record.numbers(), folder.path, (before, now))
+        record = replace(record, visual=former.visual)
         visual = kept_visual(record.settings, folder, former.visual.digest)
         origin = former.visual.origin
     else:
         visual = first_visual(record.settings)
         origin = visual.origin
-        record = replace(record, visual=EncoderMark(origin, visual.digest, visual.features))
+        record = replace(record, visual=_mark(visual))
         if (aside := folder.set_aside()) is not None:
             console.say(f"{folder.path}: the run that was here is now {aside}")
         save_visual(folder.visual, visual, folder.publish)
@@ -123,3 +130,7 @@ def _settle(
     if main:
         folder.publish(folder.settings, record.encode())
     return record, visual
+
+
+def _mark(visual: VisualEncoder) -> EncoderMark:
+    return EncoderMark(visual.origin, visual.digest, visual.features)
