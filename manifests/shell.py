@@ -26,6 +26,7 @@ import click
 from click.core import ParameterSource
 
 from avsc.manifests import escape
+from avsc.manifests.caches import provide_caches
 from avsc.manifests.errors import AvscError, SettingError, bounded
 from avsc.manifests.publish import REMEDIES
 from avsc.manifests.text import read_text
@@ -88,6 +89,7 @@ def run_program(group: click.Command, name: str) -> NoReturn:
     once: a second one does not disturb them.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    provide_caches()
     sys.exit(_status(group, name))
 
 

@@ -35,7 +35,10 @@ Floats = NDArray[np.float32]
 
 def compiled(function: F) -> F:
     """Compile a function with numba: cached, without the lock, IEEE division, no fast-math."""
-    return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    try:
+        return cast(F, numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+    except RuntimeError:  # no folder for a cache can be written
+        return cast(F, numba.njit(nogil=True, error_model="numpy")(function))
 
 
 @compiled

@@ -1,0 +1,60 @@
+"""Folders for what the libraries cache, where the home folder cannot be written.
+
+numba, matplotlib, fontconfig, PyTorch and the Hugging Face hub keep caches below the home folder.
+In a container that runs as another user there may be none, or none that can be written: they then
+fail, warn, or write to a folder called ``~``. Such a user's caches go to a folder of the user's own
+below that of temporary files. What they have cached in a home that can only be read is still read.
+"""
+
+import atexit
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+READ = {"huggingface": "HF_HOME", "torch": "TORCH_HOME"}
+"""Caches of downloaded weights, with the variables that name them."""
+
+
+def provide_caches() -> None:
+    """Set the variables by which libraries find folders that can be written, where they need it."""
+    with suppress(OSError):  # no folder at all can be written: the libraries do without
+        if not os.path.isabs(os.path.expanduser("~")):
+            os.environ["HOME"] = str(_private_folder())
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        if not _is_writable(cache):
+            for name, variable in READ.items():
+                if (cache / name).is_dir():
+                    os.environ.setdefault(variable, str(cache / name))
+            os.environ["XDG_CACHE_HOME"] = str(_private_folder())
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", "matplotlib")
+        if "MPLCONFIGDIR" not in os.environ and not _is_writable(config):
+            os.environ["MPLCONFIGDIR"] = str(_private_folder() / "matplotlib")
+
+
+def _is_writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+def _private_folder() -> Path:
+    """Return a folder that only this user can write: numba runs what it finds in its cache.
+
+    It is kept for the next run, unless somebody else has taken its name.
+    """
+    path = Path(tempfile.gettempdir(), f"avsc-cache-{os.geteuid()}")
+    with suppress(OSError):
+        path.mkdir(mode=0o700, exist_ok=True)
+        found = path.lstat()
+        theirs = found.st_uid != os.geteuid() or found.st_mode & 0o077
+        if stat.S_ISDIR(found.st_mode) and not theirs:
+            return path
+    made = tempfile.mkdtemp(prefix="avsc-cache-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
