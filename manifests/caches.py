@@ -21,7 +21,7 @@ READ = {"huggingface": "HF_HOME", "torch": "TORCH_HOME"}
 def provide_caches() -> None:
     """Set the variables by which libraries find folders that can be written, where they need it."""
     with suppress(OSError):  # no folder at all can be written: the libraries do without
-        if not os.path.isabs(os.path.expanduser("~")):
+        if not os.path.expanduser("~").startswith("/"):  # noqa: PTH111 (Path raises instead)
             os.environ["HOME"] = str(_private_folder())
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         if not _is_writable(cache):

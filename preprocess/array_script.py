@@ -5,10 +5,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
+from avsc.preprocess.queues import directive_path
 
 FILLED = 0.75  # of a job's time is planned for; the rest is for slower nodes and shared disks
 DRIVER_BYTES = 400_000_000  # beside the workers
@@ -93,8 +95,17 @@ def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job
         count: length of the array.
         walltime: as Slurm writes it.
         jobs: what each job is given.
+
+    Raises:
+        SettingError: a value holds a line's end, which would end a comment or a directive.
     """
     program = _program()
+    for option, value in pairwise(arguments):
+        if re.search(r"[\n\r]", value):
+            raise SettingError(
+                f"{option} is {value!r}; a batch script holds no name of two lines. Rename it, or "
+                "reach it by a link."
+            )
     return TEMPLATE.format(
         store=shlex.quote(str(store)),
         program=program,
@@ -102,7 +113,9 @@ def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job
         cores=jobs.cores,
         megabytes=ceil((jobs.cores * jobs.worker_bytes + DRIVER_BYTES) / 1e6),
         walltime=walltime,
-        log=f"{store.name}-%A-%a.log",
+        log=directive_path(
+            "slurm", store.name, "--out", "Name another folder by --out.", "-%A-%a.log"
+        ),
         command=shlex.join([*shlex.split(program), "extract", *arguments]),
     )
 

@@ -6,6 +6,7 @@ file leaves out is taken from the user's configuration of Dask (``~/.config/dask
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,6 +16,11 @@ from typing import Any, get_type_hints
 from avsc.manifests.errors import SettingError
 from avsc.manifests.text import read_text
 from avsc.preprocess.queues import seconds
+
+WORDS = (
+    "queue", "account", "memory", "walltime", "interface", "local_folder", "log_folder",
+)  # fmt: skip
+"""Settings that are one word of a job's script."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,13 @@ class ClusterFile:
             raise SettingError(
                 f"minimum is {self.minimum}; 0 to maximum, which is {self.maximum}, is wanted."
             )
+        for name in (*WORDS, "directives", "modules"):
+            value = getattr(self, name) or ()
+            for text in (value,) if isinstance(value, str) else value:
+                if re.search(r"[\x00-\x1f\x7f]", text):
+                    raise SettingError(
+                        f"{name} is {text!r}; one line is wanted, for it becomes one in a script."
+                    )
         if self.walltime is not None:
             seconds(self.walltime)
 

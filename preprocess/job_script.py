@@ -3,7 +3,10 @@
 A worker has one thread and serves no page; it retires before its job's walltime, and its job ends.
 """
 
+import os
+import re
 import signal
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +18,7 @@ from distributed.security import Security
 
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.cluster_file import ClusterFile
-from avsc.preprocess.queues import QUEUES, lifetime, seconds
+from avsc.preprocess.queues import QUEUES, directive_path, lifetime, seconds
 from avsc.preprocess.workers import SETTINGS, SILENT, quiet
 
 WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
@@ -23,18 +26,67 @@ WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
 
 def job_script(kind: str, settings: ClusterFile, store: Path) -> str:
     """Return the script of a job, as it would be submitted; changes nothing."""
+    logs = log_folder(kind, settings, store)
     with tempfile.TemporaryDirectory() as folder, quiet():
         how = arguments(kind, settings, Path(folder))
         security = None
         if settings.tls:
-            keys = {f"tls_worker_{n}": f"{folder}/{n}.pem" for n in ("key", "cert")}
-            security = Security(tls_ca_file=f"{folder}/ca.pem", **keys)
+            keys = {f"tls_worker_{n}": f"{logs}/{n}.pem" for n in ("key", "cert")}
+            security = Security(tls_ca_file=f"{logs}/ca.pem", **keys)
         for name in ("shared_temp_directory", "scheduler_options", "silence_logs"):
             del how[name]
-        job = cluster_class(kind).job_cls(
+        job = job_class(kind, cluster_class(kind).job_cls, logs)(
             f"{how['protocol']}SCHEDULER:PORT", name="avsc-0", security=security, **how
         )
-        return str(job.job_script()).replace(folder, str(log_folder(kind, settings, store)))
+        return str(job.job_script())
+
+
+def job_class(kind: str, base: Any, logs: Path) -> Any:
+    """Return one of dask-jobqueue's classes of jobs, with paths quoted for where they stand.
+
+    dask-jobqueue (0.9) writes them into directives and the shell's line as they are.
+
+    Args:
+        kind: the batch system.
+        base: the class.
+        logs: the folder of the jobs' logs.
+
+    Raises:
+        SettingError: the batch system cannot be told of this folder.
+    """
+    name, remedy = "the folder of the jobs' logs", "Name another by log_folder."
+    if os.path.expandvars(logs) != str(logs):  # which dask-jobqueue does
+        raise SettingError(f"{name} is {str(logs)!r}, which holds a variable's name. {remedy}")
+
+    def written(file: str) -> str:
+        return directive_path(kind, str(logs), name, remedy, file)
+
+    written("")
+
+    class Job(base):  # type: ignore[misc]
+        job_header: Any
+
+        def __init__(self, *scheduler: str, security: Any = None, **how: Any) -> None:
+            super().__init__(*scheduler, security=security and _Quoted(security), **how)
+            if self.job_header is None:  # HTCondor's
+                self.job_header_dict |= {"LogDirectory": written("")}
+                return
+            outputs = rf"(?m)^(#\S+ -[eo] ){re.escape(self.log_directory)}(.*)$"
+            self.job_header = re.sub(outputs, lambda at: at[1] + written(at[2]), self.job_header)
+
+    return Job
+
+
+class _Quoted:
+    """Credentials whose files' names are quoted for the shell."""
+
+    def __init__(self, security: Security) -> None:
+        self._security = security
+
+    def get_tls_config_for_role(self, role: str) -> dict[str, str]:
+        """Return the files of a role, by name."""
+        found = self._security.get_tls_config_for_role(role)
+        return {name: quote(value) for name, value in found.items() if value is not None}
 
 
 def cluster_class(kind: str) -> Any:
@@ -64,8 +116,9 @@ def arguments(
         "cores": cores,
         "processes": processes,
         "memory": settings.memory or _configured(kind, "memory") or _memory(processes),
-        "interface": settings.interface,
-        "local_directory": settings.local_folder,
+        "interface": settings.interface and quote(settings.interface),
+        "local_directory": settings.local_folder and quote(settings.local_folder),
+        "python": _configured(kind, "python") or quote(sys.executable),
         "log_directory": str(logs),
         "shared_temp_directory": _configured(kind, "shared-temp-directory") or str(logs),
         "job_name": "avsc",

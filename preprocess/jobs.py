@@ -26,8 +26,8 @@ from distributed.security import Security
 
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.cluster_file import ClusterFile
-from avsc.preprocess.job_script import arguments, cluster_class, log_folder
-from avsc.preprocess.queues import QUEUES, Queue
+from avsc.preprocess.job_script import arguments, cluster_class, job_class, log_folder
+from avsc.preprocess.queues import QUEUES
 from avsc.preprocess.workers import Record, Say, Workers, quiet
 
 REFUSALS = 20  # jobs in a row that the batch system may refuse when it took some before
@@ -61,7 +61,7 @@ def job_workers(
         how = arguments(kind, settings, log_folder(kind, settings, store), dashboard)
         logs = Path(how["log_directory"])
         logs.mkdir(parents=True, exist_ok=True)
-        jobs = Jobs(asked, logs)
+        jobs = Jobs(kind, logs)
         security = Security.temporary() if settings.tls else None
         with (
             jobs.cluster_class(cluster_class(kind))(security=security, **how) as cluster,
@@ -81,16 +81,16 @@ class Jobs:
     """The jobs of a run.
 
     Args:
-        asked: their batch system.
+        kind: their batch system, a name in `QUEUES`.
         logs: the folder of their logs.
 
     Attributes:
         cluster: of dask-jobqueue, once it is there.
     """
 
-    def __init__(self, asked: Queue, logs: Path) -> None:
+    def __init__(self, kind: str, logs: Path) -> None:
         self.cluster: Any = None
-        self._asked, self._logs = asked, logs
+        self._kind, self._asked, self._logs = kind, QUEUES[kind], logs
         self._said: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._accepted = self._refusals = self._fruitless = 0
         self._waited = False
@@ -102,7 +102,7 @@ class Jobs:
         It also replaces a job of several workers when all of them are gone, which
         `distributed.SpecCluster` (2026.8) does for jobs of one worker only.
         """
-        base_job: Any = base.job_cls
+        base_job: Any = job_class(self._kind, base.job_cls, self._logs)
         said = self._said
 
         class Job(base_job):  # type: ignore[misc]

@@ -84,6 +84,9 @@ class Place:
         """Return the script of the jobs that would be submitted; empty when there are none."""
         if not self.cluster:
             return ""
+        from avsc.preprocess.dask_files import import_dask
+
+        import_dask()
         from avsc.preprocess.job_script import job_script
 
         return job_script(self.cluster, self.settings, store)

@@ -11,6 +11,8 @@ from typing import Any
 
 from avsc.manifests.errors import SettingError
 
+PLAIN = r"\w./+=,@-"  # what every batch system takes as it is
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -26,6 +28,11 @@ class Queue:
         walltime: how it writes a time, by hours, minutes, seconds, and seconds in all.
         short: seconds of the first field of a walltime that has one field, or two.
         defaults: arguments that nothing else may have set.
+        quoted: the mark that holds a path with blanks and the like together; itself it is taken
+            after a backslash.
+        doubled: characters of a path that stand for something else unless they come twice.
+        refused: what else a path in a directive may not hold; by default all that is not known to
+            be taken as it is by every version.
     """
 
     cluster: str
@@ -37,6 +44,9 @@ class Queue:
     walltime: str = "{hours:02}:{minutes:02}:{seconds:02}"
     short: tuple[int, int] = (1, 60)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    quoted: str = ""
+    doubled: str = ""
+    refused: str = rf"[^{PLAIN}]"
 
 
 _QUEUE = {"queue": "queue", "walltime": "walltime"}
@@ -49,6 +59,11 @@ QUEUES = {
         ended=_NEVER,
         names={**_QUEUE, "account": "account"},
         short=(60, 60),
+        # sbatch (22.05) takes a word of a directive by its own rules: quotes hold it together, and
+        # a backslash in a file's name turns off what `%` stands for.
+        quoted='"',
+        doubled="%",
+        refused=r"[\\\x00-\x1f\x7f]",
     ),
     "pbs": Queue(
         cluster="PBSCluster",
@@ -95,6 +110,34 @@ QUEUES = {
         defaults={"memory_per_core_property_name": "not_applicable"},
     ),
 }
+
+
+def directive_path(kind: str, path: str, name: str, remedy: str, pattern: str = "") -> str:
+    """Return a path as it is written into a directive.
+
+    Args:
+        kind: a name in `QUEUES`.
+        path: the path.
+        name: what it is, for the message.
+        remedy: what to do where it cannot be written, for the message.
+        pattern: follows the path, and is written as it is.
+
+    Raises:
+        SettingError: the batch system would take it for something else.
+
+    >>> directive_path("slurm", "/my data/50%", "", "", "-%j.log")
+    '"/my data/50%%-%j.log"'
+    """
+    queue = QUEUES[kind]
+    if found := re.search(queue.refused, path):
+        raise SettingError(
+            f"{name} is {path!r}: a path with {found[0]!r} cannot be written into a directive of "
+            f"{kind}. {remedy}"
+        )
+    if not (queue.quoted and re.search(rf"[^{PLAIN}]", path)):
+        return path + pattern
+    mark, twice = queue.quoted, queue.doubled
+    return f"{mark}{path.replace(twice, 2 * twice).replace(mark, chr(92) + mark)}{pattern}{mark}"
 
 
 def seconds(walltime: str, short: tuple[int, int] | None = None) -> int:

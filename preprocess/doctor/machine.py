@@ -7,6 +7,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from avsc.preprocess.dask_files import import_dask
 from avsc.preprocess.doctor.check import Patient, UnwellError
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -36,6 +37,12 @@ def memory(patient: Patient) -> str:
     if most < workers * WORKER_BYTES:
         raise UnwellError(f"{text}; room for {most // WORKER_BYTES}")
     return text
+
+
+def dask(patient: Patient) -> str:
+    """Import Dask with the user's own settings of it."""
+    files = import_dask()
+    return f"it starts; its settings are in {', '.join(map(str, files)) or 'no file'}"
 
 
 def open_files(patient: Patient) -> str:

@@ -65,6 +65,11 @@ MEDIA = (
 )
 MACHINE = (
     Check("scratch", machine.scratch, "Point TMPDIR to a folder that you may write, with room."),
+    Check(
+        "Dask",
+        machine.dask,
+        "Extraction runs its workers by Dask, which reads these files when it starts.",
+    ),
     Check("open files", machine.open_files, "Raise the limit: `ulimit -n 4096`."),
     Check("cores", machine.cores, "Say how many workers to start with --workers."),
     Check("memory", machine.memory, "Start fewer workers with --workers, or ask for more memory."),

@@ -1,6 +1,7 @@
 """What is asked of six batch systems, none of which need be here; clusters that are up."""
 
 import ast
+import itertools
 import json
 import os
 import subprocess
@@ -102,6 +103,49 @@ def test_without_a_file(kind: str, tmp_path: Path) -> None:
     assert ("--lifetime" in script) == (kind != "htcondor"), "dask-jobqueue's own 30 minutes"
 
 
+def test_names_are_quoted_for_slurm_and_for_the_shell(tmp_path: Path) -> None:
+    """In a directive, marks hold a path together and `%` comes twice; the shell is asked itself."""
+    store = tmp_path / "my data" / "it's 50% #1 $(touch x)"
+    settings = ClusterFile(local_folder="/scratch/$USER's $(touch y)", interface="ib 0")
+    lines = job_script("slurm", settings, store).splitlines()
+    written = f"{tmp_path}/my data/it's 50%% #1 $(touch x)/logs/avsc-%J"
+    assert f'#SBATCH -e "{written}.err"' in lines
+    assert f'#SBATCH -o "{written}.out"' in lines
+    words = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {lines[-1]}"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    ).stdout.splitlines()  # fmt: skip
+    after = dict(itertools.pairwise(words))
+    assert words[0] == sys.executable
+    assert after["--local-directory"] == "/scratch/$USER's $(touch y)"
+    assert after["--interface"] == "ib 0"
+    assert after["--tls-key"] == f"{store}/logs/key.pem"
+    assert after["--tls-ca-file"] == f"{store}/logs/ca.pem"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("slurm", "a\nb", r"a path with '\\n' cannot be written into a directive of slurm"),
+        ("slurm", "a\\b", r"a path with '\\\\' cannot be written"),
+        ("slurm", "$HOME", "which holds a variable's name"),
+        ("pbs", "a b", "a path with ' ' cannot be written into a directive of pbs"),
+        ("lsf", "50%", "a path with '%' cannot be written into a directive of lsf"),
+        ("sge", "$x", r"a path with '\$' cannot be written into a directive of sge"),
+        ("htcondor", "$(x)", r"a path with '\$' cannot be written"),
+    ],
+)
+def test_folders_that_a_batch_system_cannot_be_told_of(
+    tmp_path: Path, kind: str, name: str, said: str
+) -> None:
+    with pytest.raises(SettingError, match=said) as fault:
+        job_script(kind, ClusterFile(), tmp_path / name)
+    assert str(fault.value).endswith("Name another by log_folder.")
+    elsewhere = ClusterFile(log_folder=str(tmp_path / "logs"))
+    assert job_script(kind, elsewhere, tmp_path / name)
+
+
 def test_jobs_workers_have_our_settings_of_dask(tmp_path: Path) -> None:
     names = [name for name in SETTINGS if not name.startswith("distributed.scheduler")]
     lines = job_script("slurm", ClusterFile(), tmp_path).splitlines()
@@ -180,6 +224,8 @@ def test_walltimes(text: str, short: tuple[int, int] | None, wanted: int) -> Non
         ("walltime = '90'", "walltime is '90'; [days-]hours:minutes:seconds is wanted."),
         ("jobqueue = 3", "jobqueue is 3; a table is wanted."),
         ("queue", "not TOML"),
+        ('queue = "a\\nb"', r"queue is 'a\nb'; one line is wanted"),
+        ('directives = ["--nice", "-x\\ntouch y"]', r"directives is '-x\ntouch y'; one line is"),
     ],
 )
 def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:

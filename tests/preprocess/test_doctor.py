@@ -196,6 +196,25 @@ def test_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check_grave(find("JPEG", tmp_path), "Invalid argument")
 
 
+def test_settings_of_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken file, a list, and a good one beside a file that is none of Dask's."""
+    monkeypatch.setenv("DASK_CONFIG", str(tmp_path / "dask"))
+    (tmp_path / "dask").mkdir()
+    file = tmp_path / "dask" / "mine.yaml"
+    (tmp_path / "dask" / "notes.txt").write_text("{")
+    file.write_text("distributed:\n  worker: {memory: [unclosed\n")
+    check_grave(
+        find("Dask", tmp_path), f"{file}, line 3: a file of Dask's settings that is not YAML"
+    )
+    file.write_bytes(b"caf\xe9: 1\n")
+    check_grave(find("Dask", tmp_path), f"{file}: a file of Dask's settings that is not YAML")
+    file.write_text("- 1\n")
+    check_grave(find("Dask", tmp_path), f"{file}: found list, wanted Dask's settings")
+    file.write_text("distributed:\n  worker: {memory: {target: false}}\n")
+    finding = find("Dask", tmp_path)
+    assert finding.works and finding.text.endswith(str(file))
+
+
 def test_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with trial_folder(tmp_path) as folder:
         monkeypatch.setattr(machine.tempfile, "tempdir", "/proc")

@@ -159,11 +159,13 @@ def test_clips_that_end_their_process_are_told(manifest: Path, tmp_path: Path) -
 
 def test_array_makes_the_store_that_one_run_makes(manifest: Path, tmp_path: Path) -> None:
     """The script is run as Slurm runs it: by bash, once for each number."""
-    array, file = tmp_path / "two words", tmp_path / "array.sh"
+    array, file = tmp_path / "it's 50% #1 $(touch x)", tmp_path / "array.sh"
     line = ["--manifest", str(manifest), "--block-size", "2", "--products", "scalogram"]
     jobs = Jobs(3600, 1, 600_000_000)
     file.write_text(script([*line, "--out", str(array)], array, 2, "01:00:00", jobs))
     assert "#SBATCH --mem=1000M\n" in file.read_text()
+    written = '"it\'s 50%% #1 $(touch x)-%A-%a.log"'
+    assert f"#SBATCH --output={written}\n" in file.read_text()
     for number in (2, 1):
         done = subprocess.run(
             ["bash", file],
@@ -182,6 +184,16 @@ def test_array_makes_the_store_that_one_run_makes(manifest: Path, tmp_path: Path
         work(made)
     parts = [digests(store, "part-*.h5") for store in (array, tmp_path / "one")]
     assert len(parts[0]) == 2 and parts[0] == parts[1]
+
+
+@pytest.mark.parametrize("option", ["--out", "--root"])
+def test_a_name_of_two_lines_is_in_no_script(option: str) -> None:
+    """In a comment, its second line would be run."""
+    name = "a\ntouch x\n#"
+    with pytest.raises(
+        SettingError, match=rf"{option} is 'a\\ntouch x\\n#'; a batch script holds no"
+    ):
+        script([option, name], Path(name), 2, "01:00:00", Jobs(3600, 1, 0))
 
 
 def test_length_of_the_array() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from avsc.features.store.reader import Store
 pytestmark = pytest.mark.slurm
 PREP = Path(sys.executable).with_name("avsc-prep")
 LOGS = (".out", ".log")
+ODD = """it's 50%j #1 "$(touch x)\""""  # what a shell and sbatch each take for something else
 CLUSTER = """\
 queue = "main"
 cores = 1
@@ -65,8 +67,10 @@ def local(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class OnSlurm:
     """One extraction whose workers run in Slurm's jobs."""
 
-    def __init__(self, queue: Slurm, manifest: Path, folder: Path, text: str = CLUSTER) -> None:
-        self.queue, self.store = queue, folder / "store"
+    def __init__(
+        self, queue: Slurm, manifest: Path, folder: Path, text: str = CLUSTER, name: str = "store"
+    ) -> None:
+        self.queue, self.store = queue, folder / name
         file = folder / "cluster.toml"
         file.write_text(text)
         self.command = command(manifest, self.store, "--cluster", "slurm", "--cluster-config", file)
@@ -113,9 +117,9 @@ def same(store: Path, other: Path) -> None:
 def test_jobs_make_the_same_bytes(
     queue: Slurm, manifest: Path, local: Path, tmp_path: Path
 ) -> None:
-    """Two workers in one job, whose credentials and pages nobody else can use."""
+    """Two workers in one job, in a folder of an odd name, with credentials of their own."""
     text = CLUSTER.replace("cores = 1", "cores = 2").replace("1500 MB", "3 GB")
-    run = OnSlurm(queue, manifest, tmp_path, text)
+    run = OnSlurm(queue, manifest, tmp_path, text, name=f"{ODD}/store")
     done = run.run()
     assert done.returncode == 0, done.stderr
     assert queue.jobs() == [], "cancelled before the program ends"
@@ -123,6 +127,9 @@ def test_jobs_make_the_same_bytes(
     assert Store.open(local).fingerprint in done.stdout
     assert len([e for e in run.events() if e["event"] == "job-submitted"]) == 1
     assert not list((run.store / "logs").glob(".*")), "credentials are gone"
+    logs = sorted(re.sub(r"\d+", "N", path.name) for path in (run.store / "logs").iterdir())
+    assert logs == ["avsc-N.err", "avsc-N.out"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [ODD]
 
 
 def test_cancelled_job_costs_only_its_blocks(
@@ -256,11 +263,14 @@ def test_planned_job_array_then_close(
     queue: Slurm, manifest: Path, local: Path, tmp_path: Path
 ) -> None:
     """The script that `avsc-prep plan` writes; of work for seconds, one job of two workers."""
-    script, store = tmp_path / "job.sh", tmp_path / "store"
+    script, store = tmp_path / "job.sh", tmp_path / ODD
     plan = [PREP, "plan", *command(manifest, store)[2:], "--cluster-script", script, "--cores", "2"]
     subprocess.run(plan, check=True, capture_output=True)
     logs = submit(queue, tmp_path, script)
     assert "Part 1/1 is made." in logs
+    assert [re.sub(r"\d+-1\.log", "N", path.name) for path in tmp_path.glob("*.log")] == [
+        f"{ODD}-N"
+    ]
     closed_as(local, store)
 
 
