@@ -5,7 +5,8 @@ What has arrived is kept in ``FILE.part`` and the rest is asked for by a range (
 (``If-Range`` with its entity tag, kept in ``FILE.etag``). A server that ignores ranges gives the
 file from its beginning, and so does one whose file has changed. Faults that pass (no connection, a
 body that breaks off, statuses 408, 425, 429 and 5xx) are tried again after a growing delay, or
-after the one that the server asks for; attempts are counted since the last byte that was new.
+after the one that the server asks for; attempts are counted since the last byte that was new. So is
+status 403, a few times: mirrors and limiters of rates answer so, too, to whom they serve later.
 
 requests does the talking: of the kept libraries it is the one that takes proxies, exceptions to
 them, certificates and credentials from the environment as clusters set them, and urllib3 under it
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 18
 PASSING = (408, 425, 429)
+FORBIDDEN = 403
+FORBIDDEN_ATTEMPTS = 4  # in a row; more often than not it is meant
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more is asked again after this
 REPACKED = (
     "Either the record was packed anew since this version of avsc (its page then names this size "
@@ -64,11 +67,14 @@ class Stopped(BaseException):
 
 
 class _AttemptError(Exception):
-    """An attempt that failed and may be made again, after `wait` seconds if the server said so."""
+    """An attempt that failed and may be made again, after `wait` seconds if the server said so.
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    After `attempts` of them in a row it is given up, where that is fewer than patience allows.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None, attempts: int | None = None) -> None:
         super().__init__(reason)
-        self.wait = wait
+        self.wait, self.attempts = wait, attempts
 
 
 class _OtherSizeError(_AttemptError):
@@ -147,9 +153,11 @@ def _complete(
             except faults as fault:
                 if _length(part) <= most:
                     tried += 1
-                if tried >= patience.attempts:
+                asked, most_tries = None, patience.attempts
+                if isinstance(fault, _AttemptError):
+                    asked, most_tries = fault.wait, min(fault.attempts or most_tries, most_tries)
+                if tried >= most_tries:
                     raise _given_up(url, fault, tried) from fault
-                asked = fault.wait if isinstance(fault, _AttemptError) else None
                 wait = min(patience.delay * 2**tried / 2, patience.longest)
                 wait = wait if asked is None else min(asked, LONGEST_ASKED)
                 listener.say(f"{archive.name}: {_reason(fault)}; going on in {wait:.1f} s.")
@@ -207,6 +215,9 @@ def _begin(answer: "requests.Response", there: int, size: int, part: Path) -> in
     status, headers = answer.status_code, answer.headers
     if status in PASSING or status >= 500:
         raise _AttemptError(f"status {status} ({answer.reason})", _retry_after(headers))
+    if status == FORBIDDEN:
+        reason = f"status {status} ({answer.reason})"
+        raise _AttemptError(reason, _retry_after(headers), FORBIDDEN_ATTEMPTS)
     if status == 416:
         part.unlink(missing_ok=True)
         raise _AttemptError("the server's file ends before what is here of it; begun anew")

@@ -61,6 +61,9 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
     Raises:
         AvscError: the file could not be written; names it and the reason.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # A rename would put a file in the place of a device or a pipe, such as /dev/stdout.
+        raise AvscError(f"{path}: could not be written: it is no file. Name one.")
     temporary = temporary_name(path)
     try:
         make_folder(path.parent)

@@ -100,6 +100,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _status(group: click.Command, name: str) -> int:
     try:
+        _check_working_folder()
         status = group.main(prog_name=name, standalone_mode=False)
     except click.ClickException as fault:
         _name_source(fault)
@@ -124,6 +125,17 @@ def _status(group: click.Command, name: str) -> int:
         click.echo(f"{name}: error: {named}{fault.strerror}.{then}", err=True)
         return BAD_DATA
     return status if isinstance(status, int) else DONE
+
+
+def _check_working_folder() -> None:
+    """Raise an `AvscError` if the working folder is gone, which libraries ask for when imported."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise AvscError(
+            "the folder that this shell works in was removed. Go to one that is there (`cd`), and "
+            "run the command again."
+        ) from None
 
 
 def _one_line(text: str) -> str:

@@ -19,7 +19,7 @@ from distributed.security import Security
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.cluster_file import ClusterFile
 from avsc.preprocess.queues import QUEUES, directive_path, lifetime, seconds
-from avsc.preprocess.workers import SETTINGS, SILENT, quiet
+from avsc.preprocess.workers import SETTINGS, SILENT, bytes_of, quiet
 
 WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
 
@@ -112,10 +112,13 @@ def arguments(
     cores = settings.cores or _configured(kind, "cores") or processes or 1
     processes = processes or cores
     walltime = _walltime(kind, settings)
+    memory = settings.memory or _configured(kind, "memory")
+    memory = memory or f"{processes * bytes_of(WORKER_MEMORY, 'memory')} B"
+    bytes_of(memory, "memory")
     how: dict[str, Any] = {
         "cores": cores,
         "processes": processes,
-        "memory": settings.memory or _configured(kind, "memory") or _memory(processes),
+        "memory": memory,
         "interface": settings.interface and quote(settings.interface),
         "local_directory": settings.local_folder and quote(settings.local_folder),
         "python": _configured(kind, "python") or quote(sys.executable),
@@ -141,10 +144,6 @@ def arguments(
     return {
         name: value for name, value in {**how, **settings.jobqueue}.items() if value is not None
     }
-
-
-def _memory(processes: int) -> str:
-    return f"{processes * dask.utils.parse_bytes(WORKER_MEMORY)} B"
 
 
 def _configured(kind: str, name: str) -> Any:

@@ -6,7 +6,7 @@ in batch jobs. What they work on, and how, is the same.
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import dask
 from distributed import Client, LocalCluster, Status
 from distributed.security import Security
 
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.preprocess.interrupt import deaf
 
 SETTINGS = {
@@ -79,6 +79,18 @@ class Workers:
         return self.most + 1 + self.most // 8
 
 
+def bytes_of(size: str, name: str) -> int:
+    """Return the bytes of a size such as ``"2 GB"``.
+
+    Raises:
+        SettingError: it is not written so, or nothing.
+    """
+    with suppress(ValueError, AttributeError, TypeError):
+        if (found := int(dask.utils.parse_bytes(size))) > 0:
+            return found
+    raise SettingError(f"{name} is {size!r}; wanted a size such as 2GB or 800MB.")
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Apply our settings of Dask, and let it log nothing."""
@@ -99,6 +111,8 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
         memory_limit: what a worker may have, such as ``"2 GB"``; None for no limit.
         dashboard: whether Dask's dashboard is to be served, on the loopback device.
     """
+    if memory_limit is not None:
+        bytes_of(memory_limit, "--memory-limit")
     with (
         quiet(),
         dask.config.set(PATIENCE),

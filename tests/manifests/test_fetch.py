@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,20 @@ def test_absent_file_is_not_asked_for_again(transfer: Transfer) -> None:
     with pytest.raises(ArchiveError, match=r"status 404 .Not Found..*--url"):
         transfer.fetch()
     assert len(transfer.server.requests) == 1
+
+
+def test_forbidden_is_asked_for_again_a_few_times(transfer: Transfer) -> None:
+    """Mirrors and limiters of rates say so, too, to whom they serve later."""
+    transfer.faults += [servers.status(403)]
+    check(transfer, transfer.fetch())
+    assert len(transfer.said) == 1 and "status 403 (Forbidden); going on in" in transfer.said[0]
+
+
+def test_what_stays_forbidden_is_given_up_soon(transfer: Transfer) -> None:
+    transfer.faults += [servers.status(403)] * 50
+    with pytest.raises(ArchiveError, match=r"status 403 .Forbidden., 4 times in a row"):
+        transfer.fetch(replace(QUICK, attempts=20))
+    assert len(transfer.server.requests) == 4
 
 
 def test_no_server(tmp_path: Path) -> None:

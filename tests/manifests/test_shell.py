@@ -262,6 +262,15 @@ def test_process_names_the_file_that_cannot_be_written(tmp_path: Path) -> None:
     )
 
 
+def test_process_whose_folder_is_gone_prints_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", 'rmdir "$PWD"; exec "$0" -c "$1" count', sys.executable, PROGRAM],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "error: the folder that this shell works in was removed. Go to one" in done.stderr
+
+
 def test_process_is_quiet_when_its_reader_leaves() -> None:
     command = [sys.executable, "-c", PROGRAM, "lines"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

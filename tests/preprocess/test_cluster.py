@@ -275,6 +275,7 @@ def test_missing_command_is_one_line_with_the_remedy(manifest: Path, tmp_path: P
         (["--cluster", "slurm", "--memory-limit", "1GB"], "a cluster's is in its file"),
         (["--cluster", "slurm", "--cluster-config", "none.toml"], "none.toml: cannot be read"),
         (["--cluster", "moon"], "'moon' is not one of"),
+        (["--memory-limit", "lots"], "--memory-limit is 'lots'; wanted a size such as 2GB"),
         (["--scheduler", "none.json"], "neither tcp://HOST:PORT or tls://HOST:PORT nor the file"),
     ],
 )
@@ -282,6 +283,20 @@ def test_wrong_use(manifest: Path, tmp_path: Path, options: list[str], said: str
     done = extract(manifest, tmp_path / "store", *options)
     assert done.returncode == 2 and said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("more", [["--part", "1/2"], ["--cluster", "slurm", "--dry-run"]])
+def test_a_broken_file_of_dasks_is_named(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / ".config" / "dask" / "mine.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("distributed:\n  worker: {memory: [unclosed\n")
+    done = extract(manifest, tmp_path / "store", *more)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert f"{file}, line 3: a file of Dask's settings that is not YAML" in done.stderr
+    assert not (tmp_path / "store").exists()
 
 
 # A cluster that is up -------------------------------------------------------------------------

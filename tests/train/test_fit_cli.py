@@ -162,6 +162,20 @@ def test_a_run_of_other_settings_is_refused_or_renamed(fit, store, tmp_path):
     assert (tmp_path / "run.1" / "last.pt").read_bytes() == before
 
 
+def test_a_run_may_begin_anew_in_the_folder_that_one_is_in(fit, store, tmp_path, monkeypatch):
+    """``--out .`` has no name to be renamed by, until it is asked for."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    run = ["audio", "--store", store, "--out", ".", *FAST, "--epochs", 1]
+    assert fit(*run)[0] == 0
+    before = (tmp_path / "run" / "last.pt").read_bytes()
+    code, said, _ = fit(*run, "--concat", "all", "--no-resume")
+    assert code == 0
+    assert f"{tmp_path}/run: the run that was here is now {tmp_path}/run.1" in said
+    assert (tmp_path / "run.1" / "last.pt").read_bytes() == before
+    assert (tmp_path / "run" / "best.pt").exists()
+
+
 def test_damaged_checkpoints_are_refused(fit, store, tmp_path):
     out = tmp_path / "run"
     run = ["--store", store, "--out", out, *FAST, "--epochs", 1]

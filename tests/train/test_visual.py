@@ -59,3 +59,11 @@ def test_mean_and_deviation_are_the_models_own():
 def test_unusable_settings_are_named(backbone, size, told):
     with pytest.raises(SettingError, match=told):
         visual_encoder(backbone, "random", size)
+
+
+def test_a_model_with_tensors_of_five_axes():
+    """PyTorch cannot order those by channels last; the order is a matter of speed alone."""
+    encoder = visual_encoder("lambda_resnet26t", "random", 64).eval()
+    assert max(value.dim() for value in encoder.model.state_dict().values()) == 5
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, encoder.features)

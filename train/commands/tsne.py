@@ -79,7 +79,7 @@ def tsne(
     from avsc.train.tsne.report import legend, numbers_table, write_maps
 
     drawing = Drawing(named_layers(layers), fold, points, seed, perplexity)
-    folder = out or Path("tsne") / f"{first.name}-{second.name}"
+    folder = out or Path("tsne") / f"{first.resolve().name}-{second.resolve().name}"
     stamp = {
         "first": str(first),
         "second": str(second),

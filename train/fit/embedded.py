@@ -70,7 +70,10 @@ def embeddings_folder(store: Path, chosen: Path | None) -> Path:
     >>> str(embeddings_folder(Path("stores/TAU2021"), None))
     'stores/TAU2021-embeddings'
     """
-    return chosen or store.with_name(f"{store.name}-embeddings")
+    if chosen is not None:
+        return chosen
+    store = store.resolve() if store.name in ("", "..") else store  # such as "."
+    return store.with_name(f"{store.name}-embeddings")
 
 
 def set_folder(folder: Path, product: str, spec: str) -> Path:

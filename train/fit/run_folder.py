@@ -39,6 +39,10 @@ class RunFolder:
     path: Path
     claim: Claim | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        if self.path.name in ("", ".."):  # such as ".", which has no name to be renamed by
+            object.__setattr__(self, "path", self.path.resolve())
+
     @property
     def settings(self) -> Path:
         """Settings, store, split, visual encoder, versions."""

@@ -35,8 +35,10 @@ class VisualEncoder(nn.Module):
 
     def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:
         super().__init__()
-        # Measured as fast as or faster than the default order on a CPU, and what GPUs want.
-        self.model = model.to(memory_format=torch.channels_last)
+        # Measured as fast as or faster than the default order on a CPU, and what GPUs want. Of a
+        # model with tensors of five axes (lambda_resnet26t) `nn.Module.to` orders none.
+        five = any(each.dim() == 5 for each in (*model.parameters(), *model.buffers()))
+        self.model = model if five else model.to(memory_format=torch.channels_last)
         self.features = int(model.head_hidden_size)  # type: ignore[arg-type]
         self.image_input = image_input
         self.origin = origin
