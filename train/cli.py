@@ -26,8 +26,8 @@ program = LazyGroup(
     VERBS,
     help="Train systems of audio-visual scene classification on a store, and evaluate them.",
     epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 75 stopped by "
-    "SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; 143 terminated. The same command "
-    "goes on.",
+    "SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; 143 terminated. The same "
+    "command goes on.",
 )
 
 

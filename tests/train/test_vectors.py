@@ -159,8 +159,9 @@ N = len(rows()[0])
         (put("vector", np.zeros((N, 0), "f4")), "found shapes"),
         (put("clip", np.zeros((N, 2), "S4")), "found shapes"),
         (put("clip", np.arange(N)), "not a file of vectors"),
-        (put("vector", np.zeros((N, 3), "i4")), "does not hold numbers"),
-        (put("time", np.array(["0.5"] * N, "S4")), "does not hold numbers"),
+        (put("vector", np.zeros((N, 3), "i4")), "vector holds int32; wanted float numbers"),
+        (put("vector", np.zeros((N, 3), "c8")), "vector holds complex64; wanted float numbers"),
+        (put("time", np.array(["0.5"] * N, "S4")), r"time holds \|S4; wanted real numbers"),
         (external_link, "vector is not a dataset that the file holds itself"),
         (soft_link, "vector is not a dataset that the file holds itself"),
         (external_storage, "vector keeps its data in other files"),
@@ -200,3 +201,28 @@ def test_a_clip_ends_after_its_frames_or_else_its_pictures(tmp_path):
     failed = small_store(tmp_path / "failed", products=("images",), seconds=3, failed=(2,))
     end = ends(Store.open(failed))
     assert np.isinf(end[2]) and set(np.delete(end, 2)) == {3.5}
+
+
+def test_vectors_that_cannot_be_used_are_named(store, tmp_path):
+    """Values beyond float32 (warnings are errors here), and a damaged piece."""
+    clip, time, vector = rows()
+    vector = np.array(vector, np.float64)
+    path = tmp_path / "v.h5"
+
+    def make(**how):
+        with h5py.File(path, "w") as file:
+            file["clip"], file["time"] = clip, time
+            file.create_dataset("vector", **how)
+        return Vectors.open(path, store)
+
+    vector[5, 1] = 1e300
+    with pytest.raises(AvscError, match=r"v\.h5: 1 vectors hold values that are not finite"):
+        make(data=vector).sound(store)
+    vectors = make(data=vector, chunks=(8, 3), fletcher32=True)
+    with h5py.File(path, "r") as file:
+        at = file["vector"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(AvscError, match=r"v\.h5: \d+ vectors of 3 values cannot be read \(Can't"):
+        vectors.sound(store)

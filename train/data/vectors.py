@@ -128,13 +128,19 @@ class Vectors:
         """Return vectors, float32 [which, features]; other rows are passed over unseen."""
         place = np.full(len(self.row), -1)
         place[self.row[which]] = np.arange(len(which))
-        values = np.empty((len(which), self.features), np.float32)
-        with h5py.File(self.path, "r", locking=False) as file:
-            for start in range(0, len(place), PORTION):
-                wanted = place[start : start + PORTION]
-                if (wanted >= 0).any():
-                    portion = file["vector"][start : start + PORTION]
-                    values[wanted[wanted >= 0]] = portion[wanted >= 0]
+        try:
+            values = np.empty((len(which), self.features), np.float32)
+            with h5py.File(self.path, "r", locking=False) as file, np.errstate(over="ignore"):
+                for start in range(0, len(place), PORTION):
+                    wanted = place[start : start + PORTION]
+                    if (wanted >= 0).any():
+                        portion = file["vector"][start : start + PORTION]
+                        values[wanted[wanted >= 0]] = portion[wanted >= 0]
+        except (OSError, RuntimeError, MemoryError) as fault:
+            raise AvscError(
+                f"{self.path}: {len(which)} vectors of {self.features} values cannot be read "
+                f"({fault or type(fault).__name__}). Copy or make the file again."
+            ) from fault
         unusable = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if len(unusable):
             at = which[unusable[0]]
@@ -203,8 +209,10 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.float64], float, tuple[int,
                 raise ValueError(
                     f"found shapes {shapes}; wanted clip [n], time [n] and vector [n, features]"
                 )
-            if sets["time"].dtype.kind not in "fiu" or sets["vector"].dtype.kind != "f":
-                raise ValueError("time or vector does not hold numbers")
+            for name, kinds, wanted_kind in (("time", "fiu", "real"), ("vector", "f", "float")):
+                if sets[name].dtype.kind not in kinds:
+                    found = sets[name].dtype
+                    raise ValueError(f"{name} holds {found}; wanted {wanted_kind} numbers")
             ids = list(sets["clip"].asstr()[()])
             time = sets["time"][()].astype(np.float64)
             window = float(sets["time"].attrs.get("window", 0.0))
