@@ -128,6 +128,8 @@ def run_training(
     from avsc.train.fit.run_folder import RunFolder, claimed_run
     from avsc.train.fit.signals import StopRequest
 
+    out = RunFolder(out).path  # of a folder that is named ".", its own name
+
     with (
         StopRequest() as stop,
         joined() as processes,
