@@ -1,18 +1,24 @@
-"""The user's configuration of Dask, looked at before Dask reads it.
+"""The user's configuration of Dask, looked at before Dask reads it, or kept from it.
 
 Dask reads every YAML and JSON file of its folders when it is imported, and ends that in a traceback
-when one of them cannot be read as such.
+when one of them cannot be read as such. The workers of a cluster need what they say; those of this
+machine need nothing of it, so that nothing in them can keep a job of an array from its work.
 """
 
 import importlib
 import os
 import site
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
 
 SUFFIXES = (".yaml", ".yml", ".json")
+NOWHERE = "/dev/null/none"
+HIDING = {"HOME": NOWHERE, "DASK_ROOT_CONFIG": NOWHERE, "DASK_CONFIG": NOWHERE}
+"""What keeps Dask from the folders of users and machines; it has no switch for that."""
 
 
 def check_dask_files() -> list[Path]:
@@ -61,6 +67,24 @@ def import_dask() -> list[Path]:
             f"in {files}."
         ) from fault
     return found
+
+
+@contextmanager
+def hidden_files() -> Iterator[dict[str, str]]:
+    """Keep Dask's files from it, here and in processes that are started meanwhile.
+
+    Yields:
+        The variables as they were, for those processes once they have imported Dask.
+    """
+    before = {name: os.environ[name] for name in HIDING if name in os.environ}
+    home = os.path.expanduser("~")  # noqa: PTH111 (Path raises without a home)
+    os.environ.update(HIDING)
+    try:
+        yield {**dict.fromkeys(HIDING, ""), "HOME": home, **before}
+    finally:
+        for name in HIDING:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _folders() -> list[Path]:

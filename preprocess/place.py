@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -84,12 +84,21 @@ class Place:
         """Return the script of the jobs that would be submitted; empty when there are none."""
         if not self.cluster:
             return ""
-        from avsc.preprocess.dask_files import import_dask
-
-        import_dask()
+        self.import_dask()
         from avsc.preprocess.job_script import job_script
 
         return job_script(self.cluster, self.settings, store)
+
+    def import_dask(self) -> None:
+        """Import Dask, with the user's configuration of it where the workers are a cluster's.
+
+        Raises:
+            SettingError: that configuration cannot be used.
+        """
+        from avsc.preprocess.dask_files import hidden_files, import_dask
+
+        with nullcontext() if self.cluster or self.scheduler else hidden_files():
+            import_dask()
 
     def workers(self, request: Request, tasks: int) -> AbstractContextManager["Workers"]:
         """Return the workers, no more than there are tasks for."""

@@ -15,6 +15,7 @@ from distributed import Client, LocalCluster, Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.preprocess.dask_files import hidden_files
 from avsc.preprocess.interrupt import deaf
 
 SETTINGS = {
@@ -116,7 +117,8 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
     with (
         quiet(),
         dask.config.set(PATIENCE),
-        _local_cluster(count, memory_limit, dashboard) as cluster,
+        hidden_files() as variables,
+        _local_cluster(count, memory_limit, dashboard, variables) as cluster,
         Client(cluster) as client,
     ):
         link = client.dashboard_link if dashboard else ""
@@ -155,7 +157,9 @@ class _Keeper:
         self._cluster.scale(len(self._cluster.worker_spec))
 
 
-def _local_cluster(count: int, memory_limit: str | None, dashboard: bool) -> LocalCluster:
+def _local_cluster(
+    count: int, memory_limit: str | None, dashboard: bool, variables: dict[str, str]
+) -> LocalCluster:
     """Start the processes; one that dies before it works is no reason to give up at once."""
     for left in reversed(range(STARTS)):
         try:
@@ -170,6 +174,7 @@ def _local_cluster(count: int, memory_limit: str | None, dashboard: bool) -> Loc
                     dashboard_address="127.0.0.1:0",
                     scheduler_kwargs={"dashboard": dashboard},
                     silence_logs=SILENT,
+                    env=variables,
                 )
         except RuntimeError as fault:
             if not left:

@@ -69,12 +69,11 @@ def show_plan(plan: Plan, request: Request, part: Part | None = None) -> None:
 def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
-    from avsc.preprocess.dask_files import import_dask
     from avsc.preprocess.events import Events
     from avsc.preprocess.remembered import remember
 
     if plan.tasks:
-        import_dask()
+        place.import_dask()
     store, clips, description = request.store, request.dataset.clips, request.description
     open_store(store, clips, description)
     remember(request)

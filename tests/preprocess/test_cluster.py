@@ -18,7 +18,7 @@ from avsc.manifests.errors import SettingError
 from avsc.preprocess.cluster_file import ClusterFile, read_cluster_file
 from avsc.preprocess.job_script import job_script
 from avsc.preprocess.queues import QUEUES, lifetime, seconds
-from avsc.preprocess.workers import SETTINGS
+from avsc.preprocess.workers import SETTINGS, local_workers
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "cluster.toml"
@@ -285,18 +285,42 @@ def test_wrong_use(manifest: Path, tmp_path: Path, options: list[str], said: str
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("more", [["--part", "1/2"], ["--cluster", "slurm", "--dry-run"]])
-def test_a_broken_file_of_dasks_is_named(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    file = tmp_path / ".config" / "dask" / "mine.yaml"
+def break_dask_files(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("DASK_CONFIG", raising=False)
+    file = home / ".config" / "dask" / "mine.yaml"
     file.parent.mkdir(parents=True)
     file.write_text("distributed:\n  worker: {memory: [unclosed\n")
-    done = extract(manifest, tmp_path / "store", *more)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert f"{file}, line 3: a file of Dask's settings that is not YAML" in done.stderr
-    assert not (tmp_path / "store").exists()
+    return file
+
+
+def test_a_broken_file_of_dasks_is_named(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = break_dask_files(tmp_path, monkeypatch)
+    for how in (["--cluster", "slurm", "--dry-run"], ["--scheduler", "tcp://127.0.0.1:1"]):
+        done = extract(manifest, tmp_path / "store", *how)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert f"{file}, line 3: a file of Dask's settings that is not YAML" in done.stderr
+        assert not (tmp_path / "store").exists()
+
+
+def test_workers_of_this_machine_read_no_files_of_dasks(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do those that take the place of one that died."""
+    file = break_dask_files(tmp_path, monkeypatch)
+    for name in ("DASK_CONFIG", "DASK_ROOT_CONFIG"):
+        monkeypatch.setenv(name, str(file))
+    done = extract(manifest, tmp_path / "store", "--part", "1/2")
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert "Part 1/2 is made." in done.stdout
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    with local_workers(1, None, False) as workers:
+        first = workers.client.submit(os.getpid, pure=False).result(timeout=120)
+        os.kill(first, 9)
+        found = workers.client.submit(os.getenv, "HOME", pure=False).result(timeout=120)
+    assert found == os.environ["HOME"] == str(tmp_path)
 
 
 # A cluster that is up -------------------------------------------------------------------------
