@@ -14,6 +14,7 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.build import first_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
@@ -181,6 +182,26 @@ def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, mo
     told = r"another visual encoder: found .* \(three-places, file best\.pt .* \(file visual\.pt "
     with pytest.raises(SettingError, match=told):
         make(pictures, tmp_path / "run", visual_weights=str(straight / "visual.pt"), **one)
+
+
+def test_weights_of_a_run_whose_best_checkpoint_is_lost(pictures, tmp_path):
+    """They are taken from the checkpoint that ends with the best epoch, as everywhere."""
+    run = tmp_path / "run"
+    make(pictures, run, epochs=1, warmup=0.5, patience=0).fit(StopRequest())
+    named = PlacesSettings(data=pictures, **{**SMALL, "visual_weights": str(run)})
+    whole = first_visual(named)
+    for damage in (lambda: (run / "best.pt").write_bytes(b"damaged"), (run / "best.pt").unlink):
+        damage()
+        found = first_visual(named)
+        assert found.digest == whole.digest
+        assert found.origin.startswith("three-places, file last.pt sha256:")
+        assert pretraining(found.origin) == "three-places"
+    (run / "last.pt").unlink()
+    with pytest.raises(AvscError, match=r"best\.pt: no such checkpoint.*epoch, 1, are in no other"):
+        first_visual(named)
+    (run / "settings.json").write_text("[]")
+    with pytest.raises(AvscError, match=r"settings\.json: not the settings of a run .*best\.pt"):
+        first_visual(named)
 
 
 # Layouts

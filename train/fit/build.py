@@ -1,11 +1,14 @@
 """From the settings of a run to its network."""
 
+import json
+from pathlib import Path
 from typing import Protocol
 
 from torch import nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.record import Record
+from avsc.train.fit.recovery import best_file
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model import dense
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
@@ -94,7 +97,30 @@ def first_visual(settings: VisualSettings) -> VisualEncoder:
     Raises:
         AvscError: there is no such model, or its weights cannot be had.
     """
-    return _visual(settings, settings.visual_weights)
+    weights = settings.visual_weights
+    folder = RunFolder(Path(weights))
+    if weights in WORDS or not folder.settings.is_file():
+        return _visual(settings, weights)
+    digest, trained_on = _run_of_pictures(folder)
+    file = best_file(folder, digest)
+    found = _visual(settings, str(file))
+    if file == folder.best or trained_on is None:
+        return found
+    # The other checkpoints do not say what they were trained on.
+    return VisualEncoder(found.model, found.image_input, f"{trained_on}, {found.origin}")
+
+
+def _run_of_pictures(folder: RunFolder) -> tuple[str, str | None]:
+    """Return the digest of a run, and the name of the pictures if it was trained on such."""
+    try:
+        values = json.loads(folder.settings.read_bytes())
+        name = values["pictures"]["name"] if "pictures" in values else None
+        return str(values["digest"]), name
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise AvscError(
+            f"{folder.settings}: not the settings of a run ({fault}). Name {folder.best} itself, "
+            "or other weights, by --visual-weights."
+        ) from fault
 
 
 def kept_visual(settings: VisualSettings, folder: RunFolder, digest: str) -> VisualEncoder:

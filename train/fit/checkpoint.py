@@ -150,9 +150,12 @@ def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None
     return int(content["epoch"])
 
 
-def epoch_of(path: Path, digest: str) -> int:
-    """Return the epochs that a checkpoint's weights took; raises as `load_weights`."""
-    return int(_load(path, digest)["epoch"])
+def epoch_of(path: Path, digest: str, *, epoch: int | None = None) -> int:
+    """Return the epochs that a checkpoint's weights took; arguments and errors as above."""
+    content = _load(path, digest)
+    if epoch is not None:
+        _check_ends(path, content, epoch)
+    return int(content["epoch"])
 
 
 def copy_weights(

@@ -6,6 +6,7 @@ are ``best.pt``; where that is lost and the best epoch is one that a kept checkp
 they are there too.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,10 +74,25 @@ def load_best(folder: RunFolder, digest: str, network: Network) -> tuple[int, Pa
         LostError: they are in no file.
         AvscError: a checkpoint belongs to another run or network.
     """
+    return _best(folder, lambda path, epoch: load_weights(path, digest, network, epoch=epoch))
+
+
+def best_file(folder: RunFolder, digest: str) -> Path:
+    """Return the file that has the weights of the best epoch; raises as `load_best`."""
+    return _best(folder, lambda path, epoch: epoch_of(path, digest, epoch=epoch))[1]
+
+
+def _best(folder: RunFolder, read: Callable[[Path, int | None], int]) -> tuple[int, Path]:
+    """Return the best epoch and the file that has its weights.
+
+    Args:
+        folder: of the run.
+        read: returns the epoch of a checkpoint, which must be the one that is wanted.
+    """
     history = read_metrics(folder.metrics) if folder.metrics.exists() else []
     best = best_row(history)
     try:
-        found = load_weights(folder.best, digest, network)
+        found = read(folder.best, None)
         _check_epoch(folder, found, history)
         return found, folder.best
     except LostError as fault:
@@ -87,7 +103,7 @@ def load_best(folder: RunFolder, digest: str, network: Network) -> tuple[int, Pa
         ) from lost
     for path in (folder.last, folder.previous):
         with suppress(LostError):
-            return load_weights(path, digest, network, epoch=best.epoch), path
+            return read(path, best.epoch), path
     raise _nowhere(lost, best) from lost
 
 
