@@ -121,6 +121,7 @@ def test_a_store_is_found_from_another_folder_or_its_name_is_said(
     assert fit("audio", "--store", "store", "--out", "runs/audio", *FAST)[0] == 0
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "store").mkdir()  # has the name, and is no store
     code, said, _ = fit("evaluate", "../runs/audio", *EVALUATE)
     assert code == 0 and f"clips of {tmp_path}/store" in said
     store.rename(tmp_path / "moved")

@@ -34,7 +34,7 @@ from avsc.train.fit.embedded import (
 from avsc.train.fit.given import ACOUSTIC, VISUAL, Given
 from avsc.train.fit.record import EmbeddingMark, Record
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.stores import find
+from avsc.train.fit.stores import find, is_store
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System
@@ -187,11 +187,12 @@ def trained_inputs(record: Record, store: Store, run: Path) -> Inputs:
     system = record.settings.chosen(record.system)
     stored: dict[str, Store | Vectors] = {}
     for product, mark in record.embeddings.items():
-        path = find(Path(mark.path), run)
         opened: Store | Vectors
         if mark.spec == "vectors":
+            path = find(Path(mark.path), run, Path.is_file)
             opened = Vectors.open(path, store)
         else:
+            path = find(Path(mark.path), run, is_store)
             if not index_file(path).exists():
                 raise AvscError(
                     f"{path}: the run's embeddings are not there. Run the same `avsc-fit "

@@ -1,6 +1,6 @@
 """The store of a run: where it lies now, and whether it is still what the run was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ def find_store(recorded: str, run: Path, remedy: str) -> Path:
     Raises:
         StoreError: it is not found.
     """
-    found = find(Path(recorded), run)
-    if not description_file(found).is_file():
+    found = find(Path(recorded), run, is_store)
+    if not is_store(found):
         where = "" if found.is_absolute() else f" (seen from {Path.cwd()}, or beside the run)"
         raise StoreError(
             f"{run}: was trained on the store {recorded}, and there is none{where}. {remedy}"
@@ -128,12 +128,22 @@ def find_store(recorded: str, run: Path, remedy: str) -> Path:
     return found
 
 
-def find(recorded: Path, run: Path) -> Path:
+def is_store(path: Path) -> bool:
+    """Whether a path leads to a store, whatever else is wrong with it."""
+    return description_file(path).is_file()
+
+
+def find(recorded: Path, run: Path, suits: Callable[[Path], bool]) -> Path:
     """Return where a path of a run's records leads: from here, or from a folder above the run.
 
     A relative path is one of the folder in which the run was begun, and so mostly is the run's own.
+
+    Args:
+        recorded: the path.
+        run: folder of the run.
+        suits: whether what is found there is of the kind that is looked for.
     """
     for above in (Path(), *run.resolve().parents, *run.absolute().parents):
-        if (above / recorded).exists():
+        if suits(above / recorded):
             return above / recorded
     return recorded
