@@ -22,6 +22,8 @@ MARKS = {  # UTF-32's first: the mark of its little-endian form begins as UTF-16
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+ENDLESS = 64 << 20
+"""Bytes after which what is no file (a device, a pipe) is taken to have no end."""
 INVISIBLE = "\u00ad\u180e\u200b\u200e\u200f\u2060\ufeff"
 """Characters that show nothing and that `str.strip` leaves."""
 _HIDDEN = str.maketrans("", "", INVISIBLE)
@@ -40,9 +42,13 @@ def read_text(path: Path, kind: type[AvscError] = ManifestError) -> str:
         AvscError: of that kind; the file cannot be read or is not such text.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            # Devices such as /dev/zero have no end.
+            content = file.read(-1 if path.is_file() else ENDLESS)
     except OSError as fault:
         raise kind(f"{path}: cannot be read ({fault.strerror}).") from fault
+    if len(content) == ENDLESS and not path.is_file():
+        raise kind(f"{path}: no file, and more than {ENDLESS >> 20} MB come from it. Name a file.")
     encoding = next((MARKS[mark] for mark in MARKS if content.startswith(mark)), "utf-8-sig")
     try:
         text = content.decode(encoding)

@@ -42,6 +42,13 @@ def test_what_is_no_such_text(tmp_path: Path, content: bytes, message: str) -> N
         assert str(fault.value) == f"{path}{message}"
 
 
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_a_device_without_end_is_not_read_for_ever(device: str) -> None:
+    with pytest.raises(ManifestError, match=rf"^{device}: no file, and more than 64 MB .* Name a"):
+        read_text(Path(device))
+    assert read_text(Path("/dev/null")) == ""
+
+
 def test_a_huge_cell_is_no_table() -> None:
     text = "a\tb\n" + "x" * 200_000 + "\t1\n"
     with pytest.raises(ManifestError, match=r"^list, line 2: not CSV: field larger than field lim"):

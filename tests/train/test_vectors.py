@@ -1,5 +1,7 @@
 """Files of vectors from elsewhere: what fits a store, how it is paired, what is refused."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -54,6 +56,13 @@ def test_sound_belongs_to_the_second_of_its_centre(store, tmp_path):
     np.testing.assert_array_equal(samples.strict, inside)
     scenes = [store.classes.index(CLIPS[int(c)].scene) for c in clip]
     np.testing.assert_array_equal(samples.scene, scenes)
+
+
+def test_a_device_is_no_file_of_vectors(store):
+    with pytest.raises(
+        AvscError, match=r"^/dev/zero: .* \(no file, but a device or a pipe\)\. Name"
+    ):
+        Vectors.open(Path("/dev/zero"), store)
 
 
 def test_without_a_window_every_vector_is_strict(store, tmp_path):

@@ -159,6 +159,8 @@ def _content(path: Path) -> str:
         AvscError: it cannot be read.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(0, "no file, but a device or a pipe")  # which may have no end
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as fault:
