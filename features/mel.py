@@ -22,10 +22,10 @@ def mel_filters(spec: FbankSpec) -> npt.NDArray[np.float64]:
         SettingError: edges that are no part of the spectrum, or a band between two of its bins.
     """
     nyquist = spec.sample_rate / 2
-    if not 0 <= spec.low < spec.high <= nyquist or spec.bands < 1:
+    if not 0 <= spec.low < spec.high <= nyquist:
         raise SettingError(
-            f"fbank: {spec.bands} bands from {spec.low} to {spec.high} Hz; wanted one or more "
-            f"between 0 and {nyquist:g} Hz."
+            f"fbank: bands from {spec.low} to {spec.high} Hz; wanted are edges between 0 and "
+            f"{nyquist:g} Hz."
         )
     frequency = np.arange(spec.window // 2 + 1) * (spec.sample_rate / spec.window)
     points = np.linspace(mel(spec.low), mel(spec.high), spec.bands + 2)

@@ -109,6 +109,14 @@ class FbankSpec(AcousticSpec):
     low: float = 0.0
     high: float = 8000.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        most = self.window + 2  # each has a bin of its own or shares one with a neighbour
+        if not 1 <= self.bands <= most:
+            raise SettingError(
+                f"{self.product}: bands is {self.bands}; 1 to {most} for a window of {self.window}."
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec(Spec):

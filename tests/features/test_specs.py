@@ -55,3 +55,10 @@ def test_digests_are_those_of_every_store_so_far(
 def test_bad_parameters_are_named(kind: type[Spec], values: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingError, match=said):
         kind.from_dict(values)
+
+
+@pytest.mark.parametrize("bands", [0, 515, 10**9])
+def test_bands_are_no_more_than_the_bins_of_a_window_can_fill(bands: int) -> None:
+    with pytest.raises(SettingError, match=rf"bands is {bands}; 1 to 514 for a window of 512"):
+        FbankSpec(window=512, bands=bands)
+    assert FbankSpec(window=512, bands=514).bands == 514
