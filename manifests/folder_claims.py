@@ -30,6 +30,7 @@ def claimed(
     *,
     wait: bool = False,
     keep_on: Callable[[], None] = lambda: None,
+    option: str = "--out",
 ) -> Iterator[Claim]:
     """Claim a folder while the body runs.
 
@@ -40,6 +41,7 @@ def claimed(
         say: told who has it when that is waited for.
         wait: wait until whoever has it is done, instead of raising.
         keep_on: called while waiting; what it raises ends that.
+        option: names another folder.
 
     Raises:
         ClaimedError: another process has it.
@@ -51,7 +53,7 @@ def claimed(
     except OSError as fault:
         raise AvscError(
             f"{folder}: could not be written to ({reason_of(fault)}). "
-            f"{REMEDIES.get(fault.errno or 0, REMEDY)}, and run the command again."
+            f"{REMEDIES.get(fault.errno or 0, REMEDY)}, by {option} say, and run the command again."
         ) from fault
     done = threading.Event()
     beating = threading.Thread(target=_beat, args=(claim, done), daemon=True)

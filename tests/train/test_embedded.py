@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from commands import refused
 from leftovers import leftover
 from stores import small_clips, small_store
 from systems import SMALL, StopAfter, clips_of, make
@@ -193,3 +194,22 @@ def test_avsc_prep_looks_at_embeddings_and_extraction_keeps_away(home, tmp_path)
     extract = ["extract", "--manifest", str(tmp_path / "small.csv"), "--out", str(path)]
     done = CliRunner().invoke(avsc_prep, extract)
     assert "holds visual-embeddings, which avsc-fit made" in str(done.exception)
+
+
+def test_beside_a_store_that_can_only_be_read_another_folder_is_named(home, fit, tmp_path):
+    """The system ends what may not be written even for root: a file where a folder is to be."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    store = shelf / "store"
+    store.symlink_to(home / "store")
+    (shelf / "store-embeddings").touch()
+    shelf.chmod(0o555)
+    text = r"store-embeddings/.*: could not be written to \(.*, by --embeddings say, and run"
+    with pytest.raises(AvscError, match=text):
+        make(home, tmp_path / "run", "pipeline", store=store)
+    refused(fit("embed", home / "audio", "--store", store), 1, "could not be written to", "--out")
+    elsewhere = tmp_path / "made"
+    make(home, tmp_path / "run", "pipeline", store=store, embeddings=elsewhere)
+    assert set(by_product(elsewhere)) == {ACOUSTIC, VISUAL}
+    assert [path.name for path in shelf.iterdir() if path != store] == ["store-embeddings"]
+    shelf.chmod(0o755)

@@ -83,7 +83,9 @@ def embed(
     with StopRequest() as stop, Console() as console:
         console.say(text)
         for encoder in found.encoders:
-            made = make_embeddings(opened, found.feature, encoder, folder, computing, console, stop)
+            made = make_embeddings(
+                opened, found.feature, encoder, folder, computing, console, stop, option="--out"
+            )
             console.say(f"{made.products[0]}: {made.path}, fingerprint {made.fingerprint}")
     return DONE
 

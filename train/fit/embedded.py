@@ -118,6 +118,7 @@ def make_embeddings(
     console: Console,
     stop: StopRequest | None = None,
     known: str = "",
+    option: str = "--embeddings",
 ) -> Store:
     """Return the embeddings of every clip of a store; what is there already is not made again.
 
@@ -130,6 +131,7 @@ def make_embeddings(
         console: told what is done.
         stop: looked at after each part.
         known: as of `embedding_spec`.
+        option: names another folder.
 
     Raises:
         AvscError: an embedding is not finite, a file cannot be written, or `stop` came.
@@ -145,6 +147,7 @@ def make_embeddings(
             console.say,
             wait=True,
             keep_on=lambda: stop.check(f"while {path} was waited for"),
+            option=option,
         ) as claim:
             if not index_file(path).exists():
                 console.say(f"embeddings: {path} is not made yet; making it")
