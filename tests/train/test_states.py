@@ -15,7 +15,9 @@ DIGEST = "d" * 64
 @pytest.fixture
 def network():
     with torch.random.fork_rng():
-        return Network(AcousticEncoder(2, 24), None, SceneClassifier(1024, 3))
+        encoder = AcousticEncoder(2, 24)
+        encoder.set_normalisation(torch.zeros(2, 24), torch.ones(2, 24))
+        return Network(encoder, None, SceneClassifier(1024, 3))
 
 
 @pytest.mark.parametrize(
