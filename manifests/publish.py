@@ -32,6 +32,8 @@ REMEDIES = {
     errno.ENOSPC: "Make room, or name another disk",
     errno.EDQUOT: "Make room within your quota, or name another disk",
     errno.EFBIG: "Raise the limit on the size of files (ulimit -f), or take smaller blocks",
+    errno.EEXIST: "A file is in the way: name another folder",
+    errno.ENOTDIR: "A file is in the way: name another folder",
     errno.EROFS: "Name a folder that may be written to",
     errno.EACCES: "Mend the permissions, or name another folder",
     errno.EPERM: "Mend the permissions, or name another folder",

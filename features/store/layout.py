@@ -134,7 +134,7 @@ def read_description(store: Path) -> Description:
 
     Raises:
         DamagedError: it is not what was written.
-        StoreError: there is none, or it is of another schema version.
+        StoreError: there is none, it may not be read, or it is of another schema version.
     """
     path = description_file(store)
     try:
@@ -145,6 +145,10 @@ def read_description(store: Path) -> Description:
         raise StoreError(
             f"{store}: no store here (store.json is missing). Make one with `avsc-prep extract`."
         ) from None
+    except (NotADirectoryError, PermissionError) as fault:
+        raise StoreError(
+            f"{store}: no store that can be read ({fault.strerror}). Name the folder of a store."
+        ) from fault
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingError) as fault:
         raise DamagedError(
             f"{path}: damaged ({type(fault).__name__}: {fault}). Run the same `avsc-prep extract` "

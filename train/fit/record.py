@@ -170,7 +170,12 @@ def read_record(path: Path) -> Record:
             f"{path.parent}: no run was begun here (settings.json is missing). Name the folder "
             "that `avsc-fit SYSTEM --out` wrote."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError, SettingError) as fault:
+    except OSError as fault:
+        raise AvscError(
+            f"{path.parent}: no run that can be read ({fault.strerror}). Name the folder that "
+            "`avsc-fit SYSTEM --out` wrote."
+        ) from fault
+    except (ValueError, KeyError, TypeError, SettingError) as fault:
         raise AvscError(
             f"{path}: not the settings of a run of this version ({fault}). Name another folder by "
             "--out, or begin anew with --no-resume, which keeps the old folder beside the new."

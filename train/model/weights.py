@@ -19,6 +19,7 @@ never runs its code.
 """
 
 import hashlib
+import pickle
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -242,9 +243,10 @@ def _content(path: Path) -> Any:
                 f"{path}: it names {code[1]}, which is neither a tensor nor a plain value; files "
                 f"that may run code are not loaded. If you trust it, save its tensors alone."
             ) from fault
-        raise WeightsError(
-            f"{path}: cannot be read as weights: {_first_line(fault)} {WAYS}"
-        ) from fault
+        reason = _first_line(fault)
+        if isinstance(fault, pickle.UnpicklingError):  # torch advises what may run code
+            reason = "it is no file of tensors and plain values, or damaged."
+        raise WeightsError(f"{path}: cannot be read as weights: {reason} {WAYS}") from fault
 
 
 def digest(module: nn.Module) -> str:
@@ -257,5 +259,5 @@ def digest(module: nn.Module) -> str:
 
 
 def _first_line(fault: Exception) -> str:
-    lines = str(fault).strip().splitlines() or ["no reason given"]
-    return f"{type(fault).__name__}: {lines[0].rstrip('.')}."
+    said = [type(fault).__name__, *str(fault).strip().splitlines()[:1]]
+    return f"{': '.join(said).rstrip('.')}."

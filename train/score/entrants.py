@@ -55,16 +55,19 @@ def find_truth(given: Path | None, *entrants: Path, fold: str = "test") -> Truth
     """Return the truth that was given, or that of the first entrant that is a run.
 
     Raises:
-        SettingError: none was given, and no entrant is a run.
+        SettingError: none was given, and no entrant is a run, or one is not there.
     """
     if given is not None:
         return read_truth(given)
     for path in entrants:
         if path.is_dir():
             return _evaluated_truth(path, fold)
+    missing = [path for path in entrants if not path.exists()]
+    if missing:
+        raise SettingError(f"{missing[0]}: no such run, evaluation or file of predictions.")
     raise SettingError(
-        "prediction files do not say which scene a clip is of: name a store or a manifest by "
-        "--truth."
+        f"{entrants[0]}: prediction files do not say which scene a clip is of: name a store or a "
+        "manifest by --truth."
     )
 
 
