@@ -90,7 +90,7 @@ def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
     Raises:
         MediaError: ``"clock"``.
     """
-    due = [packet.dts for packet in packets if packet.dts is not None]
+    due = _clock(packets, kind)
     tick = packets[0].time_base if packets else Fraction(1)
     back, most = floor(-MAX_BACK_SECONDS / tick), MAX_JUMP_SECONDS // tick
     for before, after in pairwise(due):
@@ -102,6 +102,22 @@ def check_clock(path: Path, packets: Sequence[Packet], kind: str) -> None:
                 "wanted one clock: list them as clips of their own, or join them by ffmpeg's "
                 "concat demuxer.",
             )
+
+
+def _clock(packets: Sequence[Packet], kind: str) -> list[int]:
+    """Return what the file's clock shows at one packet after another.
+
+    Matroska has no times of decoding. FFmpeg invents them, and they go back where it does not know
+    by how many pictures the codec reorders; so the latest picture before, which no key frame
+    precedes, stands for them.
+    """
+    if "matroska" not in kind:
+        return [packet.dts for packet in packets if packet.dts is not None]
+    due: list[int] = []
+    for packet in packets:
+        if packet.pts is not None:
+            due.append(packet.pts if packet.is_keyframe else max([*due[-1:], packet.pts]))
+    return due
 
 
 def check_index(path: Path, packets: Sequence[Packet], stream: av.VideoStream) -> None:

@@ -1,10 +1,12 @@
 """Transport streams with losses, and recordings put one after another."""
 
 import av
+import numpy as np
 import pytest
-from painted import decoded, encode, shown
+from painted import decoded, encode, ffmpeg, shown
 
 from avsc.features.limits import Limits
+from avsc.features.pictures import pictures
 from avsc.features.recording import Recording, Source
 from avsc.manifests.errors import MediaError
 
@@ -63,6 +65,27 @@ def test_recordings_of_a_disc_put_one_after_another(tmp_path):
     part = encode(tmp_path / "a.vob", "-c:v", "mpeg2video", "-q:v", 3, "-bf", 2, "-f", "vob")
     with pytest.raises(MediaError, match="its clock goes from"):
         shown(joined(tmp_path / "v.vob", part, part))
+
+
+def test_slides_with_sound_in_matroska_have_one_clock(tmp_path):
+    """FFmpeg, which must invent the times of decoding, lets them go from 45 s back to 15 s."""
+    path, source = tmp_path / "v.mkv", "testsrc2=size=160x120:rate=1/15:duration=60"
+    sources = ("-f", "lavfi", "-i", source, "-f", "lavfi", "-i", "anoisesrc=d=60")
+    ffmpeg(*sources, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", path)
+    with av.open(path) as container:
+        due = [packet.dts for packet in container.demux(video=0) if packet.dts is not None]
+    assert due != sorted(due)
+    raw = ffmpeg("-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
+    found = np.array([frame.to_ndarray() for _, frame in pictures(path)])
+    slides = np.frombuffer(raw, np.uint8).reshape(4, -1)
+    assert found.tobytes() == slides.repeat(15, 0).tobytes()
+
+
+@pytest.mark.parametrize("coder", [("-c:v", "libx264"), ("-c:v", "mpeg4", "-bf", 2)])
+def test_matroska_files_put_one_after_another_are_refused(coder, tmp_path):
+    part = encode(tmp_path / "a.mkv", *coder, count=50)
+    with pytest.raises(MediaError, match="its clock goes from"):
+        shown(joined(tmp_path / "v.mkv", part, part))
 
 
 def test_a_recording_in_between_that_overlaps_the_first(tmp_path):
