@@ -146,13 +146,16 @@ def _begins(context: av.VideoCodecContext, packet: Packet) -> bool:
 def _overlapping(packets: Sequence[Packet], joints: Sequence[int]) -> frozenset[int]:
     """Return the packets behind a joint whose pictures are due before one in front of it."""
     found: set[int] = set()
+    shown: list[int] = []  # the latest picture in front of the joint before, and those since
+    begin = 0
     for joint in joints:
-        shown = (p.pts for p in packets[:joint] if p.pts is not None and not p.is_discard)
-        horizon = max(shown, default=None)
+        passed = packets[begin:joint]
+        shown += [p.pts for p in passed if p.pts is not None and not p.is_discard]
+        begin, shown = joint, [max(shown)] if shown else []
         for index, packet in enumerate(packets[joint:], joint):
-            if horizon is None or packet.dts is None or packet.dts > horizon:
+            if not shown or packet.dts is None or packet.dts > shown[0]:
                 break
-            if packet.pts is not None and packet.pts <= horizon:
+            if packet.pts is not None and packet.pts <= shown[0]:
                 found.add(index)
     return frozenset(found)
 
