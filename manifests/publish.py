@@ -63,11 +63,11 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
     Raises:
         AvscError: the file could not be written; names it and the reason.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        # A rename would put a file in the place of a device or a pipe, such as /dev/stdout.
-        raise AvscError(f"{path}: could not be written: it is no file. Name one.")
     temporary = temporary_name(path)
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # A rename would put a file in the place of a device or a pipe, such as /dev/stdout.
+            raise AvscError(f"{path}: could not be written: it is no file. Name one.")
         make_folder(path.parent)
         with temporary.open("xb") as file:
             file.writelines(pieces)
@@ -82,7 +82,7 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
         if isinstance(fault, AvscError):
             raise
         reason = reason_of(fault)
-        if fault.filename not in (None, str(temporary)):
+        if fault.filename not in (None, str(temporary), str(path)):
             reason += f": {fault.filename}"
         raise AvscError(
             f"{path}: could not be written ({reason}). "

@@ -74,16 +74,25 @@ def located(root: Path, path: str) -> Path:
     file or folder that has it in the other form is taken.
     """
     written = root / path
-    if path.isascii() or written.exists():
+    if path.isascii() or _is_there(written):
         return written
     place = root
     for part in path.split("/"):
         named = (place / form(part) for form in FORMS)
-        found = next((one for one in named if one.exists()), None)
+        found = next((one for one in named if _is_there(one)), None)
         if found is None:
             return written
         place = found
     return place
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether there is such a file; what cannot be looked at is not there."""
+    try:
+        path.stat()
+    except OSError:  # `Path.exists` raises what it does not take for absence, as ENAMETOOLONG
+        return False
+    return True
 
 
 def missing_reason(path: Path) -> str:

@@ -152,6 +152,11 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         publish(tmp_path / "file" / FILE, b"")
 
 
+def test_a_name_that_no_file_can_have_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AvscError, match=r"a\.csv: could not be written \(.*too long\)\. Look"):
+        publish(tmp_path / (300 * "a" + ".csv"), b"")
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     """As root, a rename would put a file in the place of /dev/stdout."""
     pipe, link = tmp_path / "pipe", tmp_path / "link"

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avsc.features.recording import read_recording
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.roots import inside, located, missing_reason
 
@@ -77,6 +78,15 @@ def test_of_two_files_the_one_that_is_written_so_is_taken(tmp_path: Path) -> Non
         (tmp_path / unicodedata.normalize(form, "é")).write_text(form)
     for form in ("NFC", "NFD"):
         assert located(tmp_path, unicodedata.normalize(form, "é")).read_text() == form
+
+
+def test_names_that_no_file_can_have_are_not_there(tmp_path: Path) -> None:
+    """A name that is too long, or a folder that may not be read, is the one clip's fault."""
+    for name in ("ä" * 200 + ".wav", "é/" + 300 * "a"):
+        (tmp_path / "é").mkdir(exist_ok=True)
+        path = located(tmp_path, name)
+        assert path == tmp_path / name
+        assert read_recording(path).fault.code == "unreadable"  # type: ignore[union-attr]
 
 
 def test_missing_reason_names_a_broken_links_target(tmp_path: Path) -> None:
