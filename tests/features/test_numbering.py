@@ -1,10 +1,11 @@
 """Files that say only when packets are to be decoded: which picture is on show, by its number."""
 
 import re
+import struct
 import subprocess
 
 import pytest
-from painted import PROGRAM, decoded, encode, shown
+from painted import PROGRAM, RATE, decoded, encode, shown
 
 from avsc.features.pictures import video_seconds
 from avsc.manifests.errors import MediaError
@@ -106,3 +107,27 @@ def test_a_file_that_was_cut_off(tmp_path):
     assert got[0] == 12
     assert got[-1] == "truncated"
     assert all(number in (25 * k + 12, "truncated") for k, number in enumerate(got))
+
+
+def test_dv_whose_chunks_hold_sound_too(tmp_path):
+    """AVI of type 1, as camcorders' tapes were copied: its times are not those of its index."""
+    data = encode(tmp_path / "v.dv", "-target", "pal-dv", count=30, size=(576, 720)).read_bytes()
+    size = 144_000
+
+    def chunk(name, body):
+        return name + len(body).to_bytes(4, "little") + body
+
+    count = len(data) // size
+    head = (40_000, size * RATE, 0, 16, count, 0, 1, size, 720, 576, *4 * [0])
+    stream = (*3 * [0], 1, RATE, 0, count, size, *4 * [0])
+    strl = chunk(b"strh", b"iavsdvsd" + struct.pack("<12I", *stream))
+    lists = b"hdrl" + chunk(b"avih", struct.pack("<14I", *head))
+    lists += chunk(b"LIST", b"strl" + strl + chunk(b"strf", bytes(32)))
+    movi = b"".join(chunk(b"00__", data[i * size : (i + 1) * size]) for i in range(count))
+    places = (struct.pack("<III", 16, 4 + i * (size + 8), size) for i in range(count))
+    index = b"".join(b"00__" + place for place in places)
+    body = chunk(b"LIST", lists) + chunk(b"LIST", b"movi" + movi) + chunk(b"idx1", index)
+    path = tmp_path / "v.avi"
+    path.write_bytes(chunk(b"RIFF", b"AVI " + body))
+    assert decoded(path, size=(576, 720)) == list(range(30))
+    assert shown(path) == [12]
