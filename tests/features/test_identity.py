@@ -3,16 +3,20 @@
 import csv
 import hashlib
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import h5py
+import numpy as np
 import pytest
 from stores import SPECS, small_clips, small_store
 
 from avsc.features.store import index
 from avsc.features.store.failures import encode_failures
+from avsc.features.store.identity import identify
 from avsc.features.store.layout import failures_file, part_file, read_description
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
@@ -185,3 +189,16 @@ def test_first_clips_are_written_when_there_are_some(tmp_path: Path) -> None:
     assert description.first_clips == "" and b"first_clips" not in description.encode()
     (store / "store.json").write_bytes(replace(description, first_clips="5" * 64).encode())
     assert read_description(store).first_clips == "5" * 64
+
+
+def test_records_are_digested_by_columns() -> None:
+    """Ten million records, of a million clips, must not be copied whole beside the tables."""
+    count = 1 << 18
+    spec = next(iter(SPECS.values()))
+    columns = {name: np.zeros(count, "i4") for name in ("clip", "key", "rows", "crc32")}
+    tables = {spec.product: cast(index.Table, SimpleNamespace(**columns))}
+    tracemalloc.start()
+    identify("set", ["park"], {spec.product: spec}, [], [], tables)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1.1 * 8 * count
