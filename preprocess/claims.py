@@ -89,7 +89,7 @@ class Claims:
         with suppress(OSError):
             if other := claim.take():
                 return str(other)
-        self._held[block] = claim
+            self._held[block] = claim
         return None
 
     def give_up(self, block: int) -> None:

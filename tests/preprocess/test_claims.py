@@ -114,3 +114,17 @@ def test_claims_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file where the folder should be")
     with Claims(tmp_path) as claims:
         assert claims.take(0) is None
+
+
+def test_claims_that_cannot_be_written_cost_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not waited for at the end of each block, as ones that another puts back are."""
+    (tmp_path / FOLDER).touch()
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    with Claims(tmp_path) as claims:
+        for block in range(5):
+            assert claims.take(block) is None
+            claims.give_up(block)
+    assert sum(waited) == 0
