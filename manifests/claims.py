@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.owners import GONE_AFTER, Owner, is_gone
+from avsc.manifests.owners import GONE_AFTER, Owner, age, is_gone
 from avsc.manifests.publish import temporary_name
 
 ATTEMPTS = 5
+ROUNDING = 2.0  # seconds by which the time of a file may be off, as FAT's are
 
 
 class ClaimedError(AvscError):
@@ -64,9 +65,22 @@ class Claimant:
 
     def is_gone(self, folder: Path, bound: float) -> bool:
         """Tell whether the owner is gone; a folder of the file system is asked for its time."""
-        return is_gone(self.owner, self.heartbeat, None, bound) and is_gone(
-            self.owner, self.heartbeat, _clock(folder), bound
+        now = _clock(folder)
+        return self._is_younger(now) or (
+            is_gone(self.owner, self.heartbeat, None, bound)
+            and is_gone(self.owner, self.heartbeat, now, bound)
         )
+
+    def _is_younger(self, now: float) -> bool:
+        """Tell whether the owner's process began after the last heartbeat, so is another.
+
+        A container that is started again may number its processes, and the kernel the container's
+        namespace of process numbers, as before.
+        """
+        if self.owner is None or not self.owner.is_here:
+            return False
+        lived = age(self.owner.pid)
+        return lived is not None and now - lived > self.heartbeat + ROUNDING
 
 
 def read_claim(path: Path) -> Claimant | None:

@@ -98,6 +98,15 @@ def is_gone(
     return owner is not None and owner.is_here and not _runs(owner.pid)
 
 
+def age(pid: int) -> float | None:
+    """Return for how many seconds a process of this place has run; None where that is not known."""
+    try:
+        begun = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(begun) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        return None
+
+
 def _runs(pid: int) -> bool:
     """Tell whether there is such a process on this host; one that ended unreaped is none."""
     import psutil

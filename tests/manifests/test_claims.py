@@ -107,6 +107,21 @@ def test_the_dead_of_this_host_lose_it_at_once(tmp_path: Path) -> None:
     assert Claim(tmp_path / NAME, 180.0).take() is None
 
 
+def test_a_process_that_began_after_the_last_heartbeat_is_not_its_owner(tmp_path: Path) -> None:
+    """As in a container that was killed and started again: the same place, the same number."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from avsc.manifests.claims import Claim\n"
+        "from avsc.manifests.owners import Owner; path = Path(sys.argv[1])\n"
+        "for ago in 60, 0:\n"
+        "    path.write_text(f'{Owner.this().token} former'); then = time.time() - ago\n"
+        "    os.utime(path, (then, then)); print(Claim(path, 180.0).take())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / NAME)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, second = done.stdout.splitlines()
+    assert first == "None" and f"on {socket.gethostname()}" in second
+
+
 def test_containers_with_one_host_name_heed_each_others_claims(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
