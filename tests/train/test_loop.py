@@ -21,6 +21,7 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.batches import training_batches
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
+from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.epochs import step_seed
 from avsc.train.fit.history import Row
 from avsc.train.fit.prepare import prepare
@@ -57,10 +58,11 @@ class StopAfter(StopRequest):
         return self.looks < 0
 
 
-def make(store, folder, system="joint", resume=True, **changes):
+def make(store, folder, system="joint", resume=True, processes=ALONE, **changes):
     settings = Settings(store=store, **{**SMALL, **changes})
+    run = RunFolder(folder)
     with Console() as console:
-        return prepare(SYSTEMS[system], settings, RunFolder(folder), resume, console)
+        return prepare(SYSTEMS[system], settings, run, resume, console, processes=processes)
 
 
 def bits(value):
@@ -152,6 +154,18 @@ def test_a_run_whose_last_save_is_lost_goes_on_from_the_one_before(
     assert (went_on.progress.epoch, went_on.progress.batch) == (1, 0)
     assert went_on.fit(StopRequest())
     assert_same_run(straight, run)
+
+
+def test_of_several_processes_the_first_alone_goes_back_to_the_save_before(store, tmp_path):
+    """Another that cannot read last.pt would go on from another step than the rest."""
+    run = tmp_path / "run"
+    make(store, run, "audio", epochs=2).fit(StopRequest())
+    (run / "last.pt").write_bytes(b"damaged")
+    before = (run / "previous.pt").read_bytes()
+    with pytest.raises(AvscError, match=r"last\.pt: not a checkpoint"):
+        make(store, run, "audio", processes=Processes(rank=1, count=2))
+    assert (run / "previous.pt").read_bytes() == before
+    assert make(store, run, "audio").progress.epoch == 1
 
 
 def test_two_saves_that_are_lost_are_both_named(store, tmp_path):

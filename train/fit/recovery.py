@@ -45,7 +45,8 @@ def load_newest(
         optimiser: gets its state.
         row: what an epoch comes to.
         console: told when it is not the newest that there was.
-        main: whether this process writes; another reads alone.
+        main: whether this process writes. Another reads what the first made last.pt: with an
+            older one it would go on from another step than the rest.
 
     Raises:
         LostError: none can be read.
@@ -54,15 +55,16 @@ def load_newest(
     try:
         return load_last(folder.last, digest, network, optimiser, row)
     except LostError as fault:
+        if not main:
+            raise
         lost = fault
     try:
         progress = load_last(folder.previous, digest, network, optimiser, row)
     except LostError as fault:
         also = f" {fault.found}" if folder.previous.exists() else ""
         raise LostError(f"{lost.found}{also}", REMEDY) from fault
-    if main:
-        folder.check()
-        folder.previous.replace(folder.last)
+    folder.check()
+    folder.previous.replace(folder.last)
     console.say(f"{lost.found} Going on from {folder.previous.name}.")
     return progress
 
