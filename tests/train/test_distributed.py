@@ -148,6 +148,26 @@ def test_what_cannot_be_shared_is_refused(monkeypatch):
         choose_device("cuda:1", Processes(rank=2, count=3, local_rank=2))
 
 
+# Process 1 dies once; process 0 would wait for it.
+DYING = """
+import os, time
+from avsc.train.fit.distributed import joined
+with joined() as processes:
+    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+        os._exit(1) if processes.rank else time.sleep(60)
+    print("highest", processes.highest(processes.rank))
+"""
+
+
+def test_processes_that_torchrun_starts_again_find_each_other(tmp_path):
+    (tmp_path / "dying.py").write_text(DYING)
+    done = subprocess.run(
+        [*TORCHRUN, "--max-restarts", "1", str(tmp_path / "dying.py")],
+        env=environment(), timeout=SECONDS, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.count("highest 1")) == (0, 2), done.stderr
+
+
 def test_variables_that_are_missing_are_named(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined() as processes:

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
+from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from avsc.manifests.errors import AvscError, SettingError
@@ -155,6 +156,10 @@ def joined() -> Iterator[Processes]:
     last = b""
     try:
         store, _, _ = next(rendezvous("env://", rank, count, timeout=START))
+        if found.local_count == count:  # torchrun's; agents of several machines count differently
+            # It gives processes that it starts again the store that holds the dead ones' addresses.
+            attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+            store = PrefixStore(f"attempt-{attempt}", store)
         distributed.init_process_group(
             backend, store=store, rank=rank, world_size=count, timeout=PATIENCE
         )
