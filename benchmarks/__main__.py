@@ -22,7 +22,7 @@ PROGRAMS = (
     "memory",
     "closing",
     "dask_overhead",
-    "coverage",
+    "interval_coverage",
 )
 """Those that need nothing but time. Others, by name or by hand."""
 

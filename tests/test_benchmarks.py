@@ -68,7 +68,7 @@ def test_startup() -> None:
 
 def test_coverage() -> None:
     """Of 200 trials: enough to say which way is better, and no more."""
-    rows = said_by("coverage", "--trials", 200, "--resamples", 199)
+    rows = said_by("interval_coverage", "--trials", 200, "--resamples", 199)
     few, *by_number = (row for row in rows if row[0].startswith("few fail"))
     assert float(few[1]) + 0.02 < float(few[2]) > 0.9, "percentile, bootstrap-t"
     assert all(float(row[2]) < 0.85 < float(row[-1]) for row in by_number), "12 and 96 locations"

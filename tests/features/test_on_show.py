@@ -13,6 +13,7 @@ def schedule(rate: int, count: int) -> Schedule:
     return Schedule(
         tick=Fraction(1, rate), times=list(range(count)), last=count,
         place={time: time for time in range(count)}, runs=[0], by_packets=False, cut=None,
+        damaged=False, spoiled=[],
         end=Fraction(count, rate),
     )  # fmt: skip
 

@@ -145,7 +145,8 @@ def simulated(draw, truth, symmetric=False, trials=1500, at_once=50):
 def test_coverage(draw, truth, symmetric):
     """With 1,500 trials the standard error of a coverage of 0.95 is 0.006.
 
-    Symmetric intervals of so skewed a difference cover 0.93; `benchmarks/coverage.py` says so too.
+    Symmetric intervals of so skewed a difference cover 0.93, as `benchmarks/interval_coverage.py`
+    prints too.
     """
     held, naive = simulated(draw, truth, symmetric)
     least = 0.91 if symmetric else 0.93

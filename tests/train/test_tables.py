@@ -128,6 +128,7 @@ def test_the_command_of_a_run_says_the_same_settings(fit):
         command = program.get_command(click.Context(program), words[1])
         values = command.make_context(words[1], words[2:]).params
         assert values.pop("out") == job.folder and values.pop("resume") is True
+        assert values.pop("wait") is False
         assert Settings(**values) == job.settings
     code, said, _ = fit("table", "3", "--list", "--seeds", 3, "--batch-size", 64, "--store",
                         "my store")  # fmt: skip

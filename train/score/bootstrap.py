@@ -19,7 +19,7 @@ of bootstrap confidence intervals"): where most locations have almost no loss an
 sample's figure and its variance rise and fall together, which quantiles of the figure alone do not
 see. The quantiles are those of the two tails for a figure of one system, whose losses are skewed to
 one side; those of |t*| for a difference of two systems, which may be skewed to either side and has
-heavy tails. `benchmarks/coverage.py` prints how often each of them holds the truth.
+heavy tails. `benchmarks/interval_coverage.py` prints how often each of them holds the truth.
 
 An interval is withheld where there are fewer than `MINIMUM` locations, where a scene has a single
 one, and where t* has no finite quantile (hardly any location differs from the others). It ends at

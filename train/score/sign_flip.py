@@ -9,7 +9,7 @@ pattern found counts as one of them.
 
 It is not a test of equal means: differences that are small at most locations, large at a few of
 the other sign, and 0 in the mean, are not interchangeable, and are rejected more often than at the
-level (`benchmarks/coverage.py` prints how often).
+level (`benchmarks/interval_coverage.py` prints how often).
 """
 
 import numpy as np

@@ -8,7 +8,7 @@ mean ("percentile"), n - 1 of n locations drawn. Three tables: intervals of one 
 same by the number of locations, from which follows the least number that an interval is given for;
 and the difference of two systems.
 
-    python benchmarks/coverage.py [--trials 4000] [--resamples 999] [--seed 0]
+    python benchmarks/interval_coverage.py [--trials 4000] [--resamples 999] [--seed 0]
 """
 
 import argparse
