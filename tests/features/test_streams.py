@@ -79,3 +79,14 @@ def test_a_cover_alone_is_no_video(media, tmp_path):
     with av.open(path) as container:
         assert default_stream(container, "video") is None
         assert default_stream(container, "audio") is not None
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_time_begins_with_the_first_stream_and_not_with_the_last(suffix, media, tmp_path):
+    """The sound begins at 0 and the pictures one second later, as ffmpeg was told."""
+    path = tmp_path / f"late.{suffix}"
+    ffmpeg(
+        *("-itsoffset", 1, "-i", media / "v.mp4", "-f", "lavfi", "-i", "sine=d=3"),
+        *("-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", path),
+    )
+    assert shown(path) == ["no-picture", 12, 37]

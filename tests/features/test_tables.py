@@ -91,3 +91,22 @@ def test_the_index(store: Path, name: str, change: Change, said: str) -> None:
         file.attrs["head_crc32"] = np.uint32(head)
     with pytest.raises(StoreError, match=said):
         Store.open(store)
+
+
+def test_a_number_of_a_part_that_its_checksum_does_not_fit(store: Path) -> None:
+    path = part_file(store, SPEC, 0)
+    with h5py.File(path, "r+") as file:
+        file["crc32"][0] ^= 1
+    with pytest.raises(StoreError, match="the checksum of the tables differs"):
+        read_part(path)
+
+
+def test_records_of_many_lengths_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    images = Store.open(small_store(tmp_path / "store", products=("images",))).records("images")
+    asked = [7, 2, 11, 3]
+    lengths = [len(images.read(number)) for number in asked]
+    assert len(set(lengths)) > 1 and lengths != sorted(lengths)
+    data, offset = images.load(np.array(asked))
+    for place, number in enumerate(asked):
+        found = data[offset[place] : offset[place + 1]]
+        assert found.tobytes() == images.read(number).tobytes()

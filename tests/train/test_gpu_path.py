@@ -101,7 +101,8 @@ def test_what_is_left_early_is_closed():
         finally:
             closed.append(True)
 
-    made = ahead(items(), CPU)
+    source = items()  # held here, so that it does not close itself
+    made = ahead(source, CPU)
     next(made)
     made.close()
     assert closed == [True]
