@@ -7,7 +7,7 @@ BENCH := $(VENV)/.bench
 
 .PHONY: demo test check bench slurm faults fuzz mutants format lock clean
 
-$(READY): setup.cfg pyproject.toml constraints.txt
+$(READY): setup.py setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[test]'
