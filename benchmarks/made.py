@@ -25,7 +25,7 @@ from avsc.features.store.layout import (
 )
 from avsc.features.store.part import Record, read_part, write_part
 from avsc.manifests.clips import Clip
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.manifests.table import encode_table
 
 SECONDS, FRAMES, BINS = 10, 56, 290

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsc.features.limits import Limits
+from avsc.manifests.dataset_root import missing_reason
 from avsc.manifests.errors import MediaError
-from avsc.manifests.roots import missing_reason
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avsc.manifests.errors import AvscError
+from avsc.manifests.files import temporary_name
 from avsc.manifests.owners import GONE_AFTER, Owner, age, is_gone
-from avsc.manifests.publish import temporary_name
 
 ATTEMPTS = 5
 ROUNDING = 2.0  # seconds by which the time of a file may be off, as FAT's are

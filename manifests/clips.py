@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.roots import located
 
 FOLDS = ("train", "test")
 

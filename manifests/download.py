@@ -18,7 +18,7 @@ from typing import Any
 from avsc.manifests.archives import Archive, Release
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.fetch import Listener, Patience, Stopped, fetch
-from avsc.manifests.publish import make_folder, publish, remove_leftovers
+from avsc.manifests.files import make_folder, publish, remove_leftovers
 from avsc.manifests.unpack import contents, unpack
 
 FOLDER = "archives"

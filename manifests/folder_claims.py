@@ -13,7 +13,7 @@ from pathlib import Path
 
 from avsc.manifests.claims import Claim, Claimant, ClaimedError
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import REMEDIES, REMEDY, Piece, publish_all, reason_of
+from avsc.manifests.files import REMEDIES, REMEDY, Piece, publish_all, reason_of
 
 NAME = "claim"
 BEAT = 20.0  # seconds between two heartbeats

@@ -28,7 +28,7 @@ from click.core import ParameterSource
 from avsc.manifests import escape
 from avsc.manifests.caches import provide_caches
 from avsc.manifests.errors import AvscError, SettingError, bounded
-from avsc.manifests.publish import REMEDIES
+from avsc.manifests.files import REMEDIES
 from avsc.manifests.text import read_text
 
 DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5

@@ -18,8 +18,8 @@ from operator import attrgetter
 from pathlib import Path
 
 from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id
+from avsc.manifests.dataset_root import inside
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.roots import inside
 from avsc.manifests.text import CONTROL, read_text, table_rows, trimmed
 
 COLUMNS = tuple(field.name for field in fields(Clip))

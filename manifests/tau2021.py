@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from avsc.manifests.archives import RELEASES, TAU2021_NAME
 from avsc.manifests.clips import Clip, Dataset, by_id
+from avsc.manifests.dataset_root import inside, missing_reason
 from avsc.manifests.errors import ManifestError, SettingError
-from avsc.manifests.roots import inside, missing_reason
 from avsc.manifests.table import check_ends, lines
 from avsc.manifests.text import CONTROL, composed
 

@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from avsc.manifests.dataset_root import fault_of
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.publish import publish
-from avsc.manifests.roots import fault_of
+from avsc.manifests.files import publish
 
 LARGEST = 1 << 30  # bytes of a file; a recording of ten seconds has about ten million
 MOST_FILES = 100_000

@@ -22,9 +22,9 @@ from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, read_part, write_part
+from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import remove
-from avsc.manifests.roots import located
+from avsc.manifests.files import remove
 from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
 from avsc.preprocess.plan import Task
 from avsc.preprocess.receipt import Receipt, Roles, read_receipt, versions, write_receipt

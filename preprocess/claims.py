@@ -13,8 +13,8 @@ from typing import Self
 
 from avsc.features.store.layout import group
 from avsc.manifests.claims import Claim, read_claim
+from avsc.manifests.files import files_under
 from avsc.manifests.owners import GONE_AFTER, HEARTBEAT
-from avsc.manifests.publish import files_under
 
 FOLDER = "claims"
 

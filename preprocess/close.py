@@ -26,7 +26,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, StoreError
-from avsc.manifests.publish import publish, remove, remove_leftovers
+from avsc.manifests.files import publish, remove, remove_leftovers
 from avsc.manifests.table import encode_table, read_rows
 from avsc.preprocess.claims import claimant, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt

@@ -10,8 +10,8 @@ from avsc.features.specs import Spec
 from avsc.features.store.layout import part_file, product_folder, receipt_file
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
+from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import ManifestError, StoreError
-from avsc.manifests.roots import located
 from avsc.preprocess.claims import claimant
 from avsc.preprocess.plan import Reason, in_words, other_folders, reasons_to_make, sources
 from avsc.preprocess.receipt import Receipt, read_receipt

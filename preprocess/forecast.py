@@ -22,8 +22,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from avsc.features.store.failures import Failure
+from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import AvscError
-from avsc.manifests.roots import located
 from avsc.preprocess.block import peak_memory
 from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.plan import Plan, Task

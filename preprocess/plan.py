@@ -26,7 +26,7 @@ from avsc.features.store.layout import (
     sha256_file,
 )
 from avsc.manifests.clips import Clip, Dataset
-from avsc.manifests.roots import located
+from avsc.manifests.dataset_root import located
 from avsc.preprocess.receipt import Receipt, look, read_receipt
 
 Check = Literal["time", "content"]

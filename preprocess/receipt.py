@@ -16,7 +16,7 @@ from typing import Any
 
 from avsc.features.recording import Source
 from avsc.features.store.failures import Failure
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 
 Roles = tuple[str | None, str | None]
 

@@ -14,7 +14,7 @@ from avsc.features.limits import Limits
 from avsc.features.store.layout import clips_file, read_description
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import SettingError, StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.manifests.table import read_rows
 from avsc.preprocess.plan import Check
 from avsc.preprocess.request import Request, changed

@@ -17,9 +17,9 @@ from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.specs import SPECS, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
+from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
-from avsc.manifests.names import doubts
-from avsc.manifests.publish import occupied
+from avsc.manifests.files import occupied
 from avsc.manifests.table import read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
 from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan

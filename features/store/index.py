@@ -45,7 +45,7 @@ from avsc.features.store.layout import (
 )
 from avsc.features.store.part import Part
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.manifests.table import read_rows
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from avsc.features.specs import STORED, Spec
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 
 SCHEMA = 1
 BLOCKS_PER_FOLDER = 256

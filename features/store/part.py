@@ -31,7 +31,7 @@ import numpy.typing as npt
 from avsc.features.specs import Spec
 from avsc.features.store.hdf5 import Outline, array, attribute, dataset, opened, reserve
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import Piece, publish
+from avsc.manifests.files import Piece, publish
 
 TABLES = ("clip", "key", "offset", "crc32", "ids")
 

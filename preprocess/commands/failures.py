@@ -13,7 +13,7 @@ from avsc.features.store.layout import clips_file, index_file, read_description,
 from avsc.features.store.reader import Store
 from avsc.manifests import escape
 from avsc.manifests.errors import SettingError, StoreError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.manifests.shell import DONE, settings
 from avsc.manifests.table import read_rows
 from avsc.preprocess.place import Place, place_options

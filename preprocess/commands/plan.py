@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.manifests.shell import DONE, settings
 from avsc.preprocess.array_script import Jobs, jobs_needed, script, seconds_of
 from avsc.preprocess.commands.extract import show_plan

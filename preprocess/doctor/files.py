@@ -9,8 +9,8 @@ import numpy as np
 
 from avsc.features.specs import ImageSpec
 from avsc.features.store.part import Record, read_part, write_part
+from avsc.manifests.files import flush_folder
 from avsc.manifests.owners import GONE_AFTER
-from avsc.manifests.publish import flush_folder
 from avsc.preprocess.doctor.check import Patient, UnwellError
 
 LEAST_BYTES = 1 << 30

@@ -15,7 +15,7 @@ import numpy as np
 from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import SettingError
-from avsc.manifests.publish import flush_folder, publish
+from avsc.manifests.files import flush_folder, publish
 from avsc.preprocess.synth.mark import claim
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.publish import occupied, publish, remove_leftovers
+from avsc.manifests.files import occupied, publish, remove_leftovers
 
 VERSION = 2
 """Raised by hand when the same settings come to give other files."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.preprocess.synth.answer import NAME, check_answer, encode_answer
 from avsc.preprocess.synth.design import Design, Kinds
 from avsc.preprocess.synth.mark import claim

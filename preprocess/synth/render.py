@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.preprocess.synth.design import Kinds
 from avsc.preprocess.synth.media import encode_mp4, encode_wav
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures

@@ -19,7 +19,7 @@ from faults.ground import BLOCKS, PREP, Content, Ground, Records, records
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import TEMPORARY
+from avsc.manifests.files import TEMPORARY
 from avsc.preprocess.claims import FOLDER as CLAIMS
 
 LIMIT = 300.0  # seconds after which a run is held to hang

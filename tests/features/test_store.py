@@ -26,7 +26,7 @@ from avsc.features.store.part import Record, encode_part, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import temporary_name
+from avsc.manifests.files import temporary_name
 
 SPEC = SPECS["scalogram"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsc.manifests import roots, table, tau2021
+from avsc.manifests import dataset_root, table, tau2021
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.table import COLUMNS, encode_table, read_rows, read_table
@@ -33,7 +33,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_doctests() -> None:
-    for module in (roots, table, tau2021):
+    for module in (dataset_root, table, tau2021):
         assert doctest.testmod(module).failed == 0
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from avsc.manifests.clips import Clip
+from avsc.manifests.doubtful_names import doubts, shared_locations
 from avsc.manifests.errors import ManifestError, SettingError
-from avsc.manifests.names import doubts, shared_locations
 from avsc.manifests.text import alike, read_text, table_rows, trimmed
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")

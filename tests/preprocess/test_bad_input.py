@@ -19,7 +19,7 @@ from videos import drawn, write_video
 from avsc.features.jpeg import decode
 from avsc.features.store.layout import description_file
 from avsc.features.store.reader import Store
-from avsc.manifests.publish import TEMPORARY
+from avsc.manifests.files import TEMPORARY
 from avsc.preprocess.cli import main
 
 PREP = Path(sys.executable).with_name("avsc-prep")

@@ -24,7 +24,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
 from avsc.manifests.errors import StoreError
-from avsc.manifests.publish import publish, remove
+from avsc.manifests.files import publish, remove
 from avsc.manifests.table import read_table
 from avsc.preprocess import block
 from avsc.preprocess.block import work

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from recordings import write_clips
 
-from avsc.manifests.publish import ENOTSUPP
+from avsc.manifests.files import ENOTSUPP
 
 ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "ENOTSUPP", "EAGAIN", "ESTALE", "ENOSPC")
 NUMBERS = {"ENOTSUPP": ENOTSUPP, **{name: getattr(errno, name, ENOTSUPP) for name in ERRORS}}

@@ -121,7 +121,7 @@ def run_training(
         following: command to name at its end.
         wait: for another process that trains in the folder.
     """
-    from avsc.manifests.publish import remove_leftovers
+    from avsc.manifests.files import remove_leftovers
     from avsc.train.fit.console import Console
     from avsc.train.fit.distributed import joined
     from avsc.train.fit.history import best_row

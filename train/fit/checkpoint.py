@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.train.fit.history import Row
 from avsc.train.model.archive import load_archive
 from avsc.train.model.network import Network

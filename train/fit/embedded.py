@@ -38,8 +38,8 @@ from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError, StoreError
+from avsc.manifests.files import publish, remove, remove_leftovers
 from avsc.manifests.folder_claims import claimed
-from avsc.manifests.publish import publish, remove, remove_leftovers
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source, encoded_pictures

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 
 VALIDATION = ("validation_log_loss", "validation_accuracy")
 

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 
 from avsc.features.store.reader import Store
-from avsc.manifests.names import doubts
+from avsc.manifests.doubtful_names import doubts
 from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch

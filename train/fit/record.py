@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 from avsc.train.config import Settings
 from avsc.train.declared import option
 from avsc.train.fit.stores import STORE_PARTS, StoreMark

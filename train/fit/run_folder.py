@@ -23,8 +23,8 @@ from pathlib import Path
 
 from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError
+from avsc.manifests.files import Piece, publish
 from avsc.manifests.folder_claims import claimed
-from avsc.manifests.publish import Piece, publish
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from avsc.manifests import escape
 from avsc.manifests.errors import SettingError
-from avsc.manifests.publish import Piece, publish_all
+from avsc.manifests.files import Piece, publish_all
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.score.bootstrap import MINIMUM, Interval
 from avsc.train.score.calibration import BINS

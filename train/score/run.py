@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc.features.store.reader import Store
+from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
-from avsc.manifests.names import doubts
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.record import read_record, versions

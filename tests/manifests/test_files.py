@@ -15,8 +15,8 @@ import pytest
 from leftovers import leftover
 
 from avsc.manifests.errors import AvscError
+from avsc.manifests.files import publish, publish_all, remove_leftovers, temporary_name
 from avsc.manifests.owners import GONE_AFTER, Owner
-from avsc.manifests.publish import publish, publish_all, remove_leftovers, temporary_name
 
 ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "EAGAIN", "ENOSPC", "ESTALE")
 FILE, FOLDER = "part.h5", "store"
@@ -25,7 +25,7 @@ PUBLISH = """
 import errno, json, os, sys
 from pathlib import Path
 from avsc.manifests.errors import AvscError
-from avsc.manifests.publish import publish
+from avsc.manifests.files import publish
 path = Path(sys.argv[1])
 found = {}
 for rule in json.loads(sys.argv[2]):

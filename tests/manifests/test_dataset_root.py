@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsc.features.recording import read_recording
+from avsc.manifests.dataset_root import inside, located, missing_reason
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.roots import inside, located, missing_reason
 
 
 @pytest.mark.parametrize(
