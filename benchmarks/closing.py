@@ -52,7 +52,7 @@ def make_store(store: Path, manifest: Path) -> None:
     """Write the parts and receipts of all blocks; the store is left open."""
     import numpy as np
 
-    from avsc.features.recipe import empty
+    from avsc.features.clip import empty
     from avsc.features.specs import SPECS
     from avsc.features.store.layout import Description, part_file, receipt_file
     from avsc.features.store.part import Record, write_part

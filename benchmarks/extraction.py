@@ -51,11 +51,11 @@ CODINGS = ("GOP 250", "GOP 30", "GOP 250, two B")
 PARTS = {
     "decoding video": ("features/video.py", "decoded"),
     "reading packets, opening decoders": ("features/video.py", "_read"),
-    "which pictures, which runs": ("features/schedule.py", "schedule_of"),
+    "which pictures, which runs": ("features/timeline.py", "schedule_of"),
     "conversion to RGB and scaling": ("features/pictures.py", "rgb"),
     "encoding JPEG": ("features/jpeg.py", "encode"),
     "reading files, digests": ("features/recording.py", "read_recording"),
-    "sound": ("features/recipe.py", "_add_sound"),
+    "sound": ("features/clip.py", "_add_sound"),
     "writing parts and receipts": ("preprocess/block.py", "_publish"),
 }
 """Functions that do not call each other."""
@@ -83,7 +83,7 @@ def loop(folder: Path, some: Sequence[Clip]) -> None:
     """Make clips, one after the other, and forget them."""
     from threadpoolctl import threadpool_limits
 
-    from avsc.features.recipe import make_clip
+    from avsc.features.clip import make_clip
 
     specs = {name: spec() for name, spec in SPECS.items()}
     with threadpool_limits(1):

@@ -43,13 +43,13 @@ from scipy.signal import resample_poly
 from threadpoolctl import threadpool_limits
 from turns import in_turn, table
 
-from avsc.features.chunks import WAV, sound_chunk
+from avsc.features.clip import make_clip
 from avsc.features.filterbank import FilterBank
 from avsc.features.framing import magnitude
 from avsc.features.mel import mel_filters
-from avsc.features.recipe import make_clip
 from avsc.features.recording import recorded
 from avsc.features.sound import read_sound
+from avsc.features.sound_chunks import WAV, sound_chunk
 from avsc.features.sound_file import opened_file
 from avsc.features.specs import FbankSpec, ScalogramSpec
 from avsc.features.wavelets import centre_frequencies, scalogram_filters

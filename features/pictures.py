@@ -39,8 +39,8 @@ from numpy.typing import NDArray
 
 from avsc.features.jpeg import fitted
 from avsc.features.recording import Recording
-from avsc.features.schedule import Schedule, schedule_of
 from avsc.features.streams import not_obeyed
+from avsc.features.timeline import Schedule, schedule_of
 from avsc.features.video import Video, decoded, opened
 from avsc.manifests.errors import MediaError
 

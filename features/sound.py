@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from avsc.features.chunks import kind_of, sound_chunk, with_length
 from avsc.features.limits import RATES
 from avsc.features.recording import Recording, recorded
+from avsc.features.sound_chunks import kind_of, sound_chunk, with_length
 from avsc.features.sound_file import SoundFile, declares_samples, opened_file, opens
 from avsc.features.sound_track import SoundTrack, opened_track
 from avsc.manifests.errors import MediaError

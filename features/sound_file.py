@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from avsc.features.chunks import SoundChunk, second_header
 from avsc.features.recording import Recording
+from avsc.features.sound_chunks import SoundChunk, second_header
 from avsc.manifests.errors import MediaError
 
 SAMPLE_BYTES = {

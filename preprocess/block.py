@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from avsc.features.recipe import Made, empty
+from avsc.features.clip import Made, empty
 from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure

@@ -17,8 +17,8 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
+from avsc.features.clip import Made, make_clip
 from avsc.features.limits import Limits
-from avsc.features.recipe import Made, make_clip
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError

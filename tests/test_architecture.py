@@ -34,10 +34,10 @@ MEDIA = {
         "sound_track",
         "pictures",
         "video",
-        "schedule",
+        "timeline",
         "h264",
         "streams",
-        "numbering",
+        "inferred_times",
         "continuity",
     )
 }
@@ -109,7 +109,7 @@ def test_imports_keep_to_the_rooms() -> None:
         ("avsc.train.demo", "from avsc.preprocess.cli import program"),
         ("avsc.train.demo", "from dask.distributed import Client"),
         ("avsc.train.data.pairs", "import av"),
-        ("avsc.features.recipe", "from soundfile import SoundFile"),
+        ("avsc.features.clip", "from soundfile import SoundFile"),
     ],
 )
 def test_a_wrong_import_is_found(name: str, source: str) -> None:

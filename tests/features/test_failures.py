@@ -11,7 +11,7 @@ from media import noise, write_wav
 from stores import small_store
 from videos import drawn, write_video
 
-from avsc.features.recipe import make_clip
+from avsc.features.clip import make_clip
 from avsc.features.recording import read_recording
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.features.store.failures import Failure, encode_failures, read_failures

@@ -12,9 +12,9 @@ import pytest
 from media import noise, write_track, write_wav
 from videos import drawn, write_video
 
+from avsc.features.clip import make_clip
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.pictures import pictures
-from avsc.features.recipe import make_clip
 from avsc.features.recording import Recording, Source, _read, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
 from avsc.features.specs import ImageSpec, ScalogramSpec

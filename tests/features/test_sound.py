@@ -10,11 +10,11 @@ import pytest
 import soundfile
 from media import noise, tone, write_track, write_wav
 
-from avsc.features.chunks import WAV, sound_chunk
 from avsc.features.framing import n_frames
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
+from avsc.features.sound_chunks import WAV, sound_chunk
 from avsc.features.sound_file import opened_file
 from avsc.features.specs import ScalogramSpec
 from avsc.manifests.errors import MediaError

@@ -12,7 +12,7 @@ from media import noise, write_track, write_wav
 from numpy.typing import NDArray
 from painted import ffmpeg
 
-from avsc.features.recipe import make_clip
+from avsc.features.clip import make_clip
 from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
 from avsc.features.specs import ScalogramSpec
 from avsc.manifests.errors import MediaError

@@ -17,8 +17,8 @@ from fuzz.mutations import mutated
 from media import noise, write_track, write_wav
 from videos import drawn, write_video
 
+from avsc.features.clip import Made
 from avsc.features.limits import Limits
-from avsc.features.recipe import Made
 from avsc.features.store.verify import verify
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import AvscError

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from painted import PROGRAM, RATE, decoded, encode, shown
 
-from avsc.features import numbering
+from avsc.features import inferred_times
 from avsc.features.pictures import video_seconds
 from avsc.manifests.errors import MediaError
 
@@ -137,14 +137,14 @@ def test_dv_whose_chunks_hold_sound_too(tmp_path):
 def test_two_pictures_upon_one_packet_are_refused(tmp_path, monkeypatch):
     """No decoder at hand does so; they would have one time, or go back in time."""
     path = encode(tmp_path / "v.avi", *CODERS["mpeg4"], count=30)
-    found = numbering._given_out
+    found = inferred_times._given_out
 
     def doubled(video):
         given, stop = found(video)
         return [*given[:5], (given[5][0], given[4][1]), *given[6:]], stop
 
     assert shown(path) == [12]
-    monkeypatch.setattr(numbering, "_given_out", doubled)
+    monkeypatch.setattr(inferred_times, "_given_out", doubled)
     with pytest.raises(MediaError, match="cannot be told which of its packets") as fault:
         shown(path)
     assert fault.value.code == "undecodable"

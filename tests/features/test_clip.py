@@ -11,8 +11,8 @@ import soundfile
 from recordings import write_sound
 from videos import drawn, write_video
 
-from avsc.features import recipe
-from avsc.features.recipe import make_clip
+from avsc.features import clip
+from avsc.features.clip import make_clip
 from avsc.features.recording import read_recording
 from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError
@@ -75,7 +75,7 @@ def test_of_a_clip_that_fails_on_the_way_no_picture_is_kept(
 
     sight = video(tmp_path / "a.mp4", 12)
     assert len(make_clip("a", None, sight, IMAGES).records["images"]) == 1
-    monkeypatch.setattr(recipe, "pictures", breaking)
+    monkeypatch.setattr(clip, "pictures", breaking)
     made = make_clip("a", None, sight, IMAGES)
     assert made.records == {"images": []}
     assert [(f.key, f.code) for f in made.failures] == [(None, "too-large")]

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from avsc.features.schedule import Schedule
+from avsc.features.timeline import Schedule
 from avsc.manifests.errors import MediaError
 
 

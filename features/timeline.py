@@ -5,7 +5,7 @@ Conventions. Times are whole ticks of the video's clock (see `video`). A picture
 
 The packets' own times are used; nothing is decoded, unless packets carry no times or two of them
 the same: then everything is decoded and the pictures' times are used. Files that say only when
-packets are to be decoded are the business of `numbering`.
+packets are to be decoded are the business of `inferred_times`.
 
 A video need not begin with a picture that can be decoded on its own: the leading pictures of an
 open GOP whose beginning was cut off, and those before the recovery point of H.264, are not on show.
@@ -21,7 +21,7 @@ from math import floor
 import av
 
 from avsc.features.h264 import run_starts
-from avsc.features.numbering import numbered
+from avsc.features.inferred_times import numbered
 from avsc.features.video import Video, decoded
 from avsc.manifests.errors import MediaError
 
