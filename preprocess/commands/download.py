@@ -7,10 +7,10 @@ import click
 
 from avsc.manifests.archives import RELEASES
 from avsc.manifests.clips import Dataset
-from avsc.manifests.download import Job, address, choose, download
-from avsc.manifests.fetch import Patience
 from avsc.manifests.shell import DONE, settings
 from avsc.manifests.tau2021 import DATASETS, places_of
+from avsc.preprocess.download.data_set import Job, address, choose, download
+from avsc.preprocess.download.fetch import Patience
 from avsc.preprocess.progress import Reporter
 
 

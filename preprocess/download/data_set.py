@@ -17,9 +17,9 @@ from typing import Any
 
 from avsc.manifests.archives import Archive, Release
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
-from avsc.manifests.fetch import Listener, Patience, Stopped, fetch
 from avsc.manifests.files import make_folder, publish, remove_leftovers
-from avsc.manifests.unpack import contents, unpack
+from avsc.preprocess.download.fetch import Listener, Patience, Stopped, fetch
+from avsc.preprocess.download.unpack import contents, unpack
 
 FOLDER = "archives"
 GROWTH = 1.2  # bytes unpacked for each of an archive; recordings of 24 bits shrink by a seventh

@@ -22,12 +22,12 @@ from leftovers import leftover
 from lists import write_lists
 from servers import Server
 
-from avsc.manifests import download as downloading
 from avsc.manifests.archives import RELEASES, TAU2021_NAME, Archive, Release
-from avsc.manifests.download import address, choose
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.tau2021 import find_dataset
 from avsc.preprocess.cli import program
+from avsc.preprocess.download import data_set as downloading
+from avsc.preprocess.download.data_set import address, choose
 
 STEMS = ("bus-lyon-1102-41514", "airport-helsinki-3-112", "metro_station-paris-9-402")
 

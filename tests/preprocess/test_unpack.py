@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from avsc.manifests import unpack as unpacking
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.unpack import unpack
+from avsc.preprocess.download import unpack as unpacking
+from avsc.preprocess.download.unpack import unpack
 
 
 def entry(name: str, mode: int = stat.S_IFREG | 0o644) -> zipfile.ZipInfo:

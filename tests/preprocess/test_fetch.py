@@ -14,7 +14,7 @@ from servers import Server
 
 from avsc.manifests.archives import Archive
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.fetch import ArchiveError, Listener, Patience, Stopped, fetch
+from avsc.preprocess.download.fetch import ArchiveError, Listener, Patience, Stopped, fetch
 
 DATA = np.random.default_rng(0).bytes(1_500_000)
 ARCHIVE = Archive("audio.1", "a.zip", len(DATA), hashlib.md5(DATA).hexdigest())

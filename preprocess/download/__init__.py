@@ -1,0 +1,1 @@
+"""Getting a known data set: fetched, verified and unpacked."""
