@@ -29,7 +29,7 @@ from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
 from avsc.preprocess.progress import Reporter
 from avsc.preprocess.run import Driver
-from avsc.preprocess.workers import Workers, local_workers
+from avsc.preprocess.workers.local import Workers, local_workers
 
 FULL, SAMPLE = 64, 4
 ROUND = 24  # clips of a round, in as many blocks as that makes, but at least two

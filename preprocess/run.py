@@ -17,7 +17,7 @@ from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
 from avsc.preprocess.pool import Done, Failed, Happening, Lost, Notice, Pool
 from avsc.preprocess.progress import Reporter
-from avsc.preprocess.workers import Workers
+from avsc.preprocess.workers.local import Workers
 
 ATTEMPTS = 10  # times that a block may lose two workers
 RETIREMENTS = 5  # times that a block may be cut off because its worker's time was over

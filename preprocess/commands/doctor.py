@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from avsc.manifests.shell import BAD_DATA, DONE, settings
-from avsc.preprocess.queues import QUEUES
+from avsc.preprocess.workers.batch_systems import QUEUES
 
 
 @click.command()

@@ -14,9 +14,9 @@ from avsc.manifests.table import encode_table
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.part import PART, Part
-from avsc.preprocess.place import Place, place_options
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
+from avsc.preprocess.workers.options import Place, place_options
 
 if TYPE_CHECKING:
     from avsc.preprocess.events import Events

@@ -16,8 +16,8 @@ from avsc.manifests.errors import SettingError, StoreError
 from avsc.manifests.files import publish
 from avsc.manifests.shell import DONE, settings
 from avsc.manifests.table import read_rows
-from avsc.preprocess.place import Place, place_options
 from avsc.preprocess.receipt import read_receipt
+from avsc.preprocess.workers.options import Place, place_options
 
 
 @click.command("failures")

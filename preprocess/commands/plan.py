@@ -9,10 +9,10 @@ import click
 
 from avsc.manifests.files import publish
 from avsc.manifests.shell import DONE, settings
-from avsc.preprocess.array_script import Jobs, jobs_needed, script, seconds_of
 from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
+from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script, seconds_of
 
 if TYPE_CHECKING:
     from avsc.preprocess.forecast import Estimate, Forecast

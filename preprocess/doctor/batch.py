@@ -4,7 +4,7 @@ import shutil
 import subprocess
 
 from avsc.preprocess.doctor.check import Patient, UnwellError
-from avsc.preprocess.queues import QUEUES
+from avsc.preprocess.workers.batch_systems import QUEUES
 
 SECONDS = 30
 # kind -> the command that ends a job, and one, with its arguments, that asks the system itself

@@ -7,8 +7,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from avsc.preprocess.dask_files import import_dask
 from avsc.preprocess.doctor.check import Patient, UnwellError
+from avsc.preprocess.workers.dask_config import import_dask
 
 CGROUP = Path("/sys/fs/cgroup")
 WORKER_BYTES = 600_000_000  # stated bound of a worker's resident set

@@ -15,10 +15,10 @@ from digests import digests
 from recordings import write_clips
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.cluster_file import ClusterFile, read_cluster_file
-from avsc.preprocess.job_script import job_script
-from avsc.preprocess.queues import QUEUES, lifetime, seconds
-from avsc.preprocess.workers import SETTINGS, local_workers
+from avsc.preprocess.workers.batch_systems import QUEUES, lifetime, seconds
+from avsc.preprocess.workers.cluster_config import ClusterFile, read_cluster_file
+from avsc.preprocess.workers.job_script import job_script
+from avsc.preprocess.workers.local import SETTINGS, local_workers
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "cluster.toml"

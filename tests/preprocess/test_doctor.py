@@ -17,7 +17,7 @@ from avsc.preprocess.cli import program
 from avsc.preprocess.doctor import batch, files, machine, media
 from avsc.preprocess.doctor.check import Finding, Patient, examine, trial_folder
 from avsc.preprocess.doctor.table import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
-from avsc.preprocess.queues import QUEUES
+from avsc.preprocess.workers.batch_systems import QUEUES
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 CHECKS = {check.name: check for check in (*FILES, *MEDIA, *MACHINE, DATA_SET, CLUSTER)}

@@ -21,11 +21,11 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_table
-from avsc.preprocess.array_script import Jobs, jobs_needed, script, seconds_of
 from avsc.preprocess.block import work
 from avsc.preprocess.cli import program
 from avsc.preprocess.forecast import draw, forecast, interval, span
 from avsc.preprocess.plan import Task, make_plan
+from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script, seconds_of
 
 MANY = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=30)
 

@@ -7,7 +7,7 @@ import pytest
 from distributed.security import Security
 from strangers import is_answered, listening
 
-from avsc.preprocess.workers import local_workers
+from avsc.preprocess.workers.local import local_workers
 
 
 @pytest.mark.parametrize("dashboard", [False, True])

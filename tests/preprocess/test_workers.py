@@ -5,7 +5,7 @@ import os
 import dask
 from distributed import Client
 
-from avsc.preprocess.workers import Workers, local_workers
+from avsc.preprocess.workers.local import Workers, local_workers
 
 
 def process(client: Client) -> int:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from avsc.preprocess.cluster_file import ClusterFile, read_cluster_file
-from avsc.preprocess.queues import QUEUES
 from avsc.preprocess.request import Request, with_options
+from avsc.preprocess.workers.batch_systems import QUEUES
+from avsc.preprocess.workers.cluster_config import ClusterFile, read_cluster_file
 
 if TYPE_CHECKING:
-    from avsc.preprocess.workers import Workers
+    from avsc.preprocess.workers.local import Workers
 
 
 OPTIONS = (
@@ -85,7 +85,7 @@ class Place:
         if not self.cluster:
             return ""
         self.import_dask()
-        from avsc.preprocess.job_script import job_script
+        from avsc.preprocess.workers.job_script import job_script
 
         return job_script(self.cluster, self.settings, store)
 
@@ -95,7 +95,7 @@ class Place:
         Raises:
             SettingError: that configuration cannot be used.
         """
-        from avsc.preprocess.dask_files import hidden_files, import_dask
+        from avsc.preprocess.workers.dask_config import hidden_files, import_dask
 
         with nullcontext() if self.cluster or self.scheduler else hidden_files():
             import_dask()
@@ -103,16 +103,16 @@ class Place:
     def workers(self, request: Request, tasks: int) -> AbstractContextManager["Workers"]:
         """Return the workers, no more than there are tasks for."""
         if self.scheduler:
-            from avsc.preprocess.running import running_workers
+            from avsc.preprocess.workers.attached import running_workers
 
             folders = (request.store, request.dataset.root)
             return running_workers(self.scheduler, folders, self.count)
         if self.cluster:
-            from avsc.preprocess.jobs import job_workers
+            from avsc.preprocess.workers.jobs import job_workers
 
             most = min(self.count or self.settings.maximum, tasks)
             return job_workers(self.cluster, self.settings, request.store, most, self.dashboard)
-        from avsc.preprocess.workers import local_workers
+        from avsc.preprocess.workers.local import local_workers
 
         return local_workers(min(self.count or _cores(), tasks), self.memory_limit, self.dashboard)
 

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.text import read_text
-from avsc.preprocess.queues import seconds
+from avsc.preprocess.workers.batch_systems import seconds
 
 WORDS = (
     "queue", "account", "memory", "walltime", "interface", "local_folder", "log_folder",

@@ -17,9 +17,9 @@ import dask
 from distributed.security import Security
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.cluster_file import ClusterFile
-from avsc.preprocess.queues import QUEUES, directive_path, lifetime, seconds
-from avsc.preprocess.workers import SETTINGS, SILENT, bytes_of, quiet
+from avsc.preprocess.workers.batch_systems import QUEUES, directive_path, lifetime, seconds
+from avsc.preprocess.workers.cluster_config import ClusterFile
+from avsc.preprocess.workers.local import SETTINGS, SILENT, bytes_of, quiet
 
 WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
 

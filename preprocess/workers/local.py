@@ -1,6 +1,6 @@
 """Who works: Dask workers, one thread and one decoder each.
 
-Here the workers of this machine; `running` and `jobs` give those of a cluster that is up and those
+Here the workers of this machine; `attached` and `jobs` give those of a cluster that is up and those
 in batch jobs. What they work on, and how, is the same.
 """
 
@@ -15,8 +15,8 @@ from distributed import Client, LocalCluster, Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.preprocess.dask_files import hidden_files
 from avsc.preprocess.interrupt import deaf
+from avsc.preprocess.workers.dask_config import hidden_files
 
 SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,

@@ -25,10 +25,10 @@ from distributed.core import Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.cluster_file import ClusterFile
-from avsc.preprocess.job_script import arguments, cluster_class, job_class, log_folder
-from avsc.preprocess.queues import QUEUES
-from avsc.preprocess.workers import Record, Say, Workers, quiet
+from avsc.preprocess.workers.batch_systems import QUEUES
+from avsc.preprocess.workers.cluster_config import ClusterFile
+from avsc.preprocess.workers.job_script import arguments, cluster_class, job_class, log_folder
+from avsc.preprocess.workers.local import Record, Say, Workers, quiet
 
 REFUSALS = 20  # jobs in a row that the batch system may refuse when it took some before
 FRUITLESS = 5  # jobs in a row that may end before their worker arrives

@@ -14,7 +14,7 @@ from distributed import Client
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.preprocess.receipt import versions
-from avsc.preprocess.workers import Workers, quiet
+from avsc.preprocess.workers.local import Workers, quiet
 
 OPEN = "{address} has no TLS: whoever reaches it can run programs as its user."
 PATIENCE = 30.0  # seconds to wait for the first worker

@@ -10,7 +10,7 @@ from math import ceil
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.queues import directive_path
+from avsc.preprocess.workers.batch_systems import directive_path
 
 FILLED = 0.75  # of a job's time is planned for; the rest is for slower nodes and shared disks
 DRIVER_BYTES = 400_000_000  # beside the workers

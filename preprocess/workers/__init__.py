@@ -1,0 +1,1 @@
+"""Where Dask's workers come from: this machine, batch jobs, a cluster."""
