@@ -24,11 +24,11 @@ from turns import table
 from avsc.features.specs import SPECS
 from avsc.manifests.clips import Clip
 from avsc.preprocess.block import work
-from avsc.preprocess.claims import Claims
+from avsc.preprocess.block_claims import Claims
+from avsc.preprocess.driver import Driver
 from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
 from avsc.preprocess.progress import Reporter
-from avsc.preprocess.run import Driver
 from avsc.preprocess.workers.local import Workers, local_workers
 
 FULL, SAMPLE = 64, 4

@@ -28,7 +28,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, StoreError
 from avsc.manifests.files import publish, remove, remove_leftovers
 from avsc.manifests.table import encode_table, read_rows
-from avsc.preprocess.claims import claimant, remove_dead
+from avsc.preprocess.block_claims import claimant, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt
 
 

@@ -12,7 +12,7 @@ from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import ManifestError, StoreError
-from avsc.preprocess.claims import claimant
+from avsc.preprocess.block_claims import claimant
 from avsc.preprocess.plan import Reason, in_words, other_folders, reasons_to_make, sources
 from avsc.preprocess.receipt import Receipt, read_receipt
 from avsc.preprocess.request import Request

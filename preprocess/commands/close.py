@@ -25,7 +25,7 @@ SHOWN = 10
 )
 def close(stores: tuple[Path, ...]) -> int:
     """Finish each STORE whose parts were made by `extract --part`: index, failures, fingerprint."""
-    from avsc.preprocess.claims import claimed
+    from avsc.preprocess.block_claims import claimed
 
     statuses = []
     for store in stores:

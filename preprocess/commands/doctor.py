@@ -26,7 +26,7 @@ def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
     the workers will run, for what holds on a login node may not hold on the others.
     """
     from avsc.preprocess.doctor.check import Patient, examine, trial_folder
-    from avsc.preprocess.doctor.table import checks_for
+    from avsc.preprocess.doctor.checklist import checks_for
 
     grave = 0
     try:

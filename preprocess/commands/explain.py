@@ -42,7 +42,7 @@ def explain_command(
     Options of specs are those that `extract` would be given; without them, the store's own.
     """
     from avsc.preprocess.explain import explain
-    from avsc.preprocess.remembered import recall
+    from avsc.preprocess.request_file import recall
 
     for line in explain(recall(store, root, check, given), clip):
         click.echo(escape.terminal(line))

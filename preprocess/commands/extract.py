@@ -11,16 +11,16 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
 from avsc.manifests.shell import DONE, DONE_WITH_FAILURES, STOPPED, settings
 from avsc.manifests.table import encode_table
+from avsc.preprocess.array_share import PART, Part
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
-from avsc.preprocess.part import PART, Part
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
 from avsc.preprocess.workers.options import Place, place_options
 
 if TYPE_CHECKING:
+    from avsc.preprocess.driver import Driver
     from avsc.preprocess.events import Events
-    from avsc.preprocess.run import Driver
 
 
 @click.command()
@@ -70,7 +70,7 @@ def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
     from avsc.preprocess.events import Events
-    from avsc.preprocess.remembered import remember
+    from avsc.preprocess.request_file import remember
 
     if plan.tasks:
         place.import_dask()
@@ -97,9 +97,9 @@ def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
 
 def _work(request: Request, plan: Plan, events: "Events", place: Place) -> "Driver":
     """Let workers make all that is planned."""
-    from avsc.preprocess.claims import Claims
+    from avsc.preprocess.block_claims import Claims
+    from avsc.preprocess.driver import Driver
     from avsc.preprocess.progress import Reporter
-    from avsc.preprocess.run import Driver
 
     with (
         Claims(request.store) as claims,

@@ -93,7 +93,7 @@ def _retry(
     store: Path, root: Path | None, failures: Iterable[Failure], closed: bool, place: Place
 ) -> int:
     from avsc.preprocess.commands.extract import make, show_plan
-    from avsc.preprocess.remembered import recall
+    from avsc.preprocess.request_file import recall
 
     if not closed:
         raise StoreError(

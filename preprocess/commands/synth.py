@@ -63,7 +63,7 @@ def synth(
     scenes overlap, and both together tell most. What is the best possible is kept in world.json.
     Run it again at will: only what is missing is made.
     """
-    from avsc.preprocess.synth.labelled import write_labelled
+    from avsc.preprocess.synth.labelled_images import write_labelled
     from avsc.preprocess.synth.miniature import write_miniature
     from avsc.preprocess.synth.worlds import RING, WORLD
 

@@ -10,7 +10,7 @@ from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec, ScalogramSpec, Spec
 from avsc.preprocess.doctor.check import Patient, UnwellError
 from avsc.preprocess.isolate import make_clip_isolated
-from avsc.preprocess.synth.media import encode_mp4, encode_wav
+from avsc.preprocess.synth.encode import encode_mp4, encode_wav
 
 RATE = 48_000
 SIZE = (64, 48)  # width, height

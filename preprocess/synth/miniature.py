@@ -4,7 +4,7 @@
     OUT/audio/airport-barcelona-1-1.wav  24 bit, 48 kHz, stereo; some one sample short or long
     OUT/video/airport-barcelona-1-1.mp4  H.264, 30 pictures a second
     OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
-    OUT/world.json                       what is known of it (`answer`)
+    OUT/world.json                       what is known of it (`ground_truth`)
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
 
 A scene has four to forty locations of about equally many clips, in the cities of TAU2021; the first
@@ -19,10 +19,10 @@ from pathlib import Path
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import publish
-from avsc.preprocess.synth.answer import NAME, check_answer, encode_answer
 from avsc.preprocess.synth.design import Design, Kinds
-from avsc.preprocess.synth.mark import claim
+from avsc.preprocess.synth.ground_truth import NAME, check_answer, encode_answer
 from avsc.preprocess.synth.render import Job, render_all
+from avsc.preprocess.synth.settings_file import claim
 from avsc.preprocess.synth.sounds import RATE
 from avsc.preprocess.synth.symbols import draw_symbols
 from avsc.preprocess.synth.worlds import RING

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import publish
 from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.media import encode_mp4, encode_wav
+from avsc.preprocess.synth.encode import encode_mp4, encode_wav
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 

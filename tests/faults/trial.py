@@ -20,7 +20,7 @@ from faults.ground import BLOCKS, PREP, Content, Ground, Records, records
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import TEMPORARY
-from avsc.preprocess.claims import FOLDER as CLAIMS
+from avsc.preprocess.block_claims import FOLDER as CLAIMS
 
 LIMIT = 300.0  # seconds after which a run is held to hang
 TICK = 0.02

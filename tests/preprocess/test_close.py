@@ -18,7 +18,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_rows
-from avsc.preprocess.claims import Claims, claim_file
+from avsc.preprocess.block_claims import Claims, claim_file
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.receipt import Receipt, read_receipt, write_receipt
 

@@ -14,9 +14,10 @@ from click.testing import CliRunner
 
 from avsc.preprocess import isolate
 from avsc.preprocess.cli import program
-from avsc.preprocess.doctor import batch, files, machine, media
+from avsc.preprocess.doctor import batch, machine, media
+from avsc.preprocess.doctor import file_system as files
 from avsc.preprocess.doctor.check import Finding, Patient, examine, trial_folder
-from avsc.preprocess.doctor.table import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
+from avsc.preprocess.doctor.checklist import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
 from avsc.preprocess.workers.batch_systems import QUEUES
 
 PREP = Path(sys.executable).with_name("avsc-prep")

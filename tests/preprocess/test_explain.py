@@ -14,12 +14,12 @@ from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import AvscError
 from avsc.manifests.table import read_table
 from avsc.preprocess.block import work
-from avsc.preprocess.claims import Claims
+from avsc.preprocess.block_claims import Claims
 from avsc.preprocess.cli import program
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.plan import make_plan
-from avsc.preprocess.remembered import recall, remember, request_file
 from avsc.preprocess.request import Request
+from avsc.preprocess.request_file import recall, remember, request_file
 
 PRODUCTS = {name: SPECS[name]() for name in ("scalogram", "images")}
 

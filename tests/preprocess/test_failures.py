@@ -12,8 +12,8 @@ from avsc.features.store.layout import index_file, receipt_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.cli import program
-from avsc.preprocess.remembered import remember, request_file
 from avsc.preprocess.request import Request
+from avsc.preprocess.request_file import remember, request_file
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program
-from avsc.preprocess.remembered import remember
 from avsc.preprocess.request import Request
+from avsc.preprocess.request_file import remember
 
 ACCENTED = "caf\u00e9"
 

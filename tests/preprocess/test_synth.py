@@ -29,7 +29,7 @@ from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.splits import validation_rows
 from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.media import encode_mp4
+from avsc.preprocess.synth.encode import encode_mp4
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.render import Job, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures

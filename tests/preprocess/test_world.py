@@ -15,7 +15,7 @@ from avsc.features.jpeg import decode
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import Design, Kinds, score
-from avsc.preprocess.synth.labelled import write_labelled
+from avsc.preprocess.synth.labelled_images import write_labelled
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.sights import SIGHTS
 from avsc.preprocess.synth.symbols import draw_symbols

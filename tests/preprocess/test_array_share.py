@@ -14,7 +14,7 @@ from recordings import write_clips
 
 from avsc.features.store.layout import index_file
 from avsc.features.store.reader import Store
-from avsc.preprocess.claims import claim_file
+from avsc.preprocess.block_claims import claim_file
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 

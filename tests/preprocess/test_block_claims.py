@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avsc.manifests.owners import GONE_AFTER, Owner
-from avsc.preprocess.claims import (
+from avsc.preprocess.block_claims import (
     FOLDER,
     Claims,
     claim_file,
@@ -19,7 +19,7 @@ from avsc.preprocess.claims import (
 )
 
 CLAIM = (
-    "import sys; from pathlib import Path; from avsc.preprocess.claims import Claims\n"
+    "import sys; from pathlib import Path; from avsc.preprocess.block_claims import Claims\n"
     "claims = Claims(Path(sys.argv[1])); print(claims.take(3), flush=True); input()"
 )
 
@@ -48,7 +48,7 @@ def test_a_claim_is_seen_taken_over_and_given_up(tmp_path: Path) -> None:
 def test_of_many_at_once_one_has_it(tmp_path: Path) -> None:
     """Each claims the block when told to; the one that has it lives until all have asked."""
     code = (
-        "import sys; from pathlib import Path; from avsc.preprocess.claims import Claims\n"
+        "import sys; from pathlib import Path; from avsc.preprocess.block_claims import Claims\n"
         "claims = Claims(Path(sys.argv[1])); print('ready', flush=True); input()\n"
         "print(claims.take(7), flush=True); input()"
     )
@@ -105,7 +105,7 @@ def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         os.utime(path, (5, 5))
         claims.beat()
         assert path.stat().st_mtime == 5, "not due yet"
-        monkeypatch.setattr("avsc.preprocess.claims.HEARTBEAT", 0.0)
+        monkeypatch.setattr("avsc.preprocess.block_claims.HEARTBEAT", 0.0)
         claims.beat()
         assert path.stat().st_mtime > time.time() - 60
 

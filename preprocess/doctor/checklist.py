@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable
 
-from avsc.preprocess.doctor import batch, files, machine
+from avsc.preprocess.doctor import batch, file_system, machine
 from avsc.preprocess.doctor.check import Check, Patient
 
 
@@ -20,30 +20,30 @@ def media(name: str) -> Callable[[Patient], str]:
 FILES = (
     Check(
         "rename",
-        files.rename,
+        file_system.rename,
         "Put the store (--out) on a file system that replaces files at once: a local disk, NFS, "
         "Lustre, GPFS or BeeGFS; not an object store or a sync folder.",
     ),
     Check(
         "flush",
-        files.flush,
+        file_system.flush,
         "Look at the disk's health and your quota, or put the store (--out) elsewhere.",
     ),
     Check(
         "part",
-        files.part,
+        file_system.part,
         "Look at your quota and permissions, or put the store (--out) on another file system.",
     ),
     Check(
         "locks",
-        files.locks,
+        file_system.locks,
         "Nothing depends on it; HDF5 of other programs may need HDF5_USE_FILE_LOCKING=FALSE here.",
         needed=False,
     ),
-    Check("room", files.room, "Make room, or name another folder with --out."),
+    Check("room", file_system.room, "Make room, or name another folder with --out."),
     Check(
         "clock",
-        files.clock,
+        file_system.clock,
         "Let time be kept by NTP on this machine and the file server: who still works on a block "
         "is told by the times of files.",
     ),
@@ -81,7 +81,7 @@ MACHINE = (
 )
 DATA_SET = Check(
     "data set",
-    files.data_set,
+    file_system.data_set,
     "Look at the path (--root), the permissions and whether links in it lead somewhere.",
 )
 CLUSTER = Check(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.claims import Claims
+from avsc.preprocess.block_claims import Claims
 from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
 from avsc.preprocess.pool import Done, Failed, Happening, Lost, Notice, Pool

@@ -16,7 +16,7 @@ from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import flush_folder, publish
-from avsc.preprocess.synth.mark import claim
+from avsc.preprocess.synth.settings_file import claim
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures
 
 LABELLED = 101
