@@ -31,7 +31,7 @@ from turns import in_turn, table
 
 from avsc.features import jpeg
 from avsc.features.store.reader import Records
-from avsc.train.data import pixels_cpu, pixels_torch
+from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.loader import PictureLoader, Request
 from avsc.train.data.views import ImageInput
@@ -47,7 +47,7 @@ def ours(encoded: list[bytes], drawn: Any) -> torch.Tensor:
     for data, one, place in zip(encoded, drawn, out, strict=True):
         picture = jpeg.decode(data)
         window = AUGMENT.window(one, *picture.shape[:2], IMAGE)
-        pixels_cpu.render(picture, window, one, IMAGE, place)
+        render_cpu.render(picture, window, one, IMAGE, place)
     return torch.from_numpy(out)
 
 
@@ -57,7 +57,7 @@ def ours_torch(encoded: list[bytes], drawn: Any) -> torch.Tensor:
         AUGMENT.window(one, *picture.shape[1:], IMAGE)
         for picture, one in zip(pictures, drawn, strict=True)
     ]
-    return pixels_torch.render(pictures, windows, drawn, IMAGE)
+    return render_torch.render(pictures, windows, drawn, IMAGE)
 
 
 def torchvision_path(decode: Callable[[bytes], Any]) -> Path_:
@@ -89,7 +89,7 @@ def on_pil(data: bytes) -> Image.Image:
 
 def on_uint8(data: bytes) -> torch.Tensor:
     encoded = np.frombuffer(data, np.uint8)
-    return pixels_torch.decode_on_device([encoded], torch.device("cpu"))[0]
+    return render_torch.decode_on_device([encoded], torch.device("cpu"))[0]
 
 
 def on_float32(data: bytes) -> torch.Tensor:

@@ -30,7 +30,7 @@ from turns import in_turn, table
 from avsc.features import jpeg
 from avsc.features.pictures import pictures, rgb
 from avsc.features.specs import ImageSpec
-from avsc.train.data import pixels_cpu, pixels_torch
+from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.views import Axis, ImageInput, Window
 
@@ -48,7 +48,7 @@ def from_video(path: Path) -> list[Picture]:
 
 def seen(picture: Picture, window: Window, drawn: Any) -> NDArray[np.float32]:
     out = np.empty((3, IMAGE.size, IMAGE.size), np.float32)
-    pixels_cpu.render(picture, window, drawn, IMAGE, out)
+    render_cpu.render(picture, window, drawn, IMAGE, out)
     return out
 
 
@@ -60,7 +60,7 @@ def of_source(source: Picture, stored: Picture, window: Window, drawn: Any) -> N
         for ratio, axis in zip(ratios, window, strict=False)
     ]
     planes = torch.from_numpy(source).permute(2, 0, 1)
-    return pixels_torch.render([planes], [(axes[0], axes[1])], drawn[None], IMAGE)[0].numpy()
+    return render_torch.render([planes], [(axes[0], axes[1])], drawn[None], IMAGE)[0].numpy()
 
 
 def difference(source: Picture, stored: Picture, augment: Augment, views: int) -> float:

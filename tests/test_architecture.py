@@ -108,7 +108,7 @@ def test_imports_keep_to_the_rooms() -> None:
         ("avsc.preprocess.driver", "from avsc.train.systems import SYSTEMS"),
         ("avsc.train.demo", "from avsc.preprocess.cli import program"),
         ("avsc.train.demo", "from dask.distributed import Client"),
-        ("avsc.train.data.pairs", "import av"),
+        ("avsc.train.data.samples", "import av"),
         ("avsc.features.clip", "from soundfile import SoundFile"),
     ],
 )

@@ -109,7 +109,7 @@ def test_a_folder_that_another_may_have_made_is_not_trusted(
 def test_libraries_work_without_a_word(tmp_path: Path, provided: bool) -> None:
     """Numba finds no folder beside the module, as in a read-only installation, nor at home."""
     first = "from avsc.manifests.caches import provide_caches; provide_caches();" * provided
-    then = "import avsc.train.data.pixels_cpu as p; print(type(p.taps).__name__)"
+    then = "import avsc.train.data.render_cpu as p; print(type(p.taps).__name__)"
     drawn = "; import matplotlib.figure" * provided
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", f"{first}{then}{drawn}"],

@@ -20,7 +20,7 @@ from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.sights import SIGHTS
 from avsc.preprocess.synth.symbols import draw_symbols
 from avsc.preprocess.synth.worlds import RING, WORLD, independent, pairs
-from avsc.train.places.folder import open_pictures
+from avsc.train.data.image_folder import open_pictures
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 PICTURES = {"per_class": 5, "seed": 0, "size": (64, 48)}

@@ -14,7 +14,7 @@ from avsc.features import jpeg
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.data import pixels_cpu
+from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.batches import batches_per_epoch, picture_batches, training_batches
 from avsc.train.data.loader import PictureLoader, Request
@@ -245,7 +245,7 @@ def test_what_a_view_shows_is_its_picture_as_drawn(source):
         row = int(np.flatnonzero(first.view == view)[0])
         picture = jpeg.decode(source.images.read(samples.picture[first.index[row]]))
         window = Augment().window(drawn[row], *picture.shape[:2], IMAGE)
-        pixels_cpu.render(picture, window, drawn[row], IMAGE, place)
+        render_cpu.render(picture, window, drawn[row], IMAGE, place)
         np.testing.assert_array_equal(shown, place)
 
 
@@ -307,7 +307,7 @@ def test_pictures_come_in_order_and_none_is_dropped(source):
     for record, shown in zip(which, torch.cat(batches), strict=True):
         picture = jpeg.decode(source.images.read(record))
         window = UNCHANGED.window(neutral, *picture.shape[:2], IMAGE)
-        pixels_cpu.render(picture, window, neutral, IMAGE, expected)
+        render_cpu.render(picture, window, neutral, IMAGE, expected)
         np.testing.assert_array_equal(shown, expected)
     none = picture_batches(source, which[:0], batch_size=20, geometry=IMAGE, workers=2, device=CPU)
     assert list(none) == []

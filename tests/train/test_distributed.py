@@ -93,7 +93,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
 # Process 1 is asked to stop when it reads a picture of the third batch.
 ASKED = """
 import os, signal
-from avsc.train.places.folder import PictureFolder
+from avsc.train.data.image_folder import PictureFolder
 read, reads = PictureFolder.read, []
 def read_and_be_asked(self, record):
     reads.append(record)

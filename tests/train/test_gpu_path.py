@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
 from avsc.train.config import Settings
-from avsc.train.data import batches, pixels_torch
-from avsc.train.data.ahead import DEPTH, ahead
+from avsc.train.data import batches, render_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import picture_batches, training_batches
+from avsc.train.data.prefetch import DEPTH, ahead
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
 from avsc.train.fit.console import Console
@@ -151,7 +151,7 @@ def test_rendering_does_not_wait_for_the_device():
         for one, picture in zip(drawn, pictures, strict=True)
     ]
     with Asked() as asked:
-        pixels_torch.render(pictures, windows, drawn, IMAGE)
+        render_torch.render(pictures, windows, drawn, IMAGE)
     assert set(asked.found) <= {"aten._to_copy.default"}  # from one type to another
 
 

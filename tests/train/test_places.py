@@ -14,13 +14,13 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.data.image_folder import PictureFolder, open_pictures
 from avsc.train.fit.build import first_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
-from avsc.train.places.folder import PictureFolder, open_pictures
 from avsc.train.places.prepare import prepare_places
 from avsc.train.places.settings import PlacesSettings
 from avsc.train.places.training import decayed, figures

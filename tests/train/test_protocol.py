@@ -11,7 +11,7 @@ from avsc.features.framing import n_frames
 from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.data.pairs import Samples, frame_samples, pair, picture_samples
+from avsc.train.data.samples import Samples, frame_samples, pair, picture_samples
 from avsc.train.score.coverage import expected_segments, missing_segments, within
 from avsc.train.score.protocol import PROTOCOLS, counted, named_protocols, segments
 

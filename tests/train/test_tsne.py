@@ -15,7 +15,7 @@ from stores import small_clips, small_store
 from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore

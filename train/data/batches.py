@@ -1,10 +1,10 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
-Everything random comes from generators keyed by what it is for: the order of an epoch (see `order`)
-by (seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same
-whatever the number of workers, and wherever in an epoch a run is taken up again.
+Everything random comes from generators keyed by what it is for: the order of an epoch (see
+`epoch_order`) by (seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is
+therefore the same whatever the number of workers, and wherever in an epoch a run is taken up again.
 
-For a GPU a whole batch is made ahead of need, on a stream of its own (see `ahead`).
+For a GPU a whole batch is made ahead of need, on a stream of its own (see `prefetch`).
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.ahead import ahead, upload
 from avsc.train.data.augment import UNCHANGED, Augment
+from avsc.train.data.epoch_order import Part, shuffled, shuffled_together
 from avsc.train.data.loader import PictureLoader, Request
-from avsc.train.data.order import Part, shuffled, shuffled_together
-from avsc.train.data.pairs import Samples
+from avsc.train.data.prefetch import ahead, upload
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
 

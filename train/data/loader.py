@@ -21,7 +21,7 @@ from torch import Tensor
 
 from avsc.features import jpeg
 from avsc.manifests.errors import AvscError, MediaError
-from avsc.train.data import pixels_cpu, pixels_torch
+from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.views import ImageInput
 
@@ -118,7 +118,7 @@ class PictureLoader:
         if out is not None:
             return torch.from_numpy(out)
         try:
-            pictures = pixels_torch.decode_on_device(done, self.device)
+            pictures = render_torch.decode_on_device(done, self.device)
         except AvscError:
             for record, data in zip(request.which.tolist(), done, strict=True):
                 self._decode(record, data)  # to name the one that is damaged
@@ -127,7 +127,7 @@ class PictureLoader:
             self.augment.window(drawn, picture.shape[1], picture.shape[2], self.image)
             for drawn, picture in zip(request.drawn, pictures, strict=True)
         ]
-        return pixels_torch.render(pictures, windows, request.drawn, self.image)
+        return render_torch.render(pictures, windows, request.drawn, self.image)
 
     def _read(self, request: Request) -> list[NDArray[np.uint8]]:
         return [self.images.read(record) for record in request.which.tolist()]
@@ -137,7 +137,7 @@ class PictureLoader:
             picture = self._decode(record, self.images.read(record))
             height, width, _ = picture.shape
             window = self.augment.window(drawn, height, width, self.image)
-            pixels_cpu.render(picture, window, drawn, self.image, place)
+            render_cpu.render(picture, window, drawn, self.image, place)
         return []
 
     def _decode(self, record: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbeddingSpec
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
-from avsc.train.data.pairs import Ints, Samples, frame_samples, pair, picture_samples
+from avsc.train.data.samples import Ints, Samples, frame_samples, pair, picture_samples
 
 
 @dataclass(frozen=True)

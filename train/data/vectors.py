@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.train.data.pairs import Bools, Ints, Samples, picture_samples
+from avsc.train.data.samples import Bools, Ints, Samples, picture_samples
 from avsc.train.data.source import Stream, scenes
 
 NAMED = 3

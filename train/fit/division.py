@@ -12,7 +12,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.manifests.splits import validation_rows
 from avsc.train.config import Settings
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.record import encode_split
 

@@ -11,7 +11,7 @@ from avsc.features.specs import AcousticEmbeddingSpec, VisualEmbeddingSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.config import Settings
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.vectors import Vectors
 from avsc.train.fit.build import first_visual, other_file

@@ -11,7 +11,8 @@ from torch import nn
 
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
-from avsc.train.data.pairs import Samples
+from avsc.train.data.image_folder import PictureFolder, open_pictures
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build import first_visual, kept_visual, other_file
 from avsc.train.fit.checkpoint import save_visual
@@ -23,7 +24,6 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.places.folder import PictureFolder, open_pictures
 from avsc.train.places.record import PicturesMark, PlacesRecord, read_places_record
 from avsc.train.places.settings import PlacesSettings
 from avsc.train.places.training import PlacesRun, PlacesTraining

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import Batch, training_batches
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes

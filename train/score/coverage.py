@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from avsc.features.specs import ImageSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 
 Ints = NDArray[np.int64]

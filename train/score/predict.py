@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from avsc.train.data.batches import picture_batches
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.model.network import Network
 

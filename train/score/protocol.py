@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 
 Protocol = Literal["strict", "centred", "clip"]
 PROTOCOLS: tuple[Protocol, ...] = ("strict", "centred")

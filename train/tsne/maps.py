@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing

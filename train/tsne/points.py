@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
-from avsc.train.data.pairs import Samples
+from avsc.train.data.samples import Samples
 
 Place = tuple[str, int]
 """Clip id and second."""

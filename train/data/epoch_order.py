@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.train.data.pairs import Ints
+from avsc.train.data.samples import Ints
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsc.features.specs import ScalogramSpec
-from avsc.train.data.pairs import frame_samples, pair, picture_samples
+from avsc.train.data.samples import frame_samples, pair, picture_samples
 
 SPEC = ScalogramSpec()
 

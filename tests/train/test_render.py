@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from avsc.features import jpeg
 from avsc.manifests.errors import AvscError
-from avsc.train.data import pixels_cpu, pixels_torch
+from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import UNCHANGED, Augment
 from avsc.train.data.views import ImageInput, crop_window
 
@@ -67,7 +67,7 @@ def by_cpu(sources, augment, drawn, image):
     out = np.full((len(sources), 3, image.size, image.size), np.nan, np.float32)
     for source, one, place in zip(sources, drawn, out, strict=True):
         window = augment.window(one, *source.shape[:2], image)
-        pixels_cpu.render(source, window, one, image, place)
+        render_cpu.render(source, window, one, image, place)
     return torch.from_numpy(out)
 
 
@@ -76,7 +76,7 @@ def by_torch(sources, augment, drawn, image):
         augment.window(one, *source.shape[:2], image)
         for source, one in zip(sources, drawn, strict=True)
     ]
-    return pixels_torch.render([planes(source) for source in sources], windows, drawn, image)
+    return render_torch.render([planes(source) for source in sources], windows, drawn, image)
 
 
 both = pytest.mark.parametrize("render", [by_cpu, by_torch])
@@ -200,7 +200,7 @@ def test_device_decoder_gives_the_cpu_decoders_picture():
     picture = pictures(np.random.default_rng(8))[0]
     encoded = np.frombuffer(simplejpeg.encode_jpeg(picture, quality=90), np.uint8)
     device = torch.device("cpu")
-    (decoded,) = pixels_torch.decode_on_device([encoded], device)
+    (decoded,) = render_torch.decode_on_device([encoded], device)
     difference = decoded.float() - planes(jpeg.decode(encoded)).float()
     assert decoded.shape == (3, *picture.shape[:2])
     assert difference.abs().mean() < 0.1
@@ -216,7 +216,7 @@ def test_float16_resizes_to_a_tenth_of_255():
     ]
     exact, half = (
         unnormalised(
-            pixels_torch.render([planes(s) for s in sources], windows, drawn, IMAGE, kind), IMAGE
+            render_torch.render([planes(s) for s in sources], windows, drawn, IMAGE, kind), IMAGE
         )
         for kind in (torch.float32, torch.float16)
     )
@@ -226,7 +226,7 @@ def test_float16_resizes_to_a_tenth_of_255():
 
 def test_bytes_are_packed_into_one_buffer():
     encoded = [np.arange(n, dtype=np.uint8) for n in (5, 1, 9)]
-    together = pixels_torch.packed(encoded, pin=False)
+    together = render_torch.packed(encoded, pin=False)
     for one, other in zip(together, encoded, strict=True):
         np.testing.assert_array_equal(one, other)
     assert len({one.untyped_storage().data_ptr() for one in together}) == 1
@@ -235,7 +235,7 @@ def test_bytes_are_packed_into_one_buffer():
 def test_damaged_jpeg_is_an_error_of_ours():
     junk = np.zeros(100, np.uint8)
     with pytest.raises(AvscError, match="cannot decode a batch of 1 JPEGs on cpu"):
-        pixels_torch.decode_on_device([junk], torch.device("cpu"))
+        render_torch.decode_on_device([junk], torch.device("cpu"))
 
 
 def test_windows_and_outputs_that_do_not_fit_are_refused():
@@ -243,7 +243,7 @@ def test_windows_and_outputs_that_do_not_fit_are_refused():
     drawn = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
     out = np.empty((3, 96, 96), np.float32)
     with pytest.raises(ValueError, match="leaves a picture of 120 pixels"):
-        pixels_cpu.render(picture, crop_window((30, 0, 91, 90), IMAGE), drawn, IMAGE, out)
+        render_cpu.render(picture, crop_window((30, 0, 91, 90), IMAGE), drawn, IMAGE, out)
     with pytest.raises(ValueError, match="out is"):
         inside = crop_window((30, 0, 90, 90), IMAGE)
-        pixels_cpu.render(picture, inside, drawn, IMAGE, out[:, :, ::2])
+        render_cpu.render(picture, inside, drawn, IMAGE, out[:, :, ::2])

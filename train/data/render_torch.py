@@ -1,10 +1,10 @@
 """Pictures to network input by torch, a whole batch at a time, on any device.
 
-The same parameters and the same meaning as `pixels_cpu`, step by step: crop and antialiased
+The same parameters and the same meaning as `render_cpu`, step by step: crop and antialiased
 bilinear resize, flip, the four jitters in each sample's own order, normalisation. The resize is
 two batched matrix products with each sample's own weights (rows, then columns), so that pictures
 of different sizes and crops go through one call; a step of the jitter handles all samples at once.
-In float32 it agrees with `pixels_cpu` to within rounding. On a GPU the resize's products take their
+In float32 it agrees with `render_cpu` to within rounding. On a GPU the resize's products take their
 factors in float16, in which intensities are whole and weights right to 2^-12: that is what its fast
 units multiply, and the result is right to a tenth of 255.
 
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.ahead import upload
 from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION
+from avsc.train.data.prefetch import upload
 from avsc.train.data.views import Axis, ImageInput, Window
 
 GREY = (0.2989, 0.587, 0.114)

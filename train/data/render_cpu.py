@@ -10,7 +10,7 @@ sum 1), grey = 0.2989 R + 0.587 G + 0.114 B, contrast towards the mean grey of t
 at that step, hue turned in HSV, clipping after each blend. On float pictures torchvision gives
 the same to within float rounding. On uint8 it rounds after the resize (mean difference 0.3 of 255)
 and cuts to whole numbers after each jitter, which makes its pictures darker by 1.2 of 255 on
-average (both measured by `tests/train/test_pixels.py`).
+average (both measured by `tests/train/test_render.py`).
 
 Compiled by numba for this machine's processor, without fast-math, when the module is first
 called, and cached; it releases the interpreter lock.
