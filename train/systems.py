@@ -6,8 +6,8 @@ come from and whether it learns. Everything else is one network, one training lo
 evaluation for all. A further system is a further row.
 
 Rows up to ``end-to-end`` are those of the paper: Tables 2 to 4 and the end of section 2.2.3. The
-rows of the baseline are the official one of DCASE 2021, task 1B; `avsc.train.model.dense` says what
-of it is documented and what is chosen.
+rows of the baseline are the official one of DCASE 2021, task 1B; `avsc.train.model.baseline` says
+what of it is documented and what is chosen.
 """
 
 from collections.abc import Mapping

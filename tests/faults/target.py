@@ -17,8 +17,8 @@ from faults.damage import places
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import Progress, load_last, load_weights, save_best, save_last
+from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.dense import DenseEncoder
 from avsc.train.model.network import Network
 
 MEND_EVERY = 10

@@ -22,8 +22,8 @@ from avsc.train.fit.record import write_record as write
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.stores import StoreMark
 from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.dense import DenseEncoder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.systems import SYSTEMS

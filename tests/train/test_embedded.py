@@ -26,9 +26,9 @@ from avsc.train.fit.given import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StoppedError, StopRequest
+from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
-from avsc.train.score.predict import predict
 
 HOW = {"batch_size": 32, "workers": 0, "device": torch.device("cpu")}
 

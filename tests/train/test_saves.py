@@ -16,8 +16,8 @@ from avsc.train.fit.prepare import prepare
 from avsc.train.fit.restore import restore
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.model.inference import predict
 from avsc.train.score.metrics import scores
-from avsc.train.score.predict import predict
 from avsc.train.score.protocol import segments
 from avsc.train.systems import SYSTEMS
 

@@ -18,10 +18,10 @@ from avsc.train.fit.given import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StopRequest
+from avsc.train.model.inference import predict
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest
 from avsc.train.score.evaluation import predict_clips
-from avsc.train.score.predict import predict
 from avsc.train.systems import SYSTEMS, VERBS
 
 CPU = torch.device("cpu")

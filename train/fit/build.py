@@ -10,7 +10,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.record import Record
 from avsc.train.fit.recovery import best_file
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.model import dense
+from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
@@ -57,16 +57,16 @@ def build_network(record: Record, visual: VisualEncoder | None) -> Network:
 def _of_vectors(branch: Branch, features: int, dropout: float) -> tuple[nn.Module, int]:
     """Return what encodes vectors, and the values of what it gives."""
     if branch.reads == "vectors" and branch.start is not None:
-        return dense.DenseEncoder(features, dropout), dense.EMBEDDING
+        return baseline.DenseEncoder(features, dropout), baseline.EMBEDDING
     return nn.Identity(), features
 
 
 def _classifier(kind: str, inputs: int, record: Record) -> nn.Module:
     classes, dropout = len(record.store.classes), record.settings.dropout
     if kind == "sub-network":
-        return dense.SubNetworkHead(inputs, classes, dropout)
+        return baseline.SubNetworkHead(inputs, classes, dropout)
     if kind == "late":
-        return dense.LateLayers(inputs, classes)
+        return baseline.LateLayers(inputs, classes)
     return SceneClassifier(inputs, classes, dropout)
 
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import publish
 from avsc.train.fit.history import Row
-from avsc.train.model.archive import load_archive
 from avsc.train.model.network import Network
+from avsc.train.model.torch_file import load_archive
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import check_values
 

@@ -5,7 +5,7 @@ which process this is; without them there is one, and nothing here does anything
 
 A run does not depend on how many processes train it, but for rounding: the batch stays as large as
 it was and each process has an equal run of its samples, so that gradients, losses, batch
-normalisation's statistics and dropout's masks are those of the whole batch (`batchwise`).
+normalisation's statistics and dropout's masks are those of the whole batch (`synced_layers`).
 Process 0 alone writes and speaks; what is decided (to stop, which epoch is best) is decided alike
 everywhere, from values that all of them have. A run may go on with another number of processes.
 
@@ -86,7 +86,7 @@ class Processes:
         """Return what computes the network's output so that its gradients are the whole batch's."""
         if self.count == 1:
             return network
-        from avsc.train.fit.batchwise import over_processes
+        from avsc.train.model.synced_layers import over_processes
 
         over_processes(network, self.rank, self.count)
         with self._waiting():

@@ -13,7 +13,7 @@ from avsc.train.config import Settings
 from avsc.train.fit.console import Console
 from avsc.train.fit.record import EncoderMark
 from avsc.train.fit.restore import Trained, restore
-from avsc.train.model import acoustic, dense
+from avsc.train.model import acoustic, baseline
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
 from avsc.train.score.folds import part_clips
@@ -52,8 +52,8 @@ def taken_from(run: Trained, sense: Sense) -> Taken:
         return Taken(run, encoder, EncoderMark(origin, encoder.digest, encoder.features))
     if isinstance(encoder, acoustic.AcousticEncoder):
         return Taken(run, encoder, EncoderMark(origin, digest(encoder), acoustic.EMBEDDING))
-    if isinstance(encoder, dense.DenseEncoder):
-        return Taken(run, encoder, EncoderMark(origin, digest(encoder), dense.EMBEDDING))
+    if isinstance(encoder, baseline.DenseEncoder):
+        return Taken(run, encoder, EncoderMark(origin, digest(encoder), baseline.EMBEDDING))
     raise SettingError(
         f"{path}: a run of {record.system.name}, which has no {sense} encoder of its own. Name a "
         f"run that has, such as one of avsc-fit {'audio' if sense == 'acoustic' else 'video'}."
@@ -89,7 +89,7 @@ def take_named(system: System, settings: Settings) -> tuple[Settings, dict[Sense
 def _check_kind(taken: Taken, branch: Branch, sense: Sense) -> None:
     """Raise a `SettingError` unless an encoder takes what a branch reads."""
     wanted_dense = branch.reads == "vectors"
-    if isinstance(taken.encoder, dense.DenseEncoder) != wanted_dense:
+    if isinstance(taken.encoder, baseline.DenseEncoder) != wanted_dense:
         name = {"acoustic": "audio", "visual": "video"}[sense]
         found, maker = "vectors from elsewhere", f"avsc-fit {name}"
         if wanted_dense:

@@ -20,7 +20,7 @@ from avsc.train.fit.normalise import moments
 from avsc.train.fit.record import EncoderMark, Record
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.dense import DenseEncoder
+from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System

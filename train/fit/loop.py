@@ -22,9 +22,9 @@ from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmRestarts
+from avsc.train.model.inference import embed_pictures, predict
 from avsc.train.model.network import Network
 from avsc.train.score.metrics import scores
-from avsc.train.score.predict import embed_pictures, predict
 from avsc.train.score.protocol import segments
 
 

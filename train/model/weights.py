@@ -32,8 +32,8 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.model.archive import load_archive
 from avsc.train.model.state_dict import Found, find_state, some, unlike, unusable
+from avsc.train.model.torch_file import load_archive
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "

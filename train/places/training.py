@@ -23,9 +23,9 @@ from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmCosine
+from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
 from avsc.train.places.settings import PlacesSettings
-from avsc.train.score.predict import predict
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.device import Computing
+from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
-from avsc.train.score.predict import predict
 
 Layer = Literal["fused", "hidden", "acoustic"]
 LAYERS: tuple[Layer, ...] = ("fused", "hidden", "acoustic")

@@ -12,8 +12,8 @@ from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.inference import embed_pictures, predict
 from avsc.train.model.network import Network
-from avsc.train.score.predict import embed_pictures, predict
 
 CPU = torch.device("cpu")
 HOW = {"batch_size": 7, "workers": 0, "device": CPU}
