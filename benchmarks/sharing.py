@@ -16,11 +16,11 @@ import torch
 from made import make_store
 from turns import table
 
-from avsc.train.config import Settings
 from avsc.train.fit.console import Console
-from avsc.train.fit.loop import Training
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.scene_task import Training
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 CHOICES = ("1", "2", "3", "all")

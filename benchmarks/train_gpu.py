@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsc.manifests.errors import AvscError
-from avsc.train.config import Settings
 from avsc.train.data.batches import Batch
 from avsc.train.fit.console import Console
-from avsc.train.fit.loop import Training
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.scene_task import Training
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 

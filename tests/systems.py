@@ -7,11 +7,11 @@ import numpy as np
 from stores import small_store
 
 from avsc.features.store.reader import Store
-from avsc.train.config import Settings
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.settings import Settings
 from avsc.train.systems import VERBS
 
 SMALL = {

@@ -102,7 +102,7 @@ def test_imports_keep_to_the_rooms() -> None:
     ("name", "source"),
     [
         ("avsc.manifests.clips", "from avsc.features import specs"),
-        ("avsc.features.specs", "import avsc.train.config"),
+        ("avsc.features.specs", "import avsc.train.settings"),
         ("avsc.features.specs", "from avsc import preprocess"),
         ("avsc.preprocess.driver", "def f():\n    import torch.nn"),
         ("avsc.preprocess.driver", "from avsc.train.systems import SYSTEMS"),

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from scipy.signal import welch
 
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
-from avsc.manifests.splits import validation_rows
 from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import Kinds
 from avsc.preprocess.synth.encode import encode_mp4
@@ -35,6 +34,7 @@ from avsc.preprocess.synth.render import Job, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 from avsc.preprocess.synth.worlds import RING
+from avsc.train.fit.split_methods import validation_rows
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 SMALL = {"clips_per_scene": 4, "seconds": 1.0, "size": (64, 48)}

@@ -6,7 +6,7 @@ from systems import make
 
 from avsc.manifests.errors import AvscError
 from avsc.train.commands import fit
-from avsc.train.fit.restore import restore
+from avsc.train.fit.trained_run import restore
 from avsc.train.model.baseline import DenseEncoder, LateLayers, SubNetworkHead
 
 

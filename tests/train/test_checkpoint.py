@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.config import Settings
 from avsc.train.fit.checkpoint import (
     Progress,
     changing_state,
@@ -17,15 +16,16 @@ from avsc.train.fit.checkpoint import (
     save_last,
 )
 from avsc.train.fit.history import Row, best_row
-from avsc.train.fit.record import EncoderMark, Record, check_same, read_record
-from avsc.train.fit.record import write_record as write
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.stores import StoreMark
+from avsc.train.fit.run_record import EncoderMark, Record, check_same, read_record
+from avsc.train.fit.run_record import write_record as write
+from avsc.train.fit.store_ref import StoreMark
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 DIGEST = "d" * 64

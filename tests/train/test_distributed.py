@@ -206,8 +206,8 @@ def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together):
 # Patient for seconds where the program is for minutes.
 QUICK = """
 import sys
-from avsc.train.fit import watch
-watch.BEAT, watch.QUIET, watch.SILENCE = 0.3, 2.0, float(sys.argv.pop(1))
+from avsc.train.fit import peers
+peers.BEAT, peers.QUIET, peers.SILENCE = 0.3, 2.0, float(sys.argv.pop(1))
 from avsc.train.cli import main
 main()
 """

@@ -11,7 +11,6 @@ from stores import small_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
-from avsc.train.config import Settings
 from avsc.train.data import batches, render_torch
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import picture_batches, training_batches
@@ -24,6 +23,7 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from avsc.manifests.clips import Clip
-from avsc.train.score.metrics import by_city, by_scene, scores
-from avsc.train.score.protocol import Segments
+from avsc.train.metrics import by_city, by_scene, scores
+from avsc.train.protocol import Segments
 
 
 def segments(clip, probability=None):

@@ -5,8 +5,8 @@ import pytest
 from sklearn import metrics as reference
 
 from avsc.manifests.errors import AvscError
-from avsc.train.score.metrics import CLIP, scores
-from avsc.train.score.protocol import Segments
+from avsc.train.metrics import CLIP, scores
+from avsc.train.protocol import Segments
 
 
 def make(probability, scene):

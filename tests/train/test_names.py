@@ -20,11 +20,11 @@ from worst import NAMES
 
 from avsc.features.store.layout import clips_file
 from avsc.manifests.clips import Clip
-from avsc.train.fit.record import encode_split
+from avsc.train.fit.folds import part_clips
+from avsc.train.fit.run_record import encode_split
 from avsc.train.model.weights import pretraining
 from avsc.train.score.bootstrap import Interval
 from avsc.train.score.figures import confusion_picture
-from avsc.train.score.folds import part_clips
 from avsc.train.score.lettering import LONGEST, lettered
 from avsc.train.tables.layout import Line, comma_separated, latex, markdown
 from avsc.train.tables.measure import Figure, Score

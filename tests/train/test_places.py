@@ -15,15 +15,15 @@ from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.image_folder import PictureFolder, open_pictures
-from avsc.train.fit.build import first_visual
+from avsc.train.fit.build_network import first_visual
 from avsc.train.fit.console import Console
+from avsc.train.fit.places_task import decayed, figures
+from avsc.train.fit.prepare_places import prepare_places
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
-from avsc.train.places.prepare import prepare_places
-from avsc.train.places.settings import PlacesSettings
-from avsc.train.places.training import decayed, figures
+from avsc.train.places_settings import PlacesSettings
 
 SMALL = {
     "backbone": "test_resnet",

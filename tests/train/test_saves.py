@@ -9,16 +9,16 @@ from stores import small_store
 from systems import SMALL, StopAfter
 
 from avsc.manifests.errors import AvscError
-from avsc.train.config import Settings
-from avsc.train.fit import epochs, loop
+from avsc.train.fit import scene_task, trainer
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
-from avsc.train.fit.restore import restore
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.trained_run import restore
+from avsc.train.metrics import scores
 from avsc.train.model.inference import predict
-from avsc.train.score.metrics import scores
-from avsc.train.score.protocol import segments
+from avsc.train.protocol import segments
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 
@@ -87,18 +87,18 @@ def test_pairs_share_views_where_that_was_asked_for(make, frames, shared):
 def test_it_saves_every_so_many_minutes_and_after_each_epoch(make, monkeypatch):
     """A step takes two and a half minutes here."""
     now, saved = [0.0], []
-    monkeypatch.setattr(epochs, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(trainer, "time", SimpleNamespace(monotonic=lambda: now[0]))
     run = make(save_minutes=10)
     assert run.run.batches == 5
     step = run._step
     monkeypatch.setattr(run, "_step", lambda batch: (step(batch), now.append(now.pop() + 150)))
-    save = epochs.save_last
+    save = trainer.save_last
 
     def noted(*arguments):
         saved.append((run.progress.epoch, run.progress.batch))
         save(*arguments)
 
-    monkeypatch.setattr(epochs, "save_last", noted)
+    monkeypatch.setattr(trainer, "save_last", noted)
     run.fit(StopRequest())
     assert saved == [(0, 4), (1, 0), (1, 4), (2, 0)]
 
@@ -128,7 +128,7 @@ def test_predictions_that_are_no_numbers_end_the_run(make, monkeypatch, tmp_path
     def nothing(network, source, samples, **how):
         return np.full((len(samples), 3), np.nan)
 
-    monkeypatch.setattr(loop, "predict", nothing)
+    monkeypatch.setattr(scene_task, "predict", nothing)
     with pytest.raises(AvscError, match="predictions are no longer finite after epoch 1"):
         make().fit(StopRequest())
     assert not (tmp_path / "run" / "best.pt").exists()

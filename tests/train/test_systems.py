@@ -14,10 +14,10 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
-from avsc.train.fit.given import ACOUSTIC, VISUAL
+from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import predict
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest

@@ -18,7 +18,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.restore import restore
+from avsc.train.fit.trained_run import restore
 from avsc.train.tsne.figure import COLOURS, Panel, draw, png, svg
 from avsc.train.tsne.layers import embeddings, named_layers
 from avsc.train.tsne.plane import measures, plane

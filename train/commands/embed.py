@@ -7,11 +7,11 @@ import click
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.shell import DONE, settings
-from avsc.train.config import Settings
 from avsc.train.declared import choices, option
+from avsc.train.settings import Settings
 
 if TYPE_CHECKING:
-    from avsc.train.fit.embedded import Encoder
+    from avsc.train.fit.embeddings import Encoder
 
 
 @click.command()
@@ -61,7 +61,7 @@ def embed(
     from avsc.features.store.reader import Store
     from avsc.train.fit.console import Console
     from avsc.train.fit.device import Computing, choose_device, cores
-    from avsc.train.fit.embedded import embeddings_folder, make_embeddings
+    from avsc.train.fit.embeddings import embeddings_folder, make_embeddings
     from avsc.train.fit.signals import StopRequest
     from avsc.train.model.acoustic import AcousticEncoder
 
@@ -105,16 +105,16 @@ class Found(NamedTuple):
 
 
 def _named(settings: Settings) -> Found:
-    from avsc.train.fit.build import first_visual
+    from avsc.train.fit.build_network import first_visual
 
     return Found([first_visual(settings)], settings.feature, settings.store)
 
 
 def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> Found:
     """Return the encoders of a run that encode frames or pictures, and the store: its, or given."""
-    from avsc.train.fit.encoders import taken_from
-    from avsc.train.fit.restore import restore
-    from avsc.train.fit.stores import find_store
+    from avsc.train.fit.donors import taken_from
+    from avsc.train.fit.store_ref import find_store
+    from avsc.train.fit.trained_run import restore
     from avsc.train.model.acoustic import AcousticEncoder
     from avsc.train.model.visual import VisualEncoder
 

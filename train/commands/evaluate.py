@@ -71,8 +71,8 @@ from avsc.manifests.shell import DONE, settings
 def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, pictures, report."""
     from avsc.train.fit.console import Console
+    from avsc.train.protocol import named_protocols
     from avsc.train.score.bootstrap import Resampling
-    from avsc.train.score.protocol import named_protocols
     from avsc.train.score.report import certainty, city_table, coverage, table
     from avsc.train.score.run import Request, evaluate_run
 

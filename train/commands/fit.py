@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from avsc.manifests.shell import DONE, settings
-from avsc.train.config import Settings
 from avsc.train.declared import Declared, choices, option, plain_type
+from avsc.train.settings import Settings
 from avsc.train.systems import VERBS, System
 
 if TYPE_CHECKING:
     from avsc.train.fit.console import Console
     from avsc.train.fit.distributed import Processes
-    from avsc.train.fit.epochs import Epochs
     from avsc.train.fit.run_folder import RunFolder
     from avsc.train.fit.signals import StopRequest
+    from avsc.train.fit.trainer import Epochs
 
 Command = Callable[..., Any]
 

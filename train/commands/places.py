@@ -8,7 +8,7 @@ import click
 
 from avsc.manifests.shell import settings
 from avsc.train.commands.fit import options, waiting
-from avsc.train.places.settings import PlacesSettings
+from avsc.train.places_settings import PlacesSettings
 
 
 @click.command()
@@ -34,7 +34,7 @@ def places(out: Path, resume: bool, wait: bool, **values: Any) -> int:
     Name the run's folder by --visual-weights, with the same --backbone, to train systems with it.
     """
     from avsc.train.commands.fit import run_training
-    from avsc.train.places.prepare import prepare_places
+    from avsc.train.fit.prepare_places import prepare_places
 
     chosen = PlacesSettings(**values)
     following = ["avsc-fit", "joint", "--backbone", chosen.backbone]

@@ -10,8 +10,8 @@ import click
 from avsc.manifests.errors import SettingError
 from avsc.manifests.shell import DONE, settings
 from avsc.train.commands.fit import parameter
-from avsc.train.config import Settings
 from avsc.train.declared import option
+from avsc.train.settings import Settings
 
 if TYPE_CHECKING:
     from avsc.train.tables.forecast import Forecast

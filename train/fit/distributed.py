@@ -11,7 +11,7 @@ everywhere, from values that all of them have. A run may go on with another numb
 
 Values on the CPU go between processes by gloo, those on GPUs by NCCL. A process whose others end
 finds out by gloo within a step, because each step begins with the question whether one of them was
-asked to stop; one whose others vanish, by `watch`.
+asked to stop; one whose others vanish, by `peers`.
 """
 
 import os
@@ -28,8 +28,8 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.peers import DONE, START, STOPPED, Watch
 from avsc.train.fit.signals import RESUMABLE
-from avsc.train.fit.watch import DONE, START, STOPPED, Watch
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits within a step for another that lives. What process 0 does alone before

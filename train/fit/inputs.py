@@ -21,20 +21,20 @@ from avsc.train.data.source import (
     visual_embeddings,
 )
 from avsc.train.data.vectors import Vectors
-from avsc.train.fit.build import first_visual
+from avsc.train.fit.build_network import first_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
-from avsc.train.fit.embedded import (
+from avsc.train.fit.embeddings import (
     Encoder,
     embeddings_folder,
     make_embeddings,
     open_embeddings,
     set_folder,
 )
-from avsc.train.fit.given import ACOUSTIC, VISUAL, Given
-from avsc.train.fit.record import EmbeddingMark, Record
+from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL, Given
+from avsc.train.fit.run_record import EmbeddingMark, Record
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.stores import find, is_store
+from avsc.train.fit.store_ref import find, is_store
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import System

@@ -11,29 +11,29 @@ from dataclasses import replace
 
 from avsc.features.store.reader import Store
 from avsc.manifests.doubtful_names import doubts
-from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
-from avsc.train.fit.build import build_network, kept_visual, other_file
+from avsc.train.fit.build_network import build_network, kept_visual, other_file
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.distributed import ALONE, Processes
-from avsc.train.fit.division import Parts, divide, samples
-from avsc.train.fit.encoders import check_suits, take_named
-from avsc.train.fit.given import Given, begin, find_given, shapes
+from avsc.train.fit.donors import check_suits, take_named
+from avsc.train.fit.encoder_set import Given, begin, find_given, shapes
 from avsc.train.fit.inputs import mark_of, open_inputs, products
-from avsc.train.fit.loop import Run, Training
-from avsc.train.fit.record import (
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import (
     Record,
     check_same,
     read_record,
     versions,
 )
-from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.scene_task import Run, Training
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.stores import mark_store
+from avsc.train.fit.split import Parts, divide, samples
+from avsc.train.fit.store_ref import mark_store
 from avsc.train.model.visual import VisualEncoder
+from avsc.train.settings import Settings
 from avsc.train.systems import System
 
 

@@ -36,8 +36,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
-from avsc.train.score.metrics import Groups
-from avsc.train.score.protocol import Segments
+from avsc.train.metrics import Groups
+from avsc.train.protocol import Segments
 
 LEVEL = 0.95
 MINIMUM = 48

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from avsc.train.score.metrics import CLIP, scores
-from avsc.train.score.protocol import Segments
+from avsc.train.metrics import CLIP, scores
+from avsc.train.protocol import Segments
 
 BINS = 15
 COLDEST, HOTTEST = 0.05, 20.0

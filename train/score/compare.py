@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
+from avsc.train.metrics import by_city, by_scene, check_classes, outcomes
+from avsc.train.protocol import Segments
 from avsc.train.score.bootstrap import (
     ACCURACY_DIFFERENCE,
     LOSS_DIFFERENCE,
@@ -27,9 +29,7 @@ from avsc.train.score.bootstrap import (
     resample,
     resampling_units,
 )
-from avsc.train.score.metrics import by_city, by_scene, check_classes, outcomes
 from avsc.train.score.predictions import segment_names
-from avsc.train.score.protocol import Segments
 from avsc.train.score.sign_flip import p_value
 
 OVERALL = "mean over scenes"

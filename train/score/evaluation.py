@@ -17,15 +17,15 @@ from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.restore import Trained
-from avsc.train.fit.stores import difference
+from avsc.train.fit.store_ref import difference
+from avsc.train.fit.trained_run import Trained
+from avsc.train.metrics import check_classes, scores
 from avsc.train.model.inference import embed_pictures, predict
+from avsc.train.protocol import Protocol, Segments, counted, segments
 from avsc.train.score.calibration import Temperature, fit_temperature, tempered
 from avsc.train.score.coverage import expected_segments, missing_segments, within
 from avsc.train.score.findings import Finding
-from avsc.train.score.metrics import check_classes, scores
 from avsc.train.score.predictions import segment_name
-from avsc.train.score.protocol import Protocol, Segments, counted, segments
 
 SHOWN = 8
 """Batches of pictures between two looks at the progress."""

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
+from avsc.train.metrics import Groups, Scores, by_city, by_scene, outcomes, scores
+from avsc.train.protocol import Segments
 from avsc.train.score.bootstrap import (
     ACCURACY,
     LOSS,
@@ -17,8 +19,6 @@ from avsc.train.score.bootstrap import (
     resampling_units,
 )
 from avsc.train.score.calibration import Calibration, Temperature, calibration
-from avsc.train.score.metrics import Groups, Scores, by_city, by_scene, outcomes, scores
-from avsc.train.score.protocol import Segments
 
 
 @dataclass(frozen=True)

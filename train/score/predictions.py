@@ -20,7 +20,7 @@ import numpy as np
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
 from avsc.manifests.text import composed, read_text, table_rows
-from avsc.train.score.protocol import Segments
+from avsc.train.protocol import Segments
 
 SUM_TOLERANCE = 1e-3  # other systems write four digits or so
 ROUNDING = 1e-6  # of a single probability, in float32

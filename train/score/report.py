@@ -20,6 +20,7 @@ from avsc.manifests import escape
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import Piece, publish_all
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.protocol import Protocol
 from avsc.train.score.bootstrap import MINIMUM, Interval
 from avsc.train.score.calibration import BINS
 from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
@@ -28,7 +29,6 @@ from avsc.train.score.figures import confusion_picture, curves_picture, reliabil
 from avsc.train.score.findings import Finding
 from avsc.train.score.markdown import markdown_table
 from avsc.train.score.predictions import encode_predictions
-from avsc.train.score.protocol import Protocol
 
 MEAN, POOLED = "mean over scenes", "over all segments"
 LISTED = 20

@@ -14,9 +14,11 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
-from avsc.train.fit.record import read_record, versions
-from avsc.train.fit.restore import Trained, restore
-from avsc.train.fit.stores import find_store
+from avsc.train.fit.folds import fold_rows
+from avsc.train.fit.run_record import read_record, versions
+from avsc.train.fit.store_ref import find_store
+from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.protocol import PROTOCOLS, Protocol
 from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.calibration import Temperature
 from avsc.train.score.evaluation import (
@@ -26,8 +28,6 @@ from avsc.train.score.evaluation import (
     with_temperature,
 )
 from avsc.train.score.findings import judge
-from avsc.train.score.folds import fold_rows
-from avsc.train.score.protocol import PROTOCOLS, Protocol
 from avsc.train.score.report import check_folder, write_report
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.train.metrics import by_scene, check_classes, outcomes
 from avsc.train.model.weights import pretraining
+from avsc.train.protocol import PROTOCOLS, Protocol, Segments
 from avsc.train.score.bootstrap import (
     ACCURACY,
     LOSS,
@@ -23,8 +25,6 @@ from avsc.train.score.bootstrap import (
 )
 from avsc.train.score.compare import check_same_segments
 from avsc.train.score.entrants import Truth, evaluated, read_entrant
-from avsc.train.score.metrics import by_scene, check_classes, outcomes
-from avsc.train.score.protocol import PROTOCOLS, Protocol, Segments
 from avsc.train.tables.plan import Job
 
 

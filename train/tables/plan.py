@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import SettingError
-from avsc.train.config import Settings
 from avsc.train.declared import option
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
 from avsc.train.tables.paper import Printed, printed_rows
 

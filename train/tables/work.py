@@ -14,13 +14,13 @@ from avsc.manifests.shell import DONE, STOPPED
 from avsc.train.commands.fit import train
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import finished, read_metrics
-from avsc.train.fit.record import read_record
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import read_record
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.stores import difference
+from avsc.train.fit.store_ref import difference
+from avsc.train.protocol import PROTOCOLS
 from avsc.train.score.bootstrap import METHOD, Resampling
 from avsc.train.score.entrants import evaluated
-from avsc.train.score.protocol import PROTOCOLS
 from avsc.train.score.run import Request, evaluate_run
 from avsc.train.tables.plan import Job, Plan
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
-from avsc.train.score.protocol import Segments
+from avsc.train.protocol import Segments
 
 CLIP = 1e-15
 NOWHERE = "(no city)"

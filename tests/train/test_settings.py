@@ -9,10 +9,10 @@ import click
 import pytest
 
 from avsc.manifests.errors import SettingError
-from avsc.train import config
+from avsc.train import settings as config
 from avsc.train.commands.fit import audio, joint, video
-from avsc.train.config import Settings
 from avsc.train.declared import option
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.manifests.splits import validation_rows
-from avsc.train.config import Settings
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.record import encode_split
+from avsc.train.fit.run_record import encode_split
+from avsc.train.fit.split_methods import validation_rows
+from avsc.train.settings import Settings
 
 
 @dataclass(frozen=True)

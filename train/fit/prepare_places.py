@@ -14,19 +14,19 @@ from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.image_folder import PictureFolder, open_pictures
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.build import first_visual, kept_visual, other_file
+from avsc.train.fit.build_network import first_visual, kept_visual, other_file
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device, cores
 from avsc.train.fit.distributed import ALONE, Processes
-from avsc.train.fit.record import EncoderMark, check_same_numbers, versions
+from avsc.train.fit.places_record import PicturesMark, PlacesRecord, read_places_record
+from avsc.train.fit.places_task import PlacesRun, PlacesTraining
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import EncoderMark, check_same_numbers, versions
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.places.record import PicturesMark, PlacesRecord, read_places_record
-from avsc.train.places.settings import PlacesSettings
-from avsc.train.places.training import PlacesRun, PlacesTraining
+from avsc.train.places_settings import PlacesSettings
 
 
 def prepare_places(

@@ -7,9 +7,9 @@ from typing import Protocol
 from torch import nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.fit.record import Record
 from avsc.train.fit.recovery import best_file
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import Record
 from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier

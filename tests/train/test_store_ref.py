@@ -14,8 +14,8 @@ from avsc.features.store.layout import failures_file, read_description
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.close import open_store
-from avsc.train.fit.embedded import embedding_spec
-from avsc.train.fit.stores import StoreMark
+from avsc.train.fit.embeddings import embedding_spec
+from avsc.train.fit.store_ref import StoreMark
 from avsc.train.model.visual import visual_encoder
 from avsc.train.tsne.maps import _check_truth
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avsc.train.fit.build import build_network, kept_visual
+from avsc.train.fit.build_network import build_network, kept_visual
 from avsc.train.fit.checkpoint import load_weights
-from avsc.train.fit.record import Record, read_record
 from avsc.train.fit.recovery import load_best
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import Record, read_record
 from avsc.train.model.network import Network
 
 

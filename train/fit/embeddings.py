@@ -45,7 +45,7 @@ from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source, encoded_pictures
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
-from avsc.train.fit.record import versions
+from avsc.train.fit.run_record import versions
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.visual import VisualEncoder

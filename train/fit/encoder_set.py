@@ -10,19 +10,19 @@ from torch import nn
 from avsc.features.specs import AcousticEmbeddingSpec, VisualEmbeddingSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
-from avsc.train.config import Settings
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.vectors import Vectors
-from avsc.train.fit.build import first_visual, other_file
-from avsc.train.fit.encoders import Sense, Taken
+from avsc.train.fit.build_network import first_visual, other_file
+from avsc.train.fit.donors import Sense, Taken
 from avsc.train.fit.normalise import moments
-from avsc.train.fit.record import EncoderMark, Record
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import EncoderMark, Record
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
+from avsc.train.settings import Settings
 from avsc.train.systems import System
 
 Branch = tuple[

@@ -16,18 +16,18 @@ from torch import nn
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import training_batches
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.distributed import ALONE, Processes
-from avsc.train.fit.epochs import step_seed
 from avsc.train.fit.history import Row
 from avsc.train.fit.prepare import prepare
-from avsc.train.fit.restore import restore
 from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.trained_run import restore
+from avsc.train.fit.trainer import step_seed
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 SMALL = {

@@ -27,12 +27,12 @@ from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import Batch
 from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.console import Console
-from avsc.train.fit.curves import Curves
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.history import Row, best_row, finished, write_metrics
 from avsc.train.fit.recovery import load_newest, mend_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.tensorboard import Curves
 from avsc.train.model.network import Network
 
 DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches

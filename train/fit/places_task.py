@@ -2,7 +2,7 @@
 
 The network is that of `avsc.train.model.network` without sound, its visual encoder trained and one
 linear layer for a classifier, so that checkpoints, embedding and prediction are those of every
-other run. How epochs are run, saved and taken up again is in `avsc.train.fit.epochs`.
+other run. How epochs are run, saved and taken up again is in `avsc.train.fit.trainer`.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes
-from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmCosine
+from avsc.train.fit.trainer import Epochs, Plan
 from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
-from avsc.train.places.settings import PlacesSettings
+from avsc.train.places_settings import PlacesSettings
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.declared import option
-from avsc.train.fit.record import EncoderMark, numbers_digest
-from avsc.train.places.settings import PlacesSettings
+from avsc.train.fit.run_record import EncoderMark, numbers_digest
+from avsc.train.places_settings import PlacesSettings
 
 FORMAT = 1
 SYSTEM = "places"

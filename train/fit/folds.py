@@ -8,7 +8,7 @@ import hashlib
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.train.fit.restore import Trained
+from avsc.train.fit.trained_run import Trained
 
 PARTS = {"train": "training", "validation": "validation"}
 FOLDS = ("test", *PARTS)

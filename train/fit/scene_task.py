@@ -2,7 +2,7 @@
 
 Source: section 3.2 of the paper: SGD with cosine annealing and warm restarts, batches of 256, at
 most 150 epochs, the model with the best validation loss retained. How epochs are run, saved and
-taken up again is in `epochs`.
+taken up again is in `trainer`.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from avsc.train.config import Settings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import Batch, training_batches
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes
-from avsc.train.fit.epochs import Epochs, Plan
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmRestarts
+from avsc.train.fit.trainer import Epochs, Plan
+from avsc.train.metrics import scores
 from avsc.train.model.inference import embed_pictures, predict
 from avsc.train.model.network import Network
-from avsc.train.score.metrics import scores
-from avsc.train.score.protocol import segments
+from avsc.train.protocol import segments
+from avsc.train.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import publish
-from avsc.train.config import Settings
 from avsc.train.declared import option
-from avsc.train.fit.stores import STORE_PARTS, StoreMark
+from avsc.train.fit.store_ref import STORE_PARTS, StoreMark
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
 
 FORMAT = 2

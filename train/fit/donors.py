@@ -9,14 +9,14 @@ from torch import nn
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.config import Settings
 from avsc.train.fit.console import Console
-from avsc.train.fit.record import EncoderMark
-from avsc.train.fit.restore import Trained, restore
+from avsc.train.fit.folds import part_clips
+from avsc.train.fit.run_record import EncoderMark
+from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.model import acoustic, baseline
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
-from avsc.train.score.folds import part_clips
+from avsc.train.settings import Settings
 from avsc.train.systems import Branch, System
 
 Sense = Literal["acoustic", "visual"]

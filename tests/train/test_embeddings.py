@@ -21,11 +21,11 @@ from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program as avsc_prep
 from avsc.train.data.batches import picture_batches
 from avsc.train.data.source import Source
-from avsc.train.fit import embedded
-from avsc.train.fit.given import ACOUSTIC, VISUAL
+from avsc.train.fit import embeddings
+from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.restore import restore
 from avsc.train.fit.signals import StoppedError, StopRequest
+from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
@@ -83,7 +83,7 @@ def test_a_pipeline_is_its_encoders_and_its_classifier_on_raw_input(home, tmp_pa
 
 
 def test_making_goes_on_where_it_was_stopped_and_then_does_nothing(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(embedded, "BLOCK", 8)
+    monkeypatch.setattr(embeddings, "BLOCK", 8)
     folder, stop = tmp_path / "made", StopAfter(1)
     stop.signal = signal.SIGTERM
     with pytest.raises(StoppedError, match=r"SIGTERM after 2 of 3 parts .*same command") as fault:

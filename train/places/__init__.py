@@ -1,1 +1,0 @@
-"""Training an image model to tell places apart, before scenes are learned with it."""
