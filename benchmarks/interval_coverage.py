@@ -2,7 +2,7 @@
 
 Simulated on the geometry of TAU2021's test fold (126 locations in 10 scenes, `FOLD`), for several
 ways of spreading losses over locations: each location's mean loss is drawn, and its clips share it.
-Compared are the program's own bootstrap-t and sign flips (`avsc.train.score`), which take the
+Compared are the program's own bootstrap-t and sign flips (`avsc.train.evaluate`), which take the
 simulated trials as so many quantities at once, and what they replace: quantiles of the resampled
 mean ("percentile"), n - 1 of n locations drawn. Three tables: intervals of one system's mean; the
 same by the number of locations, from which follows the least number that an interval is given for;
@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from turns import table
 
-from avsc.train.score.bootstrap import LEVEL, MINIMUM, Resampled, Resampling, Units, resample
-from avsc.train.score.sign_flip import p_value
+from avsc.train.evaluate.bootstrap import LEVEL, MINIMUM, Resampled, Resampling, Units, resample
+from avsc.train.evaluate.sign_flip import p_value
 
 Floats = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Floats]

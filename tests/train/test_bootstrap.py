@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from avsc.manifests.clips import Clip
-from avsc.train.metrics import by_city, by_scene
-from avsc.train.protocol import Segments
-from avsc.train.score import bootstrap
-from avsc.train.score.bootstrap import (
+from avsc.train.evaluate import bootstrap
+from avsc.train.evaluate.bootstrap import (
     ACCURACY,
     LOSS,
     MINIMUM,
@@ -19,6 +17,8 @@ from avsc.train.score.bootstrap import (
     resample,
     resampling_units,
 )
+from avsc.train.metrics import by_city, by_scene
+from avsc.train.protocol import Segments
 
 MEAN = 0.148
 """Of a loss that is almost 0 at most locations and large at some, as at a log-loss of 0.15."""

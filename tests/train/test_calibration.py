@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from avsc.train.evaluate.calibration import calibration, fit_temperature, tempered
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
-from avsc.train.score.calibration import calibration, fit_temperature, tempered
 
 
 def make(probability, scene):

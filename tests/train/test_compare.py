@@ -12,11 +12,11 @@ from stores import small_clips, small_store
 
 from avsc.features.store.layout import clips_file
 from avsc.manifests.errors import AvscError
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.compare import compare
+from avsc.train.evaluate.compare_report import comparison_tables, in_words, legend
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import Resampling
-from avsc.train.score.compare import compare
-from avsc.train.score.compare_report import comparison_tables, in_words, legend
 
 CLASSES = ("scene0", "scene1", "scene2")
 CLIPS = tuple(

@@ -20,7 +20,7 @@ from leftovers import leftover
 from stores import small_clips, small_store
 
 from avsc.manifests.folder_claims import claimed
-from avsc.train.score import run as score_run
+from avsc.train.evaluate import evaluate_run as score_run
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",

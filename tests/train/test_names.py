@@ -20,12 +20,12 @@ from worst import NAMES
 
 from avsc.features.store.layout import clips_file
 from avsc.manifests.clips import Clip
+from avsc.train.evaluate.bootstrap import Interval
+from avsc.train.evaluate.figures import confusion_picture
+from avsc.train.evaluate.fonts import LONGEST, lettered
 from avsc.train.fit.folds import part_clips
 from avsc.train.fit.run_record import encode_split
 from avsc.train.model.weights import pretraining
-from avsc.train.score.bootstrap import Interval
-from avsc.train.score.figures import confusion_picture
-from avsc.train.score.lettering import LONGEST, lettered
 from avsc.train.tables.layout import Line, comma_separated, latex, markdown
 from avsc.train.tables.measure import Figure, Score
 from avsc.train.tsne.points import choose_points
@@ -196,7 +196,7 @@ def test_pictures_have_room_for_any_name():
 
 
 def test_characters_that_no_font_has_are_written_as_numbers(monkeypatch):
-    monkeypatch.setattr("avsc.train.score.lettering._fonts", lambda: iter(()))
+    monkeypatch.setattr("avsc.train.evaluate.fonts._fonts", lambda: iter(()))
     with lettered("é 中🙂") as names:
         assert names == ["é \\u4e2d\\U0001f642"]
 

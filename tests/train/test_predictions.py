@@ -8,10 +8,10 @@ from sklearn.metrics import log_loss
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
+from avsc.train.evaluate.predictions import encode_predictions, read_predictions
+from avsc.train.evaluate.submissions import Truth, read_entrant
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
-from avsc.train.score.entrants import Truth, read_entrant
-from avsc.train.score.predictions import encode_predictions, read_predictions
 
 CLASSES = ("bus", "metro", "park")
 CLIPS = [Clip(f"{scene}-x_{n}", scene, None, None) for scene in CLASSES for n in range(4)]

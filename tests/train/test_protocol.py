@@ -12,8 +12,8 @@ from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples, frame_samples, pair, picture_samples
+from avsc.train.evaluate.coverage import expected_segments, missing_segments, within
 from avsc.train.protocol import PROTOCOLS, counted, named_protocols, segments
-from avsc.train.score.coverage import expected_segments, missing_segments, within
 
 SPEC = ScalogramSpec()
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"

@@ -11,17 +11,17 @@ import pytest
 from stores import small_clips
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.calibration import Temperature, calibration
+from avsc.train.evaluate.figures import confusion_picture, curves_picture, reliability_picture
+from avsc.train.evaluate.predict import Evaluation
+from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.report import certainty, city_table, coverage, table, write_report
+from avsc.train.evaluate.results import judge
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import Resampling
-from avsc.train.score.calibration import Temperature, calibration
-from avsc.train.score.evaluation import Evaluation
-from avsc.train.score.figures import confusion_picture, curves_picture, reliability_picture
-from avsc.train.score.findings import judge
-from avsc.train.score.predictions import read_predictions
-from avsc.train.score.report import certainty, city_table, coverage, table, write_report
 
 CLASSES = ("scene0", "scene1", "scene2")
 CLIPS = tuple(

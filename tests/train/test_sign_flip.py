@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from avsc.train.score.bootstrap import Resampling
-from avsc.train.score.sign_flip import EXACT, p_value
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.sign_flip import EXACT, p_value
 
 HOW = Resampling(2000)
 

@@ -12,6 +12,7 @@ from systems import SMALL, StopAfter, clips_of, make, write_vectors
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.evaluate.predict import predict_clips
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL
@@ -21,7 +22,6 @@ from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import predict
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest
-from avsc.train.score.evaluation import predict_clips
 from avsc.train.systems import SYSTEMS, VERBS
 
 CPU = torch.device("cpu")

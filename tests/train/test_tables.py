@@ -20,11 +20,11 @@ from stores import small_clips, small_store
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.console import Console
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import Resampling
-from avsc.train.score.entrants import Truth
 from avsc.train.settings import Settings
 from avsc.train.tables.forecast import Forecast, Pace, logged, total
 from avsc.train.tables.layout import Line, comma_separated, latex, markdown

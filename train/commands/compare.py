@@ -57,15 +57,15 @@ def compare(
     out: Path | None,
 ) -> int:
     """Compare FIRST and SECOND: evaluated runs, or predictions in the challenge's form."""
-    from avsc.train.score.bootstrap import Resampling
-    from avsc.train.score.compare import compare as compare_segments
-    from avsc.train.score.compare_report import (
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.compare import compare as compare_segments
+    from avsc.train.evaluate.compare_report import (
         comparison_tables,
         in_words,
         legend,
         write_comparison,
     )
-    from avsc.train.score.entrants import find_truth, read_entrant
+    from avsc.train.evaluate.submissions import find_truth, read_entrant
 
     known = find_truth(truth, first, second, fold=fold)
     here, there = (read_entrant(path, protocol, known, fold) for path in (first, second))

@@ -70,11 +70,11 @@ from avsc.manifests.shell import DONE, settings
 @settings
 def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, pictures, report."""
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.evaluate_run import Request, evaluate_run
+    from avsc.train.evaluate.report import certainty, city_table, coverage, table
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
-    from avsc.train.score.bootstrap import Resampling
-    from avsc.train.score.report import certainty, city_table, coverage, table
-    from avsc.train.score.run import Request, evaluate_run
 
     wanted = Request(
         run,

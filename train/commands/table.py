@@ -119,8 +119,8 @@ def _seeds(text: str) -> tuple[int, ...]:
 
 
 def _say_forecast(plan: "Plan", probe: float) -> int:
+    from avsc.train.evaluate.markdown import markdown_table
     from avsc.train.fit.console import Console
-    from avsc.train.score.markdown import markdown_table
     from avsc.train.tables.forecast import forecasts, total
 
     with Console() as console:
@@ -162,9 +162,9 @@ def _make(
     allow_missing: bool,
     wait: bool,
 ) -> int:
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.submissions import read_entrant, read_truth
     from avsc.train.fit.console import Console
-    from avsc.train.score.bootstrap import Resampling
-    from avsc.train.score.entrants import read_entrant, read_truth
     from avsc.train.tables.layout import markdown
     from avsc.train.tables.report import file_lines, remarks, table_lines, write_table
     from avsc.train.tables.work import make_runs

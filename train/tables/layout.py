@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avsc.manifests import escape
-from avsc.train.score.digits import LOG_LOSS, NONE, PERCENT, Form
-from avsc.train.score.markdown import markdown_table
+from avsc.train.evaluate.markdown import markdown_table
+from avsc.train.evaluate.number_format import LOG_LOSS, NONE, PERCENT, Form
 from avsc.train.tables.measure import Figure, Score
 from avsc.train.tables.paper import Printed
 

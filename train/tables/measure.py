@@ -11,10 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.train.metrics import by_scene, check_classes, outcomes
-from avsc.train.model.weights import pretraining
-from avsc.train.protocol import PROTOCOLS, Protocol, Segments
-from avsc.train.score.bootstrap import (
+from avsc.train.evaluate.bootstrap import (
     ACCURACY,
     LOSS,
     Interval,
@@ -23,8 +20,11 @@ from avsc.train.score.bootstrap import (
     resample,
     resampling_units,
 )
-from avsc.train.score.compare import check_same_segments
-from avsc.train.score.entrants import Truth, evaluated, read_entrant
+from avsc.train.evaluate.compare import check_same_segments
+from avsc.train.evaluate.submissions import Truth, evaluated, read_entrant
+from avsc.train.metrics import by_scene, check_classes, outcomes
+from avsc.train.model.weights import pretraining
+from avsc.train.protocol import PROTOCOLS, Protocol, Segments
 from avsc.train.tables.plan import Job
 
 

@@ -16,11 +16,11 @@ from avsc.manifests import escape
 from avsc.manifests.errors import AvscError
 from avsc.manifests.folder_claims import publish_together
 from avsc.train.declared import option
+from avsc.train.evaluate.bootstrap import MINIMUM, Resampling
+from avsc.train.evaluate.predictions import segment_names
+from avsc.train.evaluate.submissions import Truth, read_entrant
 from avsc.train.model.visual import PAPER_BACKBONES
 from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import MINIMUM, Resampling
-from avsc.train.score.entrants import Truth, read_entrant
-from avsc.train.score.predictions import segment_names
 from avsc.train.settings import Settings
 from avsc.train.tables.layout import Line, comma_separated, latex, markdown
 from avsc.train.tables.measure import Measured, measure, score

@@ -12,6 +12,9 @@ from avsc.manifests.claims import ClaimedError
 from avsc.manifests.errors import AvscError
 from avsc.manifests.shell import DONE, STOPPED
 from avsc.train.commands.fit import train
+from avsc.train.evaluate.bootstrap import METHOD, Resampling
+from avsc.train.evaluate.evaluate_run import Request, evaluate_run
+from avsc.train.evaluate.submissions import evaluated
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import finished, read_metrics
 from avsc.train.fit.run_folder import RunFolder
@@ -19,9 +22,6 @@ from avsc.train.fit.run_record import read_record
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.store_ref import difference
 from avsc.train.protocol import PROTOCOLS
-from avsc.train.score.bootstrap import METHOD, Resampling
-from avsc.train.score.entrants import evaluated
-from avsc.train.score.run import Request, evaluate_run
 from avsc.train.tables.plan import Job, Plan
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from avsc.manifests import escape
 from avsc.manifests.folder_claims import publish_together
-from avsc.train.score.lettering import lettered
-from avsc.train.score.markdown import markdown_table
+from avsc.train.evaluate.fonts import lettered
+from avsc.train.evaluate.markdown import markdown_table
 from avsc.train.tsne.figure import Panel, draw, png, svg
 from avsc.train.tsne.maps import Map, Maps
 from avsc.train.tsne.plane import NEIGHBOURS, Measures

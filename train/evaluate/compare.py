@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
-from avsc.train.metrics import by_city, by_scene, check_classes, outcomes
-from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import (
+from avsc.train.evaluate.bootstrap import (
     ACCURACY_DIFFERENCE,
     LOSS_DIFFERENCE,
     Interval,
@@ -29,8 +27,10 @@ from avsc.train.score.bootstrap import (
     resample,
     resampling_units,
 )
-from avsc.train.score.predictions import segment_names
-from avsc.train.score.sign_flip import p_value
+from avsc.train.evaluate.predictions import segment_names
+from avsc.train.evaluate.sign_flip import p_value
+from avsc.train.metrics import by_city, by_scene, check_classes, outcomes
+from avsc.train.protocol import Segments
 
 OVERALL = "mean over scenes"
 

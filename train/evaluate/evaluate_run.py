@@ -12,6 +12,16 @@ from avsc.features.store.reader import Store
 from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
+from avsc.train.evaluate.bootstrap import METHOD, Resampling
+from avsc.train.evaluate.calibration import Temperature
+from avsc.train.evaluate.predict import (
+    Evaluation,
+    check_store,
+    predict_clips,
+    with_temperature,
+)
+from avsc.train.evaluate.report import check_folder, write_report
+from avsc.train.evaluate.results import judge
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing, choose_device, cores
 from avsc.train.fit.folds import fold_rows
@@ -19,16 +29,6 @@ from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.store_ref import find_store
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.protocol import PROTOCOLS, Protocol
-from avsc.train.score.bootstrap import METHOD, Resampling
-from avsc.train.score.calibration import Temperature
-from avsc.train.score.evaluation import (
-    Evaluation,
-    check_store,
-    predict_clips,
-    with_temperature,
-)
-from avsc.train.score.findings import judge
-from avsc.train.score.report import check_folder, write_report
 
 
 @dataclass(frozen=True)

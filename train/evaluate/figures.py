@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from avsc.train.score.calibration import BINS, Calibration
-from avsc.train.score.lettering import lettered
+from avsc.train.evaluate.calibration import BINS, Calibration
+from avsc.train.evaluate.fonts import lettered
 
 DOTS_PER_INCH = 120
 

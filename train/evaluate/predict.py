@@ -14,6 +14,10 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
+from avsc.train.evaluate.calibration import Temperature, fit_temperature, tempered
+from avsc.train.evaluate.coverage import expected_segments, missing_segments, within
+from avsc.train.evaluate.predictions import segment_name
+from avsc.train.evaluate.results import Finding
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
@@ -22,10 +26,6 @@ from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes, scores
 from avsc.train.model.inference import embed_pictures, predict
 from avsc.train.protocol import Protocol, Segments, counted, segments
-from avsc.train.score.calibration import Temperature, fit_temperature, tempered
-from avsc.train.score.coverage import expected_segments, missing_segments, within
-from avsc.train.score.findings import Finding
-from avsc.train.score.predictions import segment_name
 
 SHOWN = 8
 """Batches of pictures between two looks at the progress."""

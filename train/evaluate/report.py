@@ -19,16 +19,16 @@ import numpy as np
 from avsc.manifests import escape
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import Piece, publish_all
+from avsc.train.evaluate.bootstrap import MINIMUM, Interval
+from avsc.train.evaluate.calibration import BINS
+from avsc.train.evaluate.figures import confusion_picture, curves_picture, reliability_picture
+from avsc.train.evaluate.markdown import markdown_table
+from avsc.train.evaluate.number_format import LOG_LOSS, PERCENT, Form
+from avsc.train.evaluate.predict import Evaluation
+from avsc.train.evaluate.predictions import encode_predictions
+from avsc.train.evaluate.results import Finding
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.protocol import Protocol
-from avsc.train.score.bootstrap import MINIMUM, Interval
-from avsc.train.score.calibration import BINS
-from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
-from avsc.train.score.evaluation import Evaluation
-from avsc.train.score.figures import confusion_picture, curves_picture, reliability_picture
-from avsc.train.score.findings import Finding
-from avsc.train.score.markdown import markdown_table
-from avsc.train.score.predictions import encode_predictions
 
 MEAN, POOLED = "mean over scenes", "over all segments"
 LISTED = 20

@@ -15,12 +15,12 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_rows
+from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.history import best_row, read_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.store_ref import difference, find_store
 from avsc.train.protocol import Segments
-from avsc.train.score.predictions import read_predictions
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from typing import Any
 
 from avsc.manifests import escape
 from avsc.manifests.folder_claims import publish_together
-from avsc.train.score.bootstrap import METHOD, MINIMUM
-from avsc.train.score.compare import Comparison, Difference, Row
-from avsc.train.score.digits import LOG_LOSS, PERCENT, Form
-from avsc.train.score.markdown import markdown_table
+from avsc.train.evaluate.bootstrap import METHOD, MINIMUM
+from avsc.train.evaluate.compare import Comparison, Difference, Row
+from avsc.train.evaluate.markdown import markdown_table
+from avsc.train.evaluate.number_format import LOG_LOSS, PERCENT, Form
 
 
 def write_comparison(folder: Path, found: Comparison, stamp: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ level (`benchmarks/interval_coverage.py` prints how often).
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.train.score.bootstrap import AT_ONCE, Resampling
+from avsc.train.evaluate.bootstrap import AT_ONCE, Resampling
 
 EXACT = 16
 SAME = 1e-12

@@ -7,7 +7,7 @@ The last digit that is printed is the second of the interval's half width: 0.148
 from dataclasses import dataclass
 from math import floor, log10
 
-from avsc.train.score.bootstrap import Interval
+from avsc.train.evaluate.bootstrap import Interval
 
 NONE = "-"
 

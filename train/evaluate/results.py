@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
-from avsc.train.metrics import Groups, Scores, by_city, by_scene, outcomes, scores
-from avsc.train.protocol import Segments
-from avsc.train.score.bootstrap import (
+from avsc.train.evaluate.bootstrap import (
     ACCURACY,
     LOSS,
     Interval,
@@ -18,7 +16,9 @@ from avsc.train.score.bootstrap import (
     resample,
     resampling_units,
 )
-from avsc.train.score.calibration import Calibration, Temperature, calibration
+from avsc.train.evaluate.calibration import Calibration, Temperature, calibration
+from avsc.train.metrics import Groups, Scores, by_city, by_scene, outcomes, scores
+from avsc.train.protocol import Segments
 
 
 @dataclass(frozen=True)
