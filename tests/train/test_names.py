@@ -26,9 +26,9 @@ from avsc.train.evaluate.fonts import LONGEST, lettered
 from avsc.train.fit.folds import part_clips
 from avsc.train.fit.run_record import encode_split
 from avsc.train.model.weights import pretraining
-from avsc.train.tables.layout import Line, comma_separated, latex, markdown
-from avsc.train.tables.measure import Figure, Score
-from avsc.train.tsne.points import choose_points
+from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
+from avsc.train.paper.table_scores import Figure, Score
+from avsc.train.paper.tsne_points import choose_points
 
 CITY = "@city|<i>"
 FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
@@ -126,7 +126,7 @@ def test_worst_names_through_training_evaluation_comparison_and_maps(
             found, places=found.places[::2], scene=found.scene[::2], group=found.group[::2]
         )
 
-    monkeypatch.setattr("avsc.train.tsne.maps.choose_points", alone)
+    monkeypatch.setattr("avsc.train.paper.tsne_maps.choose_points", alone)
     found = fit("tsne", *runs, "--perplexity", 3, "--device", "cpu", "--out", tmp_path / "no")
     refused(found, 2, "8 segments of 8 scenes are there to be drawn; at least two scenes are want")
 

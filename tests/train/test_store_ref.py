@@ -17,7 +17,7 @@ from avsc.preprocess.close import open_store
 from avsc.train.fit.embeddings import embedding_spec
 from avsc.train.fit.store_ref import StoreMark
 from avsc.train.model.visual import visual_encoder
-from avsc.train.tsne.maps import _check_truth
+from avsc.train.paper.tsne_maps import _check_truth
 
 FAST = ["--batch-size", 16, "--device", "cpu", "--workers", 0, "--epochs", 1]
 EVALUATE = ["--device", "cpu", "--workers", 0, "--resamples", 100, "--protocol", "strict"]

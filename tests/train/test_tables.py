@@ -24,15 +24,15 @@ from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.console import Console
 from avsc.train.metrics import scores
+from avsc.train.paper.make_runs import State, is_evaluated, make_runs, state
+from avsc.train.paper.printed import printed_rows
+from avsc.train.paper.run_forecast import Forecast, Pace, logged, total
+from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
+from avsc.train.paper.table_plan import TABLES, make_plan
+from avsc.train.paper.table_report import left_open
+from avsc.train.paper.table_scores import score
 from avsc.train.protocol import Segments
 from avsc.train.settings import Settings
-from avsc.train.tables.forecast import Forecast, Pace, logged, total
-from avsc.train.tables.layout import Line, comma_separated, latex, markdown
-from avsc.train.tables.measure import score
-from avsc.train.tables.paper import printed_rows
-from avsc.train.tables.plan import TABLES, make_plan
-from avsc.train.tables.report import left_open
-from avsc.train.tables.work import State, is_evaluated, make_runs, state
 
 OUT = Path("runs/tables")
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",

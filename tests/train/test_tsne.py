@@ -19,10 +19,10 @@ from avsc.train.data.samples import Samples
 from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
-from avsc.train.tsne.figure import COLOURS, Panel, draw, png, svg
-from avsc.train.tsne.layers import embeddings, named_layers
-from avsc.train.tsne.plane import measures, plane
-from avsc.train.tsne.points import choose_points, middle_samples
+from avsc.train.paper.tsne_figure import COLOURS, Panel, draw, png, svg
+from avsc.train.paper.tsne_layers import embeddings, named_layers
+from avsc.train.paper.tsne_plane import measures, plane
+from avsc.train.paper.tsne_points import choose_points, middle_samples
 
 CPU = Computing(torch.device("cpu"), 16, 0)
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",

@@ -14,8 +14,8 @@ from avsc.train.declared import option
 from avsc.train.settings import Settings
 
 if TYPE_CHECKING:
-    from avsc.train.tables.forecast import Forecast
-    from avsc.train.tables.plan import Plan
+    from avsc.train.paper.run_forecast import Forecast
+    from avsc.train.paper.table_plan import Plan
 
 CHOSEN_HERE = (
     "seed", "feature", "acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings",
@@ -90,7 +90,7 @@ def table(
 
     Settings go to all its runs. --visual-weights takes BACKBONE=VALUE,BACKBONE=VALUE too.
     """
-    from avsc.train.tables.plan import make_plan
+    from avsc.train.paper.table_plan import make_plan
 
     if predictions and table != "5":
         raise SettingError("--predictions is for table 5.")
@@ -121,7 +121,7 @@ def _seeds(text: str) -> tuple[int, ...]:
 def _say_forecast(plan: "Plan", probe: float) -> int:
     from avsc.train.evaluate.markdown import markdown_table
     from avsc.train.fit.console import Console
-    from avsc.train.tables.forecast import forecasts, total
+    from avsc.train.paper.run_forecast import forecasts, total
 
     with Console() as console:
         made = forecasts(plan, probe, console)
@@ -165,9 +165,9 @@ def _make(
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.submissions import read_entrant, read_truth
     from avsc.train.fit.console import Console
-    from avsc.train.tables.layout import markdown
-    from avsc.train.tables.report import file_lines, remarks, table_lines, write_table
-    from avsc.train.tables.work import make_runs
+    from avsc.train.paper.make_runs import make_runs
+    from avsc.train.paper.table_layout import markdown
+    from avsc.train.paper.table_report import file_lines, remarks, table_lines, write_table
 
     how = Resampling(resamples)
     with Console() as console:

@@ -74,9 +74,9 @@ def tsne(
     """Draw the embeddings of FIRST beside those of SECOND, by t-SNE, with numbers."""
     from avsc.train.fit.console import Console
     from avsc.train.fit.device import Computing, choose_device, cores
-    from avsc.train.tsne.layers import named_layers
-    from avsc.train.tsne.maps import Drawing, make_maps
-    from avsc.train.tsne.report import legend, numbers_table, write_maps
+    from avsc.train.paper.tsne_layers import named_layers
+    from avsc.train.paper.tsne_maps import Drawing, make_maps
+    from avsc.train.paper.tsne_report import legend, numbers_table, write_maps
 
     drawing = Drawing(named_layers(layers), fold, points, seed, perplexity)
     folder = out or Path("tsne") / f"{first.resolve().name}-{second.resolve().name}"

@@ -17,9 +17,9 @@ from avsc.manifests import escape
 from avsc.manifests.folder_claims import publish_together
 from avsc.train.evaluate.fonts import lettered
 from avsc.train.evaluate.markdown import markdown_table
-from avsc.train.tsne.figure import Panel, draw, png, svg
-from avsc.train.tsne.maps import Map, Maps
-from avsc.train.tsne.plane import NEIGHBOURS, Measures
+from avsc.train.paper.tsne_figure import Panel, draw, png, svg
+from avsc.train.paper.tsne_maps import Map, Maps
+from avsc.train.paper.tsne_plane import NEIGHBOURS, Measures
 
 SAID = {
     "fused": "fused: the classifier's input, both encoders' outputs joined (e in equation 1)",

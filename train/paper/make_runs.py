@@ -21,8 +21,8 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.store_ref import difference
+from avsc.train.paper.table_plan import Job, Plan
 from avsc.train.protocol import PROTOCOLS
-from avsc.train.tables.plan import Job, Plan
 
 
 @dataclass(frozen=True)

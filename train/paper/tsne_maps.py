@@ -18,9 +18,9 @@ from avsc.train.fit.folds import fold_rows
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.store_ref import find_store
 from avsc.train.fit.trained_run import Trained, restore
-from avsc.train.tsne.layers import Layer, embeddings
-from avsc.train.tsne.plane import Measures, measures, plane
-from avsc.train.tsne.points import Place, Points, choose_points, middle_samples
+from avsc.train.paper.tsne_layers import Layer, embeddings
+from avsc.train.paper.tsne_plane import Measures, measures, plane
+from avsc.train.paper.tsne_points import Place, Points, choose_points, middle_samples
 
 ALIKE = ("metro", "bus", "tram")
 """The scenes that the paper finds entangled by the pipeline and apart by joint training."""

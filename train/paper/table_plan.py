@@ -15,9 +15,9 @@ from typing import Any
 
 from avsc.manifests.errors import SettingError
 from avsc.train.declared import option
+from avsc.train.paper.printed import Printed, printed_rows
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
-from avsc.train.tables.paper import Printed, printed_rows
 
 TABLES = ("2", "3", "4", "5", "augment")
 PARTS = ("crop", "flip", "jitter")

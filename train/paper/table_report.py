@@ -20,11 +20,11 @@ from avsc.train.evaluate.bootstrap import MINIMUM, Resampling
 from avsc.train.evaluate.predictions import segment_names
 from avsc.train.evaluate.submissions import Truth, read_entrant
 from avsc.train.model.visual import PAPER_BACKBONES
+from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
+from avsc.train.paper.table_plan import Plan, Row
+from avsc.train.paper.table_scores import Measured, measure, score
 from avsc.train.protocol import Segments
 from avsc.train.settings import Settings
-from avsc.train.tables.layout import Line, comma_separated, latex, markdown
-from avsc.train.tables.measure import Measured, measure, score
-from avsc.train.tables.plan import Plan, Row
 
 PAPERS = "Places365"
 SEGMENTS = 36_450

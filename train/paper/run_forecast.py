@@ -18,8 +18,8 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
-from avsc.train.tables.plan import Job, Plan
-from avsc.train.tables.work import State, state
+from avsc.train.paper.make_runs import State, state
+from avsc.train.paper.table_plan import Job, Plan
 
 EPOCH = re.compile(r" epoch \d+, training loss .*\((\d+\.\d) s\)$")
 DEVICE = re.compile(r" device: (.*?)(?: \([^()]*\))?$")

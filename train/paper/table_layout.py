@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from avsc.manifests import escape
 from avsc.train.evaluate.markdown import markdown_table
 from avsc.train.evaluate.number_format import LOG_LOSS, NONE, PERCENT, Form
-from avsc.train.tables.measure import Figure, Score
-from avsc.train.tables.paper import Printed
+from avsc.train.paper.printed import Printed
+from avsc.train.paper.table_scores import Figure, Score
 
 HEAD = (
     "row", "inputs", "VE", "protocol", "log-loss", "acc. %",

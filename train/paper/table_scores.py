@@ -1,7 +1,7 @@
 """What a row's runs came to: mean, deviation over seeds, interval over locations.
 
 The interval is that of the mean over seeds: each segment's log-loss (and rightness) is averaged
-over the seeds' runs, and whole locations are resampled within each scene, as `score.bootstrap`
+over the seeds' runs, and whole locations are resampled within each scene, as `evaluate.bootstrap`
 says. It does not hold the standard deviation over seeds, which stands beside it.
 """
 
@@ -24,8 +24,8 @@ from avsc.train.evaluate.compare import check_same_segments
 from avsc.train.evaluate.submissions import Truth, evaluated, read_entrant
 from avsc.train.metrics import by_scene, check_classes, outcomes
 from avsc.train.model.weights import pretraining
+from avsc.train.paper.table_plan import Job
 from avsc.train.protocol import PROTOCOLS, Protocol, Segments
-from avsc.train.tables.plan import Job
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The tables and Figure 2 of the paper: the runs that they need, and their pages."""
