@@ -25,6 +25,8 @@ FORBIDDEN = {
     "preprocess": {"torch", "torchvision", "timm"},
     "train": {"dask", "distributed", "dask_jobqueue"},
 }
+TRAIN = ("data", "model", "fit", "evaluate", "paper", "commands")
+"""Folders of train; each imports only those before it."""
 DECODERS = {"av", "soundfile"}
 ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media")
 MEDIA = {
@@ -114,6 +116,51 @@ def test_imports_keep_to_the_rooms() -> None:
 )
 def test_a_wrong_import_is_found(name: str, source: str) -> None:
     assert len(faults(name, source)) == 1
+
+
+def upward(name: str, source: str) -> list[str]:
+    """Return what a module imports of a folder of train that comes after its own."""
+
+    def level(name: str) -> int:
+        """Modules of train itself are for every folder, so they may import data alone."""
+        top, room, folder = (*name.split("."), "", "")[:3]
+        return TRAIN.index(folder) if (top, room) == ("avsc", "train") and folder in TRAIN else 0
+
+    return [
+        f"{name} imports {each}" for each in sorted(imported(source)) if level(each) > level(name)
+    ]
+
+
+def test_folders_of_train_import_only_those_before_them() -> None:
+    folders = {path.parent.name for path in (ROOT / "train").glob("*/__init__.py")}
+    assert folders == set(TRAIN)
+    found = [
+        each for name, path in MODULES.items() for each in upward(name, path.read_text("utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("avsc.train.fit.trainer", "from avsc.train.evaluate.report import write_report"),
+        ("avsc.train.fit.trainer", "def f():\n    from avsc.train import evaluate"),
+        ("avsc.train.metrics", "import avsc.train.model.network"),
+        ("avsc.train.paper.make_runs", "from avsc.train.commands.fit import parameter"),
+    ],
+)
+def test_an_upward_import_is_found(name: str, source: str) -> None:
+    assert len(upward(name, source)) == 1
+
+
+def test_nothing_imports_commands() -> None:
+    found = [
+        f"{name} imports {each}"
+        for name, path in MODULES.items()
+        for each in imported(path.read_text("utf-8"))
+        if "commands" in each.split(".")[:3] and "commands" not in name.split(".")
+    ]
+    assert found == []
 
 
 def test_every_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

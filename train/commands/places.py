@@ -33,8 +33,8 @@ def places(out: Path, resume: bool, wait: bool, **values: Any) -> int:
 
     Name the run's folder by --visual-weights, with the same --backbone, to train systems with it.
     """
-    from avsc.train.commands.fit import run_training
     from avsc.train.fit.prepare_places import prepare_places
+    from avsc.train.fit.train import run_training
 
     chosen = PlacesSettings(**values)
     following = ["avsc-fit", "joint", "--backbone", chosen.backbone]

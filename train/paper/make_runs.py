@@ -11,7 +11,6 @@ from avsc.features.store.reader import Store
 from avsc.manifests.claims import ClaimedError
 from avsc.manifests.errors import AvscError
 from avsc.manifests.shell import DONE, STOPPED
-from avsc.train.commands.fit import train
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.evaluate_run import Request, evaluate_run
 from avsc.train.evaluate.submissions import evaluated
@@ -21,6 +20,7 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.store_ref import difference
+from avsc.train.fit.train import train
 from avsc.train.paper.table_plan import Job, Plan
 from avsc.train.protocol import PROTOCOLS
 
