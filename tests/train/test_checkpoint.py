@@ -18,7 +18,6 @@ from avsc.train.fit.checkpoint import (
 from avsc.train.fit.history import Row, best_row
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import EncoderMark, Record, check_same, read_record
-from avsc.train.fit.run_record import write_record as write
 from avsc.train.fit.store_ref import StoreMark
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
@@ -170,7 +169,7 @@ def test_the_best_row_is_the_first_of_the_lowest():
 
 def test_a_record_comes_back(tmp_path):
     path = tmp_path / "settings.json"
-    write(path, a_record())
+    path.write_bytes(a_record().encode())
     assert read_record(path) == a_record()
     path.write_text(path.read_text().replace('"lr_max": 0.01', '"lr_max": 0.02'))
     with pytest.raises(AvscError, match="not those that its digest was made of"):

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.files import publish
 from avsc.train.declared import option
 from avsc.train.fit.store_ref import STORE_PARTS, StoreMark
 from avsc.train.settings import Settings
@@ -133,11 +132,6 @@ def numbers_digest(numbers: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all that a run's numbers depend on."""
     text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_record(path: Path, record: Record) -> None:
-    """Write settings.json."""
-    publish(path, record.encode())
 
 
 def read_record(path: Path) -> Record:
