@@ -1,7 +1,7 @@
 """Every setting of a training run, declared once (see `declared`).
 
 Defaults are the paper's (section 3.2 and Table 1); what the paper leaves open is chosen here and
-stated in the README.
+stated in docs/choices.md.
 
 Each field's metadata says, besides its help and limits, which part of a system it belongs to
 (``part``: ``sound`` and ``pictures``, the two encoders and what they are shown, which a run whose

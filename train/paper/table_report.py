@@ -233,7 +233,7 @@ def left_open(plan: Plan) -> dict[str, str]:
         "which frames belong to a second": "both readings are given, strict and centred",
         "validation clips (the paper: about 10 % at random)": kept,
         "the epoch that is kept": f"least validation log-loss, {settings.protocol}",
-        "the scalogram's 290 wavelets, spectra and logarithm": "docs and README, features/",
+        "the scalogram's 290 wavelets, spectra and logarithm": "docs/choices.md, features/",
         "which implementation of the image models": models,
         "how the image models were tuned on Places365": "docs/places.md; column VE",
         "strength of augmentation": "crop 0.08 to 1, flip 0.5, jitter 0.4, 0.4, 0.4, 0.1",
