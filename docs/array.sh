@@ -1,10 +1,10 @@
 #!/bin/bash
-# Extraction as a job array, with no scheduler of ours: each job makes every n-th block.
+# Extraction as a job array, without a scheduler of our own: each job extracts every n-th block.
 #
 #     sbatch --array=1-20 array.sh --dataset TAU2021 --root /work/TAU2021 --out /work/store
 #     avsc-prep close /work/store          # when all jobs have ended
 #
-# Jobs may be started again, alone or all: each makes only what is missing of its part.
+# Jobs can be resubmitted, one or all: each extracts only what is missing of its share.
 #SBATCH --job-name=avsc-part
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=2G

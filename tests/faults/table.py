@@ -125,7 +125,7 @@ def inject(row: Row, ground: Ground, times: int) -> None:
 
 def markdown(rows: Iterable[Row]) -> Iterator[str]:
     """Yield the lines of the table."""
-    yield "| fault | times | clips lost | wrong bytes | otherwise amiss | line shown |"
+    yield "| fault | times | clips lost | wrong bytes | other defects | message shown |"
     yield "|---|---|---|---|---|---|"
     for row in rows:
         said = f"`{row.line}`" if row.line else ""
