@@ -14,6 +14,7 @@ nearly the name of a setting.
 import difflib
 import importlib
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -54,6 +55,7 @@ class LazyGroup(click.Group):
     def __init__(self, verbs: Mapping[str, tuple[str, str]], **settings: Any) -> None:
         super().__init__(**settings)
         self.verbs = verbs
+        click.version_option(package_name="avsc", message="%(prog)s %(version)s")(self)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs, in the order they were given."""
@@ -82,15 +84,49 @@ class LazyGroup(click.Group):
             formatter.write_dl([(verb, text) for verb, (_, text) in self.verbs.items()])
 
 
-def run_program(group: click.Command, name: str) -> NoReturn:
+def run_program(group: click.Command, name: str, extra: str) -> NoReturn:
     """Run a program and leave with its exit status.
 
     A command returns its exit status, or None for 0. SIGTERM unwinds the program's `with` blocks,
     once: a second one does not disturb them.
+
+    Args:
+        group: the program's verbs.
+        name: the program's name.
+        extra: the optional dependencies (``pip install '.[EXTRA]'``) that its verbs need.
     """
     signal.signal(signal.SIGTERM, _terminate)
     provide_caches()
-    sys.exit(_status(group, name))
+    try:
+        status = _status(group, name)
+    except ModuleNotFoundError:
+        if not (absent := not_installed(extra)):
+            raise
+        are = "is" if len(absent) == 1 else "are"
+        click.echo(
+            f"{name}: error: {', '.join(absent)} {are} not installed here; needed by the extra "
+            f"{extra!r}. Run `pip install '.[{extra}]'` in the source folder of avsc.",
+            err=True,
+        )
+        status = BAD_DATA
+    sys.exit(status)
+
+
+def not_installed(extra: str) -> list[str]:
+    """Return the packages that avsc needs, by itself or for an extra, and that are not there."""
+    from importlib import metadata  # takes a while; seldom needed
+
+    absent = []
+    for requirement in metadata.requires("avsc") or ():
+        package, _, condition = requirement.partition(";")
+        if condition and f'extra == "{extra}"' not in condition:
+            continue
+        name = re.split(r"[^\w.-]", package.strip())[0]
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    return absent
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

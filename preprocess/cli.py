@@ -33,4 +33,4 @@ program = LazyGroup(
 
 def main() -> NoReturn:
     """Run the program."""
-    run_program(program, "avsc-prep")
+    run_program(program, "avsc-prep", "prep")

@@ -1,8 +1,10 @@
-"""Both programs say at once what they can do."""
+"""Both programs say at once what they can do, and which version they are of."""
 
+import os
 import resource
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,28 @@ def test_help_takes_less_than_half_a_second(program: str) -> None:
     """Of the processor's time, at best: what else the machine does is no fault of ours."""
     path = Path(sys.executable).with_name(program)
     assert min(busy(path, "--help") for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize("program", ["avsc-prep", "avsc-fit"])
+def test_version(program: str) -> None:
+    path = Path(sys.executable).with_name(program)
+    said = subprocess.run([path, "--version"], check=True, capture_output=True, text=True).stdout
+    assert said == f"{program} {version('avsc')}\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "offered"),
+    [
+        ("avsc-prep", "avsc-prep ext", ["extract"]),
+        ("avsc-fit", "avsc-fit joint --feature ", ["scalogram", "fbank"]),
+    ],
+)
+def test_shell_completes(program: str, words: str, offered: list[str]) -> None:
+    path = Path(sys.executable).with_name(program)
+    asked = {
+        f"_{program.replace('-', '_').upper()}_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = subprocess.run([path], env={**os.environ, **asked}, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"plain,{word}" for word in offered]

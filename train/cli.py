@@ -39,7 +39,7 @@ def main() -> NoReturn:
     with ten others an epoch took 67 s spinning and 16 s sleeping, with the same numbers.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    run_program(program, "avsc-fit")
+    run_program(program, "avsc-fit", "fit")
 
 
 if __name__ == "__main__":

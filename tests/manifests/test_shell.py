@@ -51,6 +51,10 @@ def lines():
         click.echo(number)
 
 @click.command()
+def defect():
+    import no_such_module
+
+@click.command()
 def wait():
     try:
         print("waiting", flush=True)
@@ -60,8 +64,8 @@ def wait():
         print("unwound", flush=True)
 
 verbs = {name: (f"__main__:{name}", f"To {name}.") for name in
-         ("count", "fail", "write", "full", "lines", "wait")}
-run_program(LazyGroup(verbs, help="A program."), "avsc-test")
+         ("count", "fail", "write", "full", "lines", "defect", "wait")}
+run_program(LazyGroup(verbs, help="A program."), "avsc-test", "some")
 '''
 
 
@@ -269,6 +273,11 @@ def test_process_whose_folder_is_gone_prints_one_line(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "error: the folder that this shell works in was removed. Go to one" in done.stderr
+
+
+def test_a_wrong_import_of_ours_is_not_blamed_on_the_installation() -> None:
+    done = program("defect")
+    assert done.returncode == 1 and "ModuleNotFoundError: No module named 'no_such" in done.stderr
 
 
 def test_process_is_quiet_when_its_reader_leaves() -> None:
