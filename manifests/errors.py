@@ -1,9 +1,15 @@
-"""Faults that a user can mend.
+"""Errors that a user can fix, and the exit statuses of both programs.
 
-Everything that is wrong with what a user gave (a recording, a list, a store, a setting) is raised
-as an `AvscError` whose text names the thing, what was found, what was wanted and what to do. The
-programs print it as one line; anything else that reaches the shell is a defect of ours.
+Anything wrong with what a user gave (a recording, a list, a store, a setting) is raised as an
+`AvscError` whose text names the thing, what was found, what was wanted and what to do. The programs
+print it as one line; any other exception that reaches the shell is a bug.
+
+Exit statuses: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, with failures listed;
+5 verification failed; 75 stopped, resumable, state saved; 130 interrupted; 143 terminated.
 """
+
+DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5
+STOPPED, INTERRUPTED, TERMINATED = 75, 130, 143
 
 MAX_MESSAGE = 2_000
 """Characters of a message that are printed or stored."""

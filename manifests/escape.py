@@ -15,11 +15,10 @@ Files that programs read back (clips.csv, failures.csv, split.csv, predictions) 
 by CSV's own quoting; `csv_sheet` is for those that nothing here reads.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable
 
+from avsc.manifests.files import csv_bytes
 from avsc.manifests.text import CONTROL
 
 MARKDOWN = re.compile(
@@ -83,10 +82,7 @@ def csv_sheet(rows: Iterable[Iterable[object]]) -> bytes:
     >>> csv_sheet([["=1+1", -0.5, None]])
     b"'=1+1,-0.5,\\n"
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    return csv_bytes([_cell(value) for value in row] for row in rows)
 
 
 def terminal(text: str) -> str:

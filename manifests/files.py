@@ -9,10 +9,12 @@ hosts and processes are numbered alike.
 """
 
 import contextlib
+import csv
 import errno
+import io
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -114,6 +116,17 @@ def publish_all(
             _remove_leftover(path)
     for name, data in files.items():
         publish(folder / name, data, before=before)
+
+
+def csv_bytes(rows: Iterable[Iterable[object]], delimiter: str = ",") -> bytes:
+    r"""Return rows as CSV in UTF-8, a newline after each; None is an empty cell.
+
+    >>> csv_bytes([["id", "loss"], ["a, b", 0.5], ["c", None]])
+    b'id,loss\n"a, b",0.5\nc,\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def make_folder(folder: Path) -> None:

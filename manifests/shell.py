@@ -1,7 +1,4 @@
-"""What both programs share at the command line: exit statuses, one-line errors, settings.
-
-Exit statuses: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, with failures listed;
-5 verification failed; 75 stopped, resumable, state saved; 130 interrupted; 143 terminated.
+"""What both programs share at the command line: verbs, one-line errors, settings.
 
 Settings come from, each overriding the one before: defaults, ``--config FILE.toml``, ``AVSC_*``
 variables, options. In the file, names are those of the options, with dashes or underscores, at the
@@ -17,8 +14,7 @@ import os
 import re
 import signal
 import sys
-import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
@@ -28,12 +24,17 @@ from click.core import ParameterSource
 
 from avsc.manifests import escape
 from avsc.manifests.caches import provide_caches
-from avsc.manifests.errors import AvscError, SettingError, bounded
+from avsc.manifests.errors import (
+    BAD_DATA,
+    DONE,
+    INTERRUPTED,
+    TERMINATED,
+    AvscError,
+    SettingError,
+    bounded,
+)
 from avsc.manifests.files import REMEDIES
-from avsc.manifests.text import read_text
-
-DONE, BAD_DATA, USAGE, DONE_WITH_FAILURES, VERIFICATION_FAILED = 0, 1, 2, 3, 5
-STOPPED, INTERRUPTED, TERMINATED = 75, 130, 143
+from avsc.manifests.text import did_you_mean, read_toml
 
 PREFIX = "AVSC_"
 NEARLY = 0.85  # likeness (difflib) from which a variable's name is held to be a misspelt one
@@ -75,7 +76,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb, or say which one may have been meant."""
         if args and args[0] not in self.verbs and not args[0].startswith("-"):
-            ctx.fail(f"No such verb {args[0]!r}.{_meant(args[0], self.verbs)}")
+            ctx.fail(f"No such verb {args[0]!r}.{did_you_mean(args[0], self.verbs)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -229,17 +230,14 @@ def _refuse_misspelt_variables(known: Sequence[str]) -> None:
 
 def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict[str, str]:
     """Return the values that a file has for a verb, as text, by parameter."""
-    try:
-        values = tomllib.loads(read_text(path, SettingError))
-    except tomllib.TOMLDecodeError as fault:
-        raise SettingError(f"{path}: not TOML: {fault}.") from fault
+    values = read_toml(path)
     verb = ctx.info_name or ""
     group = ctx.parent.command if ctx.parent else None
     verbs = group.list_commands(ctx) if isinstance(group, click.Group) else [verb]
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     for name in tables:
         if name not in verbs:
-            raise SettingError(f"{path}: [{name}] is no verb here.{_meant(name, verbs)}")
+            raise SettingError(f"{path}: [{name}] is no verb here.{did_you_mean(name, verbs)}")
     shared = {name: value for name, value in values.items() if name not in tables}
     return {
         **_as_typed(shared, str(path), known),
@@ -254,7 +252,9 @@ def _as_typed(values: Mapping[str, Any], where: str, known: Sequence[str]) -> di
         plain = name.replace("-", "_")
         if plain not in known:
             names = [_dashed(k) for k in known]
-            raise SettingError(f"{where}: no setting is called {name!r}.{_meant(name, names)}")
+            raise SettingError(
+                f"{where}: no setting is called {name!r}.{did_you_mean(name, names)}"
+            )
         if plain in typed:
             raise SettingError(f"{where}: {_dashed(plain)} is set twice; remove one.")
         if isinstance(value, dict | list):
@@ -269,9 +269,3 @@ def _variable(name: str) -> str:
 
 def _dashed(name: str) -> str:
     return name.replace("_", "-")
-
-
-def _meant(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."

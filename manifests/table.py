@@ -8,9 +8,7 @@ name of a column do not count; at the ends of a value they are refused, because 
 them would be of another scene, city or location.
 """
 
-import csv
 import difflib
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
@@ -20,6 +18,7 @@ from pathlib import Path
 from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id
 from avsc.manifests.dataset_root import inside
 from avsc.manifests.errors import ManifestError
+from avsc.manifests.files import csv_bytes
 from avsc.manifests.text import CONTROL, read_text, table_rows, trimmed
 
 COLUMNS = tuple(field.name for field in fields(Clip))
@@ -161,9 +160,5 @@ def read_table(
 
 def encode_table(clips: Iterable[Clip]) -> bytes:
     """Return a table of clips as CSV, which `read_rows` reads back exactly."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     values = attrgetter(*COLUMNS)
-    writer.writerows([value or "" for value in values(clip)] for clip in clips)
-    return text.getvalue().encode()
+    return csv_bytes([COLUMNS, *([value or "" for value in values(clip)] for clip in clips)])

@@ -8,13 +8,16 @@ decomposed accents: macOS decomposes the names of files); `alike` tells them.
 
 import codecs
 import csv
+import difflib
 import io
 import re
+import tomllib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from avsc.manifests.errors import AvscError, ManifestError
+from avsc.manifests.errors import AvscError, ManifestError, SettingError
 
 MARKS = {  # UTF-32's first: the mark of its little-endian form begins as UTF-16's does
     codecs.BOM_UTF32_LE: "utf-32",
@@ -75,6 +78,29 @@ def table_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[str, lis
                 yield f"{path}, line {reader.line_num}", row
     except csv.Error as fault:
         raise ManifestError(f"{path}, line {reader.line_num}: not CSV: {fault}.") from fault
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the settings of a TOML file.
+
+    Raises:
+        SettingError: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(read_text(path, SettingError))
+    except tomllib.TOMLDecodeError as fault:
+        raise SettingError(f"{path}: not TOML: {fault}.") from fault
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests a known name like this one, or lists all that are known.
+
+    >>> did_you_mean("batch-sise", ["batch-size", "epochs"]), did_you_mean("x", ["batch-size"])
+    (" Did you mean 'batch-size'?", ' Known: batch-size.')
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(names)}."
 
 
 def composed(name: str) -> str:

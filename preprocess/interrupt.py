@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from types import FrameType
 
-from avsc.manifests.shell import INTERRUPTED
+from avsc.manifests.errors import INTERRUPTED
 
 NOTE = b"Stopping; what is made is kept. Ctrl-C again leaves at once.\n"
 

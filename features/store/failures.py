@@ -8,15 +8,15 @@ A message is one line of bounded length, whatever it was made from.
 """
 
 import csv
-import io
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from avsc.manifests.errors import DamagedError, bounded
+from avsc.manifests.files import csv_bytes
 
 _NOT_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 """Control characters, and bytes of file names that are no UTF-8 (surrogates)."""
@@ -60,11 +60,8 @@ def in_order(failures: Iterable[Failure]) -> tuple[Failure, ...]:
 
 def encode_failures(failures: Iterable[Failure]) -> bytes:
     """Return the bytes of failures.csv."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(Failure)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(failure) for failure in failures)
-    return text.getvalue().encode()
+    names = [field.name for field in fields(Failure)]
+    return csv_bytes([names, *map(astuple, failures)])
 
 
 def read_failures(path: Path) -> tuple[Failure, ...]:

@@ -8,8 +8,7 @@ import click
 from avsc.features.store.layout import Description, clips_file, read_description
 from avsc.manifests import escape
 from avsc.manifests.clips import Clip
-from avsc.manifests.errors import StoreError
-from avsc.manifests.shell import DONE, DONE_WITH_FAILURES
+from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, StoreError
 from avsc.manifests.table import read_rows
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from avsc.manifests.shell import BAD_DATA, DONE, settings
+from avsc.manifests.errors import BAD_DATA, DONE
+from avsc.manifests.shell import settings
 from avsc.preprocess.workers.batch_systems import QUEUES
 
 

@@ -7,7 +7,8 @@ import click
 
 from avsc.manifests.archives import RELEASES
 from avsc.manifests.clips import Dataset
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE
+from avsc.manifests.shell import settings
 from avsc.manifests.tau2021 import DATASETS, places_of
 from avsc.preprocess.download.data_set import Job, address, choose, download
 from avsc.preprocess.download.fetch import Patience

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from avsc.manifests import escape
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE
+from avsc.manifests.shell import settings
 from avsc.preprocess.plan import Check
 from avsc.preprocess.request import SPEC_CHOICES, with_options
 

@@ -8,8 +8,8 @@ import click
 
 from avsc.features.store.layout import clips_file, description_file, index_file
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import StoreError
-from avsc.manifests.shell import DONE, DONE_WITH_FAILURES, STOPPED, settings
+from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, STOPPED, StoreError
+from avsc.manifests.shell import settings
 from avsc.manifests.table import encode_table
 from avsc.preprocess.array_share import PART, Part
 from avsc.preprocess.commands.close import finish, show

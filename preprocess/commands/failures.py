@@ -12,9 +12,9 @@ from avsc.features.store.failures import Failure, in_order
 from avsc.features.store.layout import clips_file, index_file, read_description, receipt_file
 from avsc.features.store.reader import Store
 from avsc.manifests import escape
-from avsc.manifests.errors import SettingError, StoreError
+from avsc.manifests.errors import DONE, SettingError, StoreError
 from avsc.manifests.files import publish
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.shell import settings
 from avsc.manifests.table import read_rows
 from avsc.preprocess.receipt import read_receipt
 from avsc.preprocess.workers.options import Place, place_options

@@ -19,7 +19,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.reader import Store
 from avsc.manifests import escape
 from avsc.manifests.doubtful_names import doubts
-from avsc.manifests.shell import DONE
+from avsc.manifests.errors import DONE
 from avsc.manifests.table import read_rows
 
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from avsc.manifests.errors import DONE
 from avsc.manifests.files import publish
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.shell import settings
 from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
-from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script, seconds_of
+from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script
+from avsc.preprocess.workers.batch_systems import walltime_seconds
 
 if TYPE_CHECKING:
     from avsc.preprocess.forecast import Estimate, Forecast
@@ -56,7 +58,7 @@ def plan_command(
     """
     from avsc.preprocess.forecast import forecast
 
-    seconds = seconds_of(walltime)
+    seconds = walltime_seconds(walltime, name="--walltime")
     plan = request.plan()
     show_plan(plan, request)
     if not plan.tasks:

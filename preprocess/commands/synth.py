@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE
+from avsc.manifests.shell import settings
 
 
 def read_size(ctx: click.Context, option: click.Parameter, value: str) -> tuple[int, int]:

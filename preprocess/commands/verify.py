@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from avsc.features.store.verify import verify as verify_store
-from avsc.manifests.shell import DONE, VERIFICATION_FAILED
+from avsc.manifests.errors import DONE, VERIFICATION_FAILED
 
 
 @click.command()

@@ -48,22 +48,6 @@ class Jobs:
     worker_bytes: int
 
 
-def seconds_of(walltime: str) -> int:
-    """Return the seconds of a time as Slurm writes it.
-
-    >>> seconds_of("04:00:00"), seconds_of("1-12:00:00")
-    (14400, 129600)
-
-    Raises:
-        SettingError: it is not written so.
-    """
-    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", walltime)
-    if found is None:
-        raise SettingError(f"--walltime: {walltime!r}; hours, minutes, seconds as 04:00:00.")
-    days, hours, minutes, seconds = (int(text or 0) for text in found.groups())
-    return ((24 * days + hours) * 60 + minutes) * 60 + seconds
-
-
 def jobs_needed(seconds: float, blocks: int, jobs: Jobs) -> int:
     """Return the length of the array: no more jobs than blocks.
 

@@ -140,21 +140,29 @@ def directive_path(kind: str, path: str, name: str, remedy: str, pattern: str = 
     return f"{mark}{path.replace(twice, 2 * twice).replace(mark, chr(92) + mark)}{pattern}{mark}"
 
 
-def seconds(walltime: str, short: tuple[int, int] | None = None) -> int:
+def walltime_seconds(
+    walltime: str, short: tuple[int, int] | None = None, name: str = "walltime"
+) -> int:
     """Return a walltime in seconds.
 
     Args:
         walltime: ``[days-]hours:minutes:seconds``.
-        short: what the first field of a time of one field, or of two, stands for; None when there
-            must be three.
+        short: seconds that the first field stands for when there is one field, and when there are
+            two; None when there must be three.
+        name: of the setting, for the message.
 
-    >>> seconds("1-02:00:30"), seconds("90", (60, 60)), seconds("00:30", (60, 3600))
-    (93630, 5400, 1800)
+    Raises:
+        SettingError: it is not written so.
+
+    >>> walltime_seconds("1-02:00:30"), walltime_seconds("90", (60, 60))
+    (93630, 5400)
+    >>> walltime_seconds("00:30", (60, 3600))
+    1800
     """
     found = re.fullmatch(r"(?:(\d+)-)?(\d+(?::\d+){0,2})", walltime.strip())
     numbers = [int(number) for number in found[2].split(":")] if found else []
     if not found or (len(numbers) < 3 and short is None):
-        raise SettingError(f"walltime is {walltime!r}; [days-]hours:minutes:seconds is wanted.")
+        raise SettingError(f"{name} is {walltime!r}; [days-]hours:minutes:seconds is wanted.")
     days = int(found[1] or 0)
     first = 3600 if days or len(numbers) == 3 or short is None else short[len(numbers) - 1]
     units = (first, first / 60, first / 3600)

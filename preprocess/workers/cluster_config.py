@@ -5,17 +5,15 @@ has goes to the table ``[jobqueue]`` under its own name. `docs/cluster.toml` sho
 file leaves out is taken from the user's configuration of Dask (``~/.config/dask/jobqueue.yaml``).
 """
 
-import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from avsc.manifests.errors import SettingError
-from avsc.manifests.text import read_text
-from avsc.preprocess.workers.batch_systems import seconds
+from avsc.manifests.text import did_you_mean, read_toml
+from avsc.preprocess.workers.batch_systems import walltime_seconds
 
 WORDS = (
     "queue", "account", "memory", "walltime", "interface", "local_folder", "log_folder",
@@ -80,7 +78,7 @@ class ClusterFile:
                         f"{name} is {text!r}; one line is wanted, for it becomes one in a script."
                     )
         if self.walltime is not None:
-            seconds(self.walltime)
+            walltime_seconds(self.walltime)
 
 
 def read_cluster_file(path: Path) -> ClusterFile:
@@ -89,10 +87,7 @@ def read_cluster_file(path: Path) -> ClusterFile:
     Raises:
         SettingError: it cannot be read, a name in it is not known, or a value is of another kind.
     """
-    try:
-        values = tomllib.loads(read_text(path, SettingError))
-    except tomllib.TOMLDecodeError as fault:
-        raise SettingError(f"{path}: not TOML: {fault}.") from fault
+    values = read_toml(path)
     hints = get_type_hints(ClusterFile)
     try:
         return ClusterFile(**{name: _value(name, value, hints) for name, value in values.items()})
@@ -102,10 +97,8 @@ def read_cluster_file(path: Path) -> ClusterFile:
 
 def _value(name: str, value: Any, hints: Mapping[str, Any]) -> Any:
     if name not in hints:
-        known = [each.name for each in fields(ClusterFile)]
-        near = difflib.get_close_matches(name, known, 1)
-        meant = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
-        raise SettingError(f"no setting is called {name!r}.{meant}")
+        known = [setting.name for setting in fields(ClusterFile)]
+        raise SettingError(f"no setting is called {name!r}.{did_you_mean(name, known)}")
     for kind, word in ((bool, "true or false"), (int, "a whole number"), (str, "a text")):
         if hints[name] in (kind, kind | None):
             if type(value) is not kind:

@@ -17,7 +17,12 @@ import dask
 from distributed.security import Security
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.workers.batch_systems import QUEUES, directive_path, lifetime, seconds
+from avsc.preprocess.workers.batch_systems import (
+    QUEUES,
+    directive_path,
+    lifetime,
+    walltime_seconds,
+)
 from avsc.preprocess.workers.cluster_config import ClusterFile
 from avsc.preprocess.workers.local import SETTINGS, SILENT, bytes_of, quiet
 
@@ -155,9 +160,9 @@ def _configured(kind: str, name: str) -> Any:
 def _walltime(kind: str, settings: ClusterFile) -> int | None:
     """Return the walltime in seconds, or None when there is no limit."""
     if settings.walltime is not None:
-        return seconds(settings.walltime)
+        return walltime_seconds(settings.walltime)
     said = _configured(kind, "walltime")
-    return None if said is None else seconds(str(said), QUEUES[kind].short)
+    return None if said is None else walltime_seconds(str(said), QUEUES[kind].short)
 
 
 def _requests(kind: str, settings: ClusterFile, walltime: int | None) -> dict[str, Any]:

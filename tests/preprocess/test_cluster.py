@@ -15,7 +15,7 @@ from digests import digests
 from recordings import write_clips
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.workers.batch_systems import QUEUES, lifetime, seconds
+from avsc.preprocess.workers.batch_systems import QUEUES, lifetime, walltime_seconds
 from avsc.preprocess.workers.cluster_config import ClusterFile, read_cluster_file
 from avsc.preprocess.workers.job_script import job_script
 from avsc.preprocess.workers.local import SETTINGS, local_workers
@@ -208,7 +208,7 @@ def test_worker_life_ends_before_its_job() -> None:
     ],
 )
 def test_walltimes(text: str, short: tuple[int, int] | None, wanted: int) -> None:
-    assert seconds(text, short) == wanted
+    assert walltime_seconds(text, short) == wanted
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import click
 
-from avsc.manifests.errors import SettingError
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE, SettingError
+from avsc.manifests.shell import settings
 from avsc.train.declared import choices, option
 from avsc.train.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from avsc.manifests.errors import SettingError
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE, SettingError
+from avsc.manifests.shell import settings
 from avsc.train.commands.fit import parameter
 from avsc.train.declared import option
 from avsc.train.settings import Settings

@@ -8,8 +8,6 @@ clip is named ``<clip>_<k>.wav`` here, k counted from 0: this naming is ours. A 
 back.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
+from avsc.manifests.files import csv_bytes
 from avsc.manifests.text import composed, read_text, table_rows
 from avsc.train.protocol import Segments
 
@@ -60,13 +59,12 @@ def encode_predictions(segments: Segments, clips: Sequence[Clip], classes: Seque
         clips: the clip table that the segments refer to.
         classes: scene labels in the order of their indices.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow(["filename", "scene_label", *classes])
     names = segment_names(segments, clips)
-    for values, name in zip(segments.probability, names, strict=True):
-        writer.writerow([name, classes[values.argmax()], *map(repr, values.tolist())])
-    return text.getvalue().encode()
+    rows = (
+        [name, classes[values.argmax()], *map(repr, values.tolist())]
+        for values, name in zip(segments.probability, names, strict=True)
+    )
+    return csv_bytes([["filename", "scene_label", *classes], *rows], "\t")
 
 
 def read_predictions(

@@ -6,13 +6,12 @@ has them): a run that was stopped and went on ends with the same file as one tha
 """
 
 import csv
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.files import publish
+from avsc.manifests.files import csv_bytes, publish
 
 VALIDATION = ("validation_log_loss", "validation_accuracy")
 
@@ -64,11 +63,8 @@ def write_metrics(
     write: Callable[[Path, bytes], None] = publish,
 ) -> None:
     """Write metrics.csv, rows of one kind, by what writes a file."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in history)
-    write(path, text.getvalue().encode())
+    names = [field.name for field in fields(kind)]
+    write(path, csv_bytes([names, *map(astuple, history)]))
 
 
 def read_metrics(path: Path) -> list[Row]:

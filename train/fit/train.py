@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from avsc.manifests.errors import DONE
 from avsc.manifests.files import remove_leftovers
-from avsc.manifests.shell import DONE
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes, joined
 from avsc.train.fit.history import best_row

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from avsc.features.store.reader import Store
 from avsc.manifests.claims import ClaimedError
-from avsc.manifests.errors import AvscError
-from avsc.manifests.shell import DONE, STOPPED
+from avsc.manifests.errors import DONE, STOPPED, AvscError
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.evaluate_run import Request, evaluate_run
 from avsc.train.evaluate.submissions import evaluated
