@@ -1,4 +1,4 @@
-"""Draws docs/protocol.svg: which acoustic frames a second hears, by each protocol.
+"""Draw docs/protocol.svg: the acoustic frames of a second under each protocol.
 
     python docs/make_protocol_figure.py
 
@@ -16,12 +16,12 @@ from avsc.features import framing
 from avsc.features.specs import ScalogramSpec
 
 SHOWN = 1
-"""The second that is shown, with what its windows reach of its neighbours."""
+"""The second that is shown, with its neighbours as far as its windows reach."""
 COLOURS = {"strict and centred": "#1f77b4", "centred": "#a6cbe6", "neither": "#e4e4e4"}
 
 
 def main() -> None:
-    """Write the picture beside this file."""
+    """Write the figure beside this file."""
     spec = ScalogramSpec()
     frame = np.arange(framing.n_frames(10 * spec.sample_rate, spec))
     first = framing.first_sample(frame, spec) / spec.sample_rate
@@ -39,7 +39,7 @@ def main() -> None:
         axes.plot(first[i] + length / 2, i, "k.", markersize=4, zorder=3)
     axes.plot(SHOWN + 0.5, frame[near][-1] + 1.4, "kv", markersize=8)
     axes.annotate(
-        f"picture {SHOWN}", (SHOWN + 0.5, frame[near][-1] + 1.4), (8, 0),
+        f"image {SHOWN}", (SHOWN + 0.5, frame[near][-1] + 1.4), (8, 0),
         textcoords="offset points", va="center",
     )  # fmt: skip
     for edge in (SHOWN, SHOWN + 1):
@@ -49,10 +49,10 @@ def main() -> None:
     axes.set_yticks(frame[near])
     axes.set_xlabel("time / s")
     axes.set_ylabel("acoustic frame")
-    axes.set_title(f"What segment {SHOWN}, the second [{SHOWN}, {SHOWN + 1}), hears", fontsize=11)
+    axes.set_title(f"Acoustic frames of segment {SHOWN}, the second [{SHOWN}, {SHOWN + 1})", fontsize=11)
     axes.legend(
         handles=[Patch(color=colour, label=kind) for kind, colour in COLOURS.items()],
-        title="counts in", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
+        title="counts under", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,
     )  # fmt: skip
     with mpl.rc_context({"svg.hashsalt": "protocol"}):
         figure.savefig(Path(__file__).with_name("protocol.svg"), metadata={"Date": None})
