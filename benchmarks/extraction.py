@@ -139,13 +139,13 @@ def report_speed(folder: Path, count: int, block: int, rounds: int) -> None:
     loop_s, loop_cpu, whole_s, whole_cpu, blocks_s, at_work = map(median, zip(*seen, strict=True))
     print(f"{count} clips in blocks of {block}; medians of {rounds}:\n")
     table(
-        "way | s | of the loops' speed | s of the processor | of the loops' speed",
+        "way | s | speed relative to the loops | CPU, s | speed relative to the loops",
         f"two bare loops | {loop_s:.1f} | 1.000 | {loop_cpu:.1f} | 1.000",
         f"avsc-prep extract, first block to last | {blocks_s:.1f} | {loop_s / blocks_s:.3f} | | ",
         f"avsc-prep extract, the whole command | {whole_s:.1f} | {loop_s / whole_s:.3f} | "
         f"{whole_cpu:.1f} | {loop_cpu / whole_cpu:.3f}",
     )
-    print(f"\nWorkers at work on blocks: {100 * at_work:.1f} % of first block to last.")
+    print(f"\nWorkers were busy {100 * at_work:.1f} % of first block to last.")
 
 
 def profiled(folder: Path, count: int) -> tuple[float, list[tuple[str, float]], int]:
@@ -206,9 +206,9 @@ def main() -> None:
         report_speed(folder, options.clips, options.block_size, options.rounds)
         count = 2 * len(CODINGS)
         seconds, shares, size = profiled(folder, count)
-        print(f"\nA block of {count} clips, {seconds / count:.3f} s a clip:\n")
+        print(f"\nA block of {count} clips, {seconds / count:.3f} s per clip:\n")
         report_profile(shares)
-        print(f"\n{seconds / count:.3f} s and {size / count / 1e6:.3f} MB a clip come to:\n")
+        print(f"\n{seconds / count:.3f} s and {size / count / 1e6:.3f} MB per clip make:\n")
         report_costs(seconds / count, size / count)
 
 

@@ -165,7 +165,7 @@ def intervals(chosen: argparse.Namespace) -> None:
             f" | {np.nanmean(scene_t):.2f} | {np.isnan(scene_t).mean():.2f}"
         )
     table(
-        "losses of the locations | percentile | bootstrap-t | truth above it | width, ratio | "
+        "losses per location | percentile | bootstrap-t | truth above it | width, ratio | "
         "one scene: percentile | bootstrap-t | withheld",
         *lines,
     )
@@ -215,7 +215,7 @@ def differences(chosen: argparse.Namespace) -> None:
         found = [rejections(trial, how) for trial in trials(FOLD, world, chosen)]
         shares = [np.mean([each[name] for each in found]) for name in found[0]]
         lines.append(" | ".join([world.name, *(f"{share:.3f}" for share in shares)]))
-    table(" | ".join(["differences of the locations", *found[0]]), *lines)
+    table(" | ".join(["differences per location", *found[0]]), *lines)
 
 
 def main() -> None:
@@ -227,17 +227,17 @@ def main() -> None:
     error = (LEVEL * (1 - LEVEL) / chosen.trials) ** 0.5
     print(
         f"seed {chosen.seed}, {chosen.trials:,} trials of {chosen.resamples:,} resamples; standard "
-        f"error of a share of {LEVEL}: {error:.4f}. The program gives intervals from {MINIMUM} "
+        f"error of a coverage of {LEVEL}: {error:.4f}. The program gives intervals from {MINIMUM} "
         "locations on."
     )
     print(
-        f"\nShare of {100 * LEVEL:.0f} % intervals that hold the mean over scenes, "
-        "or that of one scene:\n"
+        f"\nCoverage of {100 * LEVEL:.0f} % intervals for the mean over scenes, "
+        "and for one scene:\n"
     )
     intervals(chosen)
     print("\nThe same by the number of locations:\n")
     by_number(chosen)
-    print("\nShare of pairs of equal mean that are told apart at 0.05:\n")
+    print("\nFraction of pairs with equal means that are told apart at 0.05:\n")
     differences(chosen)
 
 

@@ -70,7 +70,7 @@ def work_on(root: Path, clips: int, block_size: int, short_side: int) -> None:
     if len(held) > 1:
         (first, before), (last, after) = held[0], held[-1]
         growth = 1000 * (after - before) / (last - first)
-        print(f"growth after the first block: {growth:.1f} kB a clip")
+        print(f"growth after the first block: {growth:.1f} kB per clip")
 
 
 def main() -> None:

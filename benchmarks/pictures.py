@@ -10,7 +10,7 @@ The first table has decoding alone,
     torchcodec       get_frames_played_at
 
 and how many of the ten are identical to the full decode's, plane by plane; of ways that give no
-planes, how many are the wanted pictures and not their neighbours. The second table has the whole
+planes, how many are the wanted frames and not their neighbours. The second table has the whole
 way to JPEG,
 
     full, stage      the full decode, then conversion, scaling and JPEG as avsc does them
@@ -175,7 +175,7 @@ class Reference:
             return f"{same}/{len(self.planes)} identical"
         shown = [decode(one) if isinstance(one, bytes) else one for one in got]
         right = sum(map(int.__eq__, map(self._number, shown), self._numbers))
-        return f"{right}/{len(self._numbers)} the wanted"
+        return f"{right}/{len(self._numbers)} wanted"
 
 
 def _small(picture: Picture) -> NDArray[np.float32]:
@@ -196,7 +196,7 @@ def report(videos: dict[str, Path], ways: dict[str, Way | None], rounds: int) ->
                 continue
             said = reference.said(run(path))
             rows.append(f"{name} | {way} | {ms[way]:.0f} | {ms[way] / ms['full']:.2f} | {said}")
-    table("stream | way | ms a clip | of a full decode | pictures", *rows)
+    table("stream | way | ms per clip | of a full decode | frames", *rows)
 
 
 def main() -> None:

@@ -202,7 +202,7 @@ def main() -> None:
         {name: partial(run, encoded, drawn) for name, run in runs.items()}, arguments.rounds
     )
     size = sum(map(len, encoded)) / len(encoded) / 1024
-    print(f"{len(encoded)} pictures of {size:.0f} KiB, one core, medians of {arguments.rounds}\n")
+    print(f"{len(encoded)} images of {size:.0f} KiB, one core, medians of {arguments.rounds}\n")
     lines = []
     for name, path in paths.items():
         if path is None:
@@ -211,8 +211,8 @@ def main() -> None:
         ms, error = times[name] / len(encoded), errors[name]
         ratio = times[name] / times["avsc, CPU (numba)"]
         lines.append(f"{name} | {ms:.2f} | {ratio:.1f} | {error.mean():.2f} | {error.max():.0f}")
-    table("path | ms a picture | times ours | mean error | greatest", *lines)
-    print("\n| threads of the loader | ms a picture | times one |\n|---|---|---|")
+    table("path | ms per image | times ours | mean error | maximum", *lines)
+    print("\n| loader threads | ms per image | times one |\n|---|---|---|")
     loading: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(arguments.rounds):
         for workers, runs_ms in loading.items():

@@ -234,8 +234,8 @@ def report(folder: Path, clips: int, rounds: int) -> None:
     os.sync()
     size = sum(map(len, records)) / len(records) / 1024
     head = "| {} | warm, ms | speed of {} | cold, ms | speed of {} |\n|---|---|---|---|---|"
-    print(f"{len(records)} pictures of {size:.0f} KiB in {len(parts)} parts; batches of {BATCH}\n")
-    print(head.format("pictures", *["the flat file"] * 2))
+    print(f"{len(records)} images of {size:.0f} KiB in {len(parts)} parts; batches of {BATCH}\n")
+    print(head.format("images", *["the flat file"] * 2))
     table(ways, "flat file", len(records), rounds, whole=False)
 
     frames, _ = store.records("scalogram").load()
@@ -260,7 +260,7 @@ def report(folder: Path, clips: int, rounds: int) -> None:
     many = make_store(folder / "many", PARTS, 1, short_side=16)
     opening = milliseconds(lambda: Store.open(many).records("images"), rounds)
     loading = milliseconds(lambda: store.records("scalogram").load(), 3)
-    print(f"opening a store of {PARTS} parts a product: {opening:.1f} ms")
+    print(f"opening a store of {PARTS} part files per product: {opening:.1f} ms")
     print(f"reading all its {frames.nbytes / 1e6:.0f} MB of frames into memory: {loading:.0f} ms")
 
 

@@ -27,7 +27,7 @@ CHOICES = ("1", "2", "3", "all")
 
 
 def epoch(training: Training) -> tuple[int, int, float]:
-    """Train an epoch; return samples, pictures prepared, and seconds."""
+    """Train an epoch; return samples, images prepared, and seconds."""
     training.network.train()
     training.progress.batch = 0
     begin, samples, pictures = time.process_time(), 0, 0
@@ -71,7 +71,7 @@ def main() -> None:
     for choice, (samples, pictures, seconds) in found.items():
         share = seconds / found["1"][2]
         lines.append(f"{choice} | {samples} | {pictures} | {seconds:.1f} | {share:.2f}")
-    table("frames per image | pairs | pictures prepared | s an epoch | of the paper's", *lines)
+    table("frames per image | pairs | images prepared | s per epoch | of the paper's", *lines)
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def report_whole(path: Path, rounds: int) -> None:
             continue
         error = abs(way(path)[0] - reference)[..., UNDER_7300_HZ].max()
         rows.append(f"{name} | {ms[name]:.1f} | {ms['avsc'] / ms[name]:.2f} | {error:.1e}")
-    table("way | ms a clip | avsc's part of it | error", *rows)
+    table("way | ms per clip | avsc's share of it | error", *rows)
 
 
 def report_stages(path: Path, rounds: int) -> None:

@@ -35,7 +35,7 @@ def main() -> None:
 
     busy = in_turn({name: lambda name=name: run(name) for name in COMMANDS}, rounds)
     table(
-        "command | s | s of the processor",
+        "command | s | CPU, s",
         *(
             f"`{name}` | {statistics.median(waited[name][1:]):.2f} | {busy[name] / 1e3:.2f}"
             for name in COMMANDS

@@ -4,7 +4,7 @@ Pictures of 1280 x 720 are stored in each form, read, and augmented as for train
 jitter, to 288 x 288); the same crop, with the same jitter, is taken from the source picture.
 
     KiB       of a stored picture
-    decode    ms a picture on one core, the processor's time
+    decode    ms per image on one core, the processor's time
     error     mean absolute difference of the two training pictures, in steps of 255
     plain     the same with what the 288 pixels of the evaluation view show, without augmentation
 
@@ -110,7 +110,7 @@ def main() -> None:
         sources = [one for path in options.videos for one in from_video(path)[: options.pictures]]
     else:
         sources = [scene(rng, HEIGHT, WIDTH) for _ in range(options.pictures)]
-    print(f"{len(sources)} pictures, {options.views} views of each\n")
+    print(f"{len(sources)} images, {options.views} views of each\n")
     report(sources, options.views, options.rounds)
 
 

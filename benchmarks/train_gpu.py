@@ -139,7 +139,7 @@ def report(training: Training, steps: int) -> None:
             lambda: network.embed_pictures(pictures), steps, device)}  # fmt: skip
     rates["batches"] = size / seconds(lambda: next(batches), steps, device)
     rates["trainer"] = size / seconds(lambda: training._step(next(batches)), steps, device)
-    print("| | pictures / s | of the model |\n|---|---|---|")
+    print("| | images / s | of the model |\n|---|---|---|")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {rate / rates['model']:.2f} |")
     most, visual = limit(device), network.visual
@@ -150,10 +150,10 @@ def report(training: Training, steps: int) -> None:
         total = operations(eager, (shown[:1],))
         kind = "bfloat16" if on_gpu else "float32"
         print(
-            f"\n{total / 1e9:.2f} GFLOP a picture; limit {most / 1e12:.2f} TFLOP/s ({kind}); the "
+            f"\n{total / 1e9:.2f} GFLOP per image; limit {most / 1e12:.2f} TFLOP/s ({kind}); the "
             f"model alone reaches {total * rates['model'] / most:.2f} of it\n"
         )
-        print("| stage | GFLOP a picture | share of the time | of the limit |\n|---|---|---|---|")
+        print("| stage | GFLOP per image | share of the time | of the limit |\n|---|---|---|---|")
         found = list(by_stage(eager, shown, precise, max(2, steps // 3)))
     spent = sum(took for _, _, took in found)
     for name, flop, took in found:

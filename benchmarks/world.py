@@ -144,7 +144,7 @@ def table(work: Path) -> str:
     """Return the systems beside the oracle and the optimum."""
     answer = json.loads((work / "data" / "world.json").read_text())
     rows = [["system", "knows", "log-loss", "95 % interval", "oracle", "optimum",
-             "acc. %", "oracle", "optimum", "epochs", "s an epoch"]]  # fmt: skip
+             "acc. %", "oracle", "optimum", "epochs", "s per epoch"]]  # fmt: skip
     for system in SYSTEMS:
         found = measured(work, system)
         oracle, best = (

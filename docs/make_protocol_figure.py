@@ -49,7 +49,8 @@ def main() -> None:
     axes.set_yticks(frame[near])
     axes.set_xlabel("time / s")
     axes.set_ylabel("acoustic frame")
-    axes.set_title(f"Acoustic frames of segment {SHOWN}, the second [{SHOWN}, {SHOWN + 1})", fontsize=11)
+    title = f"Acoustic frames of segment {SHOWN}, the second [{SHOWN}, {SHOWN + 1})"
+    axes.set_title(title, fontsize=11)
     axes.legend(
         handles=[Patch(color=colour, label=kind) for kind, colour in COLOURS.items()],
         title="counts under", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False,

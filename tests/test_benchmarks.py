@@ -24,7 +24,7 @@ def test_pictures(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", scene, options={"g": "30", "bf": "3"})
     rows = {row[1]: row for row in said_by("pictures", path, "--rounds", 1)}
     assert rows["full"][-1] == rows["avsc"][-1] == "2/2 identical"
-    assert rows["avsc, stage"][-1] == "2/2 the wanted"
+    assert rows["avsc, stage"][-1] == "2/2 wanted"
     for row in rows.values():
         assert row[2] == "not installed" or row[2] in ("ms a clip", "---") or float(row[2]) > 0
 
