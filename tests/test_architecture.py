@@ -25,7 +25,7 @@ FORBIDDEN = {
     "preprocess": {"torch", "torchvision", "timm"},
     "train": {"dask", "distributed", "dask_jobqueue"},
 }
-TRAIN = ("data", "model", "fit", "evaluate", "paper", "commands")
+TRAIN = ("data", "model", "fit", "evaluate", "infer", "paper", "commands")
 """Folders of train; each imports only those before it."""
 DECODERS = {"av", "soundfile"}
 ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media")

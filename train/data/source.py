@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbeddingSpec
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
+from avsc.train.data.loader import Encoded
 from avsc.train.data.samples import Ints, Samples, frame_samples, pair, picture_samples
 
 
@@ -31,7 +32,7 @@ class Stream:
             `picture` is a row or a record.
     """
 
-    data: NDArray[np.float32] | Records
+    data: NDArray[np.float32] | Encoded
     samples: Samples
 
 
@@ -118,7 +119,7 @@ class Source:
     """
 
     acoustic: NDArray[np.float32] | None
-    images: Records | None
+    images: Encoded | None
     every: Samples
     visual: NDArray[np.float32] | None = None
     pictures: Samples | None = None
@@ -131,7 +132,7 @@ class Source:
             SettingError: there is neither.
         """
         acoustic, visual = None, None
-        images: Records | None = None
+        images: Encoded | None = None
         if sound is not None:
             assert isinstance(sound.data, np.ndarray)
             acoustic = sound.data

@@ -24,7 +24,8 @@ from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.store_ref import difference
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes, scores
-from avsc.train.model.inference import embed_pictures, predict
+from avsc.train.model.inference import embed_pictures, evaluating, predict
+from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
 from avsc.train.protocol import Protocol, Segments, counted, segments
 
 SHOWN = 8
@@ -159,6 +160,9 @@ def _withheld(store: Store, protocol: Protocol, lost: Sequence[str], expected: i
 def _predict(
     trained: Trained, source: Source, samples: Samples, computing: Computing, console: Console
 ) -> NDArray[np.float64]:
+    """Return the probabilities of samples, float64 [samples, classes]."""
+    if computing.device.type == "cpu":
+        return _predict_by_ten_seconds(trained, source, samples, computing, console)
     network = trained.network.to(computing.device)
     embeddings = None
     how = {"batch_size": computing.batch_size, "workers": computing.workers}
@@ -173,3 +177,24 @@ def _predict(
                 console.show("pictures", (start + len(part)) // computing.batch_size, batches)
         embeddings = torch.cat(parts)
     return predict(network, source, samples, **how, device=computing.device, embeddings=embeddings)
+
+
+def _predict_by_ten_seconds(
+    trained: Trained, source: Source, samples: Samples, computing: Computing, console: Console
+) -> NDArray[np.float64]:
+    """Return the probabilities that a recording of its own would get, whatever the batch size."""
+    network, batches = trained.network.to(computing.device), len(cuts(samples))
+    found: list[NDArray[np.float64]] = []
+    with evaluating(network):
+        for logits in compute_by_ten_seconds(
+            network,
+            source,
+            samples,
+            network.image_input,
+            workers=computing.workers,
+            device=computing.device,
+        ):
+            found.append(torch.softmax(logits.double(), 1).numpy())
+            if console.due():
+                console.show("clips", len(found), batches)
+    return np.concatenate(found)

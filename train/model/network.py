@@ -123,12 +123,12 @@ class Network(nn.Module):
             view: which picture each sample sees, int64 [B]; None where each has its own.
 
         Returns:
-            Logits, float32 [B, classes]. A frozen encoder embeds each picture once; one that learns
-            sees it as often as there are samples of it, so that it counts for each.
+            Logits, float32 [B, classes]. Each picture is embedded once; only an encoder that is
+            being trained sees it as often as there are samples of it, so that it counts for each.
         """
         if pictures is None:
             return self.classify(acoustic, None)
-        if view is not None and not self.frozen_visual:
+        if view is not None and self.training and not self.frozen_visual:
             pictures, view = pictures[view], None
         embedding = self.embed_pictures(pictures)
         return self.classify(acoustic, embedding if view is None else embedding[view])

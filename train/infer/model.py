@@ -1,0 +1,179 @@
+"""A model: what it needs of a recording, and what turns that into probabilities.
+
+`load` makes one of a run's folder. A model computes features by the functions of extraction and
+shows them to the network in the batches of `avsc.train.model.ten_seconds`, so that on a CPU the
+probabilities of a recording are those that ``avsc-fit evaluate`` gives for it, bit for bit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avsc.features.specs import AcousticSpec, ImageSpec
+from avsc.manifests.errors import SettingError
+from avsc.train import protocol as segmentation
+from avsc.train.data.augment import UNCHANGED
+from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.views import ImageInput
+from avsc.train.fit.device import choose_device
+from avsc.train.infer.predict import (
+    predict_features,
+    probabilities,
+)
+from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.recording import Features, InMemory, make_features
+from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
+from avsc.train.infer.windows import Windows
+
+
+class Runtime(Protocol):
+    """What turns features into values of samples: a network of PyTorch, a graph of ONNX, ...
+
+    The arguments of both methods: `frames`, log magnitudes as the store has them, float32
+    [B, channels, bins], or None; `images`, normalised, float32 [V, 3, S, S], or None; `view`, the
+    row of `images` that each sample sees, int64 [B], or None where there are no images. All lie on
+    `device`; they are called without gradients.
+    """
+
+    @property
+    def device(self) -> torch.device:
+        """Where the arguments are wanted."""
+        ...
+
+    def __call__(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return logits, float32 [B, classes]."""
+        ...
+
+    def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return joined embeddings, float32 [B, features]; `SettingError` if it has none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model.
+
+    Attributes:
+        name: the run or the folder that it was loaded from.
+        system: such as ``joint``.
+        classes: scene labels in the order of their indices.
+        acoustic: spec of the acoustic frames; None for a model that does not hear.
+        images: spec of the stored images; None for a model that does not see.
+        image_input: size, mean, standard deviation and view of what the network sees of an image.
+        protocol: which frames count for a second unless another is asked for: the run's own.
+        temperature: divides the logarithms of the probabilities; 1 changes nothing.
+        runtime: what computes.
+    """
+
+    name: str
+    system: str
+    classes: tuple[str, ...]
+    acoustic: AcousticSpec | None
+    images: ImageSpec | None
+    image_input: ImageInput | None
+    protocol: segmentation.Protocol
+    temperature: float
+    runtime: Runtime = field(repr=False)
+
+    @property
+    def image_size(self) -> int | None:
+        """Height and width of the images that the network sees, pixels."""
+        return None if self.image_input is None else self.image_input.size
+
+    def __repr__(self) -> str:
+        spec = self.acoustic
+        hears = f"hears {spec.product} at {spec.sample_rate} Hz, " if spec else ""
+        sees = f"sees images of {self.image_size} pixels, " if self.image_input else ""
+        heat = f", temperature {self.temperature:g}" if self.temperature != 1 else ""
+        return (
+            f"<Model {self.name}: {self.system}, {len(self.classes)} scenes, {hears}{sees}"
+            f"protocol {self.protocol}{heat}, on {self.runtime.device}>"
+        )
+
+    def predict(
+        self, recording: str | Path, *, audio: str | Path | None = None, **windows: Any
+    ) -> Prediction:
+        """Classify a recording.
+
+        Args:
+            recording: a file: a video with its own sound, or sound alone for a model of sound.
+            audio: a file of the sound, where that is not the video's own.
+            windows: `length`, `hop`, `smooth`, `protocol` of `Windows`.
+        """
+        return predict_features(self, self._features(recording, audio), Windows(**windows))
+
+    def _features(self, recording: str | Path, audio: str | Path | None) -> Features:
+        path = Path(recording)
+        sound = path if audio is None else Path(audio)
+        return make_features(
+            str(path), sound, path if self.images else None, (self.acoustic, self.images)
+        )
+
+    def views(self, jpegs: Sequence[bytes | NDArray[np.uint8]], workers: int = 0) -> Tensor:
+        """Return what the network sees of JPEGs, float32 [n, 3, S, S], normalised, on its device.
+
+        Raises:
+            AvscError: a JPEG cannot be decoded.
+            SettingError: the model takes no images.
+        """
+        if self.image_input is None:
+            raise SettingError(f"{self.name}: a model of {self.system}, which takes no images.")
+        device = self.runtime.device
+        encoded = InMemory([np.frombuffer(jpeg, np.uint8) for jpeg in jpegs], self.name)
+        whole = device.type != "cpu"
+        loader = PictureLoader(encoded, self.image_input, UNCHANGED, workers, device, whole)
+        neutral = UNCHANGED.draw(np.random.default_rng(0), len(jpegs))
+        return next(iter(loader.load([Request(np.arange(len(jpegs)), neutral)])))
+
+    def classify(
+        self, frames: Tensor | None, images: Tensor | None, view: Tensor | None = None
+    ) -> NDArray[np.float64]:
+        """Return the probabilities of samples, float64 [B, classes], temperature not applied.
+
+        Args:
+            frames: log magnitudes as extraction makes them, float32 [B, channels, bins]; None
+                without sound.
+            images: from `views`, float32 [V, 3, S, S]; None without images.
+            view: the row of `images` that each sample sees, int64 [B]; None where each has its own.
+        """
+        device = self.runtime.device
+        given = (None if each is None else each.to(device) for each in (frames, images, view))
+        with torch.no_grad():
+            return probabilities(self.runtime(*given))
+
+
+def load(path: str | Path, *, device: str = "auto", store: Path | None = None) -> Model:
+    """Load a model.
+
+    Args:
+        path: folder of a run of ``avsc-fit``, whose best epoch is taken.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        store: the run's store, where features were not made by default and it is not found.
+
+    Raises:
+        AvscError: something of the run is missing, damaged, or does not belong to it.
+        SettingError: the model cannot be used on recordings, or its features are not those that
+            this version of avsc computes.
+    """
+    path = Path(path)
+    chosen, _ = choose_device(device)
+    trained = restore_with_encoders(path)
+    record, network = trained.record, trained.network
+    acoustic, images = run_specs(record, path, store)
+    return Model(
+        str(path),
+        record.system.name,
+        record.store.classes,
+        acoustic,
+        images,
+        network.image_input,
+        record.settings.protocol,
+        1.0,
+        NetworkRuntime(network.to(chosen), chosen),
+    )

@@ -1,0 +1,101 @@
+"""What a model answers for one recording."""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avsc.manifests.files import publish
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers for one recording, ordered by time.
+
+    Attributes:
+        file: name of the recording.
+        classes: scene labels in the order of their indices.
+        times: start and end of each answer, float64 [answers, 2], seconds.
+        probability: float64 [answers, classes], rows sum to 1.
+        missing: start and end of the windows for which there was nothing to answer from.
+        warnings: what is odd about the recording.
+    """
+
+    file: str
+    classes: tuple[str, ...]
+    times: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    missing: tuple[tuple[float, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{label} {score:.3f}" for label, score in self.mean().top(3)[0])
+        span = f"{self.times[0, 0]:g} to {self.times[-1, 1]:g} s" if len(self) else "no time"
+        return f"<Prediction {self.file}: {len(self)} answers from {span}; {found}>"
+
+    @property
+    def scene(self) -> tuple[str, ...]:
+        """The most probable scene of each answer."""
+        return tuple(self.classes[index] for index in self.probability.argmax(1))
+
+    def top(self, k: int = 1) -> list[list[tuple[str, float]]]:
+        """Return the `k` most probable scenes of each answer with their probabilities."""
+        order = np.argsort(-self.probability, axis=1, kind="stable")[:, :k]
+        return [
+            [(self.classes[index], float(row[index])) for index in best]
+            for row, best in zip(self.probability, order, strict=True)
+        ]
+
+    def mean(self) -> "Prediction":
+        """Return one answer for all of the recording, the mean of all answers."""
+        if not len(self):
+            return self
+        times = np.array([[self.times[0, 0], self.times[-1, 1]]])
+        return replace(self, times=times, probability=self.probability.mean(0, keepdims=True))
+
+    def rows(self) -> Iterator[tuple[float, float, str, list[float]]]:
+        """Yield start, end, most probable scene and probabilities of each answer."""
+        for (start, end), scene, values in zip(
+            self.times.tolist(), self.scene, self.probability.tolist(), strict=True
+        ):
+            yield start, end, scene, values
+
+    def to_csv(self, path: str | Path | None = None) -> str:
+        """Return the answers as CSV (file, start, end, scene, then a column a class).
+
+        Args:
+            path: a file that it is also written to.
+
+        Raises:
+            AvscError: the file cannot be written.
+        """
+        text = csv_header(self.classes) + csv_rows(self)
+        if path is not None:
+            publish(Path(path), text.encode())
+        return text
+
+
+def csv_header(classes: tuple[str, ...]) -> str:
+    """Return the line of column names."""
+    return _csv([["file", "start", "end", "scene", *classes]])
+
+
+def csv_rows(prediction: Prediction) -> str:
+    """Return a line for each answer; probabilities read back to the same float64."""
+    return _csv(
+        [prediction.file, repr(start), repr(end), scene, *map(repr, values)]
+        for start, end, scene, values in prediction.rows()
+    )
+
+
+def _csv(rows: Iterator[list[str]] | list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,172 @@
+"""A model out of the folder of a run: network, encoders, and what its features are.
+
+A run's records name its features by the digests of their specs. The parameters behind a digest are
+this version's defaults or those of the run's store, so that a run on default features needs no
+store. Systems that were trained on stored embeddings get their frozen encoders back: the acoustic
+one from the run that it came from, the visual one from the weights that the settings name.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
+from avsc.features.store.layout import read_description
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.build_network import first_visual
+from avsc.train.fit.donors import Sense, taken_from
+from avsc.train.fit.run_record import EncoderMark, Record
+from avsc.train.fit.store_ref import find, is_store
+from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.model.network import Network
+from avsc.train.systems import Branch
+
+
+@dataclass(frozen=True)
+class NetworkRuntime:
+    """A network of PyTorch as a model's runtime (see `avsc.train.infer.model.Runtime`).
+
+    Attributes:
+        network: in evaluation mode, on `device`.
+        device: where it computes.
+    """
+
+    network: Network
+    device: torch.device
+
+    def __call__(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return the logits of samples."""
+        return self.network(frames, images, view)  # type: ignore[no-any-return]
+
+    def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return what the classifier sees of samples: acoustic, then visual embedding."""
+        parts = [] if frames is None else [self.network.embed_sound(frames)]
+        if images is not None:
+            embedding = self.network.embed_pictures(images)
+            parts.append(embedding if view is None else embedding[view])
+        return torch.cat(parts, 1)
+
+
+def restore_with_encoders(path: Path) -> Trained:
+    """Return a run as `restore` does, with the encoders that its stored embeddings were made by.
+
+    Raises:
+        AvscError: the run or an encoder is missing, damaged, or not what the records say.
+        SettingError: the run reads vectors that were made elsewhere.
+    """
+    trained = restore(path)
+    record, network = trained.record, trained.network
+    system = record.settings.chosen(record.system)
+    branches: tuple[tuple[Sense, Branch | None], ...] = (
+        ("acoustic", system.sound),
+        ("visual", system.pictures),
+    )
+    for sense, branch in branches:
+        if branch is not None and branch.reads == "vectors":
+            raise SettingError(
+                f"{path}: a run of {record.system.name} on {sense} vectors that were made "
+                "elsewhere, which cannot be made of a recording. Name a run of audio, video, "
+                "joint, end-to-end, pipeline, ablation-2 or ablation-3."
+            )
+    if system.sound is not None and system.sound.reads == "embeddings":
+        network.acoustic = _acoustic_donor(trained)
+    if system.pictures is not None and system.pictures.reads == "embeddings":
+        network.visual = _visual_donor(trained)
+    network.eval()
+    return trained
+
+
+def _acoustic_donor(trained: Trained) -> torch.nn.Module:
+    record, path = trained.record, trained.folder.path
+    return _from_run(path, record.settings.acoustic_run, "acoustic", record.acoustic)
+
+
+def _visual_donor(trained: Trained) -> torch.nn.Module:
+    record, path = trained.record, trained.folder.path
+    if record.settings.visual_run is not None:
+        return _from_run(path, record.settings.visual_run, "visual", record.visual)
+    visual = first_visual(record.settings)
+    wanted = "" if record.visual is None else record.visual.digest
+    if visual.digest != wanted:
+        raise AvscError(
+            f"{path}: its visual embeddings were made by weights with digest {wanted[:12]}, and "
+            f"{record.settings.visual_weights} has {visual.digest[:12]}. Put those weights back."
+        )
+    return visual
+
+
+def _from_run(
+    path: Path, donor: Path | None, sense: Sense, mark: EncoderMark | None
+) -> torch.nn.Module:
+    assert donor is not None and mark is not None, "embeddings are made by a run's encoder"
+    where = find(donor, path, lambda folder: (folder / "settings.json").is_file())
+    if not (where / "settings.json").is_file():
+        raise AvscError(
+            f"{path}: its {sense} encoder is of the run {donor}, which is not there (seen from "
+            f"{Path.cwd()}, or beside the run). Put that run back."
+        )
+    taken = taken_from(restore(where), sense)
+    if taken.mark.digest != mark.digest:
+        raise AvscError(
+            f"{path}: its {sense} embeddings were made by an encoder with digest "
+            f"{mark.digest[:12]}; that of {where} has {taken.mark.digest[:12]} by now. Put that "
+            "run back as it was, or train this one anew."
+        )
+    return taken.encoder
+
+
+def run_specs(
+    record: Record, run: Path, store: Path | None = None
+) -> tuple[AcousticSpec | None, ImageSpec | None]:
+    """Return the specs of the features that a run was trained on.
+
+    Args:
+        record: the run's.
+        run: its folder.
+        store: its store, where that is not found by the run's records.
+
+    Raises:
+        SettingError: the parameters of a spec cannot be found, or this version of avsc would
+            compute the feature differently.
+    """
+    specs = {
+        name: _spec(name, digest, record, run, store) for name, digest in record.store.specs.items()
+    }
+    acoustic, images = specs.get(record.settings.feature), specs.get(ImageSpec.product)
+    assert acoustic is None or isinstance(acoustic, AcousticSpec)
+    assert images is None or isinstance(images, ImageSpec)
+    return acoustic, images
+
+
+def _spec(product: str, digest: str, record: Record, run: Path, store: Path | None) -> Spec:
+    default = SPECS[product]()
+    if default.digest == digest:
+        return default
+    where = store or find(Path(record.store.path), run, is_store)
+    if not is_store(where):
+        raise SettingError(
+            f"{run}: trained on {product} {digest[:12]}, which is not what this version of avsc "
+            f"makes by default ({default.digest[:12]}); its parameters are those of the store "
+            f"{where}, which is not there. Name that store by --store."
+        )
+    spec = read_description(where).specs.get(product)
+    if spec is None or spec.digest != digest:
+        raise SettingError(
+            f"{where}: has {product} {spec.digest[:12] if spec else 'of no kind'}; wanted "
+            f"{digest[:12]}, which the run in {run} was trained on. Name its store by --store."
+        )
+    check_version(spec, str(run))
+    return spec
+
+
+def check_version(spec: Spec, model: str) -> None:
+    """Raise a `SettingError` if this version of avsc would compute a feature differently."""
+    now = type(spec)().version
+    if spec.version != now:
+        raise SettingError(
+            f"{model}: trained on {spec.product} {spec.digest[:12]} by version {spec.version} of "
+            f"that feature, and this version of avsc computes version {now}. Use the avsc that it "
+            "was trained by, or extract and train again."
+        )
