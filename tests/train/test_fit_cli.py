@@ -55,7 +55,8 @@ def test_defaults_are_stable_names(fit, monkeypatch, tmp_path):
     assert out.endswith("next: avsc-fit evaluate runs/audio\n")
     assert "\r" not in out
     assert {path.name for path in (tmp_path / "runs" / "audio").iterdir()} == {
-        "settings.json", "split.csv", "last.pt", "best.pt", "metrics.csv", "tensorboard", "log.txt"
+        "settings.json", "split.csv", "last.pt", "best.pt", "metrics.csv", "timing.csv",
+        "tensorboard", "log.txt"
     }  # fmt: skip
 
 

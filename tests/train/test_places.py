@@ -68,7 +68,7 @@ def test_it_learns_and_says_how_well(straight):
     assert float(lines[-1].split(",")[4]) > 0.95
     assert {path.name for path in straight.iterdir()} == {
         "settings.json", "visual.pt", "last.pt", "previous.pt", "best.pt", "metrics.csv",
-        "tensorboard", "log.txt"
+        "timing.csv", "tensorboard", "log.txt"
     }  # fmt: skip
 
 

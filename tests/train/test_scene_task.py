@@ -25,6 +25,7 @@ from avsc.train.fit.history import Row
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.timing import read_timing
 from avsc.train.fit.trained_run import restore
 from avsc.train.fit.trainer import step_seed
 from avsc.train.settings import Settings
@@ -108,8 +109,13 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(store, straight, tmp_pa
     assert (went_on.progress.epoch, went_on.progress.batch) == {
         0: (0, 0), 2: (0, 2), 5: (0, 5), 6: (0, 5), 7: (1, 0), 11: (1, 4)
     }[looks]  # fmt: skip
+    epoch, batch = went_on.progress.epoch, went_on.progress.batch
     assert went_on.fit(StopRequest())
     assert_same_run(straight, tmp_path / "run")
+    begins = [0, 0, 0]
+    begins[epoch] = batch
+    timed = read_timing(tmp_path / "run" / "timing.csv")
+    assert [(row.epoch, row.first_batch) for row in timed] == list(enumerate(begins, 1))
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_save(store, straight, tmp_path):
@@ -120,6 +126,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_save(store, straight, tmp_p
     shutil.copy(kept, tmp_path / "run")
     make(store, tmp_path / "run").fit(StopRequest())
     assert_same_run(straight, tmp_path / "run")
+    assert [row.epoch for row in read_timing(tmp_path / "run" / "timing.csv")] == [1, 2, 3]
 
 
 def test_saves_within_an_epoch_change_nothing(store, straight, tmp_path):

@@ -18,7 +18,7 @@ import pytest
 from commands import refused
 from stores import small_clips, small_store
 
-from avsc.manifests.errors import SettingError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.submissions import Truth
@@ -26,7 +26,7 @@ from avsc.train.fit.console import Console
 from avsc.train.metrics import scores
 from avsc.train.paper.make_runs import State, is_evaluated, make_runs, state
 from avsc.train.paper.printed import printed_rows
-from avsc.train.paper.run_forecast import Forecast, Pace, logged, total
+from avsc.train.paper.run_forecast import Forecast, Pace, recorded, total
 from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
 from avsc.train.paper.table_plan import TABLES, make_plan
 from avsc.train.paper.table_report import left_open
@@ -210,23 +210,52 @@ def test_what_is_left_open_is_said_with_the_runs_own_values():
     assert said["validation clips (the paper: about 10 % at random)"].startswith("random clips")
 
 
-def test_an_epochs_time_is_read_from_the_log_of_the_last_device(tmp_path):
+def test_an_epochs_time_is_that_of_whole_epochs_on_the_last_device(tmp_path):
     job = next(iter(make_plan("5", tmp_path, (0,), {}).jobs.values()))
-    assert logged(job) is None
+    assert recorded(job) == Pace()
     job.folder.mkdir()
-    stamp = "2026-01-01T00:00:00+0000"
-    text = [
-        "device: cpu, 2 threads (auto: there is no CUDA device)",
-        "epoch 1, training loss 0.5000, validation log-loss 0.4000, accuracy 90.00 % (900.0 s)",
-        "device: cuda:0, NVIDIA H100 (auto: the first of CUDA)",
-        "epoch 2, loss 0.4000, batch 13 of 37",
-        "epoch 2, training loss 0.5000, validation log-loss 0.4000, accuracy 90.00 % (40.0 s)",
-        "epoch 3, training loss 0.5000 (50.0 s)",
-        "epoch 4, training loss 0.5000 (45.0 s)",
+    lines = [
+        "epoch,first_batch,seconds,device,processes",
+        '1,0,900.0,"cpu, 2 threads",1',
+        '2,0,40.0,"cuda:0, NVIDIA H100",1',
+        '3,17,9.0,"cuda:0, NVIDIA H100",1',
+        '4,0,50.0,"cuda:0, NVIDIA H100",1',
+        '5,0,45.0,"cuda:0, NVIDIA H100",1',
     ]
-    (job.folder / "log.txt").write_text("".join(f"{stamp} {line}\n" for line in text))
-    pace = logged(job)
-    assert (pace.seconds, pace.device) == (45.0, "cuda:0, NVIDIA H100")
+    timing = job.folder / "timing.csv"
+    timing.write_text("\n".join([*lines, ""]))
+    assert recorded(job) == Pace(45.0, "cuda:0, NVIDIA H100", f"3 epochs of {job.name}")
+    timing.write_text("\n".join([*lines, '6,0,12.5,"cuda:0, NVIDIA H100",4', ""]))
+    assert recorded(job).seconds == 12.5
+    assert recorded(job).device == "4 processes, each cuda:0, NVIDIA H100"
+    timing.write_text("\n".join([*lines[:2], '2,5,40.0,"cuda:0, NVIDIA H100",1', ""]))
+    assert recorded(job).seconds is None
+    assert recorded(job).source == f"{job.name} has no epoch that was trained without interruption"
+    timing.write_text("epoch\n1\n")
+    with pytest.raises(AvscError, match=r"timing\.csv: not the epoch times .*may be removed"):
+        recorded(job)
+
+
+def test_a_run_of_a_version_that_timed_no_epochs_gives_no_forecast(fit, small, tmp_path):
+    """Neither it nor one of another seed is guessed from, and what is missing is said."""
+    command = ["table", 2, "--store", small[0], "--out", tmp_path, *FAST, *SIGHT]
+    audio = [*command, "--only", "audio-fbank-seed0"]
+    assert fit(*audio)[0] == 0
+    more = ["--seeds", "0,1", "--epochs", 3, "--dry-run"]
+    line = r"\| audio-fbank-seed{} +\| {}/3 +\| {} +\| {} +\| {} +\|"
+    measured, unknown = r"0\.00", "not measured"
+    said = fit(*command, *more)[1]
+    for seed, done in enumerate((1, 0)):
+        cells = (seed, done, 3 - done, measured, "1 epochs of audio-fbank-seed0")
+        assert re.search(line.format(*cells), said), said
+    (tmp_path / "audio-fbank-seed0" / "timing.csv").unlink()
+    said = fit(*command, *more)[1]
+    assert re.search(line.format(0, 1, 2, unknown, "audio-fbank-seed0 has no timing.csv"), said)
+    assert re.search(line.format(1, 0, 3, unknown, ""), said), said
+    # Trained on, it times what it trains.
+    assert fit(*audio, "--epochs", 2)[0] == 0
+    rows = csv_rows(tmp_path / "audio-fbank-seed0" / "timing.csv")
+    assert [row["epoch"] for row in rows] == ["2"]
 
 
 @pytest.fixture(scope="module")
@@ -387,7 +416,7 @@ def test_a_probe_times_an_epoch_and_leaves_nothing(fit, small, tmp_path):
     command = ["--store", small[0], "--out", out, *FAST, *SIGHT, "--epochs", 100]
     code, said, _ = fit("table", 4, *command, "--dry-run", "--probe", 0.2)
     assert code == 0
-    assert re.search(r"audio-scalogram: \d+\.\d s an epoch \(a probe of \d+ steps\)", said)
+    assert re.search(r"audio-scalogram: \d+\.\d s per epoch \(a probe of \d+ steps\)", said)
     assert re.search(r"expected: \d+\.\d\d hours on cpu, 1 threads \(training alone\)", said)
     assert "not measured: 3 runs" in said  # two read stored embeddings, one needs the audio run
     assert list(out.iterdir()) == []
@@ -419,14 +448,14 @@ def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_
 
 def test_forecasts_add_up_by_device():
     jobs = list(make_plan("2", OUT, (0,), {}).jobs.values())
-    gpu, cpu = Pace(36.0, "cuda:0, A", "log"), Pace(3.6, "cpu", "log")
+    gpu, cpu = Pace(36.0, "cuda:0, A", "timing"), Pace(3.6, "cpu", "timing")
     made = [
         Forecast(jobs[0], State(50, False), gpu),
         Forecast(jobs[1], State(0, False), gpu),
-        Forecast(jobs[2], State(150, True), None),
+        Forecast(jobs[2], State(150, True), Pace()),
         Forecast(jobs[3], State(0, False), cpu),
     ]
     assert total(made) == pytest.approx({"cuda:0, A": 2.5, "cpu": 0.15})
     assert [each.hours for each in made] == pytest.approx([1.0, 1.5, 0.0, 0.15])
-    unknown = Forecast(jobs[0], State(0, False), None)
+    unknown = Forecast(jobs[0], State(0, False), Pace())
     assert unknown.hours is None and total([unknown]) == {"not measured": 1}

@@ -53,7 +53,7 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.FloatRange(0),
     default=0.0,
     metavar="SECONDS",
-    help="With --dry-run: train so long to time what no log tells.",
+    help="With --dry-run: train for so long to measure what no run has timed.",
 )
 @click.option(
     "--predictions",
@@ -147,7 +147,7 @@ def _forecast_cells(each: "Forecast") -> list[str]:
         f"{each.state.epochs}/{each.job.settings.epochs}",
         str(each.epochs),
         "not measured" if each.hours is None else f"{each.hours:.2f}",
-        "" if each.pace is None or not each.epochs else each.pace.source,
+        each.pace.source if each.epochs else "",
     ]
 
 

@@ -48,7 +48,7 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     else:
         wanted, why = _parse(name), "as asked"
     if wanted.type == "cpu":
-        return wanted, f"device: {several}cpu, {torch.get_num_threads()} threads ({why})"
+        return wanted, f"device: {several}{device_name(wanted)} ({why})"
     if several and wanted.index is not None:
         raise SettingError(
             f"--device is {name}, but {processes.count} processes train together, each on a CUDA "
@@ -64,9 +64,15 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     # What is trained computes in float32 proper, not in TF32, which cuDNN would use by default.
     torch.backends.cudnn.allow_tf32 = False
     torch.cuda.set_device(number)
-    return torch.device("cuda", number), (
-        f"device: {several}cuda:{number}, {torch.cuda.get_device_name(number)} ({why})"
-    )
+    device = torch.device("cuda", number)
+    return device, f"device: {several}{device_name(device)} ({why})"
+
+
+def device_name(device: torch.device) -> str:
+    """Return which device it is: ``"cuda:0, NVIDIA H100"``, ``"cpu, 8 threads"``."""
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    return f"{device}, {torch.cuda.get_device_name(device)}"
 
 
 def _parse(name: str) -> torch.device:

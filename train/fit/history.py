@@ -1,8 +1,8 @@
 """What each epoch came to: the rows of metrics.csv.
 
 The file is written whole after each epoch, from the history that the checkpoint carries, so that a
-run that goes on neither repeats an epoch nor keeps one that was lost. Times are left out (log.txt
-has them): a run that was stopped and went on ends with the same file as one that was not.
+run that resumes neither repeats an epoch nor keeps one that was lost. Times are kept elsewhere, in
+timing.csv: a run that was stopped and resumed ends with the same metrics.csv as one that was not.
 """
 
 import csv

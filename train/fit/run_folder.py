@@ -7,7 +7,8 @@
     RUN/previous.pt     the one before it, for when last.pt is damaged or gone
     RUN/best.pt         the weights of the best epoch, which are evaluated
     RUN/metrics.csv     one row an epoch
-    RUN/tensorboard/    the same for TensorBoard
+    RUN/timing.csv      seconds and device of each epoch
+    RUN/tensorboard/    the figures of metrics.csv for TensorBoard
     RUN/log.txt         what was printed, with the time
     RUN/claim           who trains here now; gone when nobody does
 
@@ -77,6 +78,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """One row an epoch."""
         return self.path / "metrics.csv"
+
+    @property
+    def timing(self) -> Path:
+        """Seconds and device of each epoch."""
+        return self.path / "timing.csv"
 
     @property
     def tensorboard(self) -> Path:

@@ -33,6 +33,7 @@ from avsc.train.fit.recovery import load_newest, mend_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.tensorboard import Curves
+from avsc.train.fit.timing import EpochTimer
 from avsc.train.model.network import Network
 
 DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches
@@ -160,15 +161,17 @@ class Epochs(ABC):
             if plan.processes.main:
                 self._write_metrics()
                 curves = stack.enter_context(Curves(plan.folder.tensorboard, history))
+            done = len(history)
+            timer = EpochTimer(plan.folder, done, plan.device, plan.processes, self.console)
             while not self.finished:
-                begun = time.monotonic()
+                timer.start(self.progress.batch)
                 if not self._train(stop):
                     self._save()
                     return False
                 row = self._close_epoch()
                 if curves is not None:
                     curves.add(row)
-                self.console.say(f"{row.summary()} ({time.monotonic() - begun:.1f} s)")
+                self.console.say(f"{row.summary()} ({timer.stop(row.epoch):.1f} s)")
         if self._lost is not None:
             raise self._lost
         return True

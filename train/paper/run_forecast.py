@@ -1,12 +1,11 @@
-"""How long runs will take, from what was measured; nothing is guessed.
+"""How long a table's runs will take, from measured epochs only.
 
-An epoch's seconds are the median of those in a run's log, or in that of a run that differs only in
-its seed; else, if asked for, those of some seconds of training in a folder of its own, which is
-removed. Otherwise the time is not known, and that is said. Not counted: evaluation, and the making
-of stored embeddings. Hours are of the device that was measured, whose name is given.
+The time of an epoch is the median over a run's timing.csv, or over that of a run that differs only
+in its seed; failing that, and if asked for, it is measured by some seconds of training in a
+temporary folder. Otherwise it is unknown, and that is said. Evaluation and the computation of
+stored embeddings are not included. Hours are those of the device that was measured, which is named.
 """
 
-import re
 import statistics
 import tempfile
 import time
@@ -15,29 +14,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import device_name
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.timing import read_timing
 from avsc.train.paper.make_runs import State, state
 from avsc.train.paper.table_plan import Job, Plan
-
-EPOCH = re.compile(r" epoch \d+, training loss .*\((\d+\.\d) s\)$")
-DEVICE = re.compile(r" device: (.*?)(?: \([^()]*\))?$")
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a run's epochs are.
+    """The time of an epoch.
 
     Attributes:
-        seconds: of one epoch.
-        device: that it was measured on.
-        source: what was measured.
+        seconds: of one epoch; None where it is not known.
+        device: that it was measured on; empty where it is not known.
+        source: what was measured, or why nothing was; empty when there is no run yet.
     """
 
-    seconds: float
-    device: str
-    source: str
+    seconds: float | None = None
+    device: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,12 +45,12 @@ class Forecast:
     Attributes:
         job: the run.
         state: how far it has come.
-        pace: of its epochs; None where nothing was measured.
+        pace: of its epochs.
     """
 
     job: Job
     state: State
-    pace: Pace | None
+    pace: Pace
 
     @property
     def epochs(self) -> int:
@@ -61,10 +59,10 @@ class Forecast:
 
     @property
     def hours(self) -> float | None:
-        """Hours that are left; None where nothing was measured."""
+        """Hours that are left; None where the time of an epoch is not known."""
         if self.epochs == 0:
             return 0.0
-        return None if self.pace is None else self.epochs * self.pace.seconds / 3600
+        return None if self.pace.seconds is None else self.epochs * self.pace.seconds / 3600
 
 
 def forecasts(plan: Plan, probe_seconds: float, console: Console) -> list[Forecast]:
@@ -72,20 +70,25 @@ def forecasts(plan: Plan, probe_seconds: float, console: Console) -> list[Foreca
 
     Args:
         plan: of the table.
-        probe_seconds: to train for where no log tells an epoch's time; 0: not at all.
-        console: told what a probe finds.
+        probe_seconds: to train for where no run has timed an epoch; 0: not at all.
+        console: told what a probe measures.
+
+    Raises:
+        AvscError: a run's timing.csv is damaged, or a run cannot be trained by a probe.
     """
+    own = {job.name: recorded(job) for job in plan.jobs.values()}
     known: dict[str, Pace] = {}
     for job in plan.jobs.values():
-        found = logged(job)
-        if found is not None:
-            known.setdefault(kind(job), found)
+        if own[job.name].seconds is not None:
+            known.setdefault(kind(job), own[job.name])
     made = []
     for job in plan.jobs.values():
-        at = state(job)
+        at, pace = state(job), own[job.name]
         if not at.finished and kind(job) not in known and probe_seconds > 0 and _probeable(job):
             known[kind(job)] = probe(job, probe_seconds, console)
-        made.append(Forecast(job, at, known.get(kind(job))))
+        if pace.seconds is None:
+            pace = known.get(kind(job), pace)
+        made.append(Forecast(job, at, pace))
     return made
 
 
@@ -94,24 +97,34 @@ def kind(job: Job) -> str:
     return job.name.rpartition("-seed")[0]
 
 
-def logged(job: Job) -> Pace | None:
-    """Return the pace that a run's log tells, of the last device that it ran on."""
-    log = RunFolder(job.folder).log
-    if not log.exists():
-        return None
-    device, seconds = "", list[float]()
-    for line in log.read_text(encoding="utf-8").splitlines():
-        if (found := DEVICE.search(line)) and found[1] != device:
-            device, seconds = found[1], []
-        elif found := EPOCH.search(line):
-            seconds.append(float(found[1]))
+def recorded(job: Job) -> Pace:
+    """Return the pace of a run's last device, from the epochs that it trained there in one go.
+
+    Raises:
+        AvscError: its timing.csv is damaged.
+    """
+    folder = RunFolder(job.folder)
+    if not folder.timing.exists():
+        early = folder.metrics.exists()  # a run that has epochs; version 0.1.0 did not time them
+        return Pace(source=f"{job.name} has no {folder.timing.name}" if early else "")
+    rows = read_timing(folder.timing)
+    machines = [(row.device, row.processes) for row in rows]
+    seconds = [
+        row.seconds
+        for row, machine in zip(rows, machines, strict=True)
+        if machine == machines[-1] and row.first_batch == 0
+    ]
     if not seconds:
-        return None
-    return Pace(statistics.median(seconds), device, f"{len(seconds)} epochs of {job.name}")
+        return Pace(source=f"{job.name} has no epoch that was trained without interruption")
+    device, processes = machines[-1]
+    several = "" if processes == 1 else f"{processes} processes, each "
+    return Pace(
+        statistics.median(seconds), f"{several}{device}", f"{len(seconds)} epochs of {job.name}"
+    )
 
 
 def probe(job: Job, seconds: float, console: Console) -> Pace:
-    """Train for some seconds in a folder of its own, and return the pace.
+    """Train for some seconds in a temporary folder, and return the pace.
 
     Raises:
         AvscError: the run cannot be trained.
@@ -120,26 +133,27 @@ def probe(job: Job, seconds: float, console: Console) -> Pace:
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=job.folder.parent) as folder:
         clock = _Clock(seconds)
         settings = replace(job.settings, epochs=1_000_000, patience=0)
-        quiet = _Quiet()
+        quiet = Console(silent=True)
         training = prepare(job.system, settings, RunFolder(Path(folder) / "run"), False, quiet)
         training.fit(clock)
         ended = time.monotonic()
         at, batches = training.progress, training.plan.batches
-        done = at.epoch * batches + at.batch - 1  # the first warms up
-        each = (ended - clock.first) / max(1, done)
-        device = next(found[1] for text in quiet.said if (found := DEVICE.search(f" {text}")))
-    pace = Pace(each * batches, device, f"a probe of {done} steps")
-    console.say(f"{kind(job)}: {pace.seconds:.1f} s an epoch ({pace.source})")
+        steps = at.epoch * batches + at.batch - 1  # the first warms up
+        per_step = (ended - clock.first) / max(1, steps)
+        device = device_name(training.plan.device)
+    pace = Pace(per_step * batches, device, f"a probe of {steps} steps")
+    console.say(f"{kind(job)}: {pace.seconds:.1f} s per epoch ({pace.source})")
     return pace
 
 
 def total(made: list[Forecast]) -> Mapping[str, float]:
     """Return the hours that are left, by device; ``"not measured"`` counts runs."""
     hours: dict[str, float] = {}
-    for each in made:
-        if each.epochs and each.pace is not None and each.hours is not None:
-            hours[each.pace.device] = hours.get(each.pace.device, 0.0) + each.hours
-        elif each.epochs:
+    for forecast in made:
+        if forecast.epochs and forecast.hours is not None:
+            device = forecast.pace.device
+            hours[device] = hours.get(device, 0.0) + forecast.hours
+        elif forecast.epochs:
             hours["not measured"] = hours.get("not measured", 0.0) + 1
     return hours
 
@@ -151,7 +165,7 @@ def _probeable(job: Job) -> bool:
         RunFolder(job.settings.acoustic_run).best.exists()
     )  # fmt: skip
     branches = (system.sound, system.pictures)
-    return ready and all(each is None or each.reads == "raw" for each in branches)
+    return ready and all(branch is None or branch.reads == "raw" for branch in branches)
 
 
 class _Clock(StopRequest):
@@ -171,26 +185,3 @@ class _Clock(StopRequest):
         if self._asked == 2:  # the first question comes before the first step
             self.first = time.monotonic()
         return self._asked > 2 and time.monotonic() - self.first >= self._seconds
-
-
-class _Quiet(Console):
-    """Keeps what is said to itself.
-
-    Attributes:
-        said: the lines.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        """Keep one line."""
-        self.said.append(text)
-
-    def due(self) -> bool:
-        """Never: progress is not shown."""
-        return False
-
-    def log_to(self, path: Path) -> None:
-        """Write no log."""

@@ -1,0 +1,115 @@
+"""How long each epoch took, and on what: the rows of timing.csv.
+
+A file of its own, because times differ between runs that are otherwise the same, and metrics.csv
+does not. Process 0 writes it whole after each epoch; nothing that is trained depends on it. A run
+that resumes drops the rows of epochs that it trains once more. A run that was killed between an
+epoch's checkpoint and its row has no row for that epoch, and a run begun by a version without this
+file has none for the epochs of that version.
+"""
+
+import csv
+import time
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import torch
+
+from avsc.manifests.errors import AvscError
+from avsc.manifests.files import csv_bytes
+from avsc.train.fit.console import Console
+from avsc.train.fit.device import device_name
+from avsc.train.fit.distributed import Processes
+from avsc.train.fit.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class EpochTime:
+    """The time of one epoch.
+
+    Attributes:
+        epoch: number, from 1.
+        first_batch: the batch that the seconds begin with, from 0; above 0 if the epoch was
+            resumed there, so that the seconds are of the rest of it.
+        seconds: of wall-clock time: training, validation and saving.
+        device: that computed it, as `device.device_name` says it.
+        processes: that trained together, each with such a device.
+    """
+
+    epoch: int
+    first_batch: int
+    seconds: float
+    device: str
+    processes: int
+
+
+HEADER = tuple(field.name for field in fields(EpochTime))
+
+
+class EpochTimer:
+    """Times the epochs of a run and keeps its timing.csv.
+
+    Args:
+        folder: of the run.
+        epochs: that are done; later rows of the file are dropped.
+        device: that computes.
+        processes: that train together.
+        console: told when the rows that are there cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        epochs: int,
+        device: torch.device,
+        processes: Processes,
+        console: Console,
+    ) -> None:
+        self._folder, self._processes = folder, processes
+        self._device = device_name(device)
+        self._rows: list[EpochTime] = []
+        if processes.main and folder.timing.exists():
+            try:
+                self._rows = [row for row in read_timing(folder.timing) if row.epoch <= epochs]
+            except AvscError as fault:
+                console.say(f"{fault} It is written anew, without the epochs before this start.")
+        self.start(0)
+
+    def start(self, batch: int) -> None:
+        """Begin an epoch, or the rest of one that begins with a batch."""
+        self._batch, self._began = batch, time.monotonic()
+
+    def stop(self, epoch: int) -> float:
+        """Record the time of an epoch that has ended; return its seconds."""
+        seconds = time.monotonic() - self._began
+        if self._processes.main:
+            count = self._processes.count
+            row = EpochTime(epoch, self._batch, round(seconds, 3), self._device, count)
+            self._rows.append(row)
+            data = csv_bytes([HEADER, *map(astuple, self._rows)])
+            self._folder.publish(self._folder.timing, data)
+        return seconds
+
+
+def read_timing(path: Path) -> list[EpochTime]:
+    """Read a run's timing.csv.
+
+    Raises:
+        AvscError: the file cannot be read or is not such a file.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                EpochTime(
+                    int(cells["epoch"]),
+                    int(cells["first_batch"]),
+                    float(cells["seconds"]),
+                    cells["device"],
+                    int(cells["processes"]),
+                )
+                for cells in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as fault:
+        raise AvscError(
+            f"{path}: not the epoch times of a run ({fault}); nothing but `avsc-fit table "
+            "--dry-run` reads them, so that it may be removed."
+        ) from fault
