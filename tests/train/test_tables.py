@@ -242,11 +242,11 @@ def test_a_run_of_a_version_that_timed_no_epochs_gives_no_forecast(fit, small, t
     audio = [*command, "--only", "audio-fbank-seed0"]
     assert fit(*audio)[0] == 0
     more = ["--seeds", "0,1", "--epochs", 3, "--dry-run"]
-    line = r"\| audio-fbank-seed{} +\| {}/3 +\| {} +\| {} +\| {} +\|"
+    line = r"\| audio-fbank-seed{} +\| +{}/3 \| +{} \| +{} \| +{} \|"
     measured, unknown = r"0\.00", "not measured"
     said = fit(*command, *more)[1]
     for seed, done in enumerate((1, 0)):
-        cells = (seed, done, 3 - done, measured, "1 epochs of audio-fbank-seed0")
+        cells = (seed, done, 3 - done, measured, "1 epoch of audio-fbank-seed0")
         assert re.search(line.format(*cells), said), said
     (tmp_path / "audio-fbank-seed0" / "timing.csv").unlink()
     said = fit(*command, *more)[1]

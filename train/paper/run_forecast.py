@@ -118,9 +118,8 @@ def recorded(job: Job) -> Pace:
         return Pace(source=f"{job.name} has no epoch that was trained without interruption")
     device, processes = machines[-1]
     several = "" if processes == 1 else f"{processes} processes, each "
-    return Pace(
-        statistics.median(seconds), f"{several}{device}", f"{len(seconds)} epochs of {job.name}"
-    )
+    count = f"{len(seconds)} epoch" if len(seconds) == 1 else f"{len(seconds)} epochs"
+    return Pace(statistics.median(seconds), f"{several}{device}", f"{count} of {job.name}")
 
 
 def probe(job: Job, seconds: float, console: Console) -> Pace:
