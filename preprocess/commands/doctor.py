@@ -26,20 +26,21 @@ def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
     One line for each check; one that fails names the remedy. Leaves nothing behind. Run it where
     the workers will run, for what holds on a login node may not hold on the others.
     """
-    from avsc.preprocess.doctor.check import Patient, examine, trial_folder
+    from avsc.manifests.checks import examine
     from avsc.preprocess.doctor.checklist import checks_for
+    from avsc.preprocess.doctor.target import Target, trial_folder
 
-    grave = 0
+    fatal = 0
     try:
         with trial_folder(out) as folder:
-            patient = Patient(out, folder, root, cluster)
-            for finding in examine(patient, checks_for(patient)):
+            target = Target(out, folder, root, cluster)
+            for finding in examine(target, checks_for(target)):
                 click.echo(str(finding))
-                grave += finding.grave
+                fatal += finding.is_fatal
     except OSError as fault:
         click.echo(f"FAIL  folder: {fault.filename}: {fault.strerror}. Name another with --out.")
-        grave += 1
-    if grave == 0:
+        fatal += 1
+    if fatal == 0:
         return DONE
-    click.echo(f"{grave} of what extraction needs does not work here.", err=True)
+    click.echo(f"{fatal} of what extraction needs does not work here.", err=True)
     return BAD_DATA

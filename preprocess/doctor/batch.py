@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 
-from avsc.preprocess.doctor.check import Patient, UnwellError
+from avsc.manifests.checks import CheckFailed
+from avsc.preprocess.doctor.target import Target
 from avsc.preprocess.workers.batch_systems import QUEUES
 
 SECONDS = 30
@@ -24,13 +25,13 @@ def names(kind: str) -> list[str]:
     return list(dict.fromkeys((queue.submit, queue.status[0], end, ask[0])))
 
 
-def commands(patient: Patient) -> str:
+def commands(target: Target) -> str:
     """Look for the commands of the batch system that was named, and ask it something."""
-    assert patient.cluster is not None, "only tried when a cluster was named"
-    needed, ask = names(patient.cluster), COMMANDS[patient.cluster][1]
+    assert target.cluster is not None, "only tried when a cluster was named"
+    needed, ask = names(target.cluster), COMMANDS[target.cluster][1]
     missing = [name for name in needed if shutil.which(name) is None]
     if missing:
-        raise UnwellError(f"{', '.join(missing)} not found on the PATH")
+        raise CheckFailed(f"{', '.join(missing)} not found on the PATH")
     asked = " ".join(ask)
     done = subprocess.run(
         ask,
@@ -42,5 +43,5 @@ def commands(patient: Patient) -> str:
     )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()[:200]
-        raise UnwellError(f"`{asked}` left with status {done.returncode}: {said}")
+        raise CheckFailed(f"`{asked}` left with status {done.returncode}: {said}")
     return f"{', '.join(needed)} are there; `{asked}` answers"

@@ -3,16 +3,17 @@
 import importlib
 from collections.abc import Callable
 
+from avsc.manifests.checks import Check
 from avsc.preprocess.doctor import batch, file_system, machine
-from avsc.preprocess.doctor.check import Check, Patient
+from avsc.preprocess.doctor.target import Target
 
 
-def media(name: str) -> Callable[[Patient], str]:
+def media(name: str) -> Callable[[Target], str]:
     """Return an attempt of the module media, imported when it is made: that may fail, too."""
 
-    def attempt(patient: Patient) -> str:
+    def attempt(target: Target) -> str:
         module = importlib.import_module("avsc.preprocess.doctor.media")
-        return str(getattr(module, name)(patient))
+        return str(getattr(module, name)(target))
 
     return attempt
 
@@ -91,7 +92,7 @@ CLUSTER = Check(
 )
 
 
-def checks_for(patient: Patient) -> tuple[Check, ...]:
-    """Return the checks that a patient is given."""
-    named = ((DATA_SET, patient.root), (CLUSTER, patient.cluster))
+def checks_for(target: Target) -> tuple[Check[Target], ...]:
+    """Return the checks for a target."""
+    named = ((DATA_SET, target.root), (CLUSTER, target.cluster))
     return (*FILES, *MEDIA, *MACHINE, *(check for check, value in named if value is not None))

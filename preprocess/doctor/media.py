@@ -8,7 +8,8 @@ import numpy as np
 
 from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec, ScalogramSpec, Spec
-from avsc.preprocess.doctor.check import Patient, UnwellError
+from avsc.manifests.checks import CheckFailed
+from avsc.preprocess.doctor.target import Target
 from avsc.preprocess.isolate import make_clip_isolated
 from avsc.preprocess.synth.encode import encode_mp4, encode_wav
 
@@ -17,9 +18,9 @@ SIZE = (64, 48)  # width, height
 COLOUR = (200, 60, 30)
 
 
-def recordings(patient: Patient) -> str:
+def recordings(target: Target) -> str:
     """Make features and pictures of a WAV and an H.264 file."""
-    audio, video = patient.folder / "a.wav", patient.folder / "a.mp4"
+    audio, video = target.folder / "a.wav", target.folder / "a.mp4"
     noise = np.random.default_rng(0).normal(0, 0.01, (RATE, 2))
     audio.write_bytes(encode_wav(noise, RATE))
     picture = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
@@ -27,13 +28,13 @@ def recordings(patient: Patient) -> str:
     made = _make(audio, video, ImageSpec(), ScalogramSpec())
     shown = _decode(made["images"][0])
     if np.abs(shown.mean((0, 1)) - COLOUR).max() > 10:
-        raise UnwellError(f"a picture of colour {COLOUR} comes back as {shown.mean((0, 1))}")
+        raise CheckFailed(f"a picture of colour {COLOUR} comes back as {shown.mean((0, 1))}")
     return "WAV and H.264 are decoded, JPEG is encoded"
 
 
-def sound_track(patient: Patient) -> str:
+def sound_track(target: Target) -> str:
     """Make features of the AAC sound of a video file."""
-    path = patient.folder / "b.mp4"
+    path = target.folder / "b.mp4"
     noise = np.random.default_rng(0).normal(0, 0.01, (2, RATE)).astype(np.float32)
     with av.open(path, "w") as container:
         stream = container.add_stream("aac", rate=RATE, layout="stereo")
@@ -47,12 +48,12 @@ def sound_track(patient: Patient) -> str:
     return "AAC is decoded (needed only for sound in video files)"
 
 
-def jpeg(patient: Patient) -> str:
+def jpeg(target: Target) -> str:
     """Encode and decode a picture, as training does."""
     picture = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
     data = np.frombuffer(encode(picture, ImageSpec()), np.uint8)
     if _decode(data).shape != picture.shape:
-        raise UnwellError("a picture comes back in another size")
+        raise CheckFailed("a picture comes back in another size")
     return "pictures are encoded and decoded"
 
 
@@ -60,7 +61,7 @@ def _make(audio: Path, video: Path | None, *specs: Spec) -> dict[str, list[np.nd
     """Return the records that extraction makes, by product; in a process that may crash."""
     made = make_clip_isolated("doctor", audio, video, {spec.product: spec for spec in specs})
     for failure in made.failures:
-        raise UnwellError(failure.message)
+        raise CheckFailed(failure.message)
     return {name: [data for _, data in records] for name, records in made.records.items()}
 
 

@@ -12,12 +12,14 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner
 
+from avsc.manifests import control_group
+from avsc.manifests.checks import Finding, examine
 from avsc.preprocess import isolate
 from avsc.preprocess.cli import program
 from avsc.preprocess.doctor import batch, machine, media
 from avsc.preprocess.doctor import file_system as files
-from avsc.preprocess.doctor.check import Finding, Patient, examine, trial_folder
 from avsc.preprocess.doctor.checklist import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
+from avsc.preprocess.doctor.target import Target, trial_folder
 from avsc.preprocess.workers.batch_systems import QUEUES
 
 PREP = Path(sys.executable).with_name("avsc-prep")
@@ -33,12 +35,12 @@ def failing(number: int) -> Callable[..., NoReturn]:
 
 def find(name: str, tmp_path: Path, **of: Any) -> Finding:
     with trial_folder(tmp_path / "stores") as folder:
-        (finding,) = examine(Patient(tmp_path / "stores", folder, **of), [CHECKS[name]])
+        (finding,) = examine(Target(tmp_path / "stores", folder, **of), [CHECKS[name]])
     return finding
 
 
-def check_grave(finding: Finding, said: str) -> None:
-    assert finding.grave and said in finding.text, str(finding)
+def check_fatal(finding: Finding, said: str) -> None:
+    assert finding.is_fatal and said in finding.text, str(finding)
     assert str(finding).startswith(f"FAIL  {finding.check.name}: ")
     assert str(finding).endswith(finding.check.remedy) and finding.check.remedy
 
@@ -51,7 +53,7 @@ def test_through_the_installed_command(tmp_path: Path) -> None:
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert [line.split()[0] for line in lines].count("FAIL") == done.returncode == 0, done.stdout
-    names = [check.name for check in checks_for(Patient(tmp_path, tmp_path, root=tmp_path))]
+    names = [check.name for check in checks_for(Target(tmp_path, tmp_path, root=tmp_path))]
     assert [line[6:].partition(":")[0] for line in lines] == names
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
@@ -76,18 +78,18 @@ def test_folder_that_cannot_be_written() -> None:
 
 def test_rename_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", failing(errno.ENOTSUP))
-    check_grave(find("rename", tmp_path), os.strerror(errno.ENOTSUP))
-    check_grave(find("part", tmp_path), "could not be written")
+    check_fatal(find("rename", tmp_path), os.strerror(errno.ENOTSUP))
+    check_fatal(find("part", tmp_path), "could not be written")
 
 
 def test_rename_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", lambda *_: None)
-    check_grave(find("rename", tmp_path), "the other is still there")
+    check_fatal(find("rename", tmp_path), "the other is still there")
 
 
 def test_flush_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
-    check_grave(find("flush", tmp_path), os.strerror(errno.EIO))
+    check_fatal(find("flush", tmp_path), os.strerror(errno.EIO))
 
 
 def test_disk_gives_other_bytes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_disk_gives_other_bytes_back(tmp_path: Path, monkeypatch: pytest.MonkeyP
         path.write_bytes(data)
 
     monkeypatch.setattr(files, "write_part", write)
-    check_grave(find("part", tmp_path), "not what was written")
+    check_fatal(find("part", tmp_path), "not what was written")
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EAGAIN])
@@ -110,7 +112,7 @@ def test_locks_are_told_but_not_needed(
 ) -> None:
     monkeypatch.setattr(files.fcntl, "flock", failing(number))
     finding = find("locks", tmp_path)
-    assert not finding.works and not finding.grave
+    assert not finding.works and not finding.is_fatal
     assert str(finding).startswith(f"note  locks: {os.strerror(number)}. Nothing depends on it")
 
 
@@ -145,14 +147,14 @@ def test_clocks_differ(
 ) -> None:
     now = time.time
     monkeypatch.setattr(files.time, "time", lambda: now() + hour)
-    check_grave(find("clock", tmp_path), said)
+    check_fatal(find("clock", tmp_path), said)
 
 
 def test_decoder_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         isolate, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     )
-    check_grave(find("recordings", tmp_path), "SIGSEGV")
+    check_fatal(find("recordings", tmp_path), "SIGSEGV")
     assert "SIGSEGV" in find("sound track", tmp_path).text
 
 
@@ -184,17 +186,17 @@ def test_wrong_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         media, "encode_mp4", lambda shown, *how: whole([p[..., ::-1] for p in shown], *how)
     )
-    check_grave(find("recordings", tmp_path), "a picture of colour (0, 0, 255) comes back as")
+    check_fatal(find("recordings", tmp_path), "a picture of colour (0, 0, 255) comes back as")
 
 
 def test_wheel_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "avsc.preprocess.doctor.media", None)
-    check_grave(find("recordings", tmp_path), "avsc.preprocess.doctor.media")
+    check_fatal(find("recordings", tmp_path), "avsc.preprocess.doctor.media")
 
 
 def test_jpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simplejpeg.decode_jpeg", failing(errno.EINVAL))
-    check_grave(find("JPEG", tmp_path), "Invalid argument")
+    check_fatal(find("JPEG", tmp_path), "Invalid argument")
 
 
 def test_settings_of_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,13 +206,13 @@ def test_settings_of_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     file = tmp_path / "dask" / "mine.yaml"
     (tmp_path / "dask" / "notes.txt").write_text("{")
     file.write_text("distributed:\n  worker: {memory: [unclosed\n")
-    check_grave(
+    check_fatal(
         find("Dask", tmp_path), f"{file}, line 3: a file of Dask's settings that is not YAML"
     )
     file.write_bytes(b"caf\xe9: 1\n")
-    check_grave(find("Dask", tmp_path), f"{file}: a file of Dask's settings that is not YAML")
+    check_fatal(find("Dask", tmp_path), f"{file}: a file of Dask's settings that is not YAML")
     file.write_text("- 1\n")
-    check_grave(find("Dask", tmp_path), f"{file}: found list, wanted Dask's settings")
+    check_fatal(find("Dask", tmp_path), f"{file}: found list, wanted Dask's settings")
     file.write_text("distributed:\n  worker: {memory: {target: false}}\n")
     finding = find("Dask", tmp_path)
     assert finding.works and finding.text.endswith(str(file))
@@ -219,11 +221,11 @@ def test_settings_of_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with trial_folder(tmp_path) as folder:
         monkeypatch.setattr(machine.tempfile, "tempdir", "/proc")
-        (finding,) = examine(Patient(tmp_path, folder), [CHECKS["scratch"]])
-    assert finding.grave
+        (finding,) = examine(Target(tmp_path, folder), [CHECKS["scratch"]])
+    assert finding.is_fatal
 
 
-def control_group(folder: Path, **files: str) -> Path:
+def granted(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         path = folder / name.replace("__", "/").replace("_DOT_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -245,25 +247,25 @@ def test_control_group_gives_less(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: dict[str, str], bytes_: dict[str, str]
 ) -> None:
     """Versions 2 and 1."""
-    monkeypatch.setattr(machine, "CGROUP", control_group(tmp_path / "cgroup", **cores, **bytes_))
-    check_grave(find("cores", tmp_path), "but the control group gives the time of 0.5")
-    check_grave(find("memory", tmp_path), "0.5 GB for")
-    group = control_group(tmp_path / "free", cpu_DOT_max="max 100000", memory_DOT_max="max")
-    monkeypatch.setattr(machine, "CGROUP", group)
-    assert find("cores", tmp_path).works and machine._memory_limit() is None
+    monkeypatch.setattr(control_group, "CGROUP", granted(tmp_path / "cgroup", **cores, **bytes_))
+    check_fatal(find("cores", tmp_path), "but the control group gives the time of 0.5")
+    check_fatal(find("memory", tmp_path), "0.5 GB for")
+    group = granted(tmp_path / "free", cpu_DOT_max="max 100000", memory_DOT_max="max")
+    monkeypatch.setattr(control_group, "CGROUP", group)
+    assert find("cores", tmp_path).works and control_group.memory_limit() is None
 
 
 def test_loopback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine.socket, "create_server", failing(errno.EADDRNOTAVAIL))
-    check_grave(find("loopback", tmp_path), os.strerror(errno.EADDRNOTAVAIL))
+    check_fatal(find("loopback", tmp_path), os.strerror(errno.EADDRNOTAVAIL))
 
 
 def test_data_set(tmp_path: Path) -> None:
-    check_grave(find("data set", tmp_path, root=tmp_path / "none"), "No such file")
+    check_fatal(find("data set", tmp_path, root=tmp_path / "none"), "No such file")
     (tmp_path / "empty").mkdir()
-    check_grave(find("data set", tmp_path, root=tmp_path / "empty"), "holds no file")
+    check_fatal(find("data set", tmp_path, root=tmp_path / "empty"), "holds no file")
     (tmp_path / "empty/audio").symlink_to(tmp_path / "scratch-that-is-gone")
-    check_grave(find("data set", tmp_path, root=tmp_path / "empty"), "No such file")
+    check_fatal(find("data set", tmp_path, root=tmp_path / "empty"), "No such file")
 
 
 def commands(folder: Path, **scripts: str) -> Path:
@@ -276,7 +278,7 @@ def commands(folder: Path, **scripts: str) -> Path:
 
 def test_commands_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(commands(tmp_path / "bin", sbatch="")))
-    check_grave(find("cluster", tmp_path, cluster="slurm"), "squeue, scancel not found on the PATH")
+    check_fatal(find("cluster", tmp_path, cluster="slurm"), "squeue, scancel not found on the PATH")
 
 
 @pytest.mark.parametrize("kind", list(QUEUES))
@@ -288,7 +290,7 @@ def test_commands_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: 
     asked = path / batch.COMMANDS[kind][1][0]
     asked.write_text("#!/bin/sh\necho Unable to contact the controller >&2\nexit 3\n")
     said = "left with status 3: Unable to contact the controller"
-    check_grave(find("cluster", tmp_path, cluster=kind), said)
+    check_fatal(find("cluster", tmp_path, cluster=kind), said)
     monkeypatch.setattr(batch, "SECONDS", 0.1)
     asked.write_text("#!/bin/sh\nexec sleep 20\n")
-    check_grave(find("cluster", tmp_path, cluster=kind), "timed out")
+    check_fatal(find("cluster", tmp_path, cluster=kind), "timed out")
