@@ -11,6 +11,7 @@ VERBS = {
     "close": ("avsc.preprocess.commands.close:close", "Finish a store made in parts."),
     "verify": ("avsc.preprocess.commands.verify:verify", "Compute every checksum again."),
     "info": ("avsc.preprocess.commands.info:info", "What a store holds, how complete, how big."),
+    "browse": ("avsc.preprocess.commands.browse:browse", "A page of what a store holds."),
     "explain": (
         "avsc.preprocess.commands.explain:explain_command",
         "Why a clip will or will not be made again.",

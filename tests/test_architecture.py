@@ -28,7 +28,7 @@ FORBIDDEN = {
 TRAIN = ("data", "model", "fit", "evaluate", "infer", "paper", "commands")
 """Folders of train; each imports only those before it."""
 DECODERS = {"av", "soundfile"}
-ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media")
+ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media", "avsc.features.pages.opus")
 MEDIA = {
     f"avsc.features.{name}"
     for name in (

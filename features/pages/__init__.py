@@ -1,0 +1,1 @@
+"""Static pages that show a store's clips: what was seen, what was heard, what was predicted."""

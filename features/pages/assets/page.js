@@ -1,0 +1,191 @@
+"use strict";
+// The table of clips, its filters, and the view of one clip. What is shown is kept in the address:
+// #scene=park&predicted=bus chooses clips, #open=12 opens one; so links, Back and Forward work.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const names = data.columns.map((column) => column.name);
+  const filters = document.getElementById("filters");
+  const dialog = document.getElementById("clip");
+  const body = document.getElementById("clip-body");
+  const loaded = new Map();
+  let table = null;
+  let chosen = "";
+  let current = -1;
+
+  const make = (tag, attributes = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children.filter((child) => child !== null));
+    return element;
+  };
+  const shown = (value, column) =>
+    value === null ? "–" : column.number === null ? String(value) : value.toFixed(column.number);
+
+  for (const select of filters.elements) {
+    if (select.tagName !== "SELECT") continue;
+    const values = new Set(data.rows.map((row) => shown(row[names.indexOf(select.name)], { number: null })));
+    for (const value of [...values].sort((a, b) => a.localeCompare(b, "en", { numeric: true })))
+      select.append(make("option", { value }, value));
+  }
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const theme = () => document.documentElement.classList.toggle("dark", dark.matches);
+  dark.addEventListener("change", theme);
+  theme();
+
+  function linked(value, type, row, meta) {
+    if (type !== "display") return value;
+    return make("a", { href: `#open=${meta.row}` }, value).outerHTML;
+  }
+  function cell(column) {
+    return (value, type) => {
+      if (type === "sort" || type === "type") return value === null ? -Infinity : value;
+      const text = shown(value, column);
+      return type === "display" ? make("span", {}, text).innerHTML : text;
+    };
+  }
+  function makeTable(DataTable) {
+    table = new DataTable("#clip-table", {
+      data: data.rows,
+      columns: data.columns.map((column, i) => ({
+        title: make("span", {}, column.title).innerHTML,
+        name: column.name,
+        className: column.number === null ? "" : "dt-body-right",
+        type: column.number === null ? "string" : "num",
+        render: i === 0 ? linked : cell(column),
+      })),
+      order: [],
+      pageLength: 25,
+      deferRender: true,
+      autoWidth: false,
+      layout: { topStart: "pageLength", topEnd: "search", bottomStart: "info", bottomEnd: "paging" },
+      language: { search: "Search clips", lengthMenu: "_MENU_ clips a page", info: "_START_ to _END_ of _TOTAL_ clips",
+        infoFiltered: "(of _MAX_)", infoEmpty: "no clips", zeroRecords: "No clip matches." },
+    });
+    table.on("draw", () => {
+      document.getElementById("shown").textContent =
+        `${table.rows({ search: "applied" }).count()} of ${data.rows.length} clips`;
+    });
+    follow();
+  }
+
+  // the address -> the page
+  function follow() {
+    const wanted = new URLSearchParams(location.hash.slice(1));
+    if (wanted.has("open")) return open(Number(wanted.get("open")));
+    if (dialog.open) dialog.close();
+    const known = [...wanted.keys()].some((name) => names.includes(name));
+    if (location.hash && !known && location.hash !== "#all") return;
+    chosen = known ? location.hash : "#all";
+    for (const select of filters.elements)
+      if (select.tagName === "SELECT") select.value = wanted.get(select.name) ?? "";
+    names.forEach((name, i) => {
+      const value = wanted.get(name);
+      const test = value === null ? null : (_, row) => shown(row[i], { number: null }) === value;
+      table.column(i).search.fixed("address", test);
+    });
+    table.draw();
+    if (known) {
+      const heading = document.getElementById("clips");
+      if (!filters.contains(document.activeElement)) heading.focus({ preventScroll: true });
+      heading.scrollIntoView();
+    }
+  }
+
+  filters.addEventListener("change", () => {
+    const values = [...new FormData(filters)].filter(([, value]) => value !== "");
+    location.hash = values.length ? new URLSearchParams(values).toString() : "all";
+  });
+  filters.addEventListener("reset", () => { location.hash = "all"; });
+  filters.addEventListener("submit", (event) => event.preventDefault());
+
+  // one clip
+  window.showClip = (number, clip) => {
+    loaded.set(number, clip);
+    if (number === current) fill(number, clip);
+  };
+  function open(number) {
+    if (!(number in data.rows)) return;
+    current = number;
+    document.getElementById("clip-name").textContent = data.rows[number][0];
+    body.replaceChildren(make("p", {}, "Loading …"));
+    if (!dialog.open) dialog.showModal();
+    document.getElementById("clip-name").focus();
+    if (loaded.has(number)) return fill(number, loaded.get(number));
+    const script = make("script", { src: `${data.folder}/${number}.js` });
+    script.onerror = () =>
+      body.replaceChildren(make("p", {}, `${data.folder}/${number}.js is not beside this page.`));
+    document.head.append(script);
+  }
+  dialog.addEventListener("close", () => {
+    if (new URLSearchParams(location.hash.slice(1)).has("open")) location.hash = chosen || "all";
+    current = -1;
+  });
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog || "close" in event.target.dataset) dialog.close();
+    if ("step" in event.target.dataset) {
+      const order = table.rows({ order: "applied", search: "applied" }).indexes().toArray();
+      const next = order[order.indexOf(current) + Number(event.target.dataset.step)];
+      if (next !== undefined) location.replace(`#open=${next}`);
+    }
+  });
+
+  function fill(number, clip) {
+    const facts = make("dl", { class: "facts" });
+    data.columns.slice(1).forEach((column, i) => {
+      facts.append(make("dt", {}, column.title), make("dd", {}, shown(data.rows[number][i + 1], column)));
+    });
+    for (const [title, value] of clip.facts ?? []) facts.append(make("dt", {}, title), make("dd", {}, value));
+    const parts = [facts, ...(clip.strips ?? []).map(strip)];
+    if (clip.sound) parts.push(make("audio", { controls: "", preload: "none", src: clip.sound, "aria-label": "Sound of the clip" }));
+    parts.push(images(clip.images), ...clip.spectra.flatMap(spectrum));
+    body.replaceChildren(...parts);
+  }
+  function images(list) {
+    if (!list.length) return make("p", {}, "No images in the store.");
+    return make("ul", { class: "images" }, ...list.map((image) => {
+      const text = `second ${image.second}`;
+      const picture = image.webp
+        ? make("img", { src: `data:image/webp;base64,${image.webp}`, alt: `Image of ${text}` })
+        : make("p", {}, `damaged: ${image.damaged}`);
+      return make("li", {}, picture, text);
+    }));
+  }
+  function spectrum(found) {
+    if (found.damaged) return [make("p", {}, `${found.product}, damaged: ${found.damaged}`)];
+    const channels = found.png.length === 2 ? ["average", "difference"] : found.png.map((_, i) => `channel ${i + 1}`);
+    return found.png.flatMap((png, i) => {
+      const box = make("div", { class: "spectrum" },
+        make("img", { src: `data:image/png;base64,${png}`, alt: `${found.product}, ${channels[i]} channel` }));
+      for (const [hertz, height] of found.ticks) {
+        const mark = make("span", { class: "hertz" }, hertz < 1000 ? `${hertz} Hz` : `${hertz / 1000} kHz`);
+        mark.style.bottom = `${100 * height}%`;
+        box.append(mark);
+      }
+      for (let second = 0; second <= found.seconds; second += Math.ceil(found.seconds / 10)) {
+        const mark = make("span", { class: "time" }, `${second} s`);
+        mark.style.left = `${(100 * second) / found.seconds}%`;
+        box.append(mark);
+      }
+      return [make("h3", {}, `${found.product}, ${channels[i]} channel`), box];
+    });
+  }
+  function strip(found) {
+    const head = make("tr", {}, make("th", { scope: "col" }, found.title),
+      ...found.seconds.map((second) => make("th", { scope: "col" }, `${second} s`)));
+    const rows = found.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.name),
+      ...row.percent.map((percent) => {
+        const element = make("td", { class: "shade" }, String(percent));
+        element.style.setProperty("--share", percent / 100);
+        return element;
+      })));
+    return make("div", { class: "wide strip", tabindex: "0", role: "region", "aria-label": found.title },
+      make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+  }
+
+  addEventListener("hashchange", () => { if (table) follow(); });
+  const source = document.getElementById("data-tables").textContent;
+  import(URL.createObjectURL(new Blob([source], { type: "text/javascript" })))
+    .then((module) => makeTable(module.default))
+    .catch((fault) => { document.getElementById("shown").textContent = `The table cannot be shown: ${fault}`; });
+})();

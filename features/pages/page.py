@@ -1,0 +1,228 @@
+"""A page of clips: one HTML file and, beside it, a script of images and scalograms for each clip.
+
+A page needs no server and no network: it opens from its folder, wherever that was copied to. Its
+style, its script and the table (DataTables, MIT, from the package ``itables``) are written into it.
+Names of clips, scenes and cities go through Jinja's escaping or through JSON; they are never
+markup.
+
+======================  ===========================================================
+``NAME.html``           the page
+``NAME-clips/N.js``     what is shown of clip N, loaded when it is looked at
+``NAME-clips/N.opus``   its sound, where that was asked for
+======================  ===========================================================
+"""
+
+import base64
+import importlib.util
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from markupsafe import Markup
+
+from avsc.manifests.errors import AvscError
+from avsc.manifests.files import publish, remove
+
+ASSETS = Path(__file__).parent / "assets"
+EMBEDDED = 100
+"""Most clips of a page that is one file."""
+OPENED_BY = re.compile(r"</(?=script)|<!--", re.IGNORECASE)
+"""What ends a script in HTML, or begins a comment in it; only ever inside of texts."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what it shows.
+        clips: clips that it leads to: values by column of the page's table of clips.
+        share: 0 to 1; shades the cell.
+        head: it names its row.
+    """
+
+    text: str
+    clips: Mapping[str, str] = field(default_factory=dict)
+    share: float | None = None
+    head: bool = False
+
+    @property
+    def link(self) -> str:
+        """Where the cell leads; empty when nowhere."""
+        return f"#{urlencode(self.clips)}" if self.clips else ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: text, then a table or figures.
+
+    Attributes:
+        title: its heading.
+        text: paragraphs.
+        columns: heads of the table; none without one.
+        rows: of the table.
+        figures: drawings as SVG, by what they show.
+    """
+
+    title: str
+    text: Sequence[str] = ()
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[Cell]] = ()
+    figures: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its anchor."""
+        return re.sub(r"\W+", "-", self.title.lower())
+
+    def drawings(self) -> dict[str, Markup]:
+        """Return the figures as markup; they are drawn here, of escaped text."""
+        return {title: Markup(svg) for title, svg in self.figures.items()}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of clips.
+
+    Attributes:
+        name: in links.
+        title: its head.
+        filtered: its values may be chosen from a list.
+        number: its values are numbers, with so many digits after the point; None for text.
+    """
+
+    name: str
+    title: str
+    filtered: bool = False
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows.
+
+    Attributes:
+        title: of the page.
+        text: paragraphs at its head.
+        sections: before the table of clips.
+        columns: of the table of clips; the first names the clip.
+        rows: of the table of clips, in the order in which it opens.
+        clip: returns what is shown of the clip in a row, in JSON's types; `ClipMedia.shown` and,
+            optionally, ``facts`` and ``strips``.
+        sound: returns a row's sound as Ogg Opus, or None where there is none.
+        after: sections after the table of clips.
+    """
+
+    title: str
+    text: Sequence[str]
+    sections: Sequence[Section]
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str | float | None]]
+    clip: Callable[[int], dict[str, Any]]
+    sound: Callable[[int], bytes | None] | None = None
+    after: Sequence[Section] = ()
+
+
+def write_page(
+    path: Path,
+    page: Page,
+    single: bool = False,
+    work: Callable[[Iterable[int]], Iterable[int]] = lambda rows: rows,
+    before: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a page and what it shows of its clips; the page comes last.
+
+    Args:
+        path: of the page, ``NAME.html``.
+        page: what it shows.
+        single: write everything into the page.
+        work: passes the rows on while they are written, to show the progress.
+        before: as of `avsc.manifests.files.publish`.
+
+    Raises:
+        AvscError: too many clips for a single file, or a file cannot be written.
+    """
+    if single and len(page.rows) > EMBEDDED:
+        raise AvscError(
+            f"{path}: a page of one file holds at most {EMBEDDED} clips, and there are "
+            f"{len(page.rows)}. Choose fewer, or omit --single-file."
+        )
+    beside = path.with_name(f"{path.stem}-clips")
+    scripts: list[str] = []
+    for row in work(range(len(page.rows))):
+        sound, address = page.sound(row) if page.sound else None, None
+        if sound is not None and single:
+            address = f"data:audio/ogg;base64,{base64.b64encode(sound).decode()}"
+        elif sound is not None:
+            address = f"{beside.name}/{row}.opus"
+            publish(beside / f"{row}.opus", sound, before=before)
+        else:
+            remove(beside / f"{row}.opus")
+        script = f"showClip({row},{_json({**page.clip(row), 'sound': address})});\n"
+        if single:
+            scripts.append(script)
+        else:
+            publish(beside / f"{row}.js", script.encode(), before=before)
+    publish(path, render(page, beside.name, scripts).encode(), before=before)
+
+
+def render(page: Page, beside: str, scripts: Sequence[str] = ()) -> str:
+    """Return a page's HTML.
+
+    Args:
+        page: what it shows.
+        beside: name of the folder of its clips' scripts.
+        scripts: those scripts, where they are written into the page.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    style, table = _data_tables()
+    data = {
+        "columns": [asdict(column) for column in page.columns],
+        "rows": page.rows,
+        "folder": beside,
+    }
+    return environment.get_template("page.html.jinja").render(
+        page=page,
+        style=_asset("page.css"),
+        table_style=_in_style(style),
+        data=_in_script(_json(data)),
+        table_script=_in_script(table),
+        script=_in_script((ASSETS / "page.js").read_text("utf-8")),
+        clips=[_in_script(script) for script in scripts],
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _asset(name: str) -> Markup:
+    return _in_style((ASSETS / name).read_text("utf-8"))
+
+
+def _in_style(css: str) -> Markup:
+    assert "</style" not in css.lower(), "a style sheet that would end its own element"
+    return Markup(css)
+
+
+def _in_script(text: str) -> Markup:
+    """Return a script or JSON for a script element; in both, ``\\x3c`` and ``\\u003c`` are "<"."""
+    return Markup(OPENED_BY.sub(lambda found: "\\u003c" + found[0][1:], text))
+
+
+def _data_tables() -> tuple[str, str]:
+    """Return the style sheet and the module of DataTables."""
+    package = importlib.util.find_spec("itables")
+    if package is None or not package.submodule_search_locations:
+        raise AvscError("itables is not installed; a page's table is made with it.")
+    folder = Path(next(iter(package.submodule_search_locations))) / "html"
+    css, js = (folder / name for name in ("dt_bundle.css", "dt_bundle.js"))
+    return css.read_text("utf-8"), js.read_text("utf-8")

@@ -1,0 +1,183 @@
+"""A page of a store: what was extracted of which clips, and what was not."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from avsc.features.pages.clip_media import ClipMedia
+from avsc.features.pages.opus import opus
+from avsc.features.pages.page import Cell, Column, Page, Section
+from avsc.features.store.failures import Failure
+from avsc.features.store.layout import read_description, receipt_file
+from avsc.features.store.reader import Store
+from avsc.manifests.clips import Clip
+from avsc.manifests.dataset_root import located
+from avsc.manifests.errors import AvscError, MediaError, SettingError
+from avsc.preprocess.receipt import read_receipt
+
+LISTED = 1000
+"""Failures and warnings that a page lists of each kind; failures.csv and receipts have them all."""
+FILTERED = ("scene", "city", "fold", "state")
+
+
+def choose(store: Store, ids: Sequence[str], sample: int | None, seed: int) -> list[int]:
+    """Return the rows of the clips that a page shows, in order.
+
+    Args:
+        store: the store.
+        ids: of clips that are named; empty for a sample.
+        sample: how many clips to draw, as evenly from the scenes as they allow; None for all.
+        seed: of the drawing.
+
+    Raises:
+        SettingError: an id is not in the store.
+    """
+    row_of = {clip.id: row for row, clip in enumerate(store.clips)}
+    unknown = [name for name in ids if name not in row_of]
+    if unknown:
+        raise SettingError(f"--clip: {store.path} has no clip {unknown[0]!r}.")
+    if ids:
+        return sorted({row_of[name] for name in ids})
+    if sample is None or sample >= len(store.clips):
+        return list(range(len(store.clips)))
+    draw = random.Random(seed)
+    scenes: dict[str, list[int]] = defaultdict(list)
+    for row in draw.sample(range(len(store.clips)), len(store.clips)):
+        scenes[store.clips[row].scene].append(row)
+    turns = sorted((turn, scene, row) for scene, rows in scenes.items()
+                   for turn, row in enumerate(rows))  # fmt: skip
+    return sorted(row for _, _, row in turns[:sample])
+
+
+def page(store: Store, rows: Sequence[int], root: Path | None) -> Page:
+    """Return the page of some clips of a store.
+
+    Args:
+        store: the store.
+        rows: of the clips, in the clip table.
+        root: folder of the recordings, to play their sound; None without sound.
+    """
+    media, warnings = ClipMedia(store), _warnings(store)
+    failures: dict[str, list[Failure]] = defaultdict(list)
+    for failure in store.failures:
+        failures[failure.clip].append(failure)
+    counts = {name: Counter(store.records(name).clip.tolist()) for name in store.products}
+
+    def clip(number: int) -> dict[str, object]:
+        said = [("failed", _said(failure)) for failure in failures[store.clips[rows[number]].id]]
+        return {**media.shown(rows[number]), "facts": said}
+
+    def sound(number: int) -> bytes | None:
+        audio = store.clips[rows[number]].audio
+        if root is None or audio is None:
+            return None
+        try:
+            return opus(located(root, audio))
+        except MediaError:
+            return None  # the page's list of failures says what is wrong with it
+
+    def cells(row: int) -> list[str | float | None]:
+        clip = store.clips[row]
+        state = "failed" if clip.id in failures else "complete"
+        held = [float(counts[name][row]) for name in store.products]
+        return [clip.id, clip.scene, clip.city, clip.location, clip.fold, state, *held]
+
+    named = [("clip", "Clip"), ("scene", "Scene"), ("city", "City"), ("location", "Location"),
+             ("fold", "Fold"), ("state", "State")]  # fmt: skip
+    columns = [Column(name, title, name in FILTERED) for name, title in named]
+    columns += [Column(name, f"{name}, records", number=0) for name in store.products]
+    return Page(
+        title=f"{store.name}: {store.path}",
+        text=[
+            f"{len(store.clips):,} clips, {len(failures):,} of them with failures; this page shows "
+            f"{len(rows):,}. Fingerprint {store.fingerprint[:12]}.",
+        ],
+        sections=[_counts(store.clips), *_listed(store.failures, warnings)],
+        columns=columns,
+        rows=[cells(row) for row in rows],
+        clip=clip,
+        sound=None if root is None else sound,
+        after=[_products(store)],
+    )
+
+
+def _warnings(store: Store) -> list[str]:
+    """Return what the receipts warn of, once each."""
+    blocks = range(-(-len(store.clips) // read_description(store.path).block_size))
+    found: dict[str, None] = {}
+    for spec in map(store.spec, store.products):
+        for block in blocks:
+            receipt = read_receipt(receipt_file(store.path, spec, block))
+            found |= dict.fromkeys(receipt.warnings if receipt else ())
+    return list(found)
+
+
+def _counts(clips: Iterable[Clip]) -> Section:
+    """Return how many clips there are of each scene, by fold and city."""
+    clips = list(clips)
+    kinds = [("fold", value) for value in sorted({clip.fold for clip in clips if clip.fold})]
+    kinds += [("city", value) for value in sorted({clip.city for clip in clips if clip.city})]
+    scenes = sorted({clip.scene for clip in clips})
+    number = Counter((clip.scene, name, getattr(clip, name)) for clip in clips
+                     for name in ("fold", "city"))  # fmt: skip
+    every = Counter(clip.scene for clip in clips)
+    most = max(every.values())
+    rows = [
+        [
+            Cell(scene, head=True),
+            Cell(str(every[scene]), {"scene": scene}),
+            *(
+                Cell(str(count), {"scene": scene, name: value}, count / most)
+                for name, value in kinds
+                for count in [number[scene, name, value]]
+            ),
+        ]
+        for scene in scenes
+    ]
+    columns = ["scene", "clips", *(value for _, value in kinds)]
+    text = "Clips of the whole store; a number leads to those of them that this page shows."
+    return Section("Clips by scene, fold and city", [text], columns, rows)
+
+
+def _listed(failures: Sequence[Failure], warnings: Sequence[str]) -> Iterable[Section]:
+    kinds = Counter((failure.product, failure.code) for failure in failures)
+    text = [f"{product}, {code}: {number:,}" for (product, code), number in sorted(kinds.items())]
+    if len(failures) > LISTED:
+        text.append(f"The first {LISTED:,} of {len(failures):,}; failures.csv has all.")
+    rows = [
+        [Cell(f.clip, {"clip": f.clip}, head=True), Cell(f.product), Cell(_said(f))]
+        for f in failures[:LISTED]
+    ]
+    yield Section(
+        "Failures", text or ["Nothing failed."], ["clip", "product", "reason"] if rows else [], rows
+    )
+    text = [f"{len(warnings):,} warnings."]
+    yield Section("Warnings", text, ["warning"] if warnings else [],
+                  [[Cell(warning)] for warning in warnings[:LISTED]])  # fmt: skip
+
+
+def _said(failure: Failure) -> str:
+    second = "" if failure.key is None else f" second {failure.key}"
+    return f"{failure.product}{second}, {failure.code}: {failure.message}"
+
+
+def _products(store: Store) -> Section:
+    rows = [
+        [Cell(name, head=True), Cell(spec.digest[:12]), Cell(spec.canonical())]
+        for name in store.products
+        for spec in [store.spec(name)]
+    ]
+    return Section("Products", (), ["product", "digest", "spec"], rows)
+
+
+def check_root(root: Path | None) -> Path:
+    """Return the folder of the recordings.
+
+    Raises:
+        AvscError: it is not known, or not there.
+    """
+    if root is None or not root.is_dir():
+        what = "is not recorded with the store" if root is None else f"{root} is not a folder"
+        raise AvscError(f"--media: the folder of the recordings {what}; name it with --root.")
+    return root

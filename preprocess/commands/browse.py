@@ -1,0 +1,68 @@
+"""``avsc-prep browse``: a page of what a store holds, to look at."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from avsc.manifests.shell import DONE, settings
+
+
+@click.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="[default: STORE/browse/index.html]")
+@click.option("--clip", "clips", multiple=True, help="Show this clip; may be given several times.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Clips to draw, as evenly from all scenes as they allow.",
+)
+@click.option("--all", "every", is_flag=True, help="Show all clips.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the drawing.")
+@click.option("--media", is_flag=True, help="Also their sound (Opus), from the recordings.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the recordings, for --media.  [default: that of the last extraction]",
+)
+@click.option("--single-file", is_flag=True, help="Write one file, of at most 100 clips.")
+@settings
+def browse(
+    store: Path,
+    out: Path | None,
+    clips: tuple[str, ...],
+    sample: int,
+    every: bool,
+    seed: int,
+    media: bool,
+    root: Path | None,
+    single_file: bool,
+) -> int:
+    """Write a page that shows what a closed STORE holds: images, acoustic frames, failures.
+
+    It opens in any browser from wherever its folder was copied to.
+
+    Example: avsc-prep browse store --sample 200 --media
+    """
+    from avsc.features.pages.page import write_page
+    from avsc.features.store.reader import Store
+    from avsc.preprocess.browse import check_root, choose, page
+    from avsc.preprocess.progress import Reporter
+    from avsc.preprocess.request_file import recorded_root
+
+    opened = Store.open(store)
+    rows = choose(opened, clips, None if every else sample, seed)
+    recordings = check_root(root or recorded_root(store)) if media else None
+    path = out or store / "browse" / "index.html"
+
+    def shown(numbers: Iterable[int]) -> Iterator[int]:
+        with Reporter(len(rows), "browse") as reporter:
+            for number in numbers:
+                yield number
+                reporter.advance(1, 0)
+
+    write_page(path, page(opened, rows, recordings), single_file, shown)
+    click.echo(f"{len(rows)} of {len(opened.clips)} clips: {path}")
+    return DONE
