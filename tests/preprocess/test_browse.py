@@ -119,8 +119,7 @@ def test_keyboard_alone_suffices(page: Path, chromium: Browser) -> None:
         assert found.faults == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
+@pytest.mark.parametrize(("scheme", "width"), [("dark", 360), ("light", 1200)])
 def test_page_is_accessible(page: Path, chromium: Browser, scheme: str, width: int) -> None:
     size = {"width": width, "height": 800}
     with visit(chromium, page, color_scheme=scheme, viewport=size) as found:
