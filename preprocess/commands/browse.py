@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from avsc.manifests.shell import DONE, settings
+from avsc.manifests.errors import DONE
+from avsc.manifests.shell import settings
 
 
 @click.command()

@@ -18,7 +18,7 @@ from stores import small_clips, small_store
 from worst import NAMES
 
 from avsc.features.store.reader import Store
-from avsc.manifests.shell import DONE
+from avsc.manifests.errors import DONE
 from avsc.preprocess.browse import choose
 from avsc.preprocess.cli import program
 
