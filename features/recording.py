@@ -79,6 +79,19 @@ def read_recording(path: Path, limits: Limits | None = None) -> Recording:
     return Recording(path, Source(-1, 0), b"", limits, fault)
 
 
+def look(path: Path, content: bool = False) -> Source:
+    """Return how a recording is found now; with its digest when `content` is asked for."""
+    try:
+        state = path.stat()
+        digest = ""
+        if content:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return Source(-1, 0)
+    return Source(state.st_size, state.st_mtime_ns, digest)
+
+
 def recorded(recording: Path | Recording) -> Recording:
     """Return a recording whose content is there; a path is read, under the default limits.
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from avsc.features.clip import Made, empty
+from avsc.features.isolate import make_clip_in_time, make_clip_isolated
 from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
@@ -25,7 +26,6 @@ from avsc.features.store.part import Record, crc32, read_part, write_part
 from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import StoreError
 from avsc.manifests.files import remove
-from avsc.preprocess.isolate import make_clip_in_time, make_clip_isolated
 from avsc.preprocess.plan import Task
 from avsc.preprocess.receipt import Receipt, Roles, read_receipt, versions, write_receipt
 

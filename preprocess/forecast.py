@@ -21,11 +21,11 @@ from multiprocessing import get_context
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from avsc.features.isolate import make_clip_in_time
 from avsc.features.store.failures import Failure
 from avsc.manifests.dataset_root import located
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.block import peak_memory
-from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.plan import Plan, Task
 
 CONFIDENCE = 0.95

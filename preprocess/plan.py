@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from avsc.features.limits import Limits
-from avsc.features.recording import Source
+from avsc.features.recording import Source, look
 from avsc.features.specs import Spec
 from avsc.features.store.layout import (
     Description,
@@ -27,7 +27,7 @@ from avsc.features.store.layout import (
 )
 from avsc.manifests.clips import Clip, Dataset
 from avsc.manifests.dataset_root import located
-from avsc.preprocess.receipt import Receipt, look, read_receipt
+from avsc.preprocess.receipt import Receipt, read_receipt
 
 Check = Literal["time", "content"]
 ALL = slice(None)

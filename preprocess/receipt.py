@@ -51,19 +51,6 @@ class Receipt:
     roles: tuple[Roles, ...] = ()
 
 
-def look(path: Path, content: bool = False) -> Source:
-    """Return how a recording is found now; with its digest when `content` is asked for."""
-    try:
-        state = path.stat()
-        digest = ""
-        if content:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return Source(-1, 0)
-    return Source(state.st_size, state.st_mtime_ns, digest)
-
-
 @cache
 def versions() -> dict[str, str]:
     """Return the versions of everything that a part's bytes depend on, and the processor's kind."""

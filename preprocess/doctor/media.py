@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+from avsc.features.isolate import make_clip_isolated
 from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec, ScalogramSpec, Spec
 from avsc.manifests.checks import CheckFailed
 from avsc.preprocess.doctor.target import Target
-from avsc.preprocess.isolate import make_clip_isolated
 from avsc.preprocess.synth.encode import encode_mp4, encode_wav
 
 RATE = 48_000

@@ -18,13 +18,13 @@ from media import noise, write_track, write_wav
 from videos import drawn, write_video
 
 from avsc.features.clip import Made
+from avsc.features.isolate import make_clip_in_time
 from avsc.features.limits import Limits
 from avsc.features.store.verify import verify
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import AvscError
 from avsc.manifests.table import encode_table, read_rows, read_table
 from avsc.preprocess.block import peak_memory
-from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.receipt import read_receipt
 
 LIMITS = Limits(timeout=60)

@@ -12,6 +12,7 @@ import pytest
 from extraction import ALL, World
 from recordings import write_clips, write_sound
 
+from avsc.features.isolate import make_clip_in_time
 from avsc.features.limits import Limits
 from avsc.features.specs import SPECS, AcousticSpec
 from avsc.features.store.layout import (
@@ -24,7 +25,6 @@ from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_table
 from avsc.preprocess.block import work
 from avsc.preprocess.close import close
-from avsc.preprocess.isolate import make_clip_in_time
 from avsc.preprocess.plan import make_plan
 
 
@@ -190,14 +190,13 @@ def test_crash_while_decoding_is_that_clips_failure(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The child is made to die of a segmentation fault whenever it is given clip-1."""
-    from avsc.preprocess import isolate
+    from avsc.features import isolate
 
     crash = (
-        "import os, pickle, signal, sys, io; data = sys.stdin.buffer.read();"
-        "name = pickle.loads(data)[0];"
-        "name == 'clip-1' and os.kill(os.getpid(), signal.SIGSEGV);"
-        "sys.stdin = io.TextIOWrapper(io.BytesIO(data)); from avsc.preprocess.isolate import child;"
-        "child()"
+        "import os, signal; from avsc.features import isolate; make = isolate.make_clip;"
+        "die = lambda: os.kill(os.getpid(), signal.SIGSEGV);"
+        "isolate.make_clip = lambda clip, *rest: die() if clip == 'clip-1' else make(clip, *rest);"
+        "isolate.serve()"
     )
     monkeypatch.setattr(isolate, "_CHILD", crash)
     task = world.plan().tasks[0]

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 import pytest
 from click.testing import CliRunner
 
+from avsc.features import isolate
 from avsc.manifests import control_group
 from avsc.manifests.checks import Finding, examine
-from avsc.preprocess import isolate
 from avsc.preprocess.cli import program
 from avsc.preprocess.doctor import batch, machine, media
 from avsc.preprocess.doctor import file_system as files
