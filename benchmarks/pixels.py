@@ -33,7 +33,7 @@ from avsc.features import jpeg
 from avsc.features.store.reader import Records
 from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import Augment
-from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.views import ImageInput
 
 IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -224,7 +224,7 @@ def main() -> None:
 
 def loader_ms(encoded: list[bytes], workers: int, batches: int = 5, batch: int = 256) -> float:
     """Milliseconds a picture through the loader."""
-    loader = PictureLoader(
+    loader = ImageLoader(
         cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu"), False
     )
     drawn = AUGMENT.draw(np.random.default_rng(0), batch)

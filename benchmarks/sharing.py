@@ -32,9 +32,9 @@ def epoch(training: Training) -> tuple[int, int, float]:
     training.progress.batch = 0
     begin, samples, pictures = time.process_time(), 0, 0
     for batch in training._batches():
-        assert batch.pictures is not None
+        assert batch.images is not None
         samples += len(batch.scene)
-        pictures += len(batch.pictures)
+        pictures += len(batch.images)
         training._step(batch)
     return samples, pictures, time.process_time() - begin
 

@@ -127,8 +127,8 @@ def report(training: Training, steps: int) -> None:
     batches = endless(training)
     first = next(batches)
     size = training.run.settings.batch_size
-    assert first.pictures is not None
-    pictures: Tensor = first.pictures
+    assert first.images is not None
+    pictures: Tensor = first.images
     on_gpu = device.type == "cuda"
 
     def precise() -> Any:
@@ -136,7 +136,7 @@ def report(training: Training, steps: int) -> None:
 
     with torch.no_grad():
         rates = {"model": len(pictures) / seconds(
-            lambda: network.embed_pictures(pictures), steps, device)}  # fmt: skip
+            lambda: network.embed_images(pictures), steps, device)}  # fmt: skip
     rates["batches"] = size / seconds(lambda: next(batches), steps, device)
     rates["trainer"] = size / seconds(lambda: training._step(next(batches)), steps, device)
     print("| | images / s | of the model |\n|---|---|---|")

@@ -47,8 +47,8 @@ class StopAfter(StopRequest):
 def make_home(folder: Path) -> Path:
     """Make a store, files of vectors, and the runs that others take encoders from."""
     store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
-    for sense, step in (("acoustic", 0.2), ("visual", 0.5)):
-        write_vectors(folder / f"{sense}.h5", store, step)
+    for name, step in (("acoustic", 0.2), ("visual", 0.5)):
+        write_vectors(folder / f"{name}.h5", store, step)
     for system in ("audio", "baseline-audio", "baseline-video"):
         make(folder, folder / system, system, epochs=1).fit(StopRequest())
     return folder

@@ -20,7 +20,7 @@ from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.sights import SIGHTS
 from avsc.preprocess.synth.symbols import draw_symbols
 from avsc.preprocess.synth.worlds import RING, WORLD, independent, pairs
-from avsc.train.data.image_folder import open_pictures
+from avsc.train.data.image_folder import open_image_folder
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 PICTURES = {"per_class": 5, "seed": 0, "size": (64, 48)}
@@ -210,7 +210,7 @@ def test_a_miniature_and_a_world_share_no_folder(world: Path) -> None:
 
 def test_labelled_pictures_are_what_places_reads(tmp_path: Path) -> None:
     assert write_labelled(tmp_path, **PICTURES) == 30
-    found = open_pictures(tmp_path)
+    found = open_image_folder(tmp_path)
     assert found.classes == tuple(sorted(SIGHTS))
     assert (found.training, len(found.files)) == (25, 30)
     assert Counter(found.label.tolist()) == dict.fromkeys(range(5), 6)
@@ -227,7 +227,7 @@ def test_half_a_set_of_pictures_is_no_set_and_is_finished(tmp_path: Path) -> Non
     for lost in ("train/hall/003.jpg", ".val/street/000.jpg"):
         (half / lost).unlink()
     with pytest.raises(Exception, match=r"there is no folder val"):
-        open_pictures(half)
+        open_image_folder(half)
     write_labelled(half, **PICTURES)
     assert digests(half) == digests(whole)
 

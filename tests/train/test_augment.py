@@ -12,7 +12,7 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.augment import NEUTRAL, PARTS, UNCHANGED, Augment
+from avsc.train.data.augment import NEUTRAL, TRANSFORMS, UNCHANGED, Augment
 from avsc.train.data.views import ImageInput, evaluation_window
 
 N = 20_000
@@ -156,7 +156,7 @@ def test_parts_that_are_left_out_are_neutral_and_change_no_other():
 
 def test_parts_may_be_named_in_any_order_and_more_than_once():
     for count in (1, 2, 3):
-        for names in permutations(PARTS, count):
+        for names in permutations(TRANSFORMS, count):
             wanted = Augment(frozenset(names))
             assert Augment.named(",".join(names)) == wanted
             assert Augment.named(" , ".join((*names, names[0]))) == wanted

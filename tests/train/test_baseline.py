@@ -51,24 +51,24 @@ def test_the_late_layers_learn_on_both_sub_networks_cut_after_128(home, tmp_path
     assert sum(each.numel() for each in late.trainable_parameters()) == count(late.classifier)
     sound, sight = torch.randn(5, 6), torch.randn(5, 6)
     by_hand = []
-    for vectors, name, sense in (
+    for vectors, name, encoder in (
         (sound, "baseline-audio", "acoustic"),
         (sight, "baseline-video", "visual"),
     ):
-        part = getattr(restore(home / name).network, sense)
+        part = getattr(restore(home / name).network, encoder)
         first, norm, _, _, second = part.layers
         hidden = first((vectors - part.mean) / part.deviation)
         hidden = (hidden - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
         by_hand.append(second((hidden * norm.weight + norm.bias).clamp(min=0)))
     torch.testing.assert_close(late.embed_sound(sound), by_hand[0])
-    torch.testing.assert_close(late.embed_pictures(sight), by_hand[1])
+    torch.testing.assert_close(late.embed_images(sight), by_hand[1])
     first, last = late.classifier.layers
     torch.testing.assert_close(late(sound, sight), last(first(torch.cat(by_hand, dim=1))))
 
 
 def test_a_fresh_sub_network_has_the_moments_of_its_training_vectors(home, tmp_path):
     run = make(home, tmp_path / "run", "baseline-video")
-    vectors = run.run.source.visual[run.run.training.picture].astype("f8")
+    vectors = run.run.source.visual[run.run.training.image].astype("f8")
     torch.testing.assert_close(run.network.visual.mean, torch.from_numpy(vectors.mean(0)).float())
     deviation = vectors.std(0)
     assert deviation[4] == 0 and run.network.visual.deviation[4] == 1

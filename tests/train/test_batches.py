@@ -16,8 +16,8 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.batches import batches_per_epoch, picture_batches, training_batches
-from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.batches import batches_per_epoch, image_batches, training_batches
+from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
 
@@ -86,7 +86,7 @@ class MemoryStore:
 
 @pytest.fixture(scope="module")
 def source():
-    return Source.open(MemoryStore(), "scalogram", pictures=True)
+    return Source.open(MemoryStore(), "scalogram", images=True)
 
 
 def epoch(source, samples, **changes):
@@ -94,7 +94,7 @@ def epoch(source, samples, **changes):
         "batch_size": 32,
         "seed": 1,
         "epoch": 0,
-        "geometry": IMAGE,
+        "image_input": IMAGE,
         "augment": Augment(),
         "workers": 0,
         "device": CPU,
@@ -105,7 +105,7 @@ def epoch(source, samples, **changes):
 def assert_same(ours, theirs):
     assert len(ours) == len(theirs) > 0
     for one, other in zip(ours, theirs, strict=True):
-        for name in ("acoustic", "pictures", "scene", "index"):
+        for name in ("acoustic", "images", "scene", "index"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 
@@ -117,19 +117,19 @@ def test_source_pairs_sound_and_pictures(source):
     assert len(pairs) == 4 * FRAMES - missing
     assert set(pairs.clip) == {0, 1, 2, 4}
     assert 3 not in source.samples([1]).second
-    np.testing.assert_array_equal(source.images.clip[pairs.picture], pairs.clip)
-    np.testing.assert_array_equal(source.images.key[pairs.picture], pairs.second)
+    np.testing.assert_array_equal(source.images.clip[pairs.image], pairs.clip)
+    np.testing.assert_array_equal(source.images.key[pairs.image], pairs.second)
     assert [CLASSES[scene] for scene in pairs.scene] == [SCENES[clip] for clip in pairs.clip]
 
 
 def test_source_of_one_modality():
-    sound = Source.open(MemoryStore(), "scalogram", pictures=False)
+    sound = Source.open(MemoryStore(), "scalogram", images=False)
     assert sound.images is None and sound.samples([3]).frame.size == 0
     assert len(sound.samples(range(5))) == 4 * FRAMES
-    sight = Source.open(MemoryStore(), None, pictures=True)
+    sight = Source.open(MemoryStore(), None, images=True)
     assert sight.acoustic is None and len(sight.samples(range(5))) == 49
     with pytest.raises(SettingError, match="neither was asked for"):
-        Source.open(MemoryStore(), None, pictures=False)
+        Source.open(MemoryStore(), None, images=False)
 
 
 def test_clips_may_be_named_in_any_order(source):
@@ -142,15 +142,15 @@ def test_each_epoch_and_batch_draws_augmentation_of_its_own():
     store = MemoryStore()
     images = store.records("images")
     images.data = [images.data[0]] * len(images)
-    same = Source.open(store, None, pictures=True)
+    same = Source.open(store, None, images=True)
     samples = same.samples(range(5))
-    every = [batch.pictures for n in range(3) for batch in epoch(same, samples, epoch=n)]
-    again = [batch.pictures for batch in epoch(same, samples, epoch=1)]
+    every = [batch.images for n in range(3) for batch in epoch(same, samples, epoch=n)]
+    again = [batch.images for batch in epoch(same, samples, epoch=1)]
     assert len(every) == 3 and len(again) == 1
     assert torch.equal(every[1], again[0])
     assert not any(torch.equal(every[i], every[j]) for i in range(3) for j in range(i))
     first = epoch(same, samples, batch_size=16)
-    assert not torch.equal(first[0].pictures, first[1].pictures)
+    assert not torch.equal(first[0].images, first[1].images)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
@@ -181,10 +181,10 @@ def test_a_batch_holds_what_its_samples_name(source):
         which = batch.index.numpy()
         np.testing.assert_array_equal(batch.acoustic, source.acoustic[samples.frame[which]])
         np.testing.assert_array_equal(batch.scene, samples.scene[which])
-        (views,) = picture_batches(
-            source, samples.picture[which], batch_size=99, geometry=IMAGE, workers=0, device=CPU
+        (views,) = image_batches(
+            source, samples.image[which], batch_size=99, image_input=IMAGE, workers=0, device=CPU
         )
-        torch.testing.assert_close(batch.pictures, views, rtol=0, atol=0)
+        torch.testing.assert_close(batch.images, views, rtol=0, atol=0)
 
 
 def test_epochs_seeds_and_batches_differ(source):
@@ -194,7 +194,7 @@ def test_epochs_seeds_and_batches_differ(source):
         assert not torch.equal(first[0].index, other[0].index)
     # The same picture looks different each time: no two samples share their augmentation.
     drawn_alike = epoch(source, samples.take(np.zeros(64, np.int64)))
-    shown = torch.cat([batch.pictures for batch in drawn_alike])
+    shown = torch.cat([batch.images for batch in drawn_alike])
     assert len(torch.unique(shown.flatten(1), dim=0)) == 64
 
 
@@ -203,7 +203,7 @@ def test_shards_are_disjoint_and_make_up_the_batch(source):
     whole = epoch(source, samples)
     shards = [epoch(source, samples, shard=(i, 2)) for i in range(2)]
     for batch, *parts in zip(whole, *shards, strict=True):
-        for name in ("acoustic", "pictures", "scene", "index"):
+        for name in ("acoustic", "images", "scene", "index"):
             for i, part in enumerate(parts):
                 assert torch.equal(getattr(batch, name)[16 * i : 16 * (i + 1)], getattr(part, name))
     with pytest.raises(SettingError, match="32 cannot be shared evenly by 3"):
@@ -222,17 +222,17 @@ def test_samples_of_a_picture_share_a_view(source, together):
     frames, views = [], 0
     for batch in batches:
         assert batch.view.shape == batch.scene.shape == (32,)
-        views += len(batch.pictures)
-        picture = torch.from_numpy(samples.picture)[batch.index]
-        for view in range(len(batch.pictures)):
+        views += len(batch.images)
+        picture = torch.from_numpy(samples.image)[batch.index]
+        for view in range(len(batch.images)):
             seen = picture[batch.view == view]
             assert len(seen.unique()) == 1
             frames.append(len(seen))
         np.testing.assert_array_equal(batch.acoustic, source.acoustic[samples.frame[batch.index]])
     # Four to six frames a picture; a group is parted at most at the end of each batch.
-    pictures = len(np.unique(samples.picture))
+    pictures = len(np.unique(samples.image))
     assert max(frames) == min(together, 6)
-    least = sum(-(-count // together) for count in np.bincount(samples.picture))
+    least = sum(-(-count // together) for count in np.bincount(samples.image))
     assert least - 32 <= views <= (pictures if together == ALL else least) + len(batches)
 
 
@@ -241,9 +241,9 @@ def test_what_a_view_shows_is_its_picture_as_drawn(source):
     first = epoch(source, samples, together=ALL)[0]
     drawn = Augment().draw(np.random.default_rng((2, 1, 0, 0)), 32)
     place = np.empty((3, 24, 24), np.float32)
-    for view, shown in enumerate(first.pictures):
+    for view, shown in enumerate(first.images):
         row = int(np.flatnonzero(first.view == view)[0])
-        picture = jpeg.decode(source.images.read(samples.picture[first.index[row]]))
+        picture = jpeg.decode(source.images.read(samples.image[first.index[row]]))
         window = Augment().window(drawn[row], *picture.shape[:2], IMAGE)
         render_cpu.render(picture, window, drawn[row], IMAGE, place)
         np.testing.assert_array_equal(shown, place)
@@ -256,12 +256,12 @@ def test_shared_views_are_the_same_for_any_workers_start_and_shards(source):
     shards = [epoch(source, samples, together=ALL, shard=(i, 2)) for i in range(2)]
     for batch, *parts in zip(whole, *shards, strict=True):
         assert torch.equal(torch.cat([part.index for part in parts]), batch.index)
-        shown = torch.cat([part.pictures[part.view] for part in parts])
-        assert torch.equal(shown, batch.pictures[batch.view])
+        shown = torch.cat([part.images[part.view] for part in parts])
+        assert torch.equal(shown, batch.images[batch.view])
 
 
 def test_nothing_is_shared_where_a_picture_is_one_sample(source):
-    sight = Source.open(MemoryStore(), None, pictures=True)
+    sight = Source.open(MemoryStore(), None, images=True)
     samples = sight.samples(range(5))
     assert_same(epoch(sight, samples, together=ALL), epoch(sight, samples))
     vectors = dataclasses.replace(source, images=None, visual=np.zeros((49, 3), np.float32))
@@ -270,13 +270,13 @@ def test_nothing_is_shared_where_a_picture_is_one_sample(source):
 
 
 def test_one_modality_alone():
-    sound = Source.open(MemoryStore(), "scalogram", pictures=False)
-    batch = epoch(sound, sound.samples(range(5)), geometry=None, augment=None)[0]
-    assert batch.pictures is None and batch.acoustic.shape == (32, 2, 5)
-    sight = Source.open(MemoryStore(), None, pictures=True)
+    sound = Source.open(MemoryStore(), "scalogram", images=False)
+    batch = epoch(sound, sound.samples(range(5)), image_input=None, augment=None)[0]
+    assert batch.images is None and batch.acoustic.shape == (32, 2, 5)
+    sight = Source.open(MemoryStore(), None, images=True)
     batch = epoch(sight, sight.samples(range(5)))[0]
-    assert batch.acoustic is None and batch.pictures.shape == (32, 3, 24, 24)
-    assert batch.pictures.dtype == torch.float32 and batch.scene.dtype == torch.int64
+    assert batch.acoustic is None and batch.images.shape == (32, 3, 24, 24)
+    assert batch.images.dtype == torch.float32 and batch.scene.dtype == torch.int64
 
 
 def test_fewer_samples_than_a_batch_are_refused_at_once(source):
@@ -299,7 +299,7 @@ def test_global_generators_are_left_alone(source):
 def test_pictures_come_in_order_and_none_is_dropped(source):
     which = np.arange(49)[::-1].copy()
     batches = list(
-        picture_batches(source, which, batch_size=20, geometry=IMAGE, workers=2, device=CPU)
+        image_batches(source, which, batch_size=20, image_input=IMAGE, workers=2, device=CPU)
     )
     assert [len(batch) for batch in batches] == [20, 20, 9]
     neutral = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
@@ -309,7 +309,7 @@ def test_pictures_come_in_order_and_none_is_dropped(source):
         window = UNCHANGED.window(neutral, *picture.shape[:2], IMAGE)
         render_cpu.render(picture, window, neutral, IMAGE, expected)
         np.testing.assert_array_equal(shown, expected)
-    none = picture_batches(source, which[:0], batch_size=20, geometry=IMAGE, workers=2, device=CPU)
+    none = image_batches(source, which[:0], batch_size=20, image_input=IMAGE, workers=2, device=CPU)
     assert list(none) == []
 
 
@@ -318,7 +318,7 @@ def test_whole_batches_at_once_show_the_same(source, workers):
     augment = Augment()
     request = Request(np.arange(40), augment.draw(np.random.default_rng(0), 40))
     one, whole = (
-        next(PictureLoader(source.images, IMAGE, augment, workers, CPU, way).load([request]))
+        next(ImageLoader(source.images, IMAGE, augment, workers, CPU, way).load([request]))
         for way in (False, True)
     )
     torch.testing.assert_close(one, whole, rtol=0, atol=1e-3)
@@ -329,7 +329,7 @@ def test_a_damaged_picture_ends_the_epoch_with_its_error(workers):
     store = MemoryStore()
     images = store.records("images")
     images.data[7] = images.data[7][:40]
-    source = Source.open(store, None, pictures=True)
+    source = Source.open(store, None, images=True)
     with pytest.raises(AvscError, match="picture 7 in memory: 40 bytes are not a JPEG"):
         epoch(source, source.samples(range(5)), batch_size=49, workers=workers)
     assert not [thread for thread in threading.enumerate() if "pictures" in thread.name]
@@ -337,7 +337,7 @@ def test_a_damaged_picture_ends_the_epoch_with_its_error(workers):
 
 def test_no_thread_outlives_an_epoch_that_is_left_early(source):
     batches = training_batches(
-        source, source.samples(range(5)), batch_size=32, seed=1, epoch=0, geometry=IMAGE,
+        source, source.samples(range(5)), batch_size=32, seed=1, epoch=0, image_input=IMAGE,
         augment=Augment(), workers=2, device=CPU,
     )  # fmt: skip
     next(batches)

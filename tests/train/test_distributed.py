@@ -93,14 +93,14 @@ def test_two_processes_compute_what_one_does(tmp_path):
 # Process 1 is asked to stop when it reads a picture of the third batch.
 ASKED = """
 import os, signal
-from avsc.train.data.image_folder import PictureFolder
-read, reads = PictureFolder.read, []
+from avsc.train.data.image_folder import ImageFolder
+read, reads = ImageFolder.read, []
 def read_and_be_asked(self, record):
     reads.append(record)
     if os.environ["RANK"] == "1" and len(reads) == 14:
         os.kill(os.getpid(), signal.SIGUSR1)
     return read(self, record)
-PictureFolder.read = read_and_be_asked
+ImageFolder.read = read_and_be_asked
 from avsc.train.cli import main
 main()
 """

@@ -19,17 +19,17 @@ IMAGE = ImageInput(16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 @pytest.fixture(scope="module")
 def sight(tmp_path_factory):
     store = small_store(tmp_path_factory.mktemp("store") / "store", products=("images",))
-    return Source.open(Store.open(store), None, pictures=True)
+    return Source.open(Store.open(store), None, images=True)
 
 
 def views(sight, seed=1, epoch=0):
     """The views of two batches that show one picture only, as bytes, batch by batch."""
     samples = sight.samples(range(24)).take(np.zeros(16, np.int64))
     batches = training_batches(
-        sight, samples, batch_size=8, seed=seed, epoch=epoch, geometry=IMAGE, augment=Augment(),
+        sight, samples, batch_size=8, seed=seed, epoch=epoch, image_input=IMAGE, augment=Augment(),
         workers=0, device=torch.device("cpu"),
     )  # fmt: skip
-    return [{view.numpy().tobytes() for view in batch.pictures} for batch in batches]
+    return [{view.numpy().tobytes() for view in batch.images} for batch in batches]
 
 
 def test_no_view_is_seen_twice_in_any_seed_epoch_or_batch(sight):
@@ -54,7 +54,7 @@ def uneven(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rows", [None, (5, 2), (23,)])
 def test_frames_belong_to_their_clips_whichever_are_asked_for(uneven, rows):
-    source = Source.open(uneven, "scalogram", pictures=False, rows=rows)
+    source = Source.open(uneven, "scalogram", images=False, rows=rows)
     wanted = np.repeat(np.arange(24), np.arange(24) + 1)
     wanted = wanted if rows is None else wanted[np.isin(wanted, rows)]
     np.testing.assert_array_equal(source.every.clip, wanted)
@@ -62,16 +62,16 @@ def test_frames_belong_to_their_clips_whichever_are_asked_for(uneven, rows):
 
 
 def test_pictures_of_the_clips_asked_for_alone_are_samples(uneven):
-    source = Source.open(uneven, None, pictures=True, rows=(5, 2))
+    source = Source.open(uneven, None, images=True, rows=(5, 2))
     assert source.every.clip.tolist() == [2, 2, 5, 5]
     assert source.every.second.tolist() == [0, 1, 0, 1]
-    sizes = [len(source.images.read(record)) for record in source.every.picture]
+    sizes = [len(source.images.read(record)) for record in source.every.image]
     assert sizes == [11, 11, 14, 14]
 
 
 def test_scenes_are_numbered_in_the_order_of_the_classes(uneven):
     """`small_clips` has eight clips of each scene, in the order of their names."""
-    source = Source.open(uneven, "scalogram", pictures=True)
+    source = Source.open(uneven, "scalogram", images=True)
     assert uneven.classes == ("scene0", "scene1", "scene2")
     np.testing.assert_array_equal(source.every.scene, source.every.clip // 8)
-    np.testing.assert_array_equal(source.pictures.scene, source.pictures.clip // 8)
+    np.testing.assert_array_equal(source.image_samples.scene, source.image_samples.clip // 8)

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from avsc.features.store.reader import Store
 from avsc.train.data import batches, render_torch
 from avsc.train.data.augment import Augment
-from avsc.train.data.batches import picture_batches, training_batches
+from avsc.train.data.batches import image_batches, training_batches
 from avsc.train.data.prefetch import DEPTH, ahead
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
@@ -112,19 +112,19 @@ def test_what_is_left_early_is_closed():
 @pytest.mark.parametrize("together", [1, 6])
 def test_batches_made_whole_show_what_others_do(store, monkeypatch, together):
     opened = Store.open(store)
-    source = Source.open(opened, "scalogram", pictures=True)
+    source = Source.open(opened, "scalogram", images=True)
     samples = source.samples(range(len(opened.clips)))
-    how = {"batch_size": 32, "geometry": IMAGE, "workers": 2, "device": CPU}
+    how = {"batch_size": 32, "image_input": IMAGE, "workers": 2, "device": CPU}
     fit = {**how, "seed": 1, "epoch": 0, "augment": Augment(), "together": together}
     ours = list(training_batches(source, samples, **fit))
-    shown = list(picture_batches(source, np.arange(50), **how))
+    shown = list(image_batches(source, np.arange(50), **how))
     monkeypatch.setattr(batches, "_whole", lambda device: True)
     for one, other in zip(ours, training_batches(source, samples, **fit), strict=True):
         for name in ("acoustic", "scene", "index", "view"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
         # Two decoders of JPEG, which differ by a step of 255 here and there.
-        assert (one.pictures - other.pictures).abs().mean() < 0.01
-    for one, other in zip(shown, picture_batches(source, np.arange(50), **how), strict=True):
+        assert (one.images - other.images).abs().mean() < 0.01
+    for one, other in zip(shown, image_batches(source, np.arange(50), **how), strict=True):
         assert (one - other).abs().mean() < 0.01
     assert not threads()
 
@@ -158,18 +158,18 @@ def test_rendering_does_not_wait_for_the_device():
 def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monkeypatch):
     training = make(store, tmp_path / "run")
     net, (batch, *_) = training.network, list(training._batches())
-    exact = net.embed_pictures(batch.pictures)
+    exact = net.embed_images(batch.images)
     monkeypatch.setattr(network_module, "BFLOAT16_ON", {"cpu"})
-    rough = net.embed_pictures(batch.pictures)
+    rough = net.embed_images(batch.images)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.03 * exact.abs().max()
     assert training.fit(StopRequest())
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     free = make(store, tmp_path / "free", "end-to-end").network.eval()
     with torch.no_grad():
-        there = free.embed_pictures(batch.pictures)
+        there = free.embed_images(batch.images)
         monkeypatch.setattr(network_module, "BFLOAT16_ON", set())
-        assert torch.equal(there, free.embed_pictures(batch.pictures))
+        assert torch.equal(there, free.embed_images(batch.images))
 
 
 def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.inference import embed_pictures, predict
+from avsc.train.model.inference import embed_images, predict
 from avsc.train.model.network import Network
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_every_sample_as_if_it_were_alone(store, sound, pictures):
         if sound:
             frame = torch.from_numpy(source.acoustic[samples.frame[i : i + 1]])
         if pictures:
-            sight = torch.tensor(colours(store, source, samples.picture[i]))[None].float()
+            sight = torch.tensor(colours(store, source, samples.image[i]))[None].float()
         with torch.no_grad():
             logits = network.classify(frame, sight).double().numpy()[0]
         expected = np.exp(logits - logits.max())
@@ -86,12 +86,12 @@ def test_each_picture_is_embedded_once_and_in_order(store):
     samples = source.samples(range(0, 24, 3))
     network = make(True, True)
     found = predict(network, source, samples, **HOW)
-    wanted = np.unique(samples.picture)
+    wanted = np.unique(samples.image)
     assert len(wanted) < len(samples) / 3
     expected = [colours(store, source, picture).mean() for picture in wanted]
     np.testing.assert_allclose(network.visual.seen, expected, atol=1e-4)
     network.visual.seen.clear()
-    embeddings = embed_pictures(network, source, wanted, **HOW)
+    embeddings = embed_images(network, source, wanted, **HOW)
     assert embeddings.shape == (len(wanted), 6) and len(network.visual.seen) == len(wanted)
     again = predict(network, source, samples, **HOW, embeddings=embeddings)
     assert len(network.visual.seen) == len(wanted)

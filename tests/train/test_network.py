@@ -102,7 +102,7 @@ def test_frozen_encoders_stay_in_evaluation_mode():
 
 def test_embeddings_do_not_depend_on_the_mode():
     network, pictures = make(), batch()[1]
-    trained, evaluated = (network.train(mode).embed_pictures(pictures) for mode in (True, False))
+    trained, evaluated = (network.train(mode).embed_images(pictures) for mode in (True, False))
     assert torch.equal(trained, evaluated)
     assert trained.shape == (8, FEATURES) and not trained.requires_grad
 
@@ -142,7 +142,7 @@ def test_forward_joins_the_embeddings_sound_first():
     joined = torch.cat([network.acoustic(sound), network.visual(pictures)], dim=1)
     logits = network(sound, pictures)
     torch.testing.assert_close(logits, network.classifier(joined))
-    torch.testing.assert_close(logits, network.classify(sound, network.embed_pictures(pictures)))
+    torch.testing.assert_close(logits, network.classify(sound, network.embed_images(pictures)))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -167,13 +167,13 @@ def test_either_modality_alone():
     audio, video = make(visual=False).eval(), make(acoustic=False).eval()
     assert audio(sound, None).shape == video(None, pictures).shape == (8, 10)
     torch.testing.assert_close(
-        video.classify(None, video.embed_pictures(pictures)), video(None, pictures)
+        video.classify(None, video.embed_images(pictures)), video(None, pictures)
     )
 
 
 def test_embeddings_made_beforehand_need_no_visual_encoder():
     joint, (sound, pictures, _) = make().eval(), batch()
-    stored = joint.embed_pictures(pictures)
+    stored = joint.embed_images(pictures)
     second = Network(joint.acoustic, None, joint.classifier).eval()
     torch.testing.assert_close(second.classify(sound, stored), joint(sound, pictures))
 
@@ -198,7 +198,7 @@ def test_low_precision_is_for_cuda_alone():
     exact, pictures = make(), batch()[1]
     low = make(low_precision=True)
     low.load_state_dict(exact.state_dict())
-    assert torch.equal(low.embed_pictures(pictures), exact.embed_pictures(pictures))
+    assert torch.equal(low.embed_images(pictures), exact.embed_images(pictures))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -206,6 +206,6 @@ def test_low_precision_on_cuda_gives_float32():
     exact, pictures = make().cuda(), batch()[1].cuda()
     low = make(low_precision=True).cuda()
     low.load_state_dict(exact.state_dict())
-    found, wanted = low.embed_pictures(pictures), exact.embed_pictures(pictures)
+    found, wanted = low.embed_images(pictures), exact.embed_images(pictures)
     assert found.dtype == torch.float32 and not torch.equal(found, wanted)
     assert nn.functional.cosine_similarity(found, wanted).min() > 0.99

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.data.image_folder import PictureFolder, open_pictures
+from avsc.train.data.image_folder import ImageFolder, open_image_folder
 from avsc.train.fit.build_network import first_visual
 from avsc.train.fit.console import Console
 from avsc.train.fit.places_task import decayed, figures
@@ -23,7 +23,7 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import PlacesSettings
 
 SMALL = {
     "backbone": "test_resnet",
@@ -137,7 +137,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(pictures, straight, tmp
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, monkeypatch, number):
-    read, reads = PictureFolder.read, []
+    read, reads = ImageFolder.read, []
 
     def read_and_be_asked_to_stop(self, record):
         reads.append(record)
@@ -145,7 +145,7 @@ def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, mo
             os.kill(os.getpid(), number)
         return read(self, record)
 
-    monkeypatch.setattr(PictureFolder, "read", read_and_be_asked_to_stop)
+    monkeypatch.setattr(ImageFolder, "read", read_and_be_asked_to_stop)
     run = ("places", "--data", pictures, "--out", tmp_path / "run", *OPTIONS)
     code, out, _ = fit(*run)
     assert code == 75
@@ -208,7 +208,7 @@ def test_weights_of_a_run_whose_best_checkpoint_is_lost(pictures, tmp_path):
 
 
 def test_a_folder_of_classes(pictures):
-    found = open_pictures(pictures)
+    found = open_image_folder(pictures)
     assert found.name == "three-places"
     assert found.classes == ("place0", "place1", "place2")
     assert (found.training, len(found.files)) == (72, 96)
@@ -231,7 +231,7 @@ def test_places365_as_torchvision_lays_it_out(tmp_path, monkeypatch, size, folde
         "_FILE_LIST_META",
         dict(zip(("train-standard", "val"), ((n, digests[n]) for n in lists), strict=True)),
     )
-    found = open_pictures(tmp_path, size)
+    found = open_image_folder(tmp_path, size)
     assert found.name == "Places365"
     assert found.classes == ("/b/bus_interior", "/a/airfield", "/p/park/city")
     assert (found.training, len(found.files)) == (12, 18)
@@ -240,13 +240,13 @@ def test_places365_as_torchvision_lays_it_out(tmp_path, monkeypatch, size, folde
             assert np.asarray(image).mean((0, 1)).argmax() == label
     other = "large" if size == "small" else "small"
     with pytest.raises(AvscError, match=rf"no such folder, which holds the {other} pictures"):
-        open_pictures(tmp_path, other)
+        open_image_folder(tmp_path, other)
 
 
 def test_lists_of_places365_that_are_not_whole_are_refused(tmp_path):
     places365(tmp_path)
     with pytest.raises(AvscError, match=r"lists of Places365 cannot be read .*categories_places"):
-        open_pictures(tmp_path)
+        open_image_folder(tmp_path)
 
 
 def spoil_extension(folder: Path) -> str:
@@ -300,13 +300,13 @@ def test_a_damaged_picture_is_an_error_that_names_it(fit, tmp_path, part, damage
     whole = victim.read_bytes()
     run = ("places", "--data", folder, "--out", tmp_path / "run", *OPTIONS, "--epochs", "1")
     if damage == "gone":
-        read = PictureFolder.read
+        read = ImageFolder.read
         victim.unlink()
         with pytest.MonkeyPatch.context() as patch:
             # It goes between the look at the folder and the reading of the picture.
             victim.write_bytes(whole)
             patch.setattr(
-                PictureFolder,
+                ImageFolder,
                 "read",
                 lambda self, record: (victim.unlink(missing_ok=True), read(self, record))[1],
             )
@@ -352,7 +352,7 @@ def test_the_first_step_is_sgd_by_hand(pictures, tmp_path):
     batch = next(training._batches())
     assert not training.fit(StopAfter(1))
     by_hand.train()
-    probability = by_hand(None, batch.pictures).log_softmax(1)
+    probability = by_hand(None, batch.images).log_softmax(1)
     wanted = torch.full((12, 3), 0.1 / 3)
     wanted[torch.arange(12), batch.scene] += 0.9
     loss = -(wanted * probability).sum(1).mean()

@@ -11,7 +11,7 @@ from avsc.features.framing import n_frames
 from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.data.samples import Samples, frame_samples, pair, picture_samples
+from avsc.train.data.samples import Samples, frame_samples, image_samples, pair
 from avsc.train.evaluate.coverage import expected_segments, missing_segments, within
 from avsc.train.protocol import PROTOCOLS, counted, named_protocols, segments
 
@@ -29,7 +29,7 @@ def pictures(seconds):
     """Pictures of clips that have these seconds each."""
     place = [(clip, second) for clip, there in enumerate(seconds) for second in there]
     clip, second = np.array(place, np.int64).reshape(-1, 2).T
-    return picture_samples(clip, second, np.arange(len(seconds)) % 3)
+    return image_samples(clip, second, np.arange(len(seconds)) % 3)
 
 
 def fake(every, clips, images=None, failures=()):
@@ -39,7 +39,7 @@ def fake(every, clips, images=None, failures=()):
         clips=[SimpleNamespace(id=f"clip{row}") for row in range(clips)],
         failures=failures,
     )
-    return store, SimpleNamespace(pictures=images, every=every)
+    return store, SimpleNamespace(image_samples=images, every=every)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -134,7 +134,7 @@ def test_samples_outside_the_expected_segments_are_left_out():
     samples = Samples(None, np.arange(4), np.zeros(4, int), np.array([0, 0, 1, 1]),
                       np.array([0, 1, 0, 1]), np.ones(4, bool))  # fmt: skip
     kept = within(samples, np.array([[0, 1, 1], [0, 0, 1]]))
-    assert kept.picture.tolist() == [0, 2, 3]
+    assert kept.image.tolist() == [0, 2, 3]
 
 
 def test_a_whole_clip_is_the_mean_of_all_its_frames():

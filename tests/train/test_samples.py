@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avsc.features.specs import ScalogramSpec
-from avsc.train.data.samples import frame_samples, pair, picture_samples
+from avsc.train.data.samples import frame_samples, image_samples, pair
 
 SPEC = ScalogramSpec()
 
@@ -44,10 +44,10 @@ def test_pairs_are_frames_with_the_picture_of_their_centres_second(seed):
     scene = rng.integers(0, 10, 30)
     (clip, count), (picture_clip, second) = arrays(frames, seconds)
     pairs = pair(
-        frame_samples(clip, count, scene, SPEC), picture_samples(picture_clip, second, scene)
+        frame_samples(clip, count, scene, SPEC), image_samples(picture_clip, second, scene)
     )
     expected = np.array(list(by_definition(frames, seconds, scene)))
-    made = (pairs.frame, pairs.picture, pairs.scene, pairs.clip, pairs.second, pairs.strict)
+    made = (pairs.frame, pairs.image, pairs.scene, pairs.clip, pairs.second, pairs.strict)
     np.testing.assert_array_equal(np.stack(made, axis=1), expected)
 
 
@@ -55,36 +55,32 @@ def test_tau2021_has_56_pairs_a_clip():
     clips = 12_291
     scene = np.arange(clips) % 10
     frames = frame_samples(np.arange(clips), np.full(clips, 56), scene, SPEC)
-    pictures = picture_samples(
-        np.repeat(np.arange(clips), 10), np.tile(np.arange(10), clips), scene
-    )
+    pictures = image_samples(np.repeat(np.arange(clips), 10), np.tile(np.arange(10), clips), scene)
     pairs = pair(frames, pictures)
     assert len(pairs) == clips * 56
     np.testing.assert_array_equal(pairs.frame, np.arange(clips * 56))
     per_second = np.bincount(pairs.second[:56])
     assert set(per_second) <= {4, 5, 6, 7} and per_second.sum() == 56
-    np.testing.assert_array_equal(np.unique(pairs.picture), np.arange(clips * 10))
+    np.testing.assert_array_equal(np.unique(pairs.image), np.arange(clips * 10))
 
 
 def test_no_pictures_no_pairs():
     none = np.zeros(0, np.int64)
     scene = np.zeros(3, np.int64)
     frames = frame_samples(np.arange(3), np.full(3, 56), scene, SPEC)
-    assert len(pair(frames, picture_samples(none, none, scene))) == 0
-    assert (
-        len(pair(frame_samples(none, none, scene, SPEC), picture_samples(none, none, scene))) == 0
-    )
+    assert len(pair(frames, image_samples(none, none, scene))) == 0
+    assert len(pair(frame_samples(none, none, scene, SPEC), image_samples(none, none, scene))) == 0
 
 
 def test_sound_alone_uses_every_frame_and_sight_alone_every_picture_once():
     scene = np.array([3, 1])
     frames = frame_samples(np.array([0, 1]), np.array([2, 3]), scene, SPEC)
-    assert frames.picture is None
+    assert frames.image is None
     assert frames.frame.tolist() == [0, 1, 2, 3, 4]
     assert frames.scene.tolist() == [3, 3, 1, 1, 1]
-    pictures = picture_samples(np.array([0, 1, 1]), np.array([0, 0, 4]), scene)
+    pictures = image_samples(np.array([0, 1, 1]), np.array([0, 0, 4]), scene)
     assert pictures.frame is None
-    assert pictures.picture.tolist() == [0, 1, 2]
+    assert pictures.image.tolist() == [0, 1, 2]
     assert pictures.second.tolist() == [0, 0, 4]
     assert pictures.strict.all()
 
@@ -95,4 +91,4 @@ def test_take_keeps_rows_together():
     taken = samples.take(np.array([4, 0]))
     assert taken.frame.tolist() == [4, 0]
     assert taken.scene.tolist() == [1, 3]
-    assert taken.picture is None and len(taken) == 2
+    assert taken.image is None and len(taken) == 2

@@ -81,7 +81,7 @@ def test_pairs_share_views_where_that_was_asked_for(make, frames, shared):
     run = make("joint", frames_per_image=frames, epochs=1)
     run.fit(StopAfter(1))
     (batch, *_), *_ = run.seen
-    assert (batch.view is not None) == (len(batch.pictures) < len(batch.scene)) == shared
+    assert (batch.view is not None) == (len(batch.images) < len(batch.scene)) == shared
 
 
 def test_it_saves_every_so_many_minutes_and_after_each_epoch(make, monkeypatch):

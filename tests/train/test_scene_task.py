@@ -264,7 +264,7 @@ def test_two_steps_are_sgd_with_momentum_at_the_schedules_rate(store, tmp_path):
     run = training.run
     batches = training_batches(
         run.source, run.training, batch_size=32, seed=0, epoch=0,
-        geometry=by_hand.visual.image_input, augment=Augment(), workers=0, device=run.device,
+        image_input=by_hand.visual.image_input, augment=Augment(), workers=0, device=run.device,
     )  # fmt: skip
     parameters = by_hand.trainable_parameters()
     velocity = [torch.zeros_like(parameter) for parameter in parameters]
@@ -273,7 +273,7 @@ def test_two_steps_are_sgd_with_momentum_at_the_schedules_rate(store, tmp_path):
         rate = 1e-5 + (1e-2 - 1e-5) * (1 + np.cos(np.pi * number / 5 / 10)) / 2
         with torch.random.fork_rng():
             torch.manual_seed(step_seed(0, 0, number))
-            logits = by_hand(batch.acoustic, batch.pictures)
+            logits = by_hand(batch.acoustic, batch.images)
         loss = -logits.log_softmax(1)[torch.arange(32), batch.scene].mean()
         gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
@@ -306,14 +306,14 @@ def test_validation_is_the_official_metric_of_the_validation_clips(
         sound = picture = None
         if samples.frame is not None:
             sound = torch.from_numpy(source.acoustic[samples.frame[at : at + 1]])
-        if samples.picture is not None:
+        if samples.image is not None:
             # Without augmentation a training batch shows the evaluation view.
             (batch,) = training_batches(
                 source, samples.take(np.array([at])), batch_size=1, seed=0, epoch=0,
-                geometry=network.visual.image_input, augment=None, workers=0,
+                image_input=network.visual.image_input, augment=None, workers=0,
                 device=torch.device("cpu"),
             )  # fmt: skip
-            picture = batch.pictures
+            picture = batch.images
         with torch.no_grad():
             probability = network(sound, picture).double().softmax(1)[0].numpy()
         key = int(samples.scene[at]), int(samples.clip[at]), int(samples.second[at])

@@ -10,8 +10,8 @@ import pytest
 
 from avsc.manifests.errors import SettingError
 from avsc.train import settings as config
+from avsc.train.checked_settings import option
 from avsc.train.commands.fit import audio, joint, video
-from avsc.train.declared import option
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 

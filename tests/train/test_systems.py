@@ -54,7 +54,7 @@ def test_a_step_moves_what_learns_and_nothing_else(home, tmp_path, system):
     assert not training.fit(StopAfter(1))
     after = {name: digest(part) for name, part in network.named_children()}
     moved = {name for name in before if before[name] != after[name]}
-    branches = {"acoustic": chosen.sound, "visual": chosen.pictures}
+    branches = {"acoustic": chosen.audio, "visual": chosen.visual}
     learns = {name for name, branch in branches.items() if branch is not None and branch.trained}
     assert moved == {"classifier", *learns}  # statistics of batch normalisation are among these
     gradients = {
@@ -239,12 +239,12 @@ def test_clips_without_vectors_are_told_and_withhold_the_figure(home, tmp_path, 
 @pytest.mark.parametrize(
     ("system", "changes", "told"),
     [
-        ("pipeline", {"acoustic_run": None}, "--acoustic-run; `avsc-fit audio` makes one"),
-        ("baseline", {"acoustic_run": None}, "`avsc-fit baseline-audio` makes one"),
+        ("pipeline", {"acoustic_run": None}, "--acoustic-run; `avsc-fit audio` trains one"),
+        ("baseline", {"acoustic_run": None}, "`avsc-fit baseline-audio` trains one"),
         ("baseline-video", {"visual_embeddings": None}, "Name it by --visual-embeddings"),
         ("joint", {"visual_embeddings": "x.h5"}, "computes its visual embeddings itself"),
-        ("joint", {"acoustic_run": "runs/audio"}, "trains its acoustic encoder from the start"),
-        ("pipeline", {"acoustic_embeddings": "x.h5"}, "leave one away"),
+        ("joint", {"acoustic_run": "runs/audio"}, "trains its acoustic encoder from scratch"),
+        ("pipeline", {"acoustic_embeddings": "x.h5"}, "use only one of them"),
     ],
 )
 def test_what_a_system_needs_or_cannot_take_is_named(home, tmp_path, system, changes, told):

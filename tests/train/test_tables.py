@@ -111,7 +111,7 @@ def test_each_backbone_has_its_own_weights():
     for job in plan.jobs.values():
         wanted = {"resnet50": "a.pth", "effnetv2-s": "b.pth"}[job.settings.backbone]
         assert job.settings.visual_weights == (
-            "pretrained" if job.system.pictures is None else wanted
+            "pretrained" if job.system.visual is None else wanted
         )
     with pytest.raises(SettingError, match="it names none for resnet50; add resnet50=FILE"):
         make_plan("3", OUT, (0,), {"visual_weights": "effnetv2-s=b.pth"})

@@ -81,7 +81,7 @@ def test_without_a_window_every_vector_is_strict(store, tmp_path):
 def test_a_second_has_the_picture_nearest_to_its_middle(store, tmp_path, times, kept):
     name = CLIPS[4].id
     path = write(tmp_path / "v.h5", [name] * len(times), times, [[t, 1] for t in times])
-    sight = Vectors.open(path, store).pictures(store)
+    sight = Vectors.open(path, store).images(store)
     np.testing.assert_allclose(sight.data[:, 0], kept)
     np.testing.assert_array_equal(sight.samples.second, np.floor(kept))
     assert set(sight.samples.clip) == {4}
@@ -90,10 +90,10 @@ def test_a_second_has_the_picture_nearest_to_its_middle(store, tmp_path, times, 
 def test_sound_and_pictures_pair_by_second(store, tmp_path):
     heard = Vectors.open(write(tmp_path / "a.h5", *rows(0.25)), store)
     seen = Vectors.open(write(tmp_path / "v.h5", *rows(0.5)), store)
-    source = Source.of(heard.sound(store), seen.pictures(store))
+    source = Source.of(heard.sound(store), seen.images(store))
     pairs = source.samples(range(len(CLIPS)))
     assert len(pairs) == len(CLIPS) * SECONDS * 4
-    sound, sight = source.acoustic[pairs.frame], source.visual[pairs.picture]
+    sound, sight = source.acoustic[pairs.frame], source.visual[pairs.image]
     np.testing.assert_array_equal(sound[:, 0], sight[:, 0])
     np.testing.assert_array_equal(np.floor(sound[:, 1]) + 0.5, sight[:, 1])
 

@@ -7,7 +7,7 @@ import click
 
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.shell import settings
-from avsc.train.declared import choices, option
+from avsc.train.checked_settings import choices, option
 from avsc.train.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from avsc.manifests.shell import settings
-from avsc.train.declared import Declared, choices, option, plain_type
+from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
 from avsc.train.settings import Settings
 from avsc.train.systems import VERBS
 
@@ -16,7 +16,7 @@ Command = Callable[..., Any]
 
 
 def options(
-    declared: type[Declared], defaults: Mapping[str, Any] | None = None
+    declared: type[CheckedSettings], defaults: Mapping[str, Any] | None = None
 ) -> Callable[[Command], Command]:
     """Return what gives a command one option for each setting that is declared.
 
@@ -79,7 +79,7 @@ def fit_command(verb: str) -> click.Command:
     return fit
 
 
-def parameter(declared: type[Declared], name: str) -> Any:
+def parameter(declared: type[CheckedSettings], name: str) -> Any:
     """Return click's type of a setting."""
     if choices(declared, name):
         return click.Choice(choices(declared, name))

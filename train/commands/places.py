@@ -8,7 +8,7 @@ import click
 
 from avsc.manifests.shell import settings
 from avsc.train.commands.fit import options, waiting
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import PlacesSettings
 
 
 @click.command()

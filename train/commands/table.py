@@ -9,8 +9,8 @@ import click
 
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.shell import settings
+from avsc.train.checked_settings import option
 from avsc.train.commands.fit import parameter
-from avsc.train.declared import option
 from avsc.train.settings import Settings
 
 if TYPE_CHECKING:

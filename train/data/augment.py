@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from avsc.manifests.errors import SettingError
 from avsc.train.data.views import ImageInput, Window, crop_window, evaluation_window
 
-PARTS = ("crop", "flip", "jitter")
+TRANSFORMS = ("crop", "flip", "jitter")
 TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 NEUTRAL = (1.0, 1.0, 1.0, 0.0)
@@ -53,17 +53,17 @@ class Augment:
         strength: greatest distance from neutral of brightness, contrast, saturation and hue.
     """
 
-    parts: frozenset[str] = frozenset(PARTS)
+    parts: frozenset[str] = frozenset(TRANSFORMS)
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.parts - set(PARTS))
+        unknown = sorted(self.parts - set(TRANSFORMS))
         if unknown:
             raise SettingError(
-                f"augment: unknown part {unknown[0]!r}; any of {', '.join(PARTS)}, or none."
+                f"augment: unknown part {unknown[0]!r}; any of {', '.join(TRANSFORMS)}, or none."
             )
         for name, (low, high), limit in (("scale", self.scale, 1.0), ("ratio", self.ratio, 1e6)):
             if not 0 < low <= high <= limit:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.epoch_order import Part, shuffled, shuffled_together
-from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.epoch_order import BatchSlice, shuffled, shuffled_together
+from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.prefetch import ahead, upload
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
@@ -34,15 +34,15 @@ class Batch:
     Attributes:
         acoustic: frames, float32 [batch, channels, bins], or vectors [batch, features]; None
             without sound.
-        pictures: normalised, float32 [views, 3, size, size], or vectors [batch, features]; None
-            without pictures.
+        images: normalised, float32 [views, 3, size, size], or vectors [batch, features]; None
+            without images.
         scene: class indices, int64 [batch].
         index: which of the run's samples these are, int64 [batch].
-        view: which of the pictures each sample sees, int64 [batch]; None where each has its own.
+        view: which of the images each sample sees, int64 [batch]; None where each has its own.
     """
 
     acoustic: Tensor | None
-    pictures: Tensor | None
+    images: Tensor | None
     scene: Tensor
     index: Tensor
     view: Tensor | None = None
@@ -72,7 +72,7 @@ def training_batches(
     seed: int,
     epoch: int,
     start_batch: int = 0,
-    geometry: ImageInput | None,
+    image_input: ImageInput | None,
     augment: Augment | None,
     workers: int,
     device: torch.device,
@@ -88,14 +88,14 @@ def training_batches(
         seed: the run's, 0 or more.
         epoch: counted from 0.
         start_batch: first batch wanted, for a run that is taken up in the middle of an epoch.
-        geometry: the visual encoder's input; needed where the samples have encoded pictures.
-        augment: of the pictures; None shows each in its evaluation view.
-        workers: threads that prepare pictures; 0 prepares none ahead of need.
+        image_input: the visual encoder's input; needed where the samples have encoded images.
+        augment: of the images; None shows each in its evaluation view.
+        workers: threads that prepare images; 0 prepares none ahead of need.
         device: where the batches are wanted.
         shard: (i, n) gives the i-th of n equal runs of each batch's samples: the n shards of a
             batch are disjoint and, one after the other, the batch of an unsharded run.
-        together: samples of one picture that share a view; without effect where the samples have
-            no sound, so that there is one of each picture, or read vectors in the pictures' place.
+        together: samples of one image that share a view; without effect where the samples have
+            no sound, so that there is one of each image, or read vectors in the images' place.
 
     Raises:
         SettingError: fewer samples than one batch, or a batch that n does not divide.
@@ -108,57 +108,57 @@ def training_batches(
     augment = augment or UNCHANGED
     generator = np.random.default_rng((ORDER, seed, epoch))
     shared = samples.frame is not None and source.visual is None and together > 1
-    if shared and samples.picture is not None:
-        order = shuffled_together(samples.picture, together, generator)
+    if shared and samples.image is not None:
+        order = shuffled_together(samples.image, together, generator)
     else:
         order = shuffled(len(samples), generator)
     numbers = range(start_batch, count)
     parts = {b: order.batch(b, batch_size, shard) for b in numbers}
 
     def request(b: int) -> Request:
-        assert samples.picture is not None
+        assert samples.image is not None
         drawn = augment.draw(np.random.default_rng((AUGMENTATION, seed, epoch, b)), batch_size)
         part = parts[b]
-        return Request(samples.picture[part.sample[part.first]], drawn[part.drawn])
+        return Request(samples.image[part.sample[part.first]], drawn[part.drawn])
 
-    pictures: Iterator[Tensor | None]
-    if samples.picture is None:
-        pictures = iter([None] * len(numbers))
+    images: Iterator[Tensor | None]
+    if samples.image is None:
+        images = iter([None] * len(numbers))
     elif source.visual is not None:
-        vectors, rows = source.visual, samples.picture
-        pictures = (_rows(vectors, rows[parts[b].sample], device) for b in numbers)
+        vectors, rows = source.visual, samples.image
+        images = (_rows(vectors, rows[parts[b].sample], device) for b in numbers)
     else:
-        pictures = _loader(source, geometry, augment, workers, device).load(map(request, numbers))
+        images = _loader(source, image_input, augment, workers, device).load(map(request, numbers))
     batches = (
         _batch(source, samples, parts[b], shown, device)
-        for b, shown in zip(numbers, pictures, strict=True)
+        for b, shown in zip(numbers, images, strict=True)
     )
     return ahead(batches, device) if _whole(device) else batches
 
 
-def picture_batches(
+def image_batches(
     source: Source,
     which: NDArray[np.int64],
     *,
     batch_size: int,
-    geometry: ImageInput | None,
+    image_input: ImageInput | None,
     workers: int,
     device: torch.device,
 ) -> Iterator[Tensor]:
-    """Return the evaluation views of pictures, or the vectors in their place, in their order.
+    """Return the evaluation views of images, or the vectors in their place, in their order.
 
     None is dropped.
 
     Args:
-        source: what the pictures are read from.
-        which: record numbers, or rows of the vectors [pictures].
-        batch_size: pictures in a batch; the last may hold fewer.
-        geometry: the visual encoder's input; needed where there are encoded pictures.
-        workers: threads that prepare pictures; 0 prepares none ahead of need.
-        device: where the pictures are wanted.
+        source: what the images are read from.
+        which: record numbers, or rows of the vectors [images].
+        batch_size: images in a batch; the last may hold fewer.
+        image_input: the visual encoder's input; needed where there are encoded images.
+        workers: threads that prepare images; 0 prepares none ahead of need.
+        device: where the images are wanted.
 
     Returns:
-        Normalised pictures, float32 [batch, 3, size, size] each, or vectors [batch, features].
+        Normalised images, float32 [batch, 3, size, size] each, or vectors [batch, features].
     """
     if batch_size < 1:
         raise SettingError(f"batch size is {batch_size}; 1 or more.")
@@ -168,26 +168,26 @@ def picture_batches(
         return (_rows(vectors, cut, device) for cut in cuts)
     neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
-    pictures = _loader(source, geometry, UNCHANGED, workers, device).load(requests)
-    return ahead(pictures, device) if _whole(device) else pictures
+    images = _loader(source, image_input, UNCHANGED, workers, device).load(requests)
+    return ahead(images, device) if _whole(device) else images
 
 
 def _loader(
     source: Source,
-    geometry: ImageInput | None,
+    image_input: ImageInput | None,
     augment: Augment,
     workers: int,
     device: torch.device,
-) -> PictureLoader:
-    if source.images is None or geometry is None:
-        raise ValueError("batches of pictures need a source opened with them, and a geometry")
+) -> ImageLoader:
+    if source.images is None or image_input is None:
+        raise ValueError("batches of images need a source opened with them, and an image_input")
     if workers < 0:
         raise SettingError(f"workers is {workers}; 0 or more.")
-    return PictureLoader(source.images, geometry, augment, workers, device, _whole(device))
+    return ImageLoader(source.images, image_input, augment, workers, device, _whole(device))
 
 
 def _whole(device: torch.device) -> bool:
-    """Whether whole batches are made on the device, rather than picture by picture in threads."""
+    """Whether whole batches are made on the device, rather than image by image in threads."""
     return device.type != "cpu"
 
 
@@ -198,8 +198,8 @@ def _rows(data: NDArray[np.float32], which: NDArray[np.int64], device: torch.dev
 def _batch(
     source: Source,
     samples: Samples,
-    part: Part,
-    pictures: Tensor | None,
+    part: BatchSlice,
+    images: Tensor | None,
     device: torch.device,
 ) -> Batch:
     which, acoustic = part.sample, None
@@ -209,7 +209,7 @@ def _batch(
     shared = len(part.first) < len(which)
     return Batch(
         acoustic,
-        pictures,
+        images,
         upload(samples.scene[which], device),
         upload(which, device),
         upload(part.view, device) if shared else None,

@@ -1,13 +1,13 @@
 """The order of an epoch: which samples make up each batch, and which of them see the same view.
 
-Four to six acoustic frames share the picture of their second. In the paper's training each of the
-pairs sees it augmented for itself. Where N of them are to share one view, the samples of a picture
+Four to six acoustic frames share the image of their second. In the paper's training each of the
+pairs sees it augmented for itself. Where N of them are to share one view, the samples of a image
 are parted at random into groups of N, of which the last may be smaller; the groups are shuffled and
 laid end to end, and the batches are cut from that row: they hold as many samples as without. A
 group that the end of a batch parts has a view in each of both.
 
 The processes that train together take equal runs of a batch's rows, one after the other, so that
-hardly a picture is prepared by two of them.
+hardly a image is prepared by two of them.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from avsc.train.data.samples import Ints
 
 
 @dataclass(frozen=True)
-class Part:
+class BatchSlice:
     """A batch, or what one of several processes has of it.
 
     Attributes:
@@ -47,7 +47,7 @@ class Order:
     sample: Ints
     group: Ints
 
-    def batch(self, number: int, size: int, shard: tuple[int, int] = (0, 1)) -> Part:
+    def batch(self, number: int, size: int, shard: tuple[int, int] = (0, 1)) -> BatchSlice:
         """Return a batch of `size` samples, or the i-th of the n equal runs that it is cut into.
 
         Args:
@@ -60,7 +60,7 @@ class Order:
         which, (i, n) = np.cumsum(begins) - 1, shard
         own = slice(i * size // n, (i + 1) * size // n)
         views, first, view = np.unique(which[own], return_index=True, return_inverse=True)
-        return Part(sample[own], view, first, np.flatnonzero(begins)[views])
+        return BatchSlice(sample[own], view, first, np.flatnonzero(begins)[views])
 
 
 def shuffled(count: int, generator: np.random.Generator) -> Order:
@@ -70,18 +70,18 @@ def shuffled(count: int, generator: np.random.Generator) -> Order:
 
 
 def shuffled_together(
-    picture: NDArray[np.int64], together: int, generator: np.random.Generator
+    image: NDArray[np.int64], together: int, generator: np.random.Generator
 ) -> Order:
-    """Return an order in which up to `together` samples of a picture share a view.
+    """Return an order in which up to `together` samples of a image share a view.
 
     Args:
-        picture: picture of each sample [samples].
+        image: image of each sample [samples].
         together: 1 or more.
         generator: of all that is random.
     """
-    sample = generator.permutation(len(picture))
-    sample = sample[np.argsort(picture[sample], kind="stable")]
-    rows, begins = np.arange(len(sample)), np.diff(picture[sample], prepend=-1) != 0
+    sample = generator.permutation(len(image))
+    sample = sample[np.argsort(image[sample], kind="stable")]
+    rows, begins = np.arange(len(sample)), np.diff(image[sample], prepend=-1) != 0
     within = rows - np.maximum.accumulate(np.where(begins, rows, 0))
     group = np.cumsum(within % together == 0) - 1
     place = generator.permutation(group.max(initial=-1) + 1)[group]

@@ -34,7 +34,7 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class PictureFolder:
+class ImageFolder:
     """Labelled pictures: those to train on, then those to validate on.
 
     Attributes:
@@ -80,7 +80,7 @@ class PictureFolder:
         return str(self.path / self.files[record])
 
 
-def open_pictures(path: Path, size: str = "small", name: str | None = None) -> PictureFolder:
+def open_image_folder(path: Path, size: str = "small", name: str | None = None) -> ImageFolder:
     """Find the pictures of a folder.
 
     Args:
@@ -96,7 +96,7 @@ def open_pictures(path: Path, size: str = "small", name: str | None = None) -> P
     return _by_class(path, name or path.resolve().name)
 
 
-def _by_class(path: Path, name: str) -> PictureFolder:
+def _by_class(path: Path, name: str) -> ImageFolder:
     """Read the layout train/CLASS, val/CLASS."""
     parts = [_class_folders(path, part) for part in ("train", "val")]
     if parts[0] != parts[1]:
@@ -116,7 +116,7 @@ def _by_class(path: Path, name: str) -> PictureFolder:
             files += (f"{part}/{each}/{file}" for file in found)
             labels += [number] * len(found)
         ends.append(len(files))
-    return PictureFolder(path, name, classes, files, np.array(labels, np.int64), ends[0])
+    return ImageFolder(path, name, classes, files, np.array(labels, np.int64), ends[0])
 
 
 def _class_folders(path: Path, part: str) -> list[str]:
@@ -144,7 +144,7 @@ def _jpegs(folder: Path) -> list[str]:
     return sorted(entry.name for entry in found)
 
 
-def _places365(path: Path, size: str, name: str) -> PictureFolder:
+def _places365(path: Path, size: str, name: str) -> ImageFolder:
     """Read torchvision's layout by torchvision's own class."""
     from torchvision.datasets import Places365
 
@@ -170,4 +170,4 @@ def _places365(path: Path, size: str, name: str) -> PictureFolder:
     index = sets[0].class_to_idx
     classes = tuple(sorted(index, key=lambda each: int(index[each])))
     label = np.array([label for each in sets for label in each.targets], np.int64)
-    return PictureFolder(path, name, classes, files, label, len(sets[0].imgs))
+    return ImageFolder(path, name, classes, files, label, len(sets[0].imgs))

@@ -60,7 +60,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class PictureLoader:
+class ImageLoader:
     """Makes network input of requests.
 
     Attributes:

@@ -1,8 +1,8 @@
-"""Samples: which acoustic frame, which picture and which scene belong together.
+"""Samples: which acoustic frame, which image and which scene belong together.
 
-A *pair* is (acoustic frame i, the picture of second floor(t_i), the clip's scene), t_i being the
+A *pair* is (acoustic frame i, the image of second floor(t_i), the clip's scene), t_i being the
 frame's centre (section 2.3 of the paper). Frames are rows of the acoustic matrix, in which the
-frames of all records follow one another; pictures are records of the product ``images``. Whatever
+frames of all records follow one another; images are records of the product ``images``. Whatever
 is drawn later, samples themselves come in a fixed order: by clip, then by frame or second.
 """
 
@@ -23,17 +23,17 @@ class Samples:
     """Samples, one an element of each array; int64 [samples] unless said otherwise.
 
     Attributes:
-        frame: row of the acoustic matrix; None for pictures alone.
-        picture: record number of the picture; None for sound alone.
+        frame: row of the acoustic matrix; None for images alone.
+        image: record number of the image; None for sound alone.
         scene: class index.
         clip: row of the clip in the store's clip table.
         second: second k of the clip that the sample is centred in.
         strict: bool [samples]; the frame's window lies wholly inside its second. True for
-            pictures alone.
+            images alone.
     """
 
     frame: Ints | None
-    picture: Ints | None
+    image: Ints | None
     scene: Ints
     clip: Ints
     second: Ints
@@ -46,7 +46,7 @@ class Samples:
         """Return the samples that an index or mask selects, in its order."""
         return Samples(
             None if self.frame is None else self.frame[which],
-            None if self.picture is None else self.picture[which],
+            None if self.image is None else self.image[which],
             self.scene[which],
             self.clip[which],
             self.second[which],
@@ -71,28 +71,28 @@ def frame_samples(clip: Ints, frames: Ints, scene: Ints, spec: AcousticSpec) -> 
     return Samples(row, None, scene[clip], clip, second, strict)
 
 
-def picture_samples(clip: Ints, second: Ints, scene: Ints) -> Samples:
-    """Return every picture as a sample.
+def image_samples(clip: Ints, second: Ints, scene: Ints) -> Samples:
+    """Return every image as a sample.
 
     Args:
-        clip: clip of each picture, rising [records].
-        second: second of each picture, rising within a clip [records].
+        clip: clip of each image, rising [records].
+        second: second of each image, rising within a clip [records].
         scene: class index of each clip of the store [clips].
     """
     record = np.arange(len(clip))
     return Samples(None, record, scene[clip], clip, second, np.ones(len(clip), np.bool_))
 
 
-def pair(frames: Samples, pictures: Samples) -> Samples:
-    """Return every frame with the picture of its second; frames without one are left out."""
-    assert pictures.picture is not None
-    span = 1 + max(frames.second.max(initial=0), pictures.second.max(initial=0))
+def pair(frames: Samples, images: Samples) -> Samples:
+    """Return every frame with the image of its second; frames without one are left out."""
+    assert images.image is not None
+    span = 1 + max(frames.second.max(initial=0), images.second.max(initial=0))
     wanted = frames.clip * span + frames.second
-    there = pictures.clip * span + pictures.second
+    there = images.clip * span + images.second
     place = np.searchsorted(there, wanted)
     found = place < len(there)
     found[found] = there[place[found]] == wanted[found]
     kept = frames.take(found)
     return Samples(
-        kept.frame, pictures.picture[place[found]], kept.scene, kept.clip, kept.second, kept.strict
+        kept.frame, images.image[place[found]], kept.scene, kept.clip, kept.second, kept.strict
     )

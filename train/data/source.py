@@ -1,8 +1,8 @@
 """Source: what a run's batches are read from.
 
-Of each modality a run reads one `Stream`: acoustic frames or encoded pictures as a store of
+Of each modality a run reads one `Stream`: acoustic frames or encoded images as a store of
 recordings has them, embeddings that an encoder made of them, or vectors from elsewhere. Frames and
-vectors are held in memory, by the main process alone (1.6 GB for the frames of TAU2021); pictures
+vectors are held in memory, by the main process alone (1.6 GB for the frames of TAU2021); images
 stay encoded in the store and are read by whoever needs them. Only records of the clips that are
 asked for are read.
 """
@@ -18,7 +18,7 @@ from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbed
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.loader import Encoded
-from avsc.train.data.samples import Ints, Samples, frame_samples, pair, picture_samples
+from avsc.train.data.samples import Ints, Samples, frame_samples, image_samples, pair
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Stream:
 
     Attributes:
         data: acoustic frames, float32 [frames, channels, bins]; vectors, float32 [n, features]; or
-            the records of the encoded pictures.
-        samples: of sound, samples whose `frame` is a row of the data; of pictures, samples whose
-            `picture` is a row or a record.
+            the records of the encoded images.
+        samples: of sound, samples whose `frame` is a row of the data; of images, samples whose
+            `image` is a row or a record.
     """
 
     data: NDArray[np.float32] | Encoded
@@ -47,12 +47,10 @@ def acoustic_frames(store: Store, feature: str, rows: Sequence[int] | None = Non
     return _rows_in_time(store, store.records(feature), spec, rows)
 
 
-def encoded_pictures(store: Store, rows: Sequence[int] | None = None) -> Stream:
-    """Return the encoded pictures of some clips of a store, or of all; none is read yet."""
+def encoded_images(store: Store, rows: Sequence[int] | None = None) -> Stream:
+    """Return the encoded images of some clips of a store, or of all; none is read yet."""
     images = store.records("images")
-    every = picture_samples(
-        images.clip.astype(np.int64), images.key.astype(np.int64), scenes(store)
-    )
+    every = image_samples(images.clip.astype(np.int64), images.key.astype(np.int64), scenes(store))
     return Stream(images, every.take(_of(images, rows)))
 
 
@@ -73,11 +71,11 @@ def acoustic_embeddings(
 
 
 def visual_embeddings(store: Store, embedded: Store, rows: Sequence[int] | None = None) -> Stream:
-    """Read embeddings of a store's pictures; the arguments are as above."""
+    """Read embeddings of a store's images; the arguments are as above."""
     records = embedded.records(VisualEmbeddingSpec.product)
     which = _of(records, rows)
     data, _ = records.load(which)
-    samples = picture_samples(
+    samples = image_samples(
         records.clip[which].astype(np.int64), records.key[which].astype(np.int64), scenes(store)
     )
     return Stream(data, samples)
@@ -112,20 +110,20 @@ class Source:
     Attributes:
         acoustic: acoustic frames, float32 [frames, channels, bins], or vectors in their place,
             float32 [frames, features]; None without sound.
-        images: the records of the encoded pictures; None without them.
+        images: the records of the encoded images; None without them.
         every: every sample.
-        visual: vectors in the pictures' place, float32 [pictures, features]; None without them.
-        pictures: every picture, those without a frame too; None without sight.
+        visual: vectors in the images' place, float32 [images, features]; None without them.
+        image_samples: every image, those without a frame too; None without images.
     """
 
     acoustic: NDArray[np.float32] | None
     images: Encoded | None
     every: Samples
     visual: NDArray[np.float32] | None = None
-    pictures: Samples | None = None
+    image_samples: Samples | None = None
 
     @classmethod
-    def of(cls, sound: Stream | None, sight: Stream | None) -> Self:
+    def of(cls, audio: Stream | None, visual_stream: Stream | None) -> Self:
         """Join the streams of both modalities, or take that of one.
 
         Raises:
@@ -133,42 +131,48 @@ class Source:
         """
         acoustic, visual = None, None
         images: Encoded | None = None
-        if sound is not None:
-            assert isinstance(sound.data, np.ndarray)
-            acoustic = sound.data
-        if sight is not None:
-            if isinstance(sight.data, np.ndarray):
-                visual = sight.data
+        if audio is not None:
+            assert isinstance(audio.data, np.ndarray)
+            acoustic = audio.data
+        if visual_stream is not None:
+            if isinstance(visual_stream.data, np.ndarray):
+                visual = visual_stream.data
             else:
-                images = sight.data
-        samples = [stream.samples for stream in (sound, sight) if stream is not None]
+                images = visual_stream.data
+        samples = [stream.samples for stream in (audio, visual_stream) if stream is not None]
         if not samples:
-            raise SettingError("a system needs sound, pictures or both; neither was asked for.")
+            raise SettingError("a system needs sound, images or both; neither was asked for.")
         every = samples[0] if len(samples) == 1 else pair(*samples)
-        return cls(acoustic, images, every, visual, None if sight is None else sight.samples)
+        return cls(
+            acoustic,
+            images,
+            every,
+            visual,
+            None if visual_stream is None else visual_stream.samples,
+        )
 
     @classmethod
     def open(
         cls,
         store: Store,
         feature: str | None,
-        pictures: bool,
+        images: bool,
         rows: Sequence[int] | None = None,
     ) -> Self:
-        """Open the frames and pictures of a store of recordings.
+        """Open the frames and images of a store of recordings.
 
         Args:
             store: the store, opened with the products that are asked for.
-            feature: acoustic product, ``"scalogram"`` or ``"fbank"``; None for pictures alone.
-            pictures: whether pictures are wanted.
+            feature: acoustic product, ``"scalogram"`` or ``"fbank"``; None for images alone.
+            images: whether images are wanted.
             rows: rows of the clips that are wanted; None means all.
 
         Raises:
             SettingError: neither was asked for.
             StoreError: a record is damaged.
         """
-        sound = None if feature is None else acoustic_frames(store, feature, rows)
-        return cls.of(sound, encoded_pictures(store, rows) if pictures else None)
+        audio = None if feature is None else acoustic_frames(store, feature, rows)
+        return cls.of(audio, encoded_images(store, rows) if images else None)
 
     def samples(self, rows: Sequence[int]) -> Samples:
         """Return the samples of some clips.
@@ -177,7 +181,7 @@ class Source:
             rows: rows of the clips in the store's clip table, in any order.
 
         Returns:
-            Pairs where the source has sound and pictures (a frame whose second has no picture is
-            left out), else every frame or every picture; by clip, then by frame or second.
+            Pairs where the source has sound and images (a frame whose second has no image is
+            left out), else every frame or every image; by clip, then by frame or second.
         """
         return self.every.take(np.isin(self.every.clip, np.asarray(rows, np.int64)))

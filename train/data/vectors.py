@@ -1,15 +1,15 @@
-"""Vectors from elsewhere: a file of what another model made of the clips' sound or pictures.
+"""Vectors from elsewhere: a file of what another model made of the clips' sound or images.
 
 An HDF5 file with three datasets of equal length n and, on ``time``, one attribute:
 
     clip     text [n]                ids of the clips, as the store has them
-    time     number [n]              centre of the sound or picture that the vector is of, s
+    time     number [n]              centre of the sound or image that the vector is of, s
     vector   float [n, features]
     window   number                  length of the sound around it, s; 0 where it is left out
 
-in any order. Times are taken as those of our own frames and pictures are: second k of a clip is
+in any order. Times are taken as those of our own frames and images are: second k of a clip is
 [k, k + 1); a vector of sound belongs to the second of its centre, and is *strict* where its window
-lies wholly inside it (always, where the window is 0); of the vectors of pictures, second k has the
+lies wholly inside it (always, where the window is 0); of the vectors of images, second k has the
 one nearest to k + 0.5 s, the earlier of two.
 
 The file is somebody else's: it is read only where it holds its data itself, and whatever in it does
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
-from avsc.train.data.samples import Bools, Ints, Samples, picture_samples
+from avsc.train.data.samples import Bools, Ints, Samples, image_samples
 from avsc.train.data.source import Stream, scenes
 
 NAMED = 3
@@ -105,8 +105,8 @@ class Vectors:
             Samples(row, None, scenes(store)[clip], clip, second, strict),
         )
 
-    def pictures(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
-        """Return a vector of each second of some clips as samples of pictures."""
+    def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Return a vector of each second of some clips as samples of images."""
         which = self._of(rows)
         second = np.floor(self.time[which]).astype(np.int64)
         distance = np.abs(self.time[which] - second - 0.5)
@@ -116,7 +116,7 @@ class Vectors:
         first[1:] = (place[:, 1:] != place[:, :-1]).any(axis=0)
         nearest = which[order[first]]
         clip, second = place[:, first]
-        samples = picture_samples(clip, second, scenes(store))
+        samples = image_samples(clip, second, scenes(store))
         return Stream(self._values(nearest, store), samples)
 
     def _of(self, rows: Sequence[int] | None) -> Ints:
@@ -174,7 +174,7 @@ def ends(store: Store) -> NDArray[np.float64]:
     """Return times by which each clip of a store has ended, s; infinite where nothing tells.
 
     A last acoustic frame is followed by less than a hop. Where a clip has none, its last second k
-    tells, that it has a picture of, or is said to lack one of: it ends before k + 1.5 s.
+    tells, that it has an image of, or is said to lack one of: it ends before k + 1.5 s.
     """
     end = np.full(len(store.clips), np.inf)
     for product in store.products:

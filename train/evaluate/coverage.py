@@ -53,11 +53,11 @@ def expected_segments(store: Store, source: Source, rows: Sequence[int]) -> Ints
 def _seconds(store: Store, source: Source) -> Ints:
     """Return how many seconds each clip of the store is known to have; 0 where nothing is known."""
     last = np.full(len(store.clips), -1, np.int64)
-    if source.pictures is None:
+    if source.image_samples is None:
         whole = source.every.take(source.every.strict)
         np.maximum.at(last, whole.clip, whole.second)
         return last + 1
-    np.maximum.at(last, source.pictures.clip, source.pictures.second)
+    np.maximum.at(last, source.image_samples.clip, source.image_samples.second)
     row = {clip.id: number for number, clip in enumerate(store.clips)}
     for failure in store.failures:
         if failure.product == ImageSpec.product and failure.key is not None:

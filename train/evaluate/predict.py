@@ -24,7 +24,7 @@ from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.store_ref import difference
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes, scores
-from avsc.train.model.inference import embed_pictures, evaluating, predict
+from avsc.train.model.inference import embed_images, evaluating, predict
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
 from avsc.train.protocol import Protocol, Segments, counted, segments
 
@@ -166,12 +166,12 @@ def _predict(
     network = trained.network.to(computing.device)
     embeddings = None
     how = {"batch_size": computing.batch_size, "workers": computing.workers}
-    if samples.picture is not None:
-        pictures = np.unique(samples.picture)
+    if samples.image is not None:
+        pictures = np.unique(samples.image)
         parts: list[Tensor] = []
         for start in range(0, len(pictures), SHOWN * computing.batch_size):
             part = pictures[start : start + SHOWN * computing.batch_size]
-            parts.append(embed_pictures(network, source, part, **how, device=computing.device))
+            parts.append(embed_images(network, source, part, **how, device=computing.device))
             if console.due():
                 batches = -(-len(pictures) // computing.batch_size)
                 console.show("pictures", (start + len(part)) // computing.batch_size, batches)

@@ -26,31 +26,31 @@ def build_network(record: Record, visual: VisualEncoder | None) -> Network:
 
     Args:
         record: what the run is made from.
-        visual: the visual encoder; None where vectors take the pictures' place, or without sight.
+        visual: the visual encoder; None where vectors are read, or no images.
     """
     settings, system = record.settings, record.settings.chosen(record.system)
     with starting_weights(settings.seed):
-        sound: nn.Module | None = None
-        n_sound = 0
-        if system.sound is not None and record.frame is not None:
-            if system.sound.reads == "raw":
+        acoustic: nn.Module | None = None
+        n_acoustic = 0
+        if system.audio is not None and record.frame is not None:
+            if system.audio.reads == "raw":
                 channels, bins = record.frame
-                sound = AcousticEncoder(channels, bins, settings.concat, settings.dropout)
-                n_sound = EMBEDDING
+                acoustic = AcousticEncoder(channels, bins, settings.concat, settings.dropout)
+                n_acoustic = EMBEDDING
             else:
-                sound, n_sound = _of_vectors(system.sound, record.frame[0], settings.dropout)
-        sight: nn.Module | None = visual
-        n_sight = 0 if visual is None else visual.features
-        if system.pictures is not None and record.vector is not None:
-            sight, n_sight = _of_vectors(system.pictures, record.vector, settings.dropout)
-        classifier = _classifier(system.classifier, n_sound + n_sight, record)
+                acoustic, n_acoustic = _of_vectors(system.audio, record.frame[0], settings.dropout)
+        visual_branch: nn.Module | None = visual
+        n_visual = 0 if visual is None else visual.features
+        if system.visual is not None and record.vector is not None:
+            visual_branch, n_visual = _of_vectors(system.visual, record.vector, settings.dropout)
+        classifier = _classifier(system.classifier, n_acoustic + n_visual, record)
     return Network(
-        sound,
-        sight,
+        acoustic,
+        visual_branch,
         classifier,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
-        low_precision=system.visual_frozen,  # what is trained with sound computes in float32
+        low_precision=system.visual_frozen,  # what is trained with audio computes in float32
     )
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import nn
 
@@ -17,10 +16,7 @@ from avsc.train.model import acoustic, baseline
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
 from avsc.train.settings import Settings
-from avsc.train.systems import Branch, System
-
-Sense = Literal["acoustic", "visual"]
-PARTS = {"acoustic": "sound", "visual": "pictures"}
+from avsc.train.systems import ENCODER, Branch, Modality, System, trained_alone
 
 
 @dataclass(frozen=True)
@@ -38,14 +34,14 @@ class Taken:
     mark: EncoderMark
 
 
-def taken_from(run: Trained, sense: Sense) -> Taken:
+def taken_from(run: Trained, modality: Modality) -> Taken:
     """Take an encoder out of a run.
 
     Raises:
         SettingError: the run has none of its own.
     """
     path, record = run.folder.path, run.record
-    encoder = getattr(run.network, sense)
+    encoder = getattr(run.network, ENCODER[modality])
     origin = f"run {path} ({record.system.name}, epoch {run.epoch}, digest {record.digest[:12]})"
     if isinstance(encoder, VisualEncoder):
         encoder = VisualEncoder(encoder.model, encoder.image_input, origin)
@@ -55,48 +51,44 @@ def taken_from(run: Trained, sense: Sense) -> Taken:
     if isinstance(encoder, baseline.DenseEncoder):
         return Taken(run, encoder, EncoderMark(origin, digest(encoder), baseline.EMBEDDING))
     raise SettingError(
-        f"{path}: a run of {record.system.name}, which has no {sense} encoder of its own. Name a "
-        f"run that has, such as one of avsc-fit {'audio' if sense == 'acoustic' else 'video'}."
+        f"{path}: a run of {record.system.name}, which has no {ENCODER[modality]} encoder of its "
+        f"own. Name a run that has, such as one of "
+        f"avsc-fit {trained_alone(modality, vectors=False)}."
     )
 
 
-def take_named(system: System, settings: Settings) -> tuple[Settings, dict[Sense, Taken]]:
+def take_named(system: System, settings: Settings) -> tuple[Settings, dict[Modality, Taken]]:
     """Take the encoders of the runs that settings name, for the inputs that a system has.
 
     Returns:
         The settings, in which what belongs to such an encoder (the feature it hears, the pictures
         it sees) is its run's, and the encoders.
     """
-    taken: dict[Sense, Taken] = {}
-    named: tuple[tuple[Sense, Branch | None, Path | None], ...] = (
-        ("acoustic", system.sound, settings.acoustic_run),
-        ("visual", system.pictures, settings.visual_run),
-    )
-    for sense, branch, path in named:
-        if path is None or branch is None:
+    taken: dict[Modality, Taken] = {}
+    for modality, branch in system.branches.items():
+        path: Path | None = getattr(settings, f"{ENCODER[modality]}_run")
+        if path is None:
             continue
-        taken[sense] = taken_from(restore(path), sense)
-        _check_kind(taken[sense], branch, sense)
-        theirs = taken[sense].run.record.settings
-        names = [e.name for e in fields(Settings) if e.metadata.get("part") == PARTS[sense]]
-        file = f"{sense}_embeddings"
+        taken[modality] = taken_from(restore(path), modality)
+        _check_kind(taken[modality], branch, modality)
+        theirs = taken[modality].run.record.settings
+        names = [e.name for e in fields(Settings) if e.metadata.get("belongs_to") == modality]
+        file = f"{ENCODER[modality]}_embeddings"
         kept = {file} if getattr(settings, file) is not None else set()
         changed = {name: getattr(theirs, name) for name in names if name not in kept}
         settings = replace(settings, **changed)
     return settings, taken
 
 
-def _check_kind(taken: Taken, branch: Branch, sense: Sense) -> None:
+def _check_kind(taken: Taken, branch: Branch, modality: Modality) -> None:
     """Raise a `SettingError` unless an encoder takes what a branch reads."""
-    wanted_dense = branch.reads == "vectors"
-    if isinstance(taken.encoder, baseline.DenseEncoder) != wanted_dense:
-        name = {"acoustic": "audio", "visual": "video"}[sense]
-        found, maker = "vectors from elsewhere", f"avsc-fit {name}"
-        if wanted_dense:
-            found, maker = "frames or pictures", f"avsc-fit baseline-{name}"
+    wanted = branch.reads == "vectors"
+    if isinstance(taken.encoder, baseline.DenseEncoder) != wanted:
+        found = "frames or images" if wanted else "vectors from elsewhere"
         raise SettingError(
-            f"{taken.run.folder.path}: a run of {taken.run.record.system.name}, whose {sense} "
-            f"encoder is for {found}. Name a run of `{maker}`."
+            f"{taken.run.folder.path}: a run of {taken.run.record.system.name}, whose "
+            f"{ENCODER[modality]} encoder is for {found}. Name a run of "
+            f"`avsc-fit {trained_alone(modality, vectors=wanted)}`."
         )
 
 

@@ -41,8 +41,8 @@ from avsc.manifests.errors import AvscError, StoreError
 from avsc.manifests.files import publish, remove, remove_leftovers
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import encode_table
-from avsc.train.data.batches import picture_batches
-from avsc.train.data.source import Source, encoded_pictures
+from avsc.train.data.batches import image_batches
+from avsc.train.data.source import Source, encoded_images
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import Computing
 from avsc.train.fit.run_record import versions
@@ -230,16 +230,16 @@ def _acoustic_encoding(
 
 def _visual_encoding(store: Store, encoder: VisualEncoder, computing: Computing) -> Encode:
     """Return what makes the records of clips from their pictures: one a picture."""
-    source = Source.of(None, encoded_pictures(store))
+    source = Source.of(None, encoded_images(store))
     records = store.records("images")
 
     def encode(rows: range) -> list[Record]:
         which = _within(records.clip, rows)
-        batches = picture_batches(
+        batches = image_batches(
             source,
             which,
             batch_size=computing.batch_size,
-            geometry=encoder.image_input,
+            image_input=encoder.image_input,
             workers=computing.workers,
             device=computing.device,
         )

@@ -14,7 +14,7 @@ from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.vectors import Vectors
 from avsc.train.fit.build_network import first_visual, other_file
-from avsc.train.fit.donors import Sense, Taken
+from avsc.train.fit.donors import Taken
 from avsc.train.fit.normalise import moments
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import EncoderMark, Record
@@ -23,10 +23,10 @@ from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.settings import Settings
-from avsc.train.systems import System
+from avsc.train.systems import Modality, System
 
 Branch = tuple[
-    Sense, nn.Module | None, NDArray[np.float32] | None, NDArray[np.int64] | None
+    Modality, nn.Module | None, NDArray[np.float32] | None, NDArray[np.int64] | None
 ]  # of a network: its encoder, and the data and their rows that it learns from
 ACOUSTIC, VISUAL = AcousticEmbeddingSpec.product, VisualEmbeddingSpec.product
 
@@ -41,14 +41,14 @@ class Given:
         vectors: files of vectors, by the product that they take the place of.
     """
 
-    taken: dict[Sense, Taken]
+    taken: dict[Modality, Taken]
     visual: VisualEncoder | None
     vectors: dict[str, Vectors]
 
     @property
     def acoustic_mark(self) -> EncoderMark | None:
         """What the records say of the acoustic encoder; None where none was given."""
-        return self.taken["acoustic"].mark if "acoustic" in self.taken else None
+        return self.taken["audio"].mark if "audio" in self.taken else None
 
     @property
     def visual_mark(self) -> EncoderMark | None:
@@ -64,7 +64,7 @@ def find_given(
     system: System,
     settings: Settings,
     store: Store,
-    taken: dict[Sense, Taken],
+    taken: dict[Modality, Taken],
     former: Record | None,
 ) -> Given:
     """Find the encoders and vectors that a run is given.
@@ -81,19 +81,18 @@ def find_given(
         AvscError: weights cannot be had, or a file of vectors does not fit the store.
     """
     visual = None
-    pictures = system.pictures
     if "visual" in taken:
         found = taken["visual"].encoder
         visual = found if isinstance(found, VisualEncoder) else None
     elif (
-        pictures is not None
-        and pictures.start == "weights"
+        system.visual is not None
+        and system.visual.start == "weights"
         and (former is None or other_file(settings, former.settings))
     ):
         visual = first_visual(settings)
     files = {
-        ACOUSTIC: (system.sound, settings.acoustic_embeddings),
-        VISUAL: (pictures, settings.visual_embeddings),
+        ACOUSTIC: (system.audio, settings.acoustic_embeddings),
+        VISUAL: (system.visual, settings.visual_embeddings),
     }
     vectors = {
         product: Vectors.open(file, store)
@@ -108,16 +107,16 @@ def shapes(
 ) -> tuple[tuple[int, ...] | None, int | None]:
     """Return the shape of an acoustic input and the values of a vector in a picture's place."""
     frame: tuple[int, ...] | None = None
-    if system.sound is not None and system.sound.reads == "raw":
+    if system.audio is not None and system.audio.reads == "raw":
         frame = store.records(settings.feature).item_shape
-    elif system.sound is not None and system.sound.reads == "embeddings":
-        frame = (given.taken["acoustic"].mark.features,)
-    elif system.sound is not None:
+    elif system.audio is not None and system.audio.reads == "embeddings":
+        frame = (given.taken["audio"].mark.features,)
+    elif system.audio is not None:
         frame = (given.vectors[ACOUSTIC].features,)
     vector = None
-    if system.pictures is not None and system.pictures.reads == "vectors":
+    if system.visual is not None and system.visual.reads == "vectors":
         vector = given.vectors[VISUAL].features
-    elif system.pictures is not None and system.pictures.reads == "embeddings":
+    elif system.visual is not None and system.visual.reads == "embeddings":
         mark = given.visual_mark or (former and former.visual)
         vector = mark.features if mark else None
     return frame, vector
@@ -136,14 +135,14 @@ def begin(network: Network, given: Given, source: Source, training: Samples) -> 
         AvscError: a taken encoder has other shapes, or the samples cannot be normalised.
     """
     branches: tuple[Branch, ...] = (
-        ("acoustic", network.acoustic, source.acoustic, training.frame),
-        ("visual", network.visual, source.visual, training.picture),
+        ("audio", network.acoustic, source.acoustic, training.frame),
+        ("visual", network.visual, source.visual, training.image),
     )
-    for sense, encoder, data, rows in branches:
+    for modality, encoder, data, rows in branches:
         if not isinstance(encoder, AcousticEncoder | DenseEncoder):
             continue
-        if sense in given.taken:
-            _load(encoder, given.taken[sense].encoder, given.taken[sense].run.folder)
+        if modality in given.taken:
+            _load(encoder, given.taken[modality].encoder, given.taken[modality].run.folder)
             continue
         assert data is not None and rows is not None
         found = moments(data, np.unique(rows))

@@ -17,7 +17,7 @@ from avsc.train.data.source import (
     Stream,
     acoustic_embeddings,
     acoustic_frames,
-    encoded_pictures,
+    encoded_images,
     visual_embeddings,
 )
 from avsc.train.data.vectors import Vectors
@@ -67,10 +67,10 @@ class Inputs:
         Raises:
             AvscError: a record is damaged, or a vector cannot be used.
         """
-        return Source.of(self._sound(rows), self._sight(rows))
+        return Source.of(self._audio(rows), self._visual(rows))
 
-    def _sound(self, rows: Sequence[int]) -> Stream | None:
-        if self.system.sound is None:
+    def _audio(self, rows: Sequence[int]) -> Stream | None:
+        if self.system.audio is None:
             return None
         stored = self.stored.get(ACOUSTIC)
         if isinstance(stored, Vectors):
@@ -79,22 +79,21 @@ class Inputs:
             return acoustic_embeddings(self.store, self.feature, stored, rows)
         return acoustic_frames(self.store, self.feature, rows)
 
-    def _sight(self, rows: Sequence[int]) -> Stream | None:
-        if self.system.pictures is None:
+    def _visual(self, rows: Sequence[int]) -> Stream | None:
+        if self.system.visual is None:
             return None
         stored = self.stored.get(VISUAL)
         if isinstance(stored, Vectors):
-            return stored.pictures(self.store, rows)
+            return stored.images(self.store, rows)
         if stored is not None:
             return visual_embeddings(self.store, stored, rows)
-        return encoded_pictures(self.store, rows)
+        return encoded_images(self.store, rows)
 
 
 def products(system: System, feature: str) -> list[str]:
     """Return the products of a store of recordings that a system's inputs are, or are made of."""
-    sound = system.sound is not None and system.sound.reads != "vectors"
-    sight = system.pictures is not None and system.pictures.reads != "vectors"
-    return [*([feature] if sound else []), *(["images"] if sight else [])]
+    made_of = {"audio": feature, "visual": "images"}
+    return [made_of[name] for name, it in system.branches.items() if it.reads != "vectors"]
 
 
 def mark_of(found: Store | Vectors) -> EmbeddingMark:
@@ -130,7 +129,7 @@ def open_inputs(
     system = settings.chosen(record.system)
     stored: dict[str, Store | Vectors] = {**given.vectors}
     folder = embeddings_folder(store.path, settings.embeddings)
-    for product, branch in ((ACOUSTIC, system.sound), (VISUAL, system.pictures)):
+    for product, branch in ((ACOUSTIC, system.audio), (VISUAL, system.visual)):
         if branch is None or branch.reads != "embeddings":
             continue
         known = record.embeddings.get(product)
@@ -154,7 +153,7 @@ def open_inputs(
 def _encoder(product: str, given: Given, record: Record) -> Encoder:
     if product == VISUAL:
         return given.visual or _same_visual(record)
-    encoder = given.taken["acoustic"].encoder
+    encoder = given.taken["audio"].encoder
     assert isinstance(encoder, AcousticEncoder)
     return encoder
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.declared import option
+from avsc.train.checked_settings import option
 from avsc.train.fit.run_record import EncoderMark, numbers_digest
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import PlacesSettings
 
 FORMAT = 1
 SYSTEM = "places"

@@ -25,7 +25,7 @@ from avsc.train.fit.schedule import WarmCosine
 from avsc.train.fit.trainer import Epochs, Plan
 from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import PlacesSettings
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class PlacesTraining(Epochs):
             seed=run.settings.seed,
             epoch=self.progress.epoch,
             start_batch=self.progress.batch,
-            geometry=self.network.image_input,
+            image_input=self.network.image_input,
             augment=Augment.named(run.settings.augment),
             workers=run.workers,
             device=run.device,
@@ -127,7 +127,7 @@ class PlacesTraining(Epochs):
 
     def _loss_of(self, batch: Batch) -> Tensor:
         return nn.functional.cross_entropy(
-            self.model(None, batch.pictures),
+            self.model(None, batch.images),
             batch.scene,
             label_smoothing=self.run.settings.label_smoothing,
         )

@@ -68,8 +68,8 @@ def prepare(
     augment = Augment.named(settings.augment)
     store = Store.open(settings.store, products(chosen, settings.feature))
     parts = divide(store, settings)
-    for sense, each in taken.items():
-        product = settings.feature if sense == "acoustic" else "images"
+    for modality, each in taken.items():
+        product = settings.feature if modality == "audio" else "images"
         check_suits(each, product, store, parts.validation, console)
 
     former = None
@@ -178,7 +178,7 @@ def _record(
         system=system,
         settings=settings,
         store=mark_store(
-            store, used, chosen.pictures is not None, former.store if former else None, folder.path
+            store, used, chosen.visual is not None, former.store if former else None, folder.path
         ),
         split=hashlib.sha256(parts.names).hexdigest(),
         frame=frame,

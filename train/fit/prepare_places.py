@@ -11,7 +11,7 @@ from torch import nn
 
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
-from avsc.train.data.image_folder import PictureFolder, open_pictures
+from avsc.train.data.image_folder import ImageFolder, open_image_folder
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build_network import first_visual, kept_visual, other_file
@@ -26,7 +26,7 @@ from avsc.train.fit.run_record import EncoderMark, check_same_numbers, versions
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import PlacesSettings
 
 
 def prepare_places(
@@ -52,7 +52,7 @@ def prepare_places(
     console.say(text)
     processes.check(settings.batch_size)
     Augment.named(settings.augment)
-    pictures = open_pictures(settings.data, settings.size, settings.data_name)
+    pictures = open_image_folder(settings.data, settings.size, settings.data_name)
     source, training, validation = _samples(pictures)
     batches = batches_per_epoch(training, settings.batch_size)
     console.say(
@@ -92,7 +92,7 @@ def prepare_places(
     return ready
 
 
-def _samples(pictures: PictureFolder) -> tuple[Source, Samples, Samples]:
+def _samples(pictures: ImageFolder) -> tuple[Source, Samples, Samples]:
     """Return the source, and what it has for training and for validation."""
     number = np.arange(len(pictures.label))
     nothing = np.zeros(len(number), np.int64)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.declared import option
+from avsc.train.checked_settings import option
 from avsc.train.fit.store_ref import STORE_PARTS, StoreMark
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
@@ -65,8 +65,8 @@ class Record:
         store: the store.
         split: SHA-256 of split.csv.
         frame: shape of an acoustic input: channels and bins of a frame, or values of a vector; None
-            without sound.
-        vector: values of a vector in a picture's place; None for pictures, or without sight.
+            without audio.
+        vector: values of a vector in a picture's place; None for images, or without visual input.
         acoustic: the acoustic encoder that was given; None where it is trained from the start.
         visual: the visual encoder that was given; None where there is none.
         embeddings: stored embeddings that were read, by product.

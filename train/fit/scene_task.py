@@ -22,7 +22,7 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.schedule import WarmRestarts
 from avsc.train.fit.trainer import Epochs, Plan
 from avsc.train.metrics import scores
-from avsc.train.model.inference import embed_pictures, predict
+from avsc.train.model.inference import embed_images, predict
 from avsc.train.model.network import Network
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings
@@ -106,7 +106,7 @@ class Training(Epochs):
             seed=run.settings.seed,
             epoch=self.progress.epoch,
             start_batch=self.progress.batch,
-            geometry=self.network.image_input,
+            image_input=self.network.image_input,
             augment=run.augment,
             workers=run.workers,
             device=run.device,
@@ -115,7 +115,7 @@ class Training(Epochs):
         )
 
     def _loss_of(self, batch: Batch) -> Tensor:
-        logits = self.model(batch.acoustic, batch.pictures, batch.view)
+        logits = self.model(batch.acoustic, batch.images, batch.view)
         return nn.functional.cross_entropy(logits, batch.scene)
 
     def _validate(self) -> dict[str, float]:
@@ -125,11 +125,9 @@ class Training(Epochs):
             return {}
         how = {"batch_size": run.settings.batch_size, "workers": run.workers}
         embeddings = self._embeddings
-        if embeddings is None and own.picture is not None:
-            pictures = np.unique(own.picture)
-            embeddings = embed_pictures(
-                self.network, run.source, pictures, **how, device=run.device
-            )
+        if embeddings is None and own.image is not None:
+            pictures = np.unique(own.image)
+            embeddings = embed_images(self.network, run.source, pictures, **how, device=run.device)
             if self.network.frozen_visual:
                 self._embeddings = embeddings
         part = predict(

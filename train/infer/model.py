@@ -19,7 +19,7 @@ from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED
-from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.views import ImageInput
 from avsc.train.fit.device import choose_device
 from avsc.train.infer.predict import (
@@ -127,7 +127,7 @@ class Model:
         device = self.runtime.device
         encoded = InMemory([np.frombuffer(jpeg, np.uint8) for jpeg in jpegs], self.name)
         whole = device.type != "cpu"
-        loader = PictureLoader(encoded, self.image_input, UNCHANGED, workers, device, whole)
+        loader = ImageLoader(encoded, self.image_input, UNCHANGED, workers, device, whole)
         neutral = UNCHANGED.draw(np.random.default_rng(0), len(jpegs))
         return next(iter(loader.load([Request(np.arange(len(jpegs)), neutral)])))
 

@@ -16,7 +16,7 @@ from avsc.features.clip import Made, make_clip
 from avsc.features.limits import Limits
 from avsc.features.specs import AcousticSpec, ImageSpec, Spec
 from avsc.manifests.errors import MediaError
-from avsc.train.data.samples import Samples, frame_samples, picture_samples
+from avsc.train.data.samples import Samples, frame_samples, image_samples
 from avsc.train.data.source import Source, Stream
 
 
@@ -120,11 +120,11 @@ def sample_recording(features: Features, spec: AcousticSpec | None) -> tuple[Sou
     if features.images is not None:
         second = np.array(list(features.images), np.int64)
         images = InMemory(list(features.images.values()), features.name)
-        seen = Stream(images, picture_samples(np.zeros_like(second), second, scene))
+        seen = Stream(images, image_samples(np.zeros_like(second), second, scene))
     source = Source.of(sound, seen)
-    if source.pictures is None:
+    if source.image_samples is None:
         last = source.every.second[source.every.strict].max(initial=-1)
     else:
-        last = max(source.pictures.second.max(initial=-1), max(features.lost, default=-1))
+        last = max(source.image_samples.second.max(initial=-1), max(features.lost, default=-1))
     seconds = int(last) + 1
     return source, source.every.take(source.every.second < seconds), seconds

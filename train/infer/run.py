@@ -16,12 +16,12 @@ from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.features.store.layout import read_description
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.build_network import first_visual
-from avsc.train.fit.donors import Sense, taken_from
+from avsc.train.fit.donors import taken_from
 from avsc.train.fit.run_record import EncoderMark, Record
 from avsc.train.fit.store_ref import find, is_store
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.model.network import Network
-from avsc.train.systems import Branch
+from avsc.train.systems import ENCODER, Modality
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class NetworkRuntime:
         """Return what the classifier sees of samples: acoustic, then visual embedding."""
         parts = [] if frames is None else [self.network.embed_sound(frames)]
         if images is not None:
-            embedding = self.network.embed_pictures(images)
+            embedding = self.network.embed_images(images)
             parts.append(embedding if view is None else embedding[view])
         return torch.cat(parts, 1)
 
@@ -59,20 +59,16 @@ def restore_with_encoders(path: Path) -> Trained:
     trained = restore(path)
     record, network = trained.record, trained.network
     system = record.settings.chosen(record.system)
-    branches: tuple[tuple[Sense, Branch | None], ...] = (
-        ("acoustic", system.sound),
-        ("visual", system.pictures),
-    )
-    for sense, branch in branches:
-        if branch is not None and branch.reads == "vectors":
+    for modality, branch in system.branches.items():
+        if branch.reads == "vectors":
             raise SettingError(
-                f"{path}: a run of {record.system.name} on {sense} vectors that were made "
-                "elsewhere, which cannot be made of a recording. Name a run of audio, video, "
+                f"{path}: a run of {record.system.name} on {ENCODER[modality]} vectors that were "
+                "made elsewhere, which cannot be made of a recording. Name a run of audio, video, "
                 "joint, end-to-end, pipeline, ablation-2 or ablation-3."
             )
-    if system.sound is not None and system.sound.reads == "embeddings":
+    if system.audio is not None and system.audio.reads == "embeddings":
         network.acoustic = _acoustic_donor(trained)
-    if system.pictures is not None and system.pictures.reads == "embeddings":
+    if system.visual is not None and system.visual.reads == "embeddings":
         network.visual = _visual_donor(trained)
     network.eval()
     return trained
@@ -80,7 +76,7 @@ def restore_with_encoders(path: Path) -> Trained:
 
 def _acoustic_donor(trained: Trained) -> torch.nn.Module:
     record, path = trained.record, trained.folder.path
-    return _from_run(path, record.settings.acoustic_run, "acoustic", record.acoustic)
+    return _from_run(path, record.settings.acoustic_run, "audio", record.acoustic)
 
 
 def _visual_donor(trained: Trained) -> torch.nn.Module:
@@ -98,19 +94,20 @@ def _visual_donor(trained: Trained) -> torch.nn.Module:
 
 
 def _from_run(
-    path: Path, donor: Path | None, sense: Sense, mark: EncoderMark | None
+    path: Path, donor: Path | None, modality: Modality, mark: EncoderMark | None
 ) -> torch.nn.Module:
     assert donor is not None and mark is not None, "embeddings are made by a run's encoder"
+    encoder = ENCODER[modality]
     where = find(donor, path, lambda folder: (folder / "settings.json").is_file())
     if not (where / "settings.json").is_file():
         raise AvscError(
-            f"{path}: its {sense} encoder is of the run {donor}, which is not there (seen from "
+            f"{path}: its {encoder} encoder is of the run {donor}, which is not there (seen from "
             f"{Path.cwd()}, or beside the run). Put that run back."
         )
-    taken = taken_from(restore(where), sense)
+    taken = taken_from(restore(where), modality)
     if taken.mark.digest != mark.digest:
         raise AvscError(
-            f"{path}: its {sense} embeddings were made by an encoder with digest "
+            f"{path}: its {encoder} embeddings were made by an encoder with digest "
             f"{mark.digest[:12]}; that of {where} has {taken.mark.digest[:12]} by now. Put that "
             "run back as it was, or train this one anew."
         )

@@ -1,4 +1,4 @@
-"""Probabilities of every sample, each picture embedded once.
+"""Probabilities of every sample, each image embedded once.
 
 Pictures are seen in their evaluation view, so all the acoustic frames of one second share one
 embedding; a frozen visual encoder gives the same one in every epoch.
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avsc.train.data.batches import picture_batches
+from avsc.train.data.batches import image_batches
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.model.network import Network
@@ -29,7 +29,7 @@ def evaluating(network: Network) -> Iterator[None]:
         network.train(before)
 
 
-def embed_pictures(
+def embed_images(
     network: Network,
     source: Source,
     which: NDArray[np.int64],
@@ -38,26 +38,26 @@ def embed_pictures(
     workers: int,
     device: torch.device,
 ) -> torch.Tensor:
-    """Return the embeddings of pictures, float32 [pictures, features], on the CPU.
+    """Return the embeddings of images, float32 [images, features], on the CPU.
 
     Args:
         network: with a visual encoder, on `device`.
-        source: what the pictures are read from.
+        source: what the images are read from.
         which: their record numbers.
-        batch_size: pictures at a time.
-        workers: threads that prepare pictures.
+        batch_size: images at a time.
+        workers: threads that prepare images.
         device: where to compute.
     """
-    batches = picture_batches(
+    batches = image_batches(
         source,
         which,
         batch_size=batch_size,
-        geometry=network.image_input,
+        image_input=network.image_input,
         workers=workers,
         device=device,
     )
     with evaluating(network):
-        return torch.cat([network.embed_pictures(batch).cpu() for batch in batches])
+        return torch.cat([network.embed_images(batch).cpu() for batch in batches])
 
 
 def predict(
@@ -76,28 +76,28 @@ def predict(
         network: on `device`; left in the mode it was in.
         source: what the samples refer to.
         samples: what to classify.
-        batch_size: samples (and pictures) at a time.
-        workers: threads that prepare pictures.
+        batch_size: samples (and images) at a time.
+        workers: threads that prepare images.
         device: where to compute.
-        embeddings: of the samples' pictures, in ascending order of their record numbers, from
-            `embed_pictures`; made here when None.
+        embeddings: of the samples' images, in ascending order of their record numbers, from
+            `embed_images`; made here when None.
     """
     row = np.zeros(0, np.int64)
-    if samples.picture is not None:
-        pictures, row = np.unique(samples.picture, return_inverse=True)
+    if samples.image is not None:
+        images, row = np.unique(samples.image, return_inverse=True)
         if embeddings is None:
-            embeddings = embed_pictures(
-                network, source, pictures, batch_size=batch_size, workers=workers, device=device
+            embeddings = embed_images(
+                network, source, images, batch_size=batch_size, workers=workers, device=device
             )
     parts = []
     with evaluating(network):
         for start in range(0, len(samples), batch_size):
             part = slice(start, start + batch_size)
-            sound = None
+            acoustic = None
             if samples.frame is not None:
                 assert source.acoustic is not None
-                sound = torch.from_numpy(source.acoustic[samples.frame[part]]).to(device)
-            sight = None if embeddings is None else embeddings[row[part]].to(device)
-            logits = network.classify(sound, sight).double()
+                acoustic = torch.from_numpy(source.acoustic[samples.frame[part]]).to(device)
+            visual = None if embeddings is None else embeddings[row[part]].to(device)
+            logits = network.classify(acoustic, visual).double()
             parts.append(torch.softmax(logits, 1).cpu().numpy())
     return np.concatenate(parts)

@@ -21,11 +21,11 @@ BFLOAT16_ON = frozenset({"cuda"})
 
 
 class Network(nn.Module):
-    """Acoustic frames and pictures to logits of scenes.
+    """Acoustic frames and images to logits of scenes.
 
     Args:
         acoustic: acoustic encoder, an identity for embeddings made beforehand, or None.
-        visual: the same for pictures.
+        visual: the same for images.
         classifier: classifier over the joined embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
@@ -71,7 +71,7 @@ class Network(nn.Module):
 
     @property
     def image_input(self) -> ImageInput | None:
-        """The pictures that the network takes; None where it takes none, or vectors instead."""
+        """The images that the network takes; None where it takes none, or vectors instead."""
         return getattr(self.visual, "image_input", None)
 
     def compile_visual(self, backend: str = "inductor") -> None:
@@ -88,21 +88,21 @@ class Network(nn.Module):
             raise ValueError("the network has no acoustic encoder")
         return self.acoustic(frames)  # type: ignore[no-any-return]
 
-    def embed_pictures(self, pictures: Tensor) -> Tensor:
-        """Embed normalised pictures [B, 3, S, S], or vectors, as float32 [B, features]."""
+    def embed_images(self, images: Tensor) -> Tensor:
+        """Embed normalised images [B, 3, S, S], or vectors, as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
-        kind = pictures.device.type
+        kind = images.device.type
         autocast = self.low_precision and kind in BFLOAT16_ON and self.image_input is not None
         with torch.autocast(kind, torch.bfloat16, enabled=autocast):
-            return self.visual(pictures).float()  # type: ignore[no-any-return]
+            return self.visual(images).float()  # type: ignore[no-any-return]
 
     def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:
-        """Classify acoustic frames and embeddings of pictures; None where there is no such input.
+        """Classify acoustic frames and embeddings of images; None where there is no such input.
 
         Args:
             acoustic: float32 [B, channels, bins], vectors, or None.
-            visual_embedding: float32 [B, features] or None, from `embed_pictures`.
+            visual_embedding: float32 [B, features] or None, from `embed_images`.
 
         Returns:
             Logits, float32 [B, classes].
@@ -113,22 +113,22 @@ class Network(nn.Module):
         return self.classifier(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
 
     def forward(
-        self, acoustic: Tensor | None, pictures: Tensor | None, view: Tensor | None = None
+        self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
     ) -> Tensor:
-        """Classify acoustic frames and pictures.
+        """Classify acoustic frames and images.
 
         Args:
             acoustic: float32 [B, channels, bins], vectors, or None.
-            pictures: normalised, float32 [views, 3, S, S], vectors, or None.
-            view: which picture each sample sees, int64 [B]; None where each has its own.
+            images: normalised, float32 [views, 3, S, S], vectors, or None.
+            view: which image each sample sees, int64 [B]; None where each has its own.
 
         Returns:
-            Logits, float32 [B, classes]. Each picture is embedded once; only an encoder that is
+            Logits, float32 [B, classes]. Each image is embedded once; only an encoder that is
             being trained sees it as often as there are samples of it, so that it counts for each.
         """
-        if pictures is None:
+        if images is None:
             return self.classify(acoustic, None)
         if view is not None and self.training and not self.frozen_visual:
-            pictures, view = pictures[view], None
-        embedding = self.embed_pictures(pictures)
+            images, view = images[view], None
+        embedding = self.embed_images(images)
         return self.classify(acoustic, embedding if view is None else embedding[view])

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import UNCHANGED
-from avsc.train.data.loader import PictureLoader, Request
+from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.samples import Ints, Samples
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
@@ -60,8 +60,8 @@ def compute_by_ten_seconds(
     parts = cuts(samples)
     views: list[tuple[Ints, Ints]] = []
     images: Iterator[Tensor | None] = repeat(None, len(parts))
-    if samples.picture is not None:
-        views = [np.unique(samples.picture[part], return_inverse=True) for part in parts]
+    if samples.image is not None:
+        views = [np.unique(samples.image[part], return_inverse=True) for part in parts]
         images = _images(source, [which for which, _ in views], image_input, workers, device)
     for number, (part, shown) in enumerate(zip(parts, images, strict=True)):
         frames, view = None, None
@@ -89,5 +89,5 @@ def _images(
     neutral = UNCHANGED.draw(np.random.default_rng(0), max(map(len, which), default=0))
     requests = (Request(rows, neutral[: len(rows)]) for rows in which)
     whole = device.type != "cpu"
-    loader = PictureLoader(source.images, image_input, UNCHANGED, workers, device, whole)
+    loader = ImageLoader(source.images, image_input, UNCHANGED, workers, device, whole)
     return iter(loader.load(requests))

@@ -28,7 +28,7 @@ class VisualEncoder(nn.Module):
 
     Attributes:
         features: values of an embedding (1,792 for effnetv2-s, 2,048 for resnet50).
-        image_input: the pictures it takes.
+        image_input: the images it takes.
         origin: where its first weights came from, for the run's records.
         digest: SHA-256 of its first weights, for the run's records.
     """
@@ -44,9 +44,9 @@ class VisualEncoder(nn.Module):
         self.origin = origin
         self.digest = digest(model)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Encode pictures [B, 3, S, S] as [B, features]."""
-        return self.model(pictures.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode images [B, 3, S, S] as [B, features]."""
+        return self.model(images.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
 
 
 def visual_encoder(
@@ -62,8 +62,8 @@ def visual_encoder(
     Args:
         backbone: ``"effnetv2-s"``, ``"resnet50"``, or any name of timm's.
         weights: ``"pretrained"``, ``"random"``, or a file (see `avsc.train.model.weights`).
-        image_size: height and width of its pictures, pixels; None takes those it was trained on.
-        view: how evaluation brings pictures to that size.
+        image_size: height and width of its images, pixels; None takes those it was trained on.
+        view: how evaluation brings images to that size.
         seed: seed of random weights.
 
     Raises:
@@ -82,7 +82,7 @@ def visual_encoder(
     size = trained_size if image_size is None else image_size
     if config.fixed_input_size and size != trained_size:
         raise SettingError(
-            f"backbone {backbone!r} takes pictures of {trained_size} pixels only; found "
+            f"backbone {backbone!r} takes images of {trained_size} pixels only; found "
             f"image size {size}."
         )
     image_input = ImageInput(size, config.mean, config.std, view)

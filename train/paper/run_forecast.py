@@ -163,7 +163,7 @@ def _probeable(job: Job) -> bool:
     ready = job.need is None or job.settings.acoustic_run is None or (
         RunFolder(job.settings.acoustic_run).best.exists()
     )  # fmt: skip
-    branches = (system.sound, system.pictures)
+    branches = (system.audio, system.visual)
     return ready and all(branch is None or branch.reads == "raw" for branch in branches)
 
 

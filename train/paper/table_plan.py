@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import SettingError
-from avsc.train.declared import option
+from avsc.train.checked_settings import option
+from avsc.train.data.augment import TRANSFORMS
 from avsc.train.paper.printed import Printed, printed_rows
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
 
 TABLES = ("2", "3", "4", "5", "augment")
-PARTS = ("crop", "flip", "jitter")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _wanted(table: str) -> list[_Wanted]:
             for row in printed_rows(table)
         ]
     best = printed_rows("3")[-1]
-    subsets = [each for size in range(4) for each in combinations(PARTS, size)]
+    subsets = [each for size in range(4) for each in combinations(TRANSFORMS, size)]
     return [
         _Wanted(
             ", ".join(subset) or "none",
@@ -140,7 +140,7 @@ def _wanted(table: str) -> list[_Wanted]:
             best.feature,
             best.backbone,
             ",".join(subset) or "none",
-            best if subset == PARTS else None,
+            best if subset == TRANSFORMS else None,
         )
         for subset in subsets
     ]
@@ -162,7 +162,7 @@ def _add(
         values.pop("visual_weights", None)
     if wanted.augment is not None:
         values["augment"] = wanted.augment
-    if system.sound is not None and system.sound.start == "run":
+    if system.audio is not None and system.audio.start == "run":
         audio = _Wanted("", "audio", wanted.feature, None, None, None)
         need = _add(jobs, audio, seed, out, given)
         values["acoustic_run"] = out / need
@@ -187,10 +187,10 @@ def _weights(given: Mapping[str, Any], backbone: str) -> str:
 
 def _name(system: System, settings: Settings) -> str:
     parts = [system.name]
-    if system.sound is not None:
+    if system.audio is not None:
         parts.append(settings.feature)
-    if system.pictures is not None:
+    if system.visual is not None:
         parts.append(settings.backbone.replace("/", "-"))
-        if settings.augment != ",".join(PARTS) and system.pictures.reads == "raw":
+        if settings.augment != ",".join(TRANSFORMS) and system.visual.reads == "raw":
             parts.append(f"augment-{settings.augment.replace(',', '-')}")
     return "-".join([*parts, f"seed{settings.seed}"])

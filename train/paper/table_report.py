@@ -15,7 +15,7 @@ import numpy as np
 from avsc.manifests import escape
 from avsc.manifests.errors import AvscError
 from avsc.manifests.folder_claims import publish_together
-from avsc.train.declared import option
+from avsc.train.checked_settings import option
 from avsc.train.evaluate.bootstrap import MINIMUM, Resampling
 from avsc.train.evaluate.predictions import segment_names
 from avsc.train.evaluate.submissions import Truth, read_entrant

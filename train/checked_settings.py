@@ -1,9 +1,8 @@
-"""How a setting is declared: once, with its type, default, limits and help.
+"""Settings declared once: each with its type, default, limits and help.
 
 The command line's options, the names in a ``--config`` file, the ``AVSC_*`` variables and a run's
-``settings.json`` are all made from the fields of a class of settings. A field's metadata says what
-it is (``help``) and its limits (``least``, ``above``, ``most``); a class may give more of it a
-meaning.
+``settings.json`` all follow from the fields of a class of settings. A field's metadata holds its
+``help`` and its limits (``least``, ``above``, ``most``); a class may add more.
 """
 
 from collections.abc import Mapping
@@ -21,8 +20,8 @@ def setting(default: Any, help: str, **about: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Declared:
-    """Settings that are declared by `setting`; each is checked against its limits when made."""
+class CheckedSettings:
+    """Settings declared by `setting`, checked against their limits when made."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -61,13 +60,13 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def choices(settings: type[Declared], name: str) -> tuple[str, ...]:
+def choices(settings: type[CheckedSettings], name: str) -> tuple[str, ...]:
     """Return the values that a setting may have, if they are few; else none."""
     kind = get_type_hints(settings)[name]
     return get_args(kind) if get_origin(kind) is Literal else ()
 
 
-def plain_type(settings: type[Declared], name: str) -> type:
+def plain_type(settings: type[CheckedSettings], name: str) -> type:
     """Return the type of a setting when it is given: int, float, str or Path."""
     kind = get_type_hints(settings)[name]
     if get_origin(kind) is Literal:
