@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from avsc.features.limits import Limits
-from avsc.manifests.dataset_root import missing_reason
+from avsc.manifests.clips import missing_reason
 from avsc.manifests.errors import MediaError
 
 

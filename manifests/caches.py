@@ -1,9 +1,9 @@
-"""Folders for what the libraries cache, where the home folder cannot be written.
+"""Writable cache folders for the libraries, where the home folder cannot be written.
 
 numba, matplotlib, fontconfig, PyTorch and the Hugging Face hub keep caches below the home folder.
-In a container that runs as another user there may be none, or none that can be written: they then
-fail, warn, or write to a folder called ``~``. Such a user's caches go to a folder of the user's own
-below that of temporary files. What they have cached in a home that can only be read is still read.
+In a container that runs as another user there may be none, or a read-only one: they then fail,
+warn, or write to a folder called ``~``. The caches then go to a private folder below that for
+temporary files. Weights cached in a read-only home are still read.
 """
 
 import atexit
@@ -19,8 +19,8 @@ READ = {"huggingface": "HF_HOME", "torch": "TORCH_HOME"}
 
 
 def provide_caches() -> None:
-    """Set the variables by which libraries find folders that can be written, where they need it."""
-    with suppress(OSError):  # no folder at all can be written: the libraries do without
+    """Set the environment variables by which libraries find writable folders, where needed."""
+    with suppress(OSError):  # no folder is writable at all: the libraries do without
         if not os.path.expanduser("~").startswith("/"):  # noqa: PTH111 (Path raises instead)
             os.environ["HOME"] = str(_private_folder())
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -44,16 +44,16 @@ def _is_writable(folder: Path) -> bool:
 
 
 def _private_folder() -> Path:
-    """Return a folder that only this user can write: numba runs what it finds in its cache.
+    """Return a folder that only this user can write: numba executes what its cache holds.
 
-    It is kept for the next run, unless somebody else has taken its name.
+    It is kept for the next run, unless another user has taken its name.
     """
     path = Path(tempfile.gettempdir(), f"avsc-cache-{os.geteuid()}")
     with suppress(OSError):
         path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-        theirs = found.st_uid != os.geteuid() or found.st_mode & 0o077
-        if stat.S_ISDIR(found.st_mode) and not theirs:
+        state = path.lstat()
+        foreign = state.st_uid != os.geteuid() or state.st_mode & 0o077
+        if stat.S_ISDIR(state.st_mode) and not foreign:
             return path
     made = tempfile.mkdtemp(prefix="avsc-cache-")
     atexit.register(shutil.rmtree, made, ignore_errors=True)

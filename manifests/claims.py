@@ -1,13 +1,13 @@
-"""Claims: who is at work on something in a shared folder, so that no two do the same or collide.
+"""Claims: which process works on something in a shared folder, so that no two collide.
 
-A claim is a small file that names its owner, since when, and a random number, and is touched while
-the owner lives. It is made where there is none, and taken from an owner who is gone
-(`avsc.manifests.owners`); of several who try at once, one has it. What is published under a claim
-should look first whether the claim still `holds`: it is lost when its owner slept past the bound
-and another took it, or when the folder was renamed or removed.
+A claim is a small file that names its owner, its start time and a random number, and is touched
+while the owner lives. It is created where there is none, and taken over from an owner who is gone
+(`avsc.manifests.owners`); if several try at once, one gets it. Before publishing under a claim,
+check that it still `holds`: it is lost when its owner slept past the bound and another took it, or
+when the folder was renamed or removed.
 
-Whether an owner elsewhere lives is judged by the clock of the file system, which stamps the
-heartbeats, and not by comparing the clocks of hosts. Folders are claimed by `folder_claims`.
+Whether an owner on another machine lives is judged by the clock of the file system, which stamps
+the heartbeats, and not by comparing the clocks of hosts. Folders are claimed by `folder_claims`.
 """
 
 import contextlib
@@ -26,10 +26,10 @@ ROUNDING = 2.0  # seconds by which the time of a file may be off, as FAT's are
 
 
 class ClaimedError(AvscError):
-    """Somebody else is at work there.
+    """Another process is at work there.
 
     Attributes:
-        who: has it, in words.
+        who: that process, for the reader.
     """
 
     def __init__(self, who: str, message: str) -> None:
@@ -39,10 +39,10 @@ class ClaimedError(AvscError):
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who has a claim.
+    """The holder of a claim.
 
     Attributes:
-        text: what the file holds.
+        text: content of the file.
         heartbeat: when it was last touched, by the file system's clock, seconds since 1970.
     """
 
@@ -51,7 +51,7 @@ class Claimant:
 
     @property
     def owner(self) -> Owner | None:
-        """The owner; None when it cannot be read."""
+        """The owner; None if it cannot be read."""
         return Owner.parse(self.text.partition(" ")[0])
 
     def __str__(self) -> str:
@@ -59,12 +59,12 @@ class Claimant:
 
     @property
     def at_length(self) -> str:
-        """Who it is, and since when."""
+        """The owner, and since when."""
         since = self.text.split(" ")[2:]
         return f"{self}, since {since[0]}" if since else str(self)
 
     def is_gone(self, folder: Path, bound: float) -> bool:
-        """Tell whether the owner is gone; a folder of the file system is asked for its time."""
+        """Return whether the owner is gone, by the clock of the file system of a folder."""
         now = _clock(folder)
         return self._is_younger(now) or (
             is_gone(self.owner, self.heartbeat, None, bound)
@@ -72,10 +72,10 @@ class Claimant:
         )
 
     def _is_younger(self, now: float) -> bool:
-        """Tell whether the owner's process began after the last heartbeat, so is another.
+        """Return whether the owner's process started after the last heartbeat, so is another.
 
-        A container that is started again may number its processes, and the kernel the container's
-        namespace of process numbers, as before.
+        A restarted container may number its processes, and the kernel the container's PID
+        namespace, as before.
         """
         if self.owner is None or not self.owner.is_here:
             return False
@@ -84,9 +84,9 @@ class Claimant:
 
 
 def read_claim(path: Path) -> Claimant | None:
-    """Return who has a claim, gone or not; None when nobody has."""
+    """Return the holder of a claim, gone or not; None if there is none."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:  # asks an NFS server anew
+        with path.open(encoding="utf-8", errors="replace") as file:  # makes NFS ask the server
             return Claimant(file.read(), os.fstat(file.fileno()).st_mtime)
     except OSError:
         return None
@@ -107,7 +107,7 @@ class Claim:
         self._made: list[Path] = []
 
     def take(self) -> Claimant | None:
-        """Take the claim, from one who is gone too; return None, or who has it.
+        """Take the claim, also from an owner who is gone; return None, or the other holder.
 
         Raises:
             OSError: the file cannot be written.
@@ -127,12 +127,12 @@ class Claim:
         return other or Claimant("", time.time())
 
     def holds(self) -> bool:
-        """Whether it is still this process's."""
-        for wait in (0.0, 0.1, 0.5):  # another who took it for a dead one's puts it back at once
+        """Whether this process still has it."""
+        for wait in (0.0, 0.1, 0.5):  # a process that removed it by mistake puts it back at once
             time.sleep(wait)
-            found = read_claim(self.path)
-            if found is not None:
-                return found.text == self._text
+            holder = read_claim(self.path)
+            if holder is not None:
+                return holder.text == self._text
         return False
 
     def check(self) -> None:
@@ -148,26 +148,26 @@ class Claim:
         )
 
     def follow(self, aside: Path) -> None:
-        """Claim the folder anew after it was renamed, and give up the one that it is now.
+        """Claim the folder's old path again after it was renamed to `aside`; give that one up.
 
         Raises:
-            ClaimedError: another was quicker.
+            ClaimedError: another process was faster.
         """
         if other := self.take():
             raise ClaimedError(
-                str(other), f"{self.path.parent}: begun meanwhile by {other.at_length}."
+                str(other), f"{self.path.parent}: started meanwhile by {other.at_length}."
             )
         (aside / self.path.name).unlink(missing_ok=True)
 
     def beat(self) -> None:
-        """Show that its owner lives."""
-        found = read_claim(self.path)
-        if found is not None and found.text == self._text:
+        """Update the heartbeat."""
+        holder = read_claim(self.path)
+        if holder is not None and holder.text == self._text:
             with contextlib.suppress(OSError):
                 os.utime(self.path)
 
     def give_up(self) -> None:
-        """Take it away, and the folders that were made for it and are empty."""
+        """Remove the claim, and the folders that were made for it if they are empty."""
         if self.holds():
             with contextlib.suppress(OSError):
                 self.path.unlink()
@@ -175,32 +175,32 @@ class Claim:
                     folder.rmdir()
 
     def remove(self, other: Claimant) -> None:
-        """Take away the claim of one who is gone, unless somebody else's is there by now."""
+        """Remove the claim of an owner who is gone, unless another has taken it by now."""
         aside = temporary_name(self.path)
         with contextlib.suppress(OSError):
             self.path.rename(aside)
-            found = read_claim(aside)
-            if found is not None and found.text != other.text and not self.path.exists():
+            holder = read_claim(aside)
+            if holder is not None and holder.text != other.text and not self.path.exists():
                 aside.rename(self.path)
             else:
                 aside.unlink()
 
     def _create(self) -> bool:
-        """Write the file where there is none; tell whether that was so."""
+        """Create the file; return False if there is one."""
         folder = self.path.parent
-        made = [each for each in (folder, *folder.parents) if not each.exists()]
+        made = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with self.path.open("x", encoding="utf-8") as file:
                 file.write(self._text)
-        except (FileExistsError, FileNotFoundError):  # the folder may just be tidied away
+        except (FileExistsError, FileNotFoundError):  # the folder may just have been removed
             return False
         self._made = made
         return True
 
 
 def _clock(folder: Path) -> float:
-    """Return what the file system's clock says; this host's where that cannot be asked."""
+    """Return the time of the file system's clock; this host's if that fails."""
     probe = temporary_name(folder / "clock")
     try:
         probe.touch()

@@ -56,7 +56,7 @@ class StoreError(AvscError):
 
 
 class DamagedError(StoreError):
-    """A file of a store is not what was written; it can be written anew."""
+    """A file of a store is not what was written; it can be written again."""
 
 
 class VerificationError(AvscError):

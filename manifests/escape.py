@@ -1,12 +1,11 @@
-r"""Text from outside (names of scenes, clips and files) in output that would take it for markup.
+r"""Escaping of text from outside (names of scenes, clips and files) for each kind of output.
 
-One function for each kind of output, used wherever such output is made; each returns text that the
-reader of that output shows as it was given. HTML belongs here as well when there is any.
+Each function returns text that the reader of that output shows verbatim.
 
 ===========  ==============================================================================
 `markdown`   CommonMark and GitHub's tables, mathematics and strike-through
 `latex`      LaTeX text, and cells of its tables
-`mathtext`   matplotlib, which sets what stands between two dollar signs as a formula
+`mathtext`   matplotlib, which typesets what stands between two dollar signs as a formula
 `csv_sheet`  CSV for people, whose spreadsheets would compute a cell that begins with "="
 `terminal`   a line on a terminal, which obeys control characters
 ===========  ==============================================================================
@@ -24,7 +23,7 @@ from avsc.manifests.text import CONTROL
 MARKDOWN = re.compile(
     r"[\\`*|$~#]"  # escapes, code, emphasis, cells, mathematics, strike-through, headings
     r"|(?<![^\W_])_|_(?![^\W_])"  # emphasis, but not the underscore inside metro_station
-    r"|!(?=\[)|\](?=[(\[:])|^\[(?=[ xX]\])"  # images, links, boxes to tick
+    r"|!(?=\[)|\](?=[(\[:])|^\[(?=[ xX]\])"  # images, links, check boxes
     r"|:(?=[a-z+-][\w+-]*:)"  # emoji by name
 )
 ENTITIES = {"<": "&lt;", ">": "&gt;"}
@@ -39,7 +38,7 @@ LATEX = str.maketrans(
     }
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")
-"""How a cell begins that a spreadsheet computes; the full-width signs count in East Asian ones."""
+"""Beginnings of cells that spreadsheets compute; the full-width signs count in East Asian ones."""
 
 
 def markdown(text: str) -> str:
@@ -50,14 +49,14 @@ def markdown(text: str) -> str:
     >>> print(markdown("a|b <b> metro_station [0.1, 0.2]"))
     a\|b &lt;b&gt; metro_station [0.1, 0.2]
     """
-    safe = MARKDOWN.sub(lambda found: "\\" + found[0], text)
-    return ENTITY.sub(lambda found: ENTITIES.get(found[0], "&amp;"), safe)
+    safe = MARKDOWN.sub(lambda match: "\\" + match[0], text)
+    return ENTITY.sub(lambda match: ENTITIES.get(match[0], "&amp;"), safe)
 
 
 def latex(text: str) -> str:
     r"""Return text for LaTeX, in running text or in the cell of a table.
 
-    Letters outside ASCII are left alone; XeLaTeX and LuaLaTeX set those that their font has.
+    Letters outside ASCII are kept; XeLaTeX and LuaLaTeX set those that their font has.
 
     >>> print(latex("50 % of a_b"))
     50 \% of a\_b
@@ -66,7 +65,7 @@ def latex(text: str) -> str:
 
 
 def mathtext(text: str) -> str:
-    r"""Return text that matplotlib draws as it is.
+    r"""Return text that matplotlib draws verbatim.
 
     >>> print(mathtext("bar $5 or $10"))
     bar \$5 or \$10
@@ -88,13 +87,13 @@ def csv_sheet(rows: Iterable[Iterable[object]]) -> bytes:
 def terminal(text: str) -> str:
     r"""Return text for a terminal; characters that control it are written as their numbers.
 
-    Line ends and TABs are left.
+    Line ends and TABs are kept.
 
     >>> print(terminal("\x1b[2Jpark"))
     \x1b[2Jpark
     """
     return CONTROL.sub(
-        lambda found: found[0] if found[0] in "\n\t" else ascii(found[0])[1:-1], text
+        lambda match: match[0] if match[0] in "\n\t" else ascii(match[0])[1:-1], text
     )
 
 

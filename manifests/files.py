@@ -1,11 +1,11 @@
-"""Files that are either whole or absent.
+"""Atomic file writes: a file is whole or absent.
 
 A file is written under a temporary name in its own folder, flushed to the disk and renamed; the
-folder is flushed last, and so is the one above a folder that had to be made. A reader therefore
+folder is flushed last, and so is the parent of any folder that had to be made. A reader therefore
 never sees half a file, whatever kills the writer, and two writers of the same file do no harm: the
 last rename wins. Nothing is locked. Temporary names carry the host and the process, so that their
-owner can be told, and a random number, so that no two threads share one, nor two containers whose
-hosts and processes are numbered alike.
+owner is known, and a random number, so that no two threads share one, nor two containers whose
+hosts and processes are numbered alike. A temporary file is stale when its owner is gone.
 """
 
 import contextlib
@@ -26,10 +26,9 @@ Piece: TypeAlias = bytes | memoryview
 TEMPORARY = ".tmp-"
 ENOTSUPP = 524  # the kernel's own "not supported", which some file systems let out
 NO_FLUSH = (errno.ENOSYS, errno.ENOTSUP, ENOTSUPP, errno.EINVAL, errno.EBADF)
-"""What file systems answer that cannot flush a folder, because its entries need no flushing or
-because they promise nothing."""
+"""Errors of file systems that cannot flush a folder: it needs none, or they promise nothing."""
 
-# What a write may meet that is no defect of ours: a full disk, a limit, missing permission.
+# Errors of a write that are no bug: a full disk, a limit, missing permission.
 REMEDIES = {
     errno.ENOSPC: "Make room, or name another disk",
     errno.EDQUOT: "Make room within your quota, or name another disk",
@@ -37,30 +36,29 @@ REMEDIES = {
     errno.EEXIST: "A file is in the way: name another folder",
     errno.ENOTDIR: "A file is in the way: name another folder",
     errno.EROFS: "Name a folder that may be written to",
-    errno.EACCES: "Mend the permissions, or name another folder",
-    errno.EPERM: "Mend the permissions, or name another folder",
+    errno.EACCES: "Fix the permissions, or name another folder",
+    errno.EPERM: "Fix the permissions, or name another folder",
 }
 REMEDY = "Look at the file system (`avsc-prep doctor` tries it out), or name another folder"
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name, new at each call, to write `path` under before it is whole."""
+    """Return a new name, at each call, to write `path` under until it is whole."""
     return path.with_name(f"{TEMPORARY}{Owner.this().token}~{secrets.token_hex(4)}~{path.name}")
 
 
 def occupied(folder: Path) -> bool:
-    """Return whether a folder holds anything but files that a killed writer left unfinished."""
+    """Return whether a folder holds anything but temporary files."""
     return folder.is_dir() and any(not p.name.startswith(TEMPORARY) for p in folder.iterdir())
 
 
 def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: None) -> None:
-    """Write pieces, one after the other, so that the file is whole or, after a fault, as before.
+    """Write pieces, in order, so that the file is whole or, after an error, unchanged.
 
     Args:
         path: the file.
-        pieces: what it is to hold.
-        before: called when all is written, before the file takes its name; what it raises leaves
-            the former file.
+        pieces: its content.
+        before: called when all is written, before the rename; if it raises, the file is unchanged.
 
     Raises:
         AvscError: the file could not be written; names it and the reason.
@@ -69,7 +67,7 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             # A rename would put a file in the place of a device or a pipe, such as /dev/stdout.
-            raise AvscError(f"{path}: could not be written: it is no file. Name one.")
+            raise AvscError(f"{path}: could not be written: not a regular file. Name one.")
         make_folder(path.parent)
         with temporary.open("xb") as file:
             file.writelines(pieces)
@@ -94,26 +92,26 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
 
 
 def reason_of(fault: OSError) -> str:
-    """Return why the system refused something, in its own words."""
+    """Return the operating system's text for an error."""
     return os.strerror(fault.errno) if fault.errno else str(fault)
 
 
 def publish_all(
     folder: Path, files: Mapping[str, Piece], before: Callable[[], None] = lambda: None
 ) -> None:
-    """Write a folder's files, by name, in order; remove what killed writers left of them.
+    """Write a folder's files in order, and remove stale temporary files of the same names.
 
     Args:
         folder: where.
-        files: what each is to hold.
-        before: as of `publish`, for each.
+        files: name -> content.
+        before: as in `publish`, for each.
 
     Raises:
-        AvscError: a file could not be written; those before it are there.
+        AvscError: a file could not be written; those before it are written.
     """
     for path in folder.glob(f"{TEMPORARY}*"):
         if path.name.rpartition("~")[2] in files:
-            _remove_leftover(path)
+            _remove_if_stale(path)
     for name, data in files.items():
         publish(folder / name, data, before=before)
 
@@ -130,7 +128,7 @@ def csv_bytes(rows: Iterable[Iterable[object]], delimiter: str = ",") -> bytes:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, so that each outlives a power cut."""
+    """Make a folder and its missing parents, so that each survives a power cut."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -139,14 +137,14 @@ def make_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, if it is there, so that it does not come back after a power cut."""
+    """Remove a file, if it exists, so that it does not come back after a power cut."""
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
         flush_folder(path.parent)
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename in it outlives a power cut."""
+    """Flush a folder's entries, so that a rename in it survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -158,22 +156,22 @@ def flush_folder(folder: Path) -> None:
 
 
 def files_under(folder: Path) -> Iterator[Path]:
-    """Yield all files under a folder; others may remove folders meanwhile, which `rglob` raises."""
+    """Yield all files under a folder; unlike `rglob`, folders may vanish meanwhile."""
     for inner, _, names in os.walk(folder):
         yield from (Path(inner, name) for name in names)
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Remove what writers who are gone left under a folder; return how many files that were.
+def remove_stale_files(folder: Path) -> int:
+    """Remove stale temporary files under a folder; return how many there were.
 
-    A writer who is taken for gone and lives loses the file that it is writing, and says so; what is
-    published is never touched.
+    A live writer that is mistaken for gone loses the file that it is writing, and reports it;
+    published files are never touched.
     """
-    return sum(map(_remove_leftover, files_under(folder)))
+    return sum(map(_remove_if_stale, files_under(folder)))
 
 
-def _remove_leftover(path: Path) -> bool:
-    """Remove a file if it is what a writer who is gone left; return whether it was."""
+def _remove_if_stale(path: Path) -> bool:
+    """Remove a file if it is temporary and its owner is gone; return whether it was."""
     if not path.name.startswith(TEMPORARY):
         return False
     token = path.name.removeprefix(TEMPORARY).partition("~")[0]

@@ -1,8 +1,7 @@
-"""Claiming a whole folder while something is done in it that two may not do at once.
+"""Claims on whole folders, for work that only one process at a time may do in them.
 
-The claim is the file ``claim`` in the folder (`avsc.manifests.claims`); a thread touches it. When
-it cannot be told by the file system's clock whether an owner on another machine lives, another
-heartbeat is waited for.
+The claim is the file ``claim`` in the folder (`avsc.manifests.claims`); a thread touches it. For an
+owner on another machine, another heartbeat is waited for before it counts as alive.
 """
 
 import contextlib
@@ -17,7 +16,7 @@ from avsc.manifests.files import REMEDIES, REMEDY, Piece, publish_all, reason_of
 
 NAME = "claim"
 BEAT = 20.0  # seconds between two heartbeats
-LAPSE = 180.0  # seconds without one after which a claim is taken over
+LAPSE = 180.0  # seconds without a heartbeat after which a claim is taken over
 LOOK = 1.0  # seconds between two looks at a claim that is waited for
 
 
@@ -35,13 +34,13 @@ def claimed(
     """Claim a folder while the body runs.
 
     Args:
-        folder: is made if there is none, and removed at the end if it is empty then.
-        doing: what is done there, such as ``"is being trained"``.
-        remedy: what to do when another has it.
-        say: told who has it when that is waited for.
-        wait: wait until whoever has it is done, instead of raising.
-        keep_on: called while waiting; what it raises ends that.
-        option: names another folder.
+        folder: created if missing, and removed at the end if empty.
+        doing: the work, for messages, such as ``"is being trained"``.
+        remedy: what to do when another process has it, for messages.
+        say: called with a message when it must wait.
+        wait: wait until the other process is done, instead of raising.
+        keep_on: called while waiting; what it raises ends the wait.
+        option: that names another folder, for messages.
 
     Raises:
         ClaimedError: another process has it.
@@ -67,7 +66,7 @@ def claimed(
 
 
 def publish_together(folder: Path, files: Mapping[str, Piece]) -> None:
-    """Write a folder's files as `publish_all`, none of them between those of another process.
+    """Write a folder's files as `publish_all`, never interleaved with another process.
 
     Raises:
         AvscError: a file cannot be written.
@@ -89,9 +88,9 @@ def _obtain(
     wait: bool,
     keep_on: Callable[[], None],
 ) -> None:
-    """Take a claim as soon as whoever has it is gone, or done if that is waited for."""
+    """Take a claim as soon as its holder is gone, or done if `wait`."""
     seen: Claimant | None = None
-    begun = time.monotonic()
+    since = time.monotonic()
     while (other := claim.take()) is not None:
         lives = (seen is not None and seen != other) or (
             other.owner is not None and other.owner.is_here
@@ -103,8 +102,8 @@ def _obtain(
             until = "its end" if wait else f"a sign of life, {LAPSE:.0f} s at most"
             say(f"{claim.path.parent}: {doing} by {other.at_length}; waiting for {until}")
         if seen != other:
-            seen, begun = other, time.monotonic()
-        elif time.monotonic() - begun > LAPSE:
+            seen, since = other, time.monotonic()
+        elif time.monotonic() - since > LAPSE:
             claim.remove(other)
         keep_on()
         time.sleep(LOOK)

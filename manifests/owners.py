@@ -1,13 +1,13 @@
-"""Who made a file that is not finished, and whether they are gone.
+"""The process that owns a temporary file or a claim, and whether it is gone.
 
-Temporary files and claims carry their owner, a process at a place, and show that it lives by their
-time of last change (the heartbeat). An owner is gone when it ran at this place and there is no such
-process, or when its heartbeat is ten minutes away from now, before or after: a clock that was set
-back must not keep a dead owner's things for ever. The judgement may err (a host that slept, clocks
-that differ); what rests on it must therefore be harmless when it is wrong.
+Temporary files and claims name their owner, and their modification time is its heartbeat. An owner
+is gone when it ran in this PID namespace and there is no such process, or when its heartbeat is ten
+minutes away from now, before or after: a clock that was set back must not keep a dead owner's files
+for ever. The judgement may err (a host that slept, clocks that differ); what rests on it must
+therefore be harmless when it is wrong.
 
-A place is where process numbers mean the same: one start of one kernel, and in it one namespace of
-process numbers. A host's name does not tell it: containers on several machines may share one.
+A PID namespace, here, is one boot of one kernel and one namespace of process numbers in it. The
+host's name does not identify it: containers on several machines may share one.
 """
 
 import functools
@@ -27,54 +27,54 @@ _BOOT, _NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns
 
 
 @functools.cache
-def here() -> str:
-    """Return the place of this process, eight hexadecimal digits; empty where none can be told."""
+def this_namespace() -> str:
+    """Return this process's PID namespace, eight hexadecimal digits; empty if unknown."""
     try:
-        place = f"{_BOOT.read_text()} {_NAMESPACE.readlink()}"
+        namespace = f"{_BOOT.read_text()} {_NAMESPACE.readlink()}"
     except OSError:
         return ""
-    return hashlib.sha256(place.encode()).hexdigest()[:8]
+    return hashlib.sha256(namespace.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process at a place.
+    """A process in a PID namespace.
 
     Attributes:
         host: name of the host.
-        pid: number of the process there.
-        place: as `here` gives it; empty when it is not known.
+        pid: its number there.
+        namespace: see `this_namespace`; empty if unknown.
     """
 
     host: str
     pid: int
-    place: str = ""
+    namespace: str = ""
 
     @classmethod
     def this(cls) -> Self:
-        """Return the process that asks."""
-        return cls(socket.gethostname(), os.getpid(), here())
+        """Return the calling process."""
+        return cls(socket.gethostname(), os.getpid(), this_namespace())
 
     @classmethod
     def parse(cls, token: str) -> Self | None:
-        """Return the owner that a token names, or None when it is none.
+        """Return the owner that a token names, or None if it names none.
 
         >>> Owner.parse("4711@node-3.example+0a1b2c3d")
-        Owner(host='node-3.example', pid=4711, place='0a1b2c3d')
+        Owner(host='node-3.example', pid=4711, namespace='0a1b2c3d')
         """
-        found = _TOKEN.fullmatch(token)
-        return cls(found[2], int(found[1]), found[3] or "") if found else None
+        match = _TOKEN.fullmatch(token)
+        return cls(match[2], int(match[1]), match[3] or "") if match else None
 
     @property
     def token(self) -> str:
-        """The owner as a piece of a file's name, without ``~`` and ``/``."""
-        return f"{self.pid}@{self.host}" + (f"+{self.place}" if self.place else "")
+        """The owner as part of a file's name, without ``~`` and ``/``."""
+        return f"{self.pid}@{self.host}" + (f"+{self.namespace}" if self.namespace else "")
 
     @property
     def is_here(self) -> bool:
-        """Whether its number means a process that can be looked for from here."""
-        if self.place and here():
-            return self.place == here()
+        """Whether its process can be looked up from this one."""
+        if self.namespace and this_namespace():
+            return self.namespace == this_namespace()
         return self.host == socket.gethostname()
 
     def __str__(self) -> str:
@@ -84,12 +84,12 @@ class Owner:
 def is_gone(
     owner: Owner | None, heartbeat: float, now: float | None = None, bound: float = GONE_AFTER
 ) -> bool:
-    """Tell whether an owner is gone.
+    """Return whether an owner is gone.
 
     Args:
-        owner: None when it is not known; the heartbeat alone then decides.
+        owner: None if unknown; the heartbeat alone then decides.
         heartbeat: seconds since 1970 of its last sign of life, such as a file's `st_mtime`.
-        now: seconds since 1970; the present when None.
+        now: seconds since 1970; the present if None.
         bound: seconds without a heartbeat after which it is gone.
     """
     now = time.time() if now is None else now
@@ -99,16 +99,16 @@ def is_gone(
 
 
 def age(pid: int) -> float | None:
-    """Return for how many seconds a process of this place has run; None where that is not known."""
+    """Return for how many seconds a process of this namespace has run; None if unknown."""
     try:
-        begun = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(begun) / os.sysconf("SC_CLK_TCK")
+        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):
         return None
 
 
 def _runs(pid: int) -> bool:
-    """Tell whether there is such a process on this host; one that ended unreaped is none."""
+    """Return whether there is such a process on this host; a zombie does not count."""
     import psutil
 
     try:

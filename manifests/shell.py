@@ -2,10 +2,10 @@
 
 Settings come from, each overriding the one before: defaults, ``--config FILE.toml``, ``AVSC_*``
 variables, options. In the file, names are those of the options, with dashes or underscores, at the
-top level or in a table named after the verb; each program has its own file. Values are taken as if
-they had been typed at the command line: ``epochs = 1.5`` is refused and not cut to 1. A name that
-no option has is an error; a variable may be meant for another verb, and is an error only when it is
-nearly the name of a setting.
+top level or in a table named after the verb; each program has its own file. Values are read as if
+typed at the command line: ``epochs = 1.5`` is an error and not truncated to 1. An unknown name is
+an error; a variable may be meant for another verb, and is an error only when it nearly matches the
+name of a setting.
 """
 
 import difflib
@@ -37,13 +37,13 @@ from avsc.manifests.files import REMEDIES
 from avsc.manifests.text import did_you_mean, read_toml
 
 PREFIX = "AVSC_"
-NEARLY = 0.85  # likeness (difflib) from which a variable's name is held to be a misspelt one
+NEARLY = 0.85  # similarity (difflib) from which a variable's name counts as misspelt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived; `with` blocks are left on the way out."""
+    """SIGTERM arrived; unwinds the `with` blocks."""
 
 
 class LazyGroup(click.Group):
@@ -88,8 +88,8 @@ class LazyGroup(click.Group):
 def run_program(group: click.Command, name: str, extra: str) -> NoReturn:
     """Run a program and leave with its exit status.
 
-    A command returns its exit status, or None for 0. SIGTERM unwinds the program's `with` blocks,
-    once: a second one does not disturb them.
+    A command returns its exit status, or None for 0. SIGTERM unwinds the program's `with` blocks;
+    a second one is ignored.
 
     Args:
         group: the program's verbs.
@@ -144,11 +144,11 @@ def _status(group: click.Command, name: str) -> int:
         fault.show()
         return fault.exit_code
     except (click.Abort, KeyboardInterrupt):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one has nothing more to stop
-        click.echo(f"{name}: interrupted; run the command again to go on.", err=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is nothing more to stop
+        click.echo(f"{name}: interrupted; run the command again to resume.", err=True)
         return INTERRUPTED
     except Terminated:
-        click.echo(f"{name}: terminated; run the command again to go on.", err=True)
+        click.echo(f"{name}: terminated; run the command again to resume.", err=True)
         return TERMINATED
     except AvscError as fault:
         click.echo(f"{name}: error: {_one_line(bounded(str(fault)))}", err=True)
@@ -165,12 +165,12 @@ def _status(group: click.Command, name: str) -> int:
 
 
 def _check_working_folder() -> None:
-    """Raise an `AvscError` if the working folder is gone, which libraries ask for when imported."""
+    """Raise an `AvscError` if the working folder is gone; libraries ask for it when imported."""
     try:
         Path.cwd()
     except FileNotFoundError:
         raise AvscError(
-            "the folder that this shell works in was removed. Go to one that is there (`cd`), and "
+            "the working folder of this shell was removed. Change to another (`cd`), and "
             "run the command again."
         ) from None
 
@@ -180,7 +180,7 @@ def _one_line(text: str) -> str:
 
 
 def _name_source(fault: click.ClickException) -> None:
-    """Let click's error name the variable or the file that a value came from."""
+    """Make click's error name the variable or the file that a value came from."""
     if not isinstance(fault, click.BadParameter) or fault.ctx is None or fault.param is None:
         return
     name = fault.param.name or ""
@@ -229,7 +229,7 @@ def _refuse_misspelt_variables(known: Sequence[str]) -> None:
 
 
 def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict[str, str]:
-    """Return the values that a file has for a verb, as text, by parameter."""
+    """Return a file's values for a verb, as text, by parameter."""
     values = read_toml(path)
     verb = ctx.info_name or ""
     group = ctx.parent.command if ctx.parent else None
@@ -237,7 +237,7 @@ def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     for name in tables:
         if name not in verbs:
-            raise SettingError(f"{path}: [{name}] is no verb here.{did_you_mean(name, verbs)}")
+            raise SettingError(f"{path}: [{name}] is not a verb.{did_you_mean(name, verbs)}")
     shared = {name: value for name, value in values.items() if name not in tables}
     return {
         **_as_typed(shared, str(path), known),
@@ -246,7 +246,7 @@ def _read_settings(path: Path, ctx: click.Context, known: Sequence[str]) -> dict
 
 
 def _as_typed(values: Mapping[str, Any], where: str, known: Sequence[str]) -> dict[str, str]:
-    """Return settings by parameter, each value as one would type it."""
+    """Return settings by parameter, each value as typed at the command line."""
     typed: dict[str, str] = {}
     for name, value in values.items():
         plain = name.replace("-", "_")

@@ -1,11 +1,12 @@
-"""The generic manifest: a table of clips as CSV, for any data set. Also a store's clips.csv.
+"""The generic manifest: a table of clips as CSV, for any data set; also a store's clips.csv.
 
 Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test),
-`city`, `location`. Comma or TAB, told from the header; any text that `read_text` reads. `audio` may
-equal `video` (the video's own sound track); one of the two may be empty or its column absent.
-Columns of other names are passed over, unless the name is nearly one of these. Blanks around the
-name of a column do not count; at the ends of a value they are refused, because another row without
-them would be of another scene, city or location.
+`city`, `location`. Separated by comma or TAB, as the header is; any text that `read_text` reads.
+`audio` may equal `video` (the video's own sound track); one of the two may be empty or its column
+absent.
+Other columns are ignored, unless the name is nearly one of these. Blanks around the name of a
+column are ignored; at the ends of a value they are an error, because another row without them would
+have another scene, city or location. `name_warnings` finds what is doubtful and yet allowed.
 """
 
 import difflib
@@ -15,15 +16,16 @@ from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
 
-from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id
-from avsc.manifests.dataset_root import inside
+from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id, inside
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.files import csv_bytes
-from avsc.manifests.text import CONTROL, read_text, table_rows, trimmed
+from avsc.manifests.text import CONTROL, alike, composed, read_text, table_rows, trimmed
 
 COLUMNS = tuple(field.name for field in fields(Clip))
 DELIMITERS = {"\t": "TAB", ",": "comma", ";": "semicolon"}
 MEDIA = ("audio", "video")
+_KINDS = {"scene": "scenes", "city": "cities", "location": "locations", "id": "ids"}
+_SHOWN = 3
 UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -35,7 +37,7 @@ def lines(
     Args:
         path: the table; its first line names the columns.
         wanted: columns that must be there.
-        delimiter: told from the header when None: TAB if it has one, else comma.
+        delimiter: if None, TAB if the header has one, else comma.
 
     Raises:
         ManifestError: the file cannot be read, a column that is wanted is missing, or a row has
@@ -68,7 +70,7 @@ def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimite
         message = f"{path}: no column {missing[0]!r}; found {found}; wanted {', '.join(wanted)}."
         other = [mark for mark in DELIMITERS if mark != delimiter and mark in found]
         if len(header) == 1 and other:
-            message += f" Its columns are parted by a {DELIMITERS[other[0]]}; a "
+            message += f" Its columns are separated by a {DELIMITERS[other[0]]}; a "
             message += f"{DELIMITERS[delimiter]} is wanted."
         raise ManifestError(message)
     for name in header:
@@ -76,13 +78,13 @@ def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimite
             raise ManifestError(f"{path}: column {name!r} is there twice; remove one.")
 
 
-def read_rows(path: Path, *, given: bool = False) -> list[Clip]:
+def read_rows(path: Path, *, strict: bool = False) -> list[Clip]:
     """Return the clips of a table, in its order.
 
     Args:
         path: the table.
-        given: it is a user's, so that blanks at the ends of names and all of `CONTROL` are refused;
-            a store's own table may be of a version that let them pass.
+        strict: refuse blanks at the ends of names and all of `CONTROL`, as in a user's table; a
+            store's own table may be of a version that allowed them.
 
     Raises:
         ManifestError: a column or value is missing or wrong; names the line.
@@ -92,7 +94,7 @@ def read_rows(path: Path, *, given: bool = False) -> list[Clip]:
     for where, row in lines(path, ("id", "scene")):
         if not clips:
             _refuse_misspelt_columns(path, row)
-        clip = _clip(where, row, given)
+        clip = _clip(where, row, strict)
         if clip.id in seen:
             raise ManifestError(f"{where}: clip {clip.id!r} was listed before, in {seen[clip.id]}.")
         seen[clip.id] = where
@@ -111,12 +113,12 @@ def _refuse_misspelt_columns(path: Path, header: Iterable[str]) -> None:
             )
 
 
-def _clip(where: str, row: dict[str, str], given: bool) -> Clip:
+def _clip(where: str, row: dict[str, str], strict: bool) -> Clip:
     values = {name: row.get(name) or None for name in COLUMNS}
     for column, value in values.items():
-        if value and (CONTROL if given else UNREADABLE).search(value):
+        if value and (CONTROL if strict else UNREADABLE).search(value):
             raise ManifestError(f"{where}: {column} {value!r} holds a control character.")
-        if value and given and column not in MEDIA:
+        if value and strict and column not in MEDIA:
             check_ends(where, column, value)
     name, scene = values.pop("id"), values.pop("scene")
     if name is None or scene is None:
@@ -147,7 +149,7 @@ def read_table(
     Raises:
         ManifestError: the table or the folder is not what it should be.
     """
-    clips = by_id(read_rows(path, given=True))
+    clips = by_id(read_rows(path, strict=True))
     if not clips:
         raise ManifestError(
             f"{path}: the manifest lists no clips; wanted a line for each, below the header."
@@ -162,3 +164,56 @@ def encode_table(clips: Iterable[Clip]) -> bytes:
     """Return a table of clips as CSV, which `read_rows` reads back exactly."""
     values = attrgetter(*COLUMNS)
     return csv_bytes([COLUMNS, *([value or "" for value in values(clip)] for clip in clips)])
+
+
+def name_warnings(clips: Sequence[Clip]) -> list[str]:
+    """Return a sentence for each doubtful name, in a fixed order; none as a rule.
+
+    A scene, city or location written in two ways becomes two, and a location in both folds is in
+    training and in test. Neither is certainly an error, so nothing is refused.
+
+    >>> name_warnings([Clip("a", "park", "a.wav", None), Clip("b", "Park", "b.wav", None)])
+    ["scenes that differ by blanks, capitals or Unicode form alone: 'Park' and 'park'; they count \
+as different."]
+    """
+    warnings: list[str] = []
+    for kind, several in _KINDS.items():
+        names = {name for clip in clips if (name := getattr(clip, kind)) is not None}
+        if groups := list(_alike(names)):
+            warnings.append(
+                f"{several} that differ by blanks, capitals or Unicode form alone: "
+                f"{_some(groups)}; they count as different."
+            )
+        if blank := sorted(name for name in names if trimmed(name) != name):
+            warnings.append(f"{several} with blanks at their ends: {_some(map(repr, blank))}.")
+    if both := shared_locations(clips):
+        warnings.append(
+            f"{len(both)} location{'s' if len(both) > 1 else ''} in both the training fold and the "
+            f"test fold: {_some(map(repr, both))}; figures on the test fold will be too good."
+        )
+    return warnings
+
+
+def shared_locations(clips: Iterable[Clip]) -> list[str]:
+    """Return the locations that have clips in both folds, sorted."""
+    folds: dict[str, set[str]] = {fold: set() for fold in FOLDS}
+    for clip in clips:
+        if clip.fold is not None and clip.location is not None:
+            folds[clip.fold].add(clip.location)
+    return sorted(set.intersection(*folds.values()))
+
+
+def _alike(names: Iterable[str]) -> Iterator[str]:
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names):
+        groups.setdefault(alike(name), []).append(name)
+    for group in groups.values():
+        if len(group) > 1:
+            same = len({composed(name) for name in group}) < len(group)
+            yield " and ".join(map(ascii if same else repr, group))
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = f"; and {len(listed) - _SHOWN} more" if listed[_SHOWN:] else ""
+    return "; ".join(listed[:_SHOWN]) + more

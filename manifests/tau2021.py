@@ -1,20 +1,22 @@
 """TAU Urban Audio-Visual Scenes 2021, development set (Zenodo record 4477542).
 
+Archives: 27 ZIP files, with the names, sizes and MD5 digests that the record states. Unpacked into
+one folder they give ``<release>.meta/meta.csv``, ``<release>.meta/evaluation_setup/``, ``audio/``
+and ``video/``; users lay them out in several ways, so lists and media are looked for in the known
+places.
+
 Lists: ``meta.csv`` (TAB; filename_audio, filename_video, scene_label, identifier) and
 ``evaluation_setup/fold1_{train,test,evaluate}.csv``; the test list may or may not carry labels.
 Stems are ``scene-city-location-segment``; an older packaging appends ``-a``, which is no part of a
-clip's id. A location is ``city-number``. The archives unpack to one folder, but users lay them out
-in several ways: the lists and the media are looked for in the known places.
+clip's id. A location is ``city-number``.
 """
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from avsc.manifests.archives import RELEASES, TAU2021_NAME
-from avsc.manifests.clips import Clip, Dataset, by_id
-from avsc.manifests.dataset_root import inside, missing_reason
+from avsc.manifests.clips import Clip, Dataset, by_id, inside, missing_reason
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.table import check_ends, lines
 from avsc.manifests.text import CONTROL, composed
@@ -33,18 +35,94 @@ SCENES = (
     "tram",
 )
 COLUMNS = ("filename_audio", "filename_video", "scene_label", "identifier")
-RELEASED = TAU2021_NAME
+RELEASED = "TAU-urban-audio-visual-scenes-2021-development"
 HOW_TO_GET = (
     "`avsc-prep download --dataset TAU2021` gets it; or unpack the meta, audio and video archives "
     "of https://zenodo.org/records/4477542 into one folder and name that with --root."
 )
 
 
+@dataclass(frozen=True)
+class Archive:
+    """One archive of a release.
+
+    Attributes:
+        name: short name, unique in the release, such as ``audio.1``.
+        file: name of the file.
+        size: its length, bytes.
+        md5: digest of its content, 32 hexadecimal digits.
+    """
+
+    name: str
+    file: str
+    size: int
+    md5: str
+
+    @property
+    def kind(self) -> str:
+        """What the archive holds: the name without its number."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A data set as it is published.
+
+    Attributes:
+        url: address of an archive, in which ``{file}`` stands for its file name.
+        archives: all that belong to it.
+    """
+
+    url: str
+    archives: tuple[Archive, ...]
+
+
+_ARCHIVES = """
+    doc         12466 26960140f453d31bbd315ed7e35675f8
+    meta       235316 76e3d7ed5291b118372e06379cb2b490
+    examples 128196071 27aca1ec51f856f59604cf22e93ebf80
+    audio.1  4349202707 186f6273f8f69ed9dbdc18ad65ac234f
+    audio.2  4490960726 7fd6bb63127f5785874a55aba4e77aa5
+    audio.3  4223486056 61396bede29d7c8c89729a01a6f6b2e2
+    audio.4  4172854493 6ddac89717fcf9c92c451868eed77fe1
+    audio.5  4185568337 af4820756cdf1a7d4bd6037dc034d384
+    audio.6  4215402064 ebd11ec24411f2a17a64723bd4aa7fff
+    audio.7  4407222915 2be39a76aeed704d5929d020a2909efd
+    audio.8   345864456 972d8afe0874720fc2f28086e7cb22a9
+    video.1  4996891312 f89b88f6ff44b109e842bff063612bf1
+    video.2  4997056221 433053f76ae028f6c4a86094b91af69c
+    video.3  4995965420 974c8e4f3741e065e5c2775f4b9e3ffc
+    video.4  4991033216 b558fe62fb8fd9b1864d256ead8a24d1
+    video.5  4997081324 fb3036c31e66be1caddb48834e0ea304
+    video.6  4991170406 140f331750406eaa16756b5cfdf0a336
+    video.7  4996594150 bac47d3da9bffb89318e662c6af68539
+    video.8  4992534816 95c231ee549c6e74ab8b57a27047ff71
+    video.9  4998329385 294daf6f7de15adcae3a97a8d176eb3a
+    video.10 4993017199 c6778f4ddbab163394f7cd26011f1452
+    video.11 4993425875 856ecd8fb1df96adcd2cc6928441bbe6
+    video.12 4994719640 57b898b19d991fde6df595fda85eb28d
+    video.13 4996976020 920562ed29a63abeabfb11b6c0a17a2c
+    video.14 4999888160 1febab0738a622dea95926e70d2fc7c4
+    video.15 4995885583 d6d57cc85f65b1a589a1d628ca936fc9
+    video.16 2286205594 4e1ab47f0d180b818491ef3c3f45ebc6
+"""
+
+RELEASES = {
+    NAME: Release(
+        "https://zenodo.org/records/4477542/files/{file}?download=1",
+        tuple(
+            Archive(name, f"{RELEASED}.{name}.zip", int(size), md5)
+            for name, size, md5 in (line.split() for line in _ARCHIVES.strip().splitlines())
+        ),
+    )
+}
+
+
 def read_tau2021(root: Path) -> Dataset:
     """Read the lists of TAU2021 in any of the known layouts.
 
-    A recording that is not there is no fault of the lists and is found when it is read. A clip that
-    no list of fold 1 names belongs to no fold.
+    A missing recording is not an error of the lists; it is found when it is read. A clip that no
+    list of fold 1 names belongs to no fold.
 
     Args:
         root: folder that everything lies under.
@@ -54,13 +132,13 @@ def read_tau2021(root: Path) -> Dataset:
     """
     clips = _clips(_find(root, "meta.csv"))
     folds = _folds(_find(root, "evaluation_setup/fold1_train.csv").parent, clips)
-    audio = _places(root, "audio", [clip.audio or "" for clip in clips.values()])
-    video = _places(root, "video", [clip.video or "" for clip in clips.values()])
-    placed = [
-        replace(clip, audio=sound, video=sight, fold=folds.get(clip.id))
-        for clip, sound, sight in zip(clips.values(), audio, video, strict=True)
+    audio = _media_paths(root, "audio", [clip.audio or "" for clip in clips.values()])
+    video = _media_paths(root, "video", [clip.video or "" for clip in clips.values()])
+    located = [
+        replace(clip, audio=audio_path, video=video_path, fold=folds.get(clip.id))
+        for clip, audio_path, video_path in zip(clips.values(), audio, video, strict=True)
     ]
-    return Dataset(NAME, root, SCENES, by_id(placed))
+    return Dataset(NAME, root, SCENES, by_id(located))
 
 
 DATASETS = {NAME: read_tau2021}
@@ -79,16 +157,16 @@ def find_dataset(name: str, root: Path | None) -> Dataset:
         raise SettingError(f"data set {name!r} is not known; known are {', '.join(DATASETS)}.")
     if root is not None:
         return DATASETS[name](root)
-    places = places_of(name)
-    for place in places:
-        if place.is_dir():
-            return DATASETS[name](place)
-    tried = " and ".join(f"{place} ({missing_reason(place)})" for place in places)
+    folders = search_folders(name)
+    for folder in folders:
+        if folder.is_dir():
+            return DATASETS[name](folder)
+    tried = " and ".join(f"{folder} ({missing_reason(folder)})" for folder in folders)
     unset = "" if os.environ.get("AVSC_DATA") else " (AVSC_DATA is not set)"
     raise ManifestError(f"{name}: not found; looked in {tried}{unset}. {HOW_TO_GET}")
 
 
-def places_of(name: str) -> list[Path]:
+def search_folders(name: str) -> list[Path]:
     """Return the folders in which a known data set is looked for, in their order."""
     return [Path(base) / name for base in (os.environ.get("AVSC_DATA"), "data") if base]
 
@@ -114,15 +192,15 @@ def _bases(part: str) -> list[str]:
 def _find(root: Path, name: str) -> Path:
     """Return a list's path, wherever under the root it lies."""
     names = [str(PurePosixPath(base, name)) for base in _bases("meta")]
-    for place in names:
-        if (root / place).is_file():
-            return root / place
+    for path in names:
+        if (root / path).is_file():
+            return root / path
     raise ManifestError(
         f"{root}: no {name} of {NAME} here; looked for {', '.join(names)}. {HOW_TO_GET}"
     )
 
 
-def _places(root: Path, kind: str, paths: list[str]) -> list[str]:
+def _media_paths(root: Path, kind: str, paths: list[str]) -> list[str]:
     """Return where the media of the lists lie, relative to the root.
 
     Folders are looked at, not files: of one folder nothing more is asked than whether it is there;

@@ -1,9 +1,9 @@
-"""Text that users give: manifests, lists, tables, predictions, settings; the one place it is read.
+"""Reading text files of users: manifests, lists, tables, predictions, settings.
 
 UTF-8, with or without a byte order mark, and UTF-16 or UTF-32 with one (what spreadsheets save as
 "Unicode text"). Older encodings do not say which they are, so they are refused and not guessed.
-Names that are one to a reader may be written in several ways (capitals, blanks, composed or
-decomposed accents: macOS decomposes the names of files); `alike` tells them.
+A name may be written in several ways that look the same to a reader (capitals, blanks, composed or
+decomposed accents: macOS decomposes file names); `alike` maps them to one.
 """
 
 import codecs
@@ -26,20 +26,20 @@ MARKS = {  # UTF-32's first: the mark of its little-endian form begins as UTF-16
     codecs.BOM_UTF16_BE: "utf-16",
 }
 ENDLESS = 64 << 20
-"""Bytes after which what is no file (a device, a pipe) is taken to have no end."""
+"""Bytes after which a device or a pipe is taken to have no end."""
 INVISIBLE = "\u00ad\u180e\u200b\u200e\u200f\u2060\ufeff"
-"""Characters that show nothing and that `str.strip` leaves."""
+"""Invisible characters that `str.strip` leaves."""
 _HIDDEN = str.maketrans("", "", INVISIBLE)
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """Characters that end lines, steer terminals, or reverse the direction of what follows."""
 
 
 def read_text(path: Path, kind: type[AvscError] = ManifestError) -> str:
-    """Return a file's text, without a byte order mark; line ends are as they are in the file.
+    """Return a file's text without its byte order mark; line ends are kept.
 
     Args:
         path: the file.
-        kind: of the error.
+        kind: class of the error.
 
     Raises:
         AvscError: of that kind; the file cannot be read or is not such text.
@@ -51,7 +51,9 @@ def read_text(path: Path, kind: type[AvscError] = ManifestError) -> str:
     except OSError as fault:
         raise kind(f"{path}: cannot be read ({fault.strerror}).") from fault
     if len(content) == ENDLESS and not path.is_file():
-        raise kind(f"{path}: no file, and more than {ENDLESS >> 20} MB come from it. Name a file.")
+        raise kind(
+            f"{path}: not a file, and more than {ENDLESS >> 20} MB come from it. Name a file."
+        )
     encoding = next((MARKS[mark] for mark in MARKS if content.startswith(mark)), "utf-8-sig")
     try:
         text = content.decode(encoding)
@@ -104,7 +106,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def composed(name: str) -> str:
-    r"""Return a name with its accents composed, whichever way it was written (NFC).
+    r"""Return a name with its accents composed (NFC).
 
     >>> composed("cafe\u0301") == "caf\u00e9"
     True
@@ -113,14 +115,14 @@ def composed(name: str) -> str:
 
 
 def alike(name: str) -> str:
-    """Return what names have in common that differ by blanks, capitals or form alone.
+    """Return a key that is equal for names that differ only by blanks, capitals or Unicode form.
 
     >>> alike("Metro  Station ") == alike("metro station")
     True
     """
     if not name.isascii():
         name = unicodedata.normalize("NFKC", name.translate(_HIDDEN)).casefold()
-        name = unicodedata.normalize("NFKC", name)  # folding may part what was composed
+        name = unicodedata.normalize("NFKC", name)  # folding may decompose
     return " ".join(name.casefold().split())
 
 

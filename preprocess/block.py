@@ -23,7 +23,7 @@ from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, read_part, write_part
-from avsc.manifests.dataset_root import located
+from avsc.manifests.clips import located
 from avsc.manifests.errors import StoreError
 from avsc.manifests.files import remove
 from avsc.preprocess.plan import Task

@@ -26,7 +26,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, StoreError
-from avsc.manifests.files import publish, remove, remove_leftovers
+from avsc.manifests.files import publish, remove, remove_stale_files
 from avsc.manifests.table import encode_table, read_rows
 from avsc.preprocess.block_claims import claimant, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt
@@ -56,7 +56,7 @@ def open_store(store: Path, clips: Sequence[Clip], description: Description) -> 
     Several runs may do this at once; what each writes is whole, and equal when they are asked for
     the same.
     """
-    remove_leftovers(store)
+    remove_stale_files(store)
     remove(index_file(store))
     first = first_clips(store, clips, description)
     write_description(store, replace(description, first_clips=first))
@@ -95,7 +95,7 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     ordered = _failures(every)
     publish(failures_file(store), encode_failures(ordered))
     mark = write_index(store, description, tables)
-    remove_leftovers(store)
+    remove_stale_files(store)
     remove_dead(store)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
     return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))

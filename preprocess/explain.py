@@ -9,8 +9,7 @@ from avsc.features.recording import Source
 from avsc.features.specs import Spec
 from avsc.features.store.layout import part_file, product_folder, receipt_file
 from avsc.features.store.part import read_part
-from avsc.manifests.clips import Clip
-from avsc.manifests.dataset_root import located
+from avsc.manifests.clips import Clip, located
 from avsc.manifests.errors import ManifestError, StoreError
 from avsc.preprocess.block_claims import claimant
 from avsc.preprocess.plan import Reason, in_words, other_folders, reasons_to_make, sources

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from avsc.features.isolate import make_clip_in_time
 from avsc.features.store.failures import Failure
-from avsc.manifests.dataset_root import located
+from avsc.manifests.clips import located
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.block import peak_memory
 from avsc.preprocess.plan import Plan, Task

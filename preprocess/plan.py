@@ -25,8 +25,7 @@ from avsc.features.store.layout import (
     receipt_file,
     sha256_file,
 )
-from avsc.manifests.clips import Clip, Dataset
-from avsc.manifests.dataset_root import located
+from avsc.manifests.clips import Clip, Dataset, located
 from avsc.preprocess.receipt import Receipt, read_receipt
 
 Check = Literal["time", "content"]

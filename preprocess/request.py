@@ -17,10 +17,9 @@ from avsc.features.limits import MAX_JPEG_PIXELS, Limits
 from avsc.features.specs import SPECS, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
-from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
 from avsc.manifests.files import occupied
-from avsc.manifests.table import read_table
+from avsc.manifests.table import name_warnings, read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
 from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan
 
@@ -163,8 +162,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         given = {name: others.pop(name) for name in SPEC_OPTIONS}
         specs = _chosen(products, changed(DEFAULTS, given))
         clips = _clips(dataset, manifest, root)
-        for doubt in doubts(clips.clips):
-            click.echo(f"Note: {doubt}", err=True)
+        for warning in name_warnings(clips.clips):
+            click.echo(f"Note: {warning}", err=True)
         clips = replace(clips, root=clips.root.absolute())
         store = (out or Path("stores") / clips.name).absolute()
         description = _description(store, clips, specs, block_size)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import click
 
-from avsc.manifests.archives import RELEASES
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DONE
 from avsc.manifests.shell import settings
-from avsc.manifests.tau2021 import DATASETS, places_of
+from avsc.manifests.tau2021 import DATASETS, RELEASES, search_folders
 from avsc.preprocess.download.data_set import Job, address, choose, download
 from avsc.preprocess.download.fetch import Patience
 from avsc.preprocess.progress import Reporter
@@ -60,7 +59,7 @@ def download_command(
     release = RELEASES[dataset]
     names = [name.strip() for name in only.split(",") if name.strip()]
     job = Job(
-        root or places_of(dataset)[0],
+        root or search_folders(dataset)[0],
         address(url, release),
         choose(release, names),
         keep_archives,

@@ -18,9 +18,8 @@ from avsc.features.store.layout import (
 )
 from avsc.features.store.reader import Store
 from avsc.manifests import escape
-from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import DONE
-from avsc.manifests.table import read_rows
+from avsc.manifests.table import name_warnings, read_rows
 
 
 @click.command()
@@ -35,8 +34,8 @@ def info(store: Path) -> int:
     click.echo(f"{store}: {description.dataset}, {len(clips)} clips ({counts})")
     scenes = f"{len(description.classes)} scenes: {', '.join(description.classes)}"
     click.echo(escape.terminal(scenes))
-    for doubt in doubts(clips):
-        click.echo(f"Note: {doubt}")
+    for warning in name_warnings(clips):
+        click.echo(f"Note: {warning}")
     for name, spec in sorted(description.specs.items()):
         made = [b for b in blocks if receipt_file(store, spec, b).exists()]
         size = sum(part_file(store, spec, block).stat().st_size for block in made)

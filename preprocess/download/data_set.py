@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avsc.manifests.archives import Archive, Release
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
-from avsc.manifests.files import make_folder, publish, remove_leftovers
+from avsc.manifests.files import make_folder, publish, remove_stale_files
+from avsc.manifests.tau2021 import Archive, Release
 from avsc.preprocess.download.fetch import Listener, Patience, Stopped, fetch
 from avsc.preprocess.download.unpack import contents, unpack
 
@@ -68,7 +68,7 @@ class Job:
 
     def tidy(self) -> None:
         """Remove what a killed run left: half-written files, and archives marked as done."""
-        remove_leftovers(self.root)
+        remove_stale_files(self.root)
         for archive in self.archives:
             if self._read_mark(archive).get("kept") is False:
                 (self.folder / archive.file).unlink(missing_ok=True)
@@ -97,7 +97,7 @@ class Job:
 def choose(release: Release, only: Sequence[str]) -> tuple[Archive, ...]:
     """Return the archives of the kinds or names given; all when none is.
 
-    >>> from avsc.manifests.archives import RELEASES
+    >>> from avsc.manifests.tau2021 import RELEASES
     >>> [a.name for a in choose(RELEASES["TAU2021"], ["meta", "audio.8"])]
     ['meta', 'audio.8']
 
@@ -232,7 +232,7 @@ class _Crew:
                 return
             except OSError as fault:
                 text = f"{archive.file}: {fault.strerror or fault}. Make room or mend the "
-                text += f"permissions in {self.job.root} and run the command again to go on."
+                text += f"permissions in {self.job.root} and run the command again to resume."
                 self.news.put((archive.name, AvscError(text)))
             except Exception as fault:  # whatever it is, the thread that waits must hear of it
                 self.news.put((archive.name, fault))

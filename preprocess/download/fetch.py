@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avsc.manifests.archives import Archive
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
+from avsc.manifests.tau2021 import Archive
 
 if TYPE_CHECKING:
     import requests

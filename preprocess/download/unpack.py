@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from avsc.manifests.dataset_root import fault_of
+from avsc.manifests.clips import fault_of
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.files import publish
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import ManifestError
-from avsc.manifests.files import occupied, publish, remove_leftovers
+from avsc.manifests.files import occupied, publish, remove_stale_files
 
 VERSION = 2
 """Raised by hand when the same settings come to give other files."""
@@ -31,4 +31,4 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
         )
     else:
         publish(mark, wanted)
-    remove_leftovers(out)
+    remove_stale_files(out)

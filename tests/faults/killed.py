@@ -71,7 +71,7 @@ def ctrl_c(trial: Trial) -> None:
     trial.moment(run)
     trial.hit(run)
     run.signal_all(signal.SIGINT)
-    _stopped(trial, run, 130, "interrupted; run the command again to go on")
+    _stopped(trial, run, 130, "interrupted; run the command again to resume")
 
 
 def ctrl_c_twice(trial: Trial) -> None:
@@ -95,7 +95,7 @@ def walltime(trial: Trial) -> None:
         run.process.terminate()
     else:
         run.signal_all(signal.SIGTERM)
-    _stopped(trial, run, 143, "terminated; run the command again to go on")
+    _stopped(trial, run, 143, "terminated; run the command again to resume")
 
 
 def before_rename(trial: Trial) -> None:

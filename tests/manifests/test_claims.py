@@ -14,7 +14,7 @@ from avsc.manifests import folder_claims, owners
 from avsc.manifests.claims import Claim, ClaimedError
 from avsc.manifests.errors import AvscError
 from avsc.manifests.folder_claims import NAME, claimed, publish_together
-from avsc.manifests.owners import Owner, here
+from avsc.manifests.owners import Owner, this_namespace
 
 ELSEWHERE = "7@elsewhere 0123456789abcdef 2026-01-02T03:04:05+0000"
 
@@ -43,7 +43,9 @@ def test_a_folder_is_made_for_a_claim_and_left_as_it_was(tmp_path: Path) -> None
 
 
 def test_who_has_it_and_since_when_is_said(tmp_path: Path) -> None:
-    (tmp_path / NAME).write_text(f"{os.getppid()}@{socket.gethostname()}+{here()} x 2026-01-02")
+    (tmp_path / NAME).write_text(
+        f"{os.getppid()}@{socket.gethostname()}+{this_namespace()} x 2026-01-02"
+    )
     text = rf"busy by process {os.getppid()} on {socket.gethostname()}, since 2026-01-02\. Wait\."
     with pytest.raises(ClaimedError, match=text):
         taken(tmp_path)
@@ -103,7 +105,9 @@ def test_of_one_elsewhere_a_sign_of_life_is_awaited(tmp_path: Path) -> None:
 def test_the_dead_of_this_host_lose_it_at_once(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
-    (tmp_path / NAME).write_text(f"{child.pid}@{socket.gethostname()}+{here()} x 2026-01-02")
+    (tmp_path / NAME).write_text(
+        f"{child.pid}@{socket.gethostname()}+{this_namespace()} x 2026-01-02"
+    )
     assert Claim(tmp_path / NAME, 180.0).take() is None
 
 
@@ -128,13 +132,15 @@ def test_containers_with_one_host_name_heed_each_others_claims(
     """Same host name, same process number, another kernel or namespace of process numbers."""
     one = Claim(tmp_path / NAME, 180.0)
     assert one.take() is None
-    monkeypatch.setattr(owners, "here", lambda: "0badcafe")
+    monkeypatch.setattr(owners, "this_namespace", lambda: "0badcafe")
     assert Owner.this() == Owner(socket.gethostname(), os.getpid(), "0badcafe")
     other = Claim(tmp_path / NAME, 180.0)
     found = other.take()
     assert found is not None and str(found) == str(Owner.this())
     assert found.owner is not None and not found.owner.is_here
-    gone = Owner(socket.gethostname(), 2**22 + 1, here())  # no such process, here or there
+    gone = Owner(
+        socket.gethostname(), 2**22 + 1, this_namespace()
+    )  # no such process, here or there
     assert not owners.is_gone(gone, time.time())
 
 

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from matplotlib.figure import Figure
 from worst import NAMES
 
-from avsc.manifests import doubtful_names, escape, text
+from avsc.manifests import escape, table, text
 from avsc.manifests.escape import csv_sheet, latex, markdown, mathtext, terminal
 
 COMMONMARK = MarkdownIt("commonmark").enable("table").enable("strikethrough")
@@ -48,7 +48,7 @@ class Shown(HTMLParser):
 
 
 def test_doctests() -> None:
-    for module in (escape, doubtful_names, text):
+    for module in (escape, table, text):
         found = doctest.testmod(module)
         assert found.attempted and not found.failed
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from leftovers import leftover
+from stale import stale_file
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.files import publish, publish_all, remove_leftovers, temporary_name
+from avsc.manifests.files import publish, publish_all, remove_stale_files, temporary_name
 from avsc.manifests.owners import GONE_AFTER, Owner
 
 ERRORS = ("EIO", "ENOLCK", "ENOSYS", "ENOTSUP", "EAGAIN", "ENOSPC", "ESTALE")
@@ -99,7 +99,7 @@ def test_threads_and_processes_never_share_a_temporary_name(tmp_path: Path) -> N
     assert len(set(path.read_bytes())) == 1
 
 
-def test_leftovers_go_with_their_owner(tmp_path: Path) -> None:
+def test_stale_files_go_with_their_owner(tmp_path: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     host = Owner.this().host
@@ -117,20 +117,20 @@ def test_leftovers_go_with_their_owner(tmp_path: Path) -> None:
     (folder / FILE).write_bytes(b"whole")
     past = time.time() - GONE_AFTER - 1
     os.utime(folder / owners["elsewhere and silent"], (past, past))
-    assert remove_leftovers(tmp_path) == 2
+    assert remove_stale_files(tmp_path) == 2
     kept = {owners["living"], owners["elsewhere"], owners["unreadable"], FILE}
     assert {path.name for path in folder.iterdir()} == kept
 
 
 def test_a_reports_files_take_the_place_of_what_a_killed_writer_left(tmp_path: Path) -> None:
-    mine, theirs = leftover(tmp_path, "report.md"), leftover(tmp_path, "notes.md")
+    mine, theirs = stale_file(tmp_path, "report.md"), stale_file(tmp_path, "notes.md")
     files = {"metrics.csv": b"numbers", "report.md": b"words"}
     publish_all(tmp_path, files)
     assert not mine.exists() and theirs.exists()
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p != theirs} == files
 
 
-def test_folders_may_vanish_while_leftovers_are_looked_for(
+def test_folders_may_vanish_while_stale_files_are_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the folder of claims does, which another run removes when its last claim is given up."""
@@ -143,7 +143,7 @@ def test_folders_may_vanish_while_leftovers_are_looked_for(
         return real(folder)
 
     monkeypatch.setattr("os.scandir", scandir)
-    assert remove_leftovers(tmp_path) == 0 and not (tmp_path / "claims").exists()
+    assert remove_stale_files(tmp_path) == 0 and not (tmp_path / "claims").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     link.symlink_to(pipe)
     for path in (pipe, link):
-        with pytest.raises(AvscError, match="could not be written: it is no file"):
+        with pytest.raises(AvscError, match="could not be written: not a regular file"):
             publish(path, b"x")
     assert stat.S_ISFIFO(pipe.lstat().st_mode) and link.is_symlink()
     assert len(list(tmp_path.iterdir())) == 2

@@ -139,8 +139,8 @@ def test_file_named_by_a_variable(lazy: LazyGroup, tmp_path: Path) -> None:
         ("epoch = 3", "no setting is called 'epoch'. Did you mean 'epochs'?"),
         ("[joint]\nlr-mix = 3", "[joint]: no setting is called 'lr-mix'. Did you mean 'lr-max'?"),
         ("config = 'x'", "no setting is called 'config'. Known: epochs, lr-max, resume."),
-        ("[jiont]\nepochs = 3", "[jiont] is no verb here. Did you mean 'joint'?"),
-        ("[train]\nepochs = 3", "[train] is no verb here. Known: joint, audio."),
+        ("[jiont]\nepochs = 3", "[jiont] is not a verb. Did you mean 'joint'?"),
+        ("[train]\nepochs = 3", "[train] is not a verb. Known: joint, audio."),
         ("lr-max = 1\nlr_max = 2", "lr-max is set twice"),
         ("epochs = [1, 2]", "epochs is [1, 2]; a single value is wanted"),
         ("joint = 3", "no setting is called 'joint'"),
@@ -272,7 +272,7 @@ def test_process_whose_folder_is_gone_prints_one_line(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert "error: the folder that this shell works in was removed. Go to one" in done.stderr
+    assert "error: the working folder of this shell was removed. Change to another" in done.stderr
 
 
 def test_a_wrong_import_of_ours_is_not_blamed_on_the_installation() -> None:
@@ -299,4 +299,4 @@ def test_terminated_process_unwinds_undisturbed_by_a_second_signal() -> None:
         out, err = process.communicate(timeout=20)
     assert process.returncode == 143
     assert out == b"unwound\n"
-    assert err == b"avsc-test: terminated; run the command again to go on.\n"
+    assert err == b"avsc-test: terminated; run the command again to resume.\n"

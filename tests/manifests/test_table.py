@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avsc.manifests import dataset_root, table, tau2021
+from avsc.manifests import clips, table, tau2021
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.table import COLUMNS, encode_table, read_rows, read_table
@@ -33,7 +33,7 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 
 def test_doctests() -> None:
-    for module in (dataset_root, table, tau2021):
+    for module in (clips, table, tau2021):
         assert doctest.testmod(module).failed == 0
 
 
@@ -75,7 +75,7 @@ GOOD = "a,park,a.wav,a.mp4\n"
     [
         ("", ": no column 'id'; found nothing; wanted id, scene."),
         ("id,audio\na,a.wav\n", ": no column 'scene'; found id, audio; wanted id, scene."),
-        ("id;scene;audio\n", "parted by a semicolon; a comma is wanted"),
+        ("id;scene;audio\n", "separated by a semicolon; a comma is wanted"),
         ("id,scene,audio,id\n", ": column 'id' is there twice"),
         ("id,scene,audio,Locaton\na,b,c,d\n", "unknown column 'Locaton'; is 'location' meant?"),
         ("id,scene,audio,Fold\na,b,c,test\n", "unknown column 'Fold'; is 'fold' meant?"),
@@ -111,7 +111,7 @@ def test_blanks_at_the_ends_are_refused_in_a_users_list_alone(
     ))]  # fmt: skip
     path = write(tmp_path, "\n".join(rows))
     with pytest.raises(ManifestError) as error:
-        read_rows(path, given=True)
+        read_rows(path, strict=True)
     assert str(error.value) == (
         f"{path}, line 3: {column} {bad!r} has blanks at its ends; write it as {good[column]!r}."
     )
@@ -125,13 +125,13 @@ def test_characters_that_control_terminals_are_refused_in_a_users_list_alone(
     for number, sign in enumerate(("\x9b", "\u2028", "\u202e")):
         path = write(tmp_path, f"id,scene,audio\na{sign}b,park,{number}.wav\n")
         with pytest.raises(ManifestError, match=r", line 2: id .* holds a control character"):
-            read_rows(path, given=True)
+            read_rows(path, strict=True)
         assert read_rows(path)[0].id == f"a{sign}b"
 
 
 def test_blanks_around_the_names_of_columns_do_not_count(tmp_path: Path) -> None:
     path = write(tmp_path, "id , scene, audio\t,video\na,park,a.wav,a.mp4\n".replace("\t", " "))
-    assert read_rows(path, given=True) == [Clip("a", "park", "a.wav", "a.mp4")]
+    assert read_rows(path, strict=True) == [Clip("a", "park", "a.wav", "a.mp4")]
 
 
 @pytest.mark.parametrize("address", ["file:///data/a.wav", "FILE:/data/a.wav", "https://x/a.wav"])
@@ -149,7 +149,7 @@ def test_addresses_are_refused_with_the_remedy(tmp_path: Path, address: str) -> 
 def test_text_as_spreadsheets_save_it(tmp_path: Path, encoding: str) -> None:
     text = "id\tscene\taudio\r\na\tcafé\ta.wav\r\n"
     path = write(tmp_path, text.encode(encoding))
-    assert read_rows(path, given=True) == [Clip("a", "café", "a.wav", None)]
+    assert read_rows(path, strict=True) == [Clip("a", "café", "a.wav", None)]
 
 
 def test_absent_table_folder_and_clips(tmp_path: Path) -> None:

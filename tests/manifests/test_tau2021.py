@@ -163,7 +163,7 @@ TRAIN, TEST = "evaluation_setup/fold1_train.csv", "evaluation_setup/fold1_evalua
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (replace("meta.csv", "\t", ","), "parted by a comma; a TAB is wanted"),
+        (replace("meta.csv", "\t", ","), "separated by a comma; a TAB is wanted"),
         (replace("meta.csv", "scene_label", "scene"), "no column 'scene_label'; found filename_a"),
         (replace("meta.csv", "\tbus\t", "\tbuss\t"), "line 2, clip 'bus-lyon-1102-41514': unknown"),
         (replace("meta.csv", "\thelsinki-3", "\thelsinki"), "identifier 'helsinki'; city-number"),

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from avsc.manifests.clips import Clip
-from avsc.manifests.doubtful_names import doubts, shared_locations
 from avsc.manifests.errors import ManifestError, SettingError
+from avsc.manifests.table import name_warnings, shared_locations
 from avsc.manifests.text import alike, read_text, table_rows, trimmed
 
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
@@ -44,7 +44,7 @@ def test_what_is_no_such_text(tmp_path: Path, content: bytes, message: str) -> N
 
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
 def test_a_device_without_end_is_not_read_for_ever(device: str) -> None:
-    with pytest.raises(ManifestError, match=rf"^{device}: no file, and more than 64 MB .* Name a"):
+    with pytest.raises(ManifestError, match=rf"^{device}: not a file, and more than 64 MB .* N"):
         read_text(Path(device))
     assert read_text(Path("/dev/null")) == ""
 
@@ -76,7 +76,7 @@ def test_nothing_is_doubted_in_a_list_as_it_should_be() -> None:
         clip(n, scene=scene, city="Lyon", location=f"lyon-{n}", fold="train")
         for n, scene in enumerate(("bus", "park", CAFE))
     ]
-    assert doubts(clips) == [] and shared_locations(clips) == []
+    assert name_warnings(clips) == [] and shared_locations(clips) == []
 
 
 def test_doubts_name_what_was_found() -> None:
@@ -87,7 +87,7 @@ def test_doubts_name_what_was_found() -> None:
         clip(3, scene=unicodedata.normalize("NFD", CAFE), location="x-3", fold="test"),
     ]
     alone = "differ by blanks, capitals or Unicode form alone"
-    assert doubts(clips) == [
+    assert name_warnings(clips) == [
         f"scenes that {alone}: 'Park' and 'park'; 'cafe\\u0301' and 'caf\\xe9'; they count as "
         "different.",
         f"cities that {alone}: 'x' and 'x '; they count as different.",
@@ -100,7 +100,7 @@ def test_doubts_name_what_was_found() -> None:
 
 def test_many_doubts_are_counted() -> None:
     both = [clip(n, location=f"x-{n // 2}", fold=("train", "test")[n % 2]) for n in range(10)]
-    assert doubts(both) == [
+    assert name_warnings(both) == [
         "5 locations in both the training fold and the test fold: 'x-0'; 'x-1'; 'x-2'; and 2 more; "
         "figures on the test fold will be too good."
     ]

@@ -34,7 +34,7 @@ def prep(*arguments: object) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
-        ("meta.csv", "\t", ",", "parted by a comma; a TAB is wanted"),
+        ("meta.csv", "\t", ",", "separated by a comma; a TAB is wanted"),
         ("meta.csv", "identifier", "location", "no column 'identifier'"),
         ("meta.csv", "\tbus\t", "\tboat\t", "unknown scene 'boat'"),
         ("meta.csv", "audio/bus", "../audio/bus", "leaves the data set's folder"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from extraction import ALL, World
-from leftovers import leftover
+from stale import stale_file
 
 from avsc.features.specs import FbankSpec, ImageSpec
 from avsc.features.store.layout import index_file, part_file, read_description, receipt_file
@@ -56,7 +56,7 @@ def rewritten(world: World, product: str, block: int, **changes: object) -> Rece
 
 def test_an_open_store_has_no_index_and_nothing_unfinished(world: World) -> None:
     before = files(world.store)
-    half = leftover(part_file(world.store, ALL["fbank"], 1).parent, "part-00001.h5")
+    half = stale_file(part_file(world.store, ALL["fbank"], 1).parent, "part-00001.h5")
     open_store(world.store, world.dataset.clips, world.description)
     assert not half.exists()
     assert files(world.store) == before - {"index.h5"}
@@ -66,7 +66,7 @@ def test_an_open_store_has_no_index_and_nothing_unfinished(world: World) -> None
 
 def test_a_closed_store_has_nothing_unfinished_and_no_claims_of_the_dead(world: World) -> None:
     before = files(world.store)
-    leftover(world.store / "images", "part-00001.h5")
+    stale_file(world.store / "images", "part-00001.h5")
     with Claims(world.store) as claims:
         assert claims.take(1) is None
         claim = claim_file(world.store, 1)
@@ -74,7 +74,7 @@ def test_a_closed_store_has_nothing_unfinished_and_no_claims_of_the_dead(world: 
         claim.rename(kept)
     kept.rename(claim)
     host = text.partition("@")[2]
-    claim.write_text(f"{leftover(world.store, 'gone').name[5:].partition('@')[0]}@{host}")
+    claim.write_text(f"{stale_file(world.store, 'gone').name[5:].partition('@')[0]}@{host}")
     close(world.store, world.dataset.clips, world.description)
     assert files(world.store) == before
 

@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 import servers
 from click.testing import CliRunner, Result
-from leftovers import leftover
 from lists import write_lists
 from servers import Server
+from stale import stale_file
 
-from avsc.manifests.archives import RELEASES, TAU2021_NAME, Archive, Release
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.tau2021 import find_dataset
+from avsc.manifests.tau2021 import RELEASED, RELEASES, Archive, Release, find_dataset
 from avsc.preprocess.cli import program
 from avsc.preprocess.download import data_set as downloading
 from avsc.preprocess.download.data_set import address, choose
@@ -53,7 +52,7 @@ class Mirror:
         lists = [path for path in (folder / "lists").rglob("*") if path.is_file()]
         self.contents = {
             "meta": {
-                f"{TAU2021_NAME}.meta/{path.relative_to(folder / 'lists')}": path.read_bytes()
+                f"{RELEASED}.meta/{path.relative_to(folder / 'lists')}": path.read_bytes()
                 for path in lists
             },
             "examples": {"examples/readme.txt": b"a few clips"},
@@ -65,12 +64,12 @@ class Mirror:
         self.release = Release(f"{server.url}/{{file}}?download=1", tuple(archives))
 
     def _serve(self, name: str) -> Archive:
-        data, file = zipped(self.contents[name]), f"{TAU2021_NAME}.{name}.zip"
+        data, file = zipped(self.contents[name]), f"{RELEASED}.{name}.zip"
         self.server.files[f"/{file}"] = data
         return Archive(name, file, len(data), hashlib.md5(data).hexdigest())
 
     def fault(self, name: str, *faults: servers.Fault) -> None:
-        self.server.faults[f"/{TAU2021_NAME}.{name}.zip"] = list(faults)
+        self.server.faults[f"/{RELEASED}.{name}.zip"] = list(faults)
 
     def run(self, *arguments: object) -> Result:
         line = ["download", "--dataset", "TAU2021", "--root", self.root, *arguments]
@@ -168,7 +167,7 @@ def test_archives_may_be_kept(mirror: Mirror) -> None:
 def test_half_unpacked_archive_is_unpacked_again(mirror: Mirror) -> None:
     """As a kill leaves it: no mark, the archive still there, a file written and one not."""
     mirror.run("--keep-archives")
-    mark = mirror.root / f"archives/{TAU2021_NAME}.audio.1.zip.json"
+    mark = mirror.root / f"archives/{RELEASED}.audio.1.zip.json"
     assert set(json.loads(mark.read_text())["files"]) == set(mirror.contents["audio.1"])
     mark.unlink()
     (mirror.root / f"audio/{STEMS[0]}.wav").unlink()
@@ -286,7 +285,7 @@ PROGRAM = """
 import signal
 import sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-from avsc.manifests.archives import RELEASES, Archive, Release
+from avsc.manifests.tau2021 import RELEASES, Archive, Release
 url, *archives = {release}
 RELEASES["TAU2021"] = Release(url, tuple(Archive(*a) for a in archives))
 from avsc.preprocess.cli import main
@@ -295,7 +294,7 @@ main()
 
 
 def test_file_that_a_kill_left_half_unpacked_is_removed(mirror: Mirror) -> None:
-    leftover(mirror.root / "audio", "a.wav")
+    stale_file(mirror.root / "audio", "a.wav")
     assert mirror.run().return_value == 0
     mirror.check()
 
@@ -320,7 +319,7 @@ def test_stopped_download_goes_on(mirror: Mirror, kind: signal.Signals, status: 
     process = subprocess.Popen(
         [*command, "--root", str(mirror.root)], stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    part = mirror.root / f"archives/{TAU2021_NAME}.video.1.zip.part"
+    part = mirror.root / f"archives/{RELEASED}.video.1.zip.part"
     limit = time.monotonic() + 60
     while time.monotonic() < limit and process.poll() is None:
         if part.exists() and part.stat().st_size == 500_000:
@@ -331,7 +330,7 @@ def test_stopped_download_goes_on(mirror: Mirror, kind: signal.Signals, status: 
     assert process.returncode == status, said
     assert b"Traceback" not in said and b"in time" not in said, said
     if status > 0:
-        assert b"run the command again to go on" in said
+        assert b"run the command again to resume" in said
     done = subprocess.run([*command, "--root", str(mirror.root)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     mirror.check()

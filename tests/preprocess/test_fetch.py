@@ -12,8 +12,8 @@ import pytest
 import servers
 from servers import Server
 
-from avsc.manifests.archives import Archive
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.tau2021 import Archive
 from avsc.preprocess.download.fetch import ArchiveError, Listener, Patience, Stopped, fetch
 
 DATA = np.random.default_rng(0).bytes(1_500_000)

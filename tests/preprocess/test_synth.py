@@ -21,9 +21,9 @@ import pytest
 import soundfile
 from av.video.frame import PictureType
 from digests import digests
-from leftovers import leftover
 from numpy.typing import NDArray
 from scipy.signal import welch
+from stale import stale_file
 
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.tau2021 import SCENES, read_tau2021
@@ -317,7 +317,7 @@ def test_killed_run_is_not_a_data_set_and_goes_on(mini: Path, tmp_path: Path) ->
     assert 0 < len(list(out.glob("video/*.mp4"))) < 40
     with pytest.raises(ManifestError, match=r"no meta\.csv of TAU2021 here"):
         read_tau2021(out)
-    half = leftover(out / "audio", "a.wav")
+    half = stale_file(out / "audio", "a.wav")
     write_small(out)
     assert not half.exists()
     assert {k: v for k, v in digests(out).items() if "/.tmp-" not in k} == digests(mini)

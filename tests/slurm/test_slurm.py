@@ -186,7 +186,7 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, tmp_path: Path) -> None:
     _, err = driver.communicate(timeout=120)
     assert driver.returncode == 130, err
     assert queue.jobs() == []
-    assert "Traceback" not in err and "run the command again to go on" in err
+    assert "Traceback" not in err and "run the command again to resume" in err
     assert not (run.store / "claims").exists()
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from commands import refused
-from leftovers import leftover
+from stale import stale_file
 from stores import small_clips, small_store
 from systems import SMALL, StopAfter, clips_of, make
 
@@ -93,7 +93,7 @@ def test_making_goes_on_where_it_was_stopped_and_then_does_nothing(home, tmp_pat
     (path,) = folder.iterdir()
     before = {each: each.stat().st_mtime_ns for each in path.rglob("part-*")}
     assert len(before) == 4  # two parts, each with its receipt
-    half = leftover(next(iter(before)).parent, "part-00002.h5")
+    half = stale_file(next(iter(before)).parent, "part-00002.h5")
     make(home, tmp_path / "run", "pipeline", embeddings=folder)
     assert {each: each.stat().st_mtime_ns for each in before} == before
     assert not half.exists()

@@ -16,7 +16,7 @@ import h5py
 import pytest
 import torch
 from commands import refused
-from leftovers import leftover
+from stale import stale_file
 from stores import small_clips, small_store
 
 from avsc.manifests.folder_claims import claimed
@@ -398,7 +398,7 @@ def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long
     assert [process.returncode for process in processes] == [75, -signal.SIGKILL]
     assert err == "SIGTERM: stopping after this step; again: at once.\n"
     assert said.endswith("The same command goes on.\n")
-    half = leftover(outs[1], "last.pt")
+    half = stale_file(outs[1], "last.pt")
     for out in outs:
         assert epochs_done(out) < 6
         assert_ends_as_undisturbed(fit, long_run, out)

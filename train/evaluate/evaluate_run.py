@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc.features.store.reader import Store
-from avsc.manifests.doubtful_names import doubts
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
+from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.calibration import Temperature
 from avsc.train.evaluate.predict import (
@@ -117,8 +117,8 @@ def _evaluate(trained: Trained, wanted: Request, console: Console) -> Evaluation
         f"{wanted.run}: {trained.record.system.name}, {wanted.checkpoint} checkpoint, epoch "
         f"{trained.epoch}; {wanted.fold} fold: {len(rows)} clips of {store.path}"
     )
-    for doubt in doubts(store.clips):
-        console.say(f"note: {doubt}")
+    for warning in name_warnings(store.clips):
+        console.say(f"note: {warning}")
     if trained.file.name != f"{wanted.checkpoint}.pt":
         console.say(
             f"{trained.folder.best} is damaged or not of the best epoch; {trained.file.name} holds "

@@ -47,7 +47,7 @@ def read_truth(path: Path) -> Truth:
     if path.is_dir():
         store = Store.open(path)
         return Truth(path, store.clips, store.classes)
-    clips = tuple(read_rows(path, given=True))
+    clips = tuple(read_rows(path, strict=True))
     return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
 
 

@@ -38,7 +38,7 @@ from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError, StoreError
-from avsc.manifests.files import publish, remove, remove_leftovers
+from avsc.manifests.files import publish, remove, remove_stale_files
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import image_batches
@@ -167,7 +167,7 @@ def _make(
     stop: StopRequest,
 ) -> None:
     """Make what is missing of a set in its folder, and close it."""
-    remove_leftovers(path)
+    remove_stale_files(path)
     description = Description(store.name, store.classes, BLOCK, {spec.product: spec})
     write_description(path, description)
     publish(clips_file(path), encode_table(store.clips))

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 
 from avsc.features.store.reader import Store
-from avsc.manifests.doubtful_names import doubts
+from avsc.manifests.table import name_warnings
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.fit.build_network import build_network, kept_visual, other_file
@@ -131,8 +131,8 @@ def _say_what(record: Record, store: Store, parts: Parts, console: Console) -> N
             "store: its ids and records are those that the run recorded, which did not record "
             "scenes, folds, cities and locations; they are taken to be those of then"
         )
-    for doubt in doubts(store.clips):
-        console.say(f"note: {doubt}")
+    for warning in name_warnings(store.clips):
+        console.say(f"note: {warning}")
     products, names = list(record.store.specs), {store.clips[row].id for row in parts.fold}
     lost = [each for each in store.failures if each.product in products and each.clip in names]
     if lost:

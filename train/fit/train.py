@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from avsc.manifests.errors import DONE
-from avsc.manifests.files import remove_leftovers
+from avsc.manifests.files import remove_stale_files
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes, joined
 from avsc.train.fit.history import best_row
@@ -66,7 +66,7 @@ def run_training(
                 folder = stack.enter_context(claimed_run(out, console.say, wait, keep_on))
                 if processes.watch is not None and folder.claim is not None:
                     processes.watch.before_end.append(folder.claim.give_up)
-                remove_leftovers(out)
+                remove_stale_files(out)
             training = make(folder, console, stop, processes)
         at = training.progress
         if not training.fit(stop):

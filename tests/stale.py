@@ -7,7 +7,7 @@ from pathlib import Path
 from avsc.manifests.owners import Owner
 
 
-def leftover(folder: Path, name: str) -> Path:
+def stale_file(folder: Path, name: str) -> Path:
     """Write half of a file `name` in a folder, as of a process of this host that has ended."""
     writer = subprocess.Popen([sys.executable, "-c", "pass"])
     writer.wait()

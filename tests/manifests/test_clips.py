@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avsc.features.recording import read_recording
-from avsc.manifests.dataset_root import inside, located, missing_reason
+from avsc.manifests.clips import inside, located, missing_reason
 from avsc.manifests.errors import ManifestError
 
 
