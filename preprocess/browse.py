@@ -11,8 +11,7 @@ from avsc.features.pages.page import Cell, Column, Page, Section
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip
-from avsc.manifests.dataset_root import located
+from avsc.manifests.clips import Clip, located
 from avsc.manifests.errors import AvscError, MediaError, SettingError
 from avsc.preprocess.receipt import read_receipt
 
