@@ -7,6 +7,7 @@ product by product, and never keeps anything else from being made.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from math import ceil
 from pathlib import Path
@@ -111,10 +112,10 @@ def _add_sound(
             sound = sounds[spec.sample_rate]
             framing = (spec.sample_rate, spec.window, spec.hop)
             if framing not in spectra:
-                _check_length(audio.path, sound, spec)
+                check_length(audio.path, sound.samples.shape[1], spec)
                 spectra[framing] = magnitude(sound.samples, spec)
-            frames = _bank(spec).log(spectra[framing], spec.floor)
-            _check_finite(audio.path, frames)
+            frames = filter_bank(spec).log(spectra[framing], spec.floor)
+            check_finite(audio.path, frames)
         except MediaError as fault:
             made.failures.append(Failure(clip, name, None, "sound", fault.code, str(fault)))
             continue
@@ -123,8 +124,8 @@ def _add_sound(
         made.warnings += [text for text in sound.warnings if text not in made.warnings]
 
 
-def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
-    samples = sound.samples.shape[1]
+def check_length(path: Path, samples: int, spec: AcousticSpec) -> None:
+    """Refuse sound of so many samples at the spec's rate if no window fits into it."""
     if n_frames(samples, spec) == 0:
         raise MediaError(
             "too-short",
@@ -133,7 +134,7 @@ def _check_length(path: Path, sound: Sound, spec: AcousticSpec) -> None:
         )
 
 
-def _check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
+def check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
     """Refuse samples that are finite, as floats may be up to 3e38, and whose spectrum is not."""
     if not np.isfinite(frames).all():
         raise MediaError(
@@ -144,7 +145,8 @@ def _check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
 
 
 @lru_cache(maxsize=8)
-def _bank(spec: AcousticSpec) -> FilterBank:
+def filter_bank(spec: AcousticSpec) -> FilterBank:
+    """Return the filters of an acoustic product, ready to be applied."""
     return FilterBank(filters(spec))
 
 
@@ -160,7 +162,7 @@ def _add_pictures(
     try:
         if video is None:
             raise MediaError("not-listed", f"{clip}: the manifest names no video.")
-        seconds, start = _time_line(audio, video)
+        seconds, start = time_line(audio, video)
         for second, frame in pictures(video, seconds, start, made.warnings):
             if isinstance(frame, MediaError):
                 fault = Failure(clip, name, second, "pictures", frame.code, str(frame))
@@ -169,18 +171,22 @@ def _add_pictures(
                 jpeg = encode(rgb(frame, spec.short_side), spec)
                 made.records[name].append((second, np.frombuffer(jpeg, np.uint8)))
         if not made.records[name] and all(f.product != name for f in made.failures):
-            raise MediaError(
-                "too-short",
-                f"{video.path}: the clip ends before 0.5 s, where its first picture would be; "
-                "leave it out.",
-            )
+            raise no_image(video.path)
     except MediaError as fault:
         made.records[name].clear()
         made.failures = [f for f in made.failures if f.product != name]
         made.failures.append(Failure(clip, name, None, "pictures", fault.code, str(fault)))
 
 
-def _time_line(audio: Recording | None, video: Recording) -> tuple[int | None, Any]:
+def no_image(path: Path) -> MediaError:
+    """Return the fault of a video that has no second."""
+    return MediaError(
+        "too-short",
+        f"{path}: the clip ends before 0.5 s, where its first picture would be; leave it out.",
+    )
+
+
+def time_line(audio: Recording | None, video: Recording) -> tuple[int | None, Fraction | None]:
     """Return the clip's whole seconds k (k + 0.5 s before its end) and where its time 0 lies.
 
     The clip is as long as its sound; a clip without sound that can be read is as long as its video.

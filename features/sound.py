@@ -9,7 +9,7 @@ concealed: a recording that cannot be read whole is refused.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,6 +44,23 @@ class Sound:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass
+class Heard:
+    """What `stereo_parts` learns of a recording on its way; complete at its end.
+
+    Attributes:
+        rate: of the recording, Hz.
+        samples: per channel.
+        silent: whether every sample is zero.
+        warnings: what is odd about the file and was put up with.
+    """
+
+    rate: int = 0
+    samples: int = 0
+    silent: bool = True
+    warnings: list[str] = field(default_factory=list)
+
+
 def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
     """Read a recording's sound at a rate of `sample_rate` Hz.
 
@@ -52,37 +69,65 @@ def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
             ``"undecodable"``, ``"no-sound"``, ``"mono"``, ``"channels"``, ``"rate"``,
             ``"too-long"``, ``"gap"``, ``"not-finite"``, ``"too-large"`` or ``"changed"``.
     """
-    recording = recorded(recording)
+    heard = Heard()
+    parts = list(stereo_parts(recorded(recording), heard))
+    stereo = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    samples = stereo_at(stereo, heard.rate, sample_rate)
+    return Sound(samples, heard.rate, heard.samples, heard.silent, tuple(heard.warnings))
+
+
+def stereo_parts(recording: Recording, heard: Heard) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield a recording's samples at its own rate as they are decoded, float32 [2, n].
+
+    Args:
+        recording: the recording.
+        heard: is told what is learned.
+
+    Raises:
+        MediaError: as `read_sound`; some of it only after the last part.
+    """
     path = recording.path
     with _opened(recording) as (source, unknown):
-        rate, count = source.rate, 0
-        parts: list[npt.NDArray[np.float32]] = []
-        for part in source.parts():
-            parts.append(part)
-            count += part.shape[1]
-            _check(recording, source, count / rate)
-    warnings = list(source.warnings)
+        heard.rate = source.rate
+        for stereo in source.parts():
+            if not np.isfinite(stereo).all():
+                raise MediaError(
+                    "not-finite", f"{path}: samples that are infinite or no numbers; make it again."
+                )
+            heard.samples += stereo.shape[1]
+            heard.silent &= not stereo.any()
+            _check(recording, source, heard.samples / heard.rate)
+            yield stereo
+    heard.warnings += source.warnings
     if unknown:
-        warnings.append(
+        heard.warnings.append(
             f"{path}: its header has no length, as when it is written to a pipe; all that it holds "
-            f"was taken, {count / rate:.3f} s. Whether its end is missing cannot be told."
+            f"was taken, {heard.samples / heard.rate:.3f} s. Whether its end is missing cannot be "
+            "told."
         )
-    if count == 0:
+    if heard.samples == 0:
         raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")
-    stereo = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-    if not np.isfinite(stereo).all():
-        raise MediaError(
-            "not-finite", f"{path}: samples that are infinite or no numbers; make it again."
-        )
-    silent = not stereo.any()
-    if silent:
-        warnings.append(f"{path}: digital silence; kept.")
+    if heard.silent:
+        heard.warnings.append(f"{path}: digital silence; kept.")
+
+
+def stereo_at(
+    stereo: npt.NDArray[np.float32], rate: int, sample_rate: int
+) -> npt.NDArray[np.float32]:
+    """Return average and difference of left and right at another rate, float32 [2, n]."""
     left, right = stereo
     if rate != sample_rate:
         left, right = (soxr.resample(side, rate, sample_rate, "HQ") for side in (left, right))
+    return average_and_difference(left, right)
+
+
+def average_and_difference(
+    left: npt.NDArray[np.float32], right: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Return (l + r) / 2 and (l - r) / 2, float32 [2, n]."""
     samples = np.stack([left + right, left - right])
     samples *= np.float32(0.5)
-    return Sound(samples, rate, count, silent, tuple(warnings))
+    return samples
 
 
 def sound_seconds(recording: Path | Recording) -> float:

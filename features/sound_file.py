@@ -20,6 +20,9 @@ SAMPLE_BYTES = {
 }
 """Bytes of a sample, by libsndfile's name of its coding; the others code many samples together."""
 
+BLOCK = 1 << 20
+"""Samples per channel that are read at a time."""
+
 
 @dataclass(frozen=True)
 class SoundFile:
@@ -67,16 +70,19 @@ class SoundFile:
             MediaError: ``"undecodable"`` or ``"truncated"``.
         """
         if self.packed is not None:
-            yield _from_24_bits(self.packed, self.channels)
+            size = 3 * self.channels * BLOCK
+            for first in range(0, len(self.packed), size):
+                yield _from_24_bits(self.packed[first : first + size], self.channels)
             return
-        samples = self.file.read(dtype="float32", always_2d=True)
-        if len(samples) != self.file.frames:
+        count = 0
+        while len(samples := self.file.read(BLOCK, dtype="float32", always_2d=True)):
+            count += len(samples)
+            yield samples.T
+        if count != self.file.frames:
             raise MediaError(
                 "truncated",
-                f"{self.path}: declares {self.file.frames} samples, holds {len(samples)}; copy it "
-                "again.",
+                f"{self.path}: declares {self.file.frames} samples, holds {count}; copy it again.",
             )
-        yield samples.T
 
 
 def declares_samples(recording: Recording) -> bool:
