@@ -41,6 +41,8 @@ MEDIA = {
         "streams",
         "inferred_times",
         "continuity",
+        "live.connection",
+        "live.picture_decoder",
     )
 }
 

@@ -14,12 +14,11 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
-import av
-
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
-from avsc.features.live.connection import SoundChunk, broken, connected
-from avsc.features.live.hops import Gap, Hop, HopMaker, Wanted
+from avsc.features.live.connection import SoundChunk, connected
+from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop_maker import HopMaker
 from avsc.manifests.errors import MediaError
 
 QUEUE = 2
@@ -66,8 +65,8 @@ class Note:
 class _Queue:
     """Hops, gaps and notes on their way from one thread to another."""
 
-    def __init__(self, *, blocking: bool) -> None:
-        self._blocking = blocking
+    def __init__(self, step: float, *, blocking: bool) -> None:
+        self._step, self._blocking = step, blocking
         self._items: deque[Hop | Gap | Note] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -109,7 +108,7 @@ class _Queue:
         place = next(i for i, item in enumerate(self._items) if isinstance(item, Hop))
         oldest = self._items[place]
         assert isinstance(oldest, Hop)
-        gap = Gap(oldest.start, oldest.start + 1, TOO_SLOW)
+        gap = Gap(oldest.start, oldest.start + self._step, TOO_SLOW)
         before = self._items[place - 1] if place else None
         if isinstance(before, Gap) and (before.reason, before.end) == (TOO_SLOW, gap.start):
             self._items[place - 1] = Gap(before.start, gap.end, TOO_SLOW)
@@ -139,7 +138,7 @@ class Feed:
         self._is_file = addresses[0].kind is Kind.FILE
         pace = settings.pace if self._is_file else 1.0
         self._pacer = None if pace is None or not self._is_file else _Pacer(pace)
-        self._queue = _Queue(blocking=pace is None)
+        self._queue = _Queue(float(wanted.step), blocking=pace is None)
         self._maker = HopMaker(wanted, self._put, self.name, pace or 1.0)
         self._stop = threading.Event()
         self._data_at = self._item_at = time.monotonic()
@@ -225,11 +224,6 @@ class Feed:
                         self._maker.add_sound(item)
                     else:
                         self._maker.add_picture(item, clocked=not connection.has_sound)
-        except av.error.ExitError:  # what FFmpeg calls being interrupted by the time limit
-            reason = f"no data for {settings.timeout:g} s (--timeout)"
-            return reason, MediaError("unreachable", f"{self.name}: {reason}.")
-        except (av.error.FFmpegError, OSError) as error:
-            return broken(error), MediaError("undecodable", f"{self.name}: {broken(error)}.")
         except MediaError as error:
             return str(error).removeprefix(f"{self.name}: ").rstrip("."), error
         if not self._data_came:

@@ -8,10 +8,10 @@ from collections import deque
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avsc.features.jpeg import encode
-from avsc.features.live.connection import Picture
+from avsc.features.live.hop import HALF, Jpeg
+from avsc.features.live.picture_decoder import Picture
 from avsc.features.pictures import rgb
 from avsc.features.specs import ImageSpec
 
@@ -20,10 +20,7 @@ MAX_HELD_PIXELS = 1 << 26
 
 MAX_BACK = Fraction(1, 10)
 MAX_JUMP = Fraction(10)
-"""What a clock may go back and forward by, seconds; otherwise it was set anew (see `continuity`)."""
-
-HALF = Fraction(1, 2)
-Jpeg = NDArray[np.uint8]
+"""What a clock may go back and forward by, seconds; beyond, it was reset (see `continuity`)."""
 
 
 class LiveImages:
@@ -75,11 +72,14 @@ class LiveImages:
         """Whether the image of a second, or that there is none, is known."""
         return second in self._ready
 
-    def take(self, second: int) -> Jpeg | str:
-        """Return the JPEG of a second, or why there is none; forget those before."""
-        found = self._ready.get(second, "no picture in time")
-        self._ready = {k: image for k, image in self._ready.items() if k > second}
-        return found
+    def of(self, second: int) -> Jpeg | str:
+        """Return the JPEG of a second, or why there is none."""
+        return self._ready.get(second, "no picture in time")
+
+    def forget(self, before: int) -> None:
+        """Forget the images before a second."""
+        for second in [k for k in self._ready if k < before]:
+            del self._ready[second]
 
     def add(self, picture: Picture, now: Fraction | None) -> None:
         """Add a picture; in the order of their display.

@@ -27,7 +27,9 @@ class LiveSound:
 
     def __init__(self, rate: int, channels: int, spec: AcousticSpec, name: str) -> None:
         if channels != 2:
-            code, found = ("mono", "mono") if channels == 1 else ("channels", f"{channels} channels")
+            code, found = (
+                ("mono", "mono") if channels == 1 else ("channels", f"{channels} channels")
+            )
             raise MediaError(
                 code,
                 f"{name}: {found}; wanted stereo, because half of what the model hears is the "
@@ -48,6 +50,13 @@ class LiveSound:
     def frames_so_far(self) -> int:
         """Number of acoustic frames whose whole window has come."""
         return framing.n_frames(self._begin + self._samples.shape[1], self._spec)
+
+    @property
+    def seconds(self) -> int:
+        """Number of seconds up to the last one that a whole window lies in."""
+        last = np.arange(max(0, self.frames_so_far - 1000), self.frames_so_far)
+        whole = framing.second(last, self._spec)[framing.inside(last, self._spec)]
+        return int(whole.max(initial=-1)) + 1
 
     def add(self, stereo: NDArray[np.float32], *, last: bool = False) -> None:
         """Add the source's samples, float32 [2, n]; `last` ends the stretch."""

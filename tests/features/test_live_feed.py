@@ -1,0 +1,220 @@
+"""Live sources on loopback, sent by a second process: answered at once, found again, given up."""
+
+import os
+import socket
+import threading
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from live_media import free_port, sent, write_av
+
+from avsc.features.live import feed as live_feed
+from avsc.features.live.address import parse_addresses
+from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings, Note, _Queue
+from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.specs import ImageSpec, ScalogramSpec
+from avsc.manifests.errors import MediaError
+
+SOUND, IMAGES = ScalogramSpec(), ImageSpec()
+BOTH = Wanted(SOUND, IMAGES)
+LATE = 0.5
+"""Seconds after the end of a second by which its hop is there, on a machine that is busy."""
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_av(tmp_path_factory.mktemp("live") / "a.ts", 9)
+
+
+def watched(
+    address: str, settings: FeedSettings, count: int = 1000
+) -> tuple[list[Hop | Gap | Note], list[float], str]:
+    """Return what comes of a source, how late each hop came, and the error it ended with."""
+    items: list[Hop | Gap | Note] = []
+    late: list[float] = []
+    with Feed(parse_addresses(address), BOTH, settings) as feed:
+        try:
+            for item in feed:
+                items.append(item)
+                if isinstance(item, Hop):
+                    late.append(time.monotonic() - item.due)
+                    count -= 1
+                if not count:
+                    break
+        except MediaError as fault:
+            return items, late, str(fault)
+    return items, late, ""
+
+
+@pytest.mark.parametrize("protocol", ["http", "udp"])
+def test_a_stream_is_answered_as_it_comes(protocol: str, recording: Path) -> None:
+    with sent(protocol, recording, [(0, 9, 0, 0)]) as address:
+        items, late, fault = watched(address, FeedSettings(), count=3)
+    assert fault == ""
+    assert [item.start for item in items if isinstance(item, Hop)] == [0, 1, 2]
+    assert max(late) < LATE
+
+
+def test_a_stream_that_breaks_off_is_connected_again(recording: Path) -> None:
+    pieces = [(0.0, 2.0, 0.0, 0.0), (3.0, 5.0, 7.0, 0.0)]
+    with sent("http", recording, pieces, pace=2) as address:
+        items, _, fault = watched(address, FeedSettings(timeout=3, give_up=2))
+    hops = [item for item in items if isinstance(item, Hop)]
+    (gap,) = (item for item in items if isinstance(item, Gap) and "broke off" in item.reason)
+    notes = [item.text for item in items if isinstance(item, Note)]
+    assert [hop.start for hop in hops[:2]] == [0, 1]
+    assert len(hops) == 4
+    assert gap.start == 2
+    assert hops[2].start == gap.end and hops[3].start == gap.end + 1
+    assert 2.9 < gap.end < 6  # the pause of 1 s, and what was waited for
+    assert notes[0].endswith("broke off (input/output error); connecting again in 1 s.")
+    assert "server returned 5xx" in fault and "at most 2 (--give-up)" in fault
+    with sent("http", recording, [(0, 2, 0, 0)], pace=4) as address:
+        _, _, fault = watched(address, FeedSettings(reconnect=False))
+    assert "broke off" in fault
+
+
+def test_a_clock_that_begins_anew(recording: Path) -> None:
+    pieces = [(0.0, 2.0, 1000.0, 0.0), (4.0, 7.0, 0.0, 0.0)]
+    with sent("udp", recording, pieces, pace=2) as address:
+        items, _, _ = watched(address, FeedSettings(timeout=1, give_up=1))
+    hops = [item for item in items if isinstance(item, Hop)]
+    gaps = [item for item in items if isinstance(item, Gap)]
+    assert [hop.start for hop in hops[:2]] == [0, 1] and len(hops) >= 4
+    assert gaps and gaps[0].start == 2 and gaps[0].end < 3.5
+    assert hops[2].start >= gaps[0].end
+
+
+def test_a_source_that_never_starts(recording: Path) -> None:
+    began = time.monotonic()
+    _, _, fault = watched(f"udp://127.0.0.1:{free_port()}", FeedSettings(timeout=1))
+    assert "nothing that can be decoded came within 1 s (--timeout); wanted a source" in fault
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        _, _, fault = watched(f"http://127.0.0.1:{taken.getsockname()[1]}/a.ts", FeedSettings())
+        assert "connection refused; wanted a source that is running" in fault
+        taken.listen()
+        _, _, fault = watched(
+            f"http://127.0.0.1:{taken.getsockname()[1]}/a.ts", FeedSettings(timeout=1)
+        )
+    assert "nothing that can be decoded came within 1 s" in fault
+    assert time.monotonic() - began < 10
+
+
+def test_unsuitable_sources(tmp_path: Path) -> None:
+    mono = write_av(tmp_path / "mono.ts", 1.2, channels=1)
+    with sent("http", mono, [(0, 9, 0, 0)]) as address:
+        assert "mono; wanted stereo" in watched(address, FeedSettings())[2]
+    _, _, fault = watched(str(mono), FeedSettings(pace=None))
+    assert fault.startswith(f"{mono}: mono; wanted stereo")
+    text = tmp_path / "text.ts"
+    text.write_text("no recording")
+    assert "invalid data found" in watched(str(text), FeedSettings(pace=None))[2]
+    whole = write_av(tmp_path / "a.mkv", 3)
+    silent = tmp_path / "a.h264"
+    import av
+
+    with av.open(whole) as source, av.open(silent, "w", format="mpegts") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    fault = watched(str(silent), FeedSettings(pace=None))[2]
+    assert fault == f"{silent}: holds video, no sound; the model was trained on sound."
+
+
+def test_a_file_is_read_at_its_pace(recording: Path) -> None:
+    began = time.monotonic()
+    items, late, fault = watched(str(recording), FeedSettings(pace=4))
+    assert fault == "" and [item.start for item in items if isinstance(item, Hop)] == list(range(9))
+    assert 2.0 < time.monotonic() - began < 5
+    assert max(late) < LATE
+
+
+def test_a_file_that_is_cut_off_is_answered_up_to_there(recording: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(write_av(tmp_path / "a.mkv", 4).read_bytes()[:60_000])
+    items, _, _ = watched(str(cut), FeedSettings(pace=None))
+    assert 1 <= sum(isinstance(item, Hop) for item in items) < 4
+
+
+def hop(start: float) -> Hop:
+    return Hop(start, start + 1, 0.0, np.zeros((2, 8192), np.float32))
+
+
+def test_who_is_too_slow_misses_whole_hops_and_is_told() -> None:
+    queue = _Queue(1.0, blocking=False)
+    for start in range(7):
+        queue.put(hop(start))
+        if start == 2:
+            queue.put(Gap(3, 3, "lost"))
+    queue.close()
+    items = []
+    while (item := queue.get()) is not None:
+        items.append(item)
+    gaps = [(i.start, i.end, i.reason) for i in items if isinstance(i, Gap)]
+    assert gaps == [(0, 3, TOO_SLOW), (3, 3, "lost"), (3, 5, TOO_SLOW)]
+    assert [i.start for i in items if isinstance(i, Hop)] == [5, 6]
+
+
+def test_nothing_is_dropped_where_the_reader_waits() -> None:
+    queue = _Queue(1.0, blocking=True)
+    writer = threading.Thread(target=lambda: [queue.put(hop(start)) for start in range(9)])
+    writer.start()
+    starts = []
+    for _ in range(9):
+        item = queue.get()
+        assert isinstance(item, Hop)
+        starts.append(item.start)
+    writer.join()
+    assert starts == list(range(9))
+
+
+def test_slow_answers_never_lag_without_bound(recording: Path) -> None:
+    items, late = [], []
+    with Feed(parse_addresses(str(recording)), BOTH, FeedSettings(pace=6)) as feed:
+        for item in feed:
+            items.append(item)
+            if isinstance(item, Hop):
+                late.append(time.monotonic() - item.due)
+                time.sleep(0.5)  # three seconds of the source
+    spans = [(item.start, item.start + 1) for item in items if isinstance(item, Hop)]
+    spans += [(item.start, item.end) for item in items if isinstance(item, Gap)]
+    assert any(isinstance(item, Gap) and item.reason == TOO_SLOW for item in items)
+    assert sum(end - start for start, end in spans) == 9  # every second is answered or counted
+    assert max(late) < (live_feed.QUEUE + 1) * 0.5 + LATE
+
+
+def test_memory_does_not_grow(tmp_path: Path) -> None:
+    """Twenty minutes of stream, made of one piece again and again with a clock that goes on."""
+    import av
+
+    piece = write_av(tmp_path / "a.ts", 10)
+    path = tmp_path / "long.ts"
+    with av.open(path, "w") as target:
+        streams = {}
+        for turn in range(120):
+            with av.open(piece) as source:
+                for stream in source.streams:
+                    if not turn:
+                        streams[stream.index] = target.add_stream_from_template(stream)
+                for packet in source.demux():
+                    if packet.dts is None or packet.pts * packet.time_base >= Fraction(10):
+                        continue
+                    ticks = round(Fraction(10 * turn) / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = streams[packet.stream_index]
+                    target.mux(packet)
+    process, used, count = psutil.Process(os.getpid()), [], 0
+    with Feed(parse_addresses(str(path)), BOTH, FeedSettings(pace=None)) as feed:
+        for item in feed:
+            count += isinstance(item, Hop)
+            if count % 100 == 0:
+                used.append(process.memory_info().rss)
+    assert count > 1000
+    assert max(used[2:]) - used[2] < 8_000_000

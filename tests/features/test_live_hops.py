@@ -1,0 +1,308 @@
+"""Hops of a running source: equal to extraction, whole, and never across a gap."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from live_media import write_av
+
+from avsc.features.clip import filters, make_clip
+from avsc.features.filterbank import FilterBank
+from avsc.features.framing import magnitude
+from avsc.features.live.address import parse_addresses
+from avsc.features.live.connection import SoundChunk
+from avsc.features.live.feed import Feed, FeedSettings
+from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop_maker import HopMaker
+from avsc.features.live.picture_decoder import Picture
+from avsc.features.specs import ImageSpec, ScalogramSpec
+from avsc.manifests.errors import MediaError, SettingError
+
+SOUND, IMAGES = ScalogramSpec(), ImageSpec()
+RATE = SOUND.sample_rate
+BANK = FilterBank(filters(SOUND))
+
+
+def hops_of(path: Path, wanted: Wanted) -> list[Hop]:
+    """Return the hops of a file, which has no gaps."""
+    with Feed(parse_addresses(str(path)), wanted, FeedSettings(pace=None)) as feed:
+        items = list(feed)
+    assert all(isinstance(item, Hop) for item in items)
+    return [item for item in items if isinstance(item, Hop)]
+
+
+@pytest.mark.parametrize(
+    ("name", "codecs", "rate"),
+    [
+        ("a.ts", ("libx264", "aac"), 48_000),
+        ("b.mp4", ("libx264", "aac"), 44_100),
+        ("c.mkv", ("mpeg4", "pcm_f32le"), 32_000),
+        ("d.mkv", ("libx264", "pcm_f32le"), 16_000),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_features_are_those_of_extraction(
+    tmp_path: Path, name: str, codecs: tuple[str, str], rate: int, strict: bool
+) -> None:
+    path = write_av(tmp_path / name, 3.7, codecs=codecs, rate=rate)
+    made = make_clip("clip", path, path, {"scalogram": SOUND, "images": IMAGES})
+    assert not made.failures
+    (_, frames), images = made.records["scalogram"][0], dict(made.records["images"])
+    wanted = Wanted(SOUND, IMAGES, strict)
+    hops = hops_of(path, wanted)
+    assert [hop.start for hop in hops] == list(images) == [0, 1, 2, 3]
+    for k, hop in enumerate(hops):
+        numbers = wanted.frames(k)
+        numbers = numbers[numbers < len(frames)]
+        assert hop.samples is not None and hop.view is not None
+        found = BANK.log(magnitude(hop.samples, SOUND), SOUND.floor)
+        np.testing.assert_array_equal(found, frames[numbers])
+        assert hop.view.tolist() == [0] * len(numbers)
+        (image,) = hop.images
+        np.testing.assert_array_equal(image, images[k])
+
+
+def test_hops_closer_together_than_their_windows_are_long(tmp_path: Path) -> None:
+    path = write_av(tmp_path / "a.ts", 4.3)
+    made = make_clip("clip", path, path, {"scalogram": SOUND, "images": IMAGES})
+    (_, frames), images = made.records["scalogram"][0], dict(made.records["images"])
+    wanted = Wanted(SOUND, IMAGES, True, Fraction(3, 2), Fraction(1, 2))
+    hops = hops_of(path, wanted)
+    assert [(hop.start, hop.end) for hop in hops] == [(j / 2, j / 2 + 1.5) for j in range(7)]
+    for j, hop in enumerate(hops):
+        numbers = wanted.frames(j)
+        numbers = numbers[numbers < len(frames)]
+        assert hop.samples is not None and hop.view is not None
+        found = BANK.log(magnitude(hop.samples, SOUND), SOUND.floor)
+        np.testing.assert_array_equal(found, frames[numbers])
+        seconds = (numbers * SOUND.hop + SOUND.window // 2) // RATE
+        for second, row in zip(seconds.tolist(), hop.view.tolist(), strict=True):
+            if second in images:
+                np.testing.assert_array_equal(hop.images[row], images[second])
+            else:
+                assert row == -1
+
+
+def test_a_model_of_one_modality(tmp_path: Path) -> None:
+    path = write_av(tmp_path / "a.ts", 3.2)
+    seen = hops_of(path, Wanted(None, IMAGES))
+    heard = hops_of(path, Wanted(SOUND, None))
+    both = hops_of(path, Wanted(SOUND, IMAGES))
+    assert [len(hops) for hops in (seen, heard, both)] == [3, 3, 3]
+    for one, other, whole in zip(seen, heard, both, strict=True):
+        assert one.samples is None and other.images == ()
+        np.testing.assert_array_equal(one.images[0], whole.images[0])
+        np.testing.assert_array_equal(other.samples, whole.samples)
+
+
+def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
+    both = write_av(tmp_path / "a.mp4", 3.2)
+    silent = tmp_path / "silent.mp4"
+    with av.open(both) as source, av.open(silent, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    made = make_clip("clip", None, silent, {"images": IMAGES})
+    hops = hops_of(silent, Wanted(None, IMAGES))
+    assert [hop.start for hop in hops] == [key for key, _ in made.records["images"]] == [0, 1, 2]
+    for hop, (_, image) in zip(hops, made.records["images"], strict=True):
+        np.testing.assert_array_equal(hop.images[0], image)
+
+
+class Source:
+    """Sound and pictures put into a `HopMaker` by hand, and a wall clock."""
+
+    def __init__(self, wanted: Wanted, rate: int = RATE) -> None:
+        self.items: list[Hop | Gap] = []
+        self.wall = 100.0
+        self.rate = rate
+        self.maker = HopMaker(wanted, self.items.append, "cam", now=lambda: self.wall)
+
+    def sound(self, start: float, seconds: float, lost: str = "", clock: float = 1.0) -> None:
+        """Send sound in pieces of 0.1 s; the source's clock runs `clock` times as fast."""
+        n = self.rate // 10
+        for i in range(round(10 * seconds)):
+            time = Fraction(start).limit_denominator(1000) + Fraction(i, 10) * Fraction(clock)
+            self.wall += 0.1
+            chunk = np.zeros((2, n), np.float32)
+            self.maker.add_sound(SoundChunk(time, self.rate, chunk, lost if i == 0 else ""))
+
+    def picture(self, time: float, colour: int = 0, *, right: bool = True) -> None:
+        frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), colour, np.uint8), format="rgb24")
+        shown = Fraction(time).limit_denominator(1000)
+        self.maker.add_picture(Picture(shown, Fraction(0), frame if right else None))
+
+    @property
+    def gaps(self) -> list[tuple[float, float, str]]:
+        return [(g.start, g.end, g.reason) for g in self.items if isinstance(g, Gap)]
+
+    @property
+    def starts(self) -> list[float]:
+        return [item.start for item in self.items if isinstance(item, Hop)]
+
+
+@pytest.fixture
+def heard() -> Source:
+    return Source(Wanted(SOUND, None))
+
+
+def test_an_answer_waits_for_no_more_than_its_frames() -> None:
+    for strict, more in ((True, 0.0), (False, 0.2)):
+        source = Source(Wanted(SOUND, None, strict))
+        source.sound(0, 0.9 + more)
+        assert source.starts == []
+        source.sound(0.9 + more, 0.1)
+        assert source.starts == [0]
+
+
+def test_a_gap_is_said_and_not_bridged(heard: Source) -> None:
+    heard.sound(5, 2.5)
+    heard.sound(9, 2.5)
+    assert heard.starts == [0, 1, 4, 5]
+    assert heard.gaps == [(2, 4, "its clock goes from 7.500 s to 9.000 s")]
+
+
+def test_the_last_second_is_there_when_its_middle_is(heard: Source) -> None:
+    heard.sound(0, 2.6)
+    heard.maker.end_stretch("the end")
+    assert heard.starts == [0, 1, 2]
+    heard.wall += 4
+    heard.sound(100, 1)  # its clock went on by far more than the wall's
+    assert heard.gaps == [(3, pytest.approx(6.7, abs=1e-3), "the end")]
+
+
+@pytest.mark.parametrize("to", [0.0, 500.0])
+def test_a_clock_that_is_reset_is_a_gap_by_the_wall_clock(heard: Source, to: float) -> None:
+    heard.sound(60, 2.5)
+    heard.wall += 3
+    heard.sound(to, 1)
+    ((start, end, reason),) = heard.gaps
+    assert (start, reason) == (2, f"its clock goes from 62.500 s to {to:.3f} s")
+    assert end == pytest.approx(5.6, abs=1e-3)
+    assert heard.starts == [0, 1, pytest.approx(5.6, abs=1e-3)]
+
+
+def test_lost_sound_is_a_gap_however_little(heard: Source) -> None:
+    heard.sound(0, 2)
+    heard.sound(2.02, 2, lost="a part of its sound was lost on the way")
+    assert heard.gaps == [(2, 2.02, "a part of its sound was lost on the way")]
+
+
+def test_losses_that_add_up_are_a_gap_and_a_drifting_clock_is_none(heard: Source) -> None:
+    heard.sound(0, 200, clock=1.0005)  # 0.1 s in 200 s, which two clocks may do
+    assert heard.gaps == [] and len(heard.starts) == 200
+    lossy = Source(Wanted(SOUND, None))
+    for i in range(4):
+        lossy.sound(i * 2.02, 2)
+    assert len(lossy.gaps) == 1 and "its samples and its clock differ by 0.060 s" in lossy.gaps[0][2]
+
+
+def test_images_follow_a_drifting_clock() -> None:
+    source = Source(Wanted(SOUND, IMAGES))
+    for second in range(300):  # a picture 0.4 s after each second of the drifting clock
+        source.picture(second * 1.0005 + 0.4, second % 200)
+        source.sound(second * 1.0005, 1, clock=1.0005)
+    hops = [item for item in source.items if isinstance(item, Hop)]
+    assert len(hops) > 290 and source.gaps == []
+    spec_images = {hop.images[0].tobytes() for hop in hops[:199]}
+    assert len(spec_images) > 190  # each second its own, none shown twice in a row
+    assert all(a.images[0].tobytes() != b.images[0].tobytes() for a, b in zip(hops, hops[1:]))
+
+
+def test_a_change_of_rate_is_a_gap(heard: Source) -> None:
+    heard.sound(0, 2)
+    heard.rate = 32_000
+    heard.sound(2, 2)
+    assert heard.gaps == [(2, 2, "its rate changed from 16000 to 32000 Hz")]
+    assert heard.starts == [0, 1, 2, 3][: len(heard.starts)] and len(heard.starts) >= 3
+
+
+def test_damaged_and_missing_pictures() -> None:
+    source = Source(Wanted(SOUND, IMAGES))
+    for time in (0.0, 1.0):
+        source.picture(time)
+    source.picture(2.2, right=False)
+    source.picture(3.2)
+    source.picture(3.9)
+    source.sound(0, 7)
+    assert source.starts == [0, 1, 3]
+    assert source.gaps == [(2, 3, "picture damaged"), (4, 5, "no picture in time")]
+
+
+def test_pictures_that_begin_late() -> None:
+    source = Source(Wanted(SOUND, IMAGES))
+    source.sound(0, 1)
+    for time in (1.2, 2.4, 3.4):
+        source.picture(time)
+    source.sound(1, 2)
+    assert source.gaps == [(0, 1, "no picture")] and source.starts == [1, 2]
+
+
+@pytest.mark.parametrize("first", ["sound", "pictures"])
+def test_a_recording_that_is_played_again_and_again(first: str) -> None:
+    """Its clock goes back by less than the limit of a reset of sound and pictures together."""
+    source = Source(Wanted(SOUND, IMAGES))
+
+    def pictures(begin: float, count: int, colour: int) -> None:
+        for i in range(count):
+            source.picture(begin + 0.2 * i, colour)
+
+    pictures(0, 15, 10)
+    source.sound(0, 3)
+    if first == "sound":
+        source.sound(0, 0.5)
+        pictures(3, 2, 20)  # still of the first round
+        pictures(0, 15, 30)
+        source.sound(0.5, 2.5)
+    else:
+        pictures(3, 2, 20)
+        pictures(0, 15, 30)
+        source.sound(0, 3)
+    source.maker.end_stretch("the end")
+    hops = [item for item in source.items if isinstance(item, Hop)]
+    assert [reason for _, _, reason in source.gaps if "clock goes from 3.000 s to 0" in reason]
+    assert source.starts[:3] == [0, 1, 2]
+    assert len(hops) >= 5
+    old, new = hops[0].images[0].tobytes(), hops[-1].images[0].tobytes()
+    assert old != new
+    assert [hop.images[0].tobytes() == new for hop in hops] == [False] * 3 + [True] * (len(hops) - 3)
+
+
+def test_sound_that_stops_while_pictures_go_on() -> None:
+    source = Source(Wanted(SOUND, IMAGES))
+    source.sound(0, 1)
+    with pytest.raises(MediaError, match="no sound for 10 s"):
+        for i in range(200):
+            source.picture(i / 10)
+
+
+def test_what_is_held_is_bounded(heard: Source) -> None:
+    source = Source(Wanted(SOUND, IMAGES))
+    for second in range(400):
+        for i in range(10):
+            source.picture(second + i / 10)
+        source.sound(second, 1)
+        source.items.clear()
+    maker = source.maker
+    assert maker._images is not None and maker._stretch is not None
+    assert len(maker._images._held) <= 2 and len(maker._images._ready) <= 3
+    sound = maker._stretch.sound
+    assert sound is not None and sound._samples.shape[1] < 4 * RATE
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Wanted(None, None), "hears, sees or both"),
+        (lambda: Wanted(SOUND, None, step=Fraction(1, 100)), "hop is 0.01 s; 0.1 s or more"),
+        (lambda: Wanted(SOUND, None, length=Fraction(0)), "window is 0 s; 0.1 s or more"),
+    ],
+)
+def test_wrong_hops(make: Callable[[], Wanted], text: str) -> None:
+    with pytest.raises(SettingError, match=text):
+        make()

@@ -1,0 +1,77 @@
+"""Recordings with sound and pictures of their own clock, and processes that send them."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from media import noise
+from videos import HEIGHT, WIDTH, drawn
+
+SENDER = Path(__file__).with_name("live_sender.py")
+
+
+def write_av(
+    path: Path,
+    seconds: float = 4.0,
+    *,
+    fps: int = 25,
+    rate: int = 48_000,
+    codecs: tuple[str, str] = ("libx264", "aac"),
+    channels: int = 2,
+    seed: int = 0,
+) -> Path:
+    """Write noise and moving pictures, a key frame each second."""
+    layout = {1: "mono", 2: "stereo"}[channels]
+    sound = noise(seed, int(seconds * rate), channels).astype(np.float32)
+    with av.open(path, "w") as file:
+        video = file.add_stream(codecs[0], rate=fps)
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        video.codec_context.gop_size, video.codec_context.thread_count = fps, 1
+        audio = file.add_stream(codecs[1], rate=rate, layout=layout)
+        sample_format = audio.codec_context.format.name
+        at = 0
+        for i, picture in enumerate(drawn(int(seconds * fps), np.random.default_rng(seed))):
+            shown = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            shown.pts, shown.time_base = i, Fraction(1, fps)
+            file.mux(video.encode(shown))
+            while at < min(len(sound), (i + 1) * rate // fps):
+                part = sound[at : at + 1024]
+                packed = part.T if sample_format.endswith("p") else part.reshape(1, -1)
+                heard = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(packed), format=sample_format, layout=layout
+                )
+                heard.sample_rate, heard.pts, heard.time_base = rate, at, Fraction(1, rate)
+                file.mux(audio.encode(heard))
+                at += len(part)
+        file.mux(video.encode(None))
+        file.mux(audio.encode(None))
+    return path
+
+
+def free_port() -> int:
+    """Return a port of UDP on loopback that nobody uses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@contextmanager
+def sent(
+    protocol: str, file: Path, pieces: list[tuple[float, float, float, float]], pace: float = 1.0
+) -> Iterator[str]:
+    """Send a recording from a second process (see `live_sender`); give the address."""
+    port = 0 if protocol == "http" else free_port()
+    command = [sys.executable, SENDER, protocol, str(port), file, str(pace), json.dumps(pieces)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"{protocol}://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
