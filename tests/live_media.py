@@ -25,13 +25,15 @@ def write_av(
     rate: int = 48_000,
     codecs: tuple[str, str] = ("libx264", "aac"),
     channels: int = 2,
+    reordered: bool = True,
     seed: int = 0,
 ) -> Path:
-    """Write noise and moving pictures, a key frame each second."""
+    """Write noise and moving pictures, a key frame each second, `reordered` with B pictures."""
     layout = {1: "mono", 2: "stereo"}[channels]
     sound = noise(seed, int(seconds * rate), channels).astype(np.float32)
     with av.open(path, "w") as file:
-        video = file.add_stream(codecs[0], rate=fps)
+        options = {} if reordered else {"bf": "0"}
+        video = file.add_stream(codecs[0], rate=fps, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.gop_size, video.codec_context.thread_count = fps, 1
         audio = file.add_stream(codecs[1], rate=rate, layout=layout)
@@ -53,6 +55,37 @@ def write_av(
         file.mux(video.encode(None))
         file.mux(audio.encode(None))
     return path
+
+
+def write_long(path: Path, turns: int) -> Path:
+    """Write 16 s (750 frames of AAC) again and again, under one clock, as a transport stream."""
+    seconds = 16
+    piece = write_av(path.with_name("piece.mkv"), seconds, reordered=False)
+    with av.open(path, "w") as target:
+        streams: dict[int, av.stream.Stream] = {}
+        for turn in range(turns):
+            with av.open(piece) as source:
+                if not streams:
+                    streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+                for packet in source.demux():
+                    if packet.dts is None or not 0 <= packet.pts * packet.time_base < seconds:
+                        continue
+                    ticks = round(Fraction(seconds * turn) / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                    packet.stream = streams[packet.stream_index]
+                    target.mux(packet)
+    return path
+
+
+def without_sound(path: Path, new: Path) -> Path:
+    """Copy a recording's pictures alone."""
+    with av.open(path) as source, av.open(new, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return new
 
 
 def free_port() -> int:

@@ -5,9 +5,9 @@ from pathlib import Path
 import av
 import pytest
 
+from avsc.features.limits import Limits
 from avsc.features.live.address import Kind, parse_address, parse_addresses
 from avsc.features.live.connection import connected
-from avsc.features.limits import Limits
 from avsc.manifests.errors import MediaError, SettingError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from live_media import write_av
+from live_media import without_sound, write_av
 
 from avsc.features.clip import filters, make_clip
 from avsc.features.filterbank import FilterBank
@@ -100,13 +100,7 @@ def test_a_model_of_one_modality(tmp_path: Path) -> None:
 
 def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
     both = write_av(tmp_path / "a.mp4", 3.2)
-    silent = tmp_path / "silent.mp4"
-    with av.open(both) as source, av.open(silent, "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
+    silent = without_sound(both, tmp_path / "silent.mp4")
     made = make_clip("clip", None, silent, {"images": IMAGES})
     hops = hops_of(silent, Wanted(None, IMAGES))
     assert [hop.start for hop in hops] == [key for key, _ in made.records["images"]] == [0, 1, 2]
@@ -199,7 +193,9 @@ def test_losses_that_add_up_are_a_gap_and_a_drifting_clock_is_none(heard: Source
     lossy = Source(Wanted(SOUND, None))
     for i in range(4):
         lossy.sound(i * 2.02, 2)
-    assert len(lossy.gaps) == 1 and "its samples and its clock differ by 0.060 s" in lossy.gaps[0][2]
+    assert (
+        len(lossy.gaps) == 1 and "its samples and its clock differ by 0.060 s" in lossy.gaps[0][2]
+    )
 
 
 def test_images_follow_a_drifting_clock() -> None:
@@ -270,7 +266,9 @@ def test_a_recording_that_is_played_again_and_again(first: str) -> None:
     assert len(hops) >= 5
     old, new = hops[0].images[0].tobytes(), hops[-1].images[0].tobytes()
     assert old != new
-    assert [hop.images[0].tobytes() == new for hop in hops] == [False] * 3 + [True] * (len(hops) - 3)
+    assert [hop.images[0].tobytes() == new for hop in hops] == [False] * 3 + [True] * (
+        len(hops) - 3
+    )
 
 
 def test_sound_that_stops_while_pictures_go_on() -> None:
