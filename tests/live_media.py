@@ -77,17 +77,6 @@ def write_long(path: Path, turns: int) -> Path:
     return path
 
 
-def without_sound(path: Path, new: Path) -> Path:
-    """Copy a recording's pictures alone."""
-    with av.open(path) as source, av.open(new, "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    return new
-
-
 def free_port() -> int:
     """Return a port of UDP on loopback that nobody uses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from avsc.manifests.dataset_root import missing_reason
+from avsc.manifests.clips import missing_reason
 from avsc.manifests.errors import SettingError
 
 

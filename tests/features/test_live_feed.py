@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from live_media import free_port, sent, without_sound, write_av, write_long
+from live_media import free_port, sent, write_av, write_long
+from videos import remuxed
 
 from avsc.features.live import feed as live_feed
 from avsc.features.live.address import parse_addresses
@@ -114,7 +115,7 @@ def test_unsuitable_sources(tmp_path: Path) -> None:
     text.write_text("no recording")
     assert "invalid data found" in watched(str(text), FeedSettings(pace=None))[2]
     whole = write_av(tmp_path / "a.mkv", 3)
-    silent = without_sound(whole, tmp_path / "silent.mkv")
+    silent = remuxed(whole, tmp_path / "silent.mkv")
     fault = watched(str(silent), FeedSettings(pace=None))[2]
     assert fault == f"{silent}: holds video, no sound; the model was trained on sound."
 
