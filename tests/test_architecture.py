@@ -42,7 +42,7 @@ MEDIA = {
         "inferred_times",
         "continuity",
         "live.connection",
-        "live.picture_decoder",
+        "live.video_decoder",
     )
 }
 

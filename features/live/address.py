@@ -113,7 +113,7 @@ def parse_addresses(source: str, audio: str | None = None) -> tuple[Address, ...
     if {first.kind, second.kind} != {Kind.DEVICE}:
         raise SettingError(
             f"{first.name} and {second.name} have no clock in common; wanted one source with "
-            "both sound and pictures, or two devices (v4l2:DEVICE and alsa:DEVICE)."
+            "both audio and video, or two devices (v4l2:DEVICE and alsa:DEVICE)."
         )
     return first, second
 

@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
-from avsc.features.live.picture_decoder import Picture, PictureDecoder, VideoPacket
+from avsc.features.live.video_decoder import TimedFrame, VideoDecoder, VideoPacket
 from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 AudioPacket: TypeAlias = "av.Packet[av.AudioStream]"
-_SOUND_OPTIONS = {"err_detect": "crccheck+explode"}
+_AUDIO_OPTIONS = {"err_detect": "crccheck+explode"}
 
 
 @dataclass(frozen=True)
-class SoundChunk:
+class AudioChunk:
     """Decoded sound.
 
     Attributes:
@@ -52,7 +52,7 @@ class Connection:
         name: of the source, for errors.
         needs: ``"audio"`` and ``"video"``, whichever the model takes.
         timeout: seconds that were waited for a packet; for errors.
-        limits: of the pictures' size.
+        limits: of the video frames' size.
 
     Raises:
         MediaError: ``"no-sound"`` or ``"no-video"`` when a wanted stream is not there;
@@ -82,18 +82,18 @@ class Connection:
             self._video = None
         if isinstance(self._audio, av.AudioStream):
             self._audio.codec_context.thread_count = 1
-            self._audio.codec_context.options = dict(_SOUND_OPTIONS)
+            self._audio.codec_context.options = dict(_AUDIO_OPTIONS)
         if isinstance(self._video, av.VideoStream):
-            self._pictures = PictureDecoder(self._video, name, limits)
+            self._video_frames = VideoDecoder(self._video, name, limits)
         self._planar = av.AudioResampler(format="fltp")
         self._lost = ""
 
     @property
-    def has_sound(self) -> bool:
+    def has_audio(self) -> bool:
         """Whether the source has sound, whose clock then is everything's."""
         return self._audio is not None
 
-    def media(self, wait: Callable[[Fraction], None]) -> Iterator[SoundChunk | Picture]:
+    def media(self, wait: Callable[[Fraction], None]) -> Iterator[AudioChunk | TimedFrame]:
         """Yield what is decoded, in the order in which it comes.
 
         Args:
@@ -107,9 +107,9 @@ class Connection:
                 if packet.dts is not None and packet.time_base is not None:
                     wait(packet.dts * packet.time_base)
                 if packet.stream is self._audio:
-                    yield from self._sound(cast(AudioPacket, packet))
+                    yield from self._audio_chunks(cast(AudioPacket, packet))
                 else:
-                    yield from self._pictures.decode(cast(VideoPacket, packet))
+                    yield from self._video_frames.decode(cast(VideoPacket, packet))
         except av.error.ExitError as error:  # interrupted by the time limit
             reason = f"no data for {self._timeout:g} s (--timeout)"
             raise MediaError("unreachable", f"{self._name}: {reason}.") from error
@@ -135,7 +135,7 @@ class Connection:
                 reached[behind] = float(packet.dts * packet.time_base)
             yield packet
 
-    def _sound(self, packet: AudioPacket) -> Iterator[SoundChunk]:
+    def _audio_chunks(self, packet: AudioPacket) -> Iterator[AudioChunk]:
         assert isinstance(self._audio, av.AudioStream)
         if packet.is_corrupt:
             self._lost = "a part of its sound was lost on the way"
@@ -149,7 +149,7 @@ class Connection:
                 raise MediaError("undecodable", f"{self._name}: its sound carries no times.")
             for part in self._planar.resample(frame):
                 samples = np.asarray(part.to_ndarray(), np.float32)
-                yield SoundChunk(
+                yield AudioChunk(
                     frame.pts * frame.time_base, frame.sample_rate, samples, self._lost
                 )
                 self._lost = ""
@@ -176,7 +176,7 @@ def connected(
         addresses: one, or a camera and a microphone.
         needs: ``"audio"`` and ``"video"``, whichever the model was trained on.
         timeout: seconds to wait for it to open, and later for each packet.
-        limits: of the pictures' size.
+        limits: of the video frames' size.
 
     Raises:
         MediaError: with code ``"unreachable"``, or those of `Connection`.

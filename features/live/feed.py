@@ -16,7 +16,7 @@ from typing import Self
 
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
-from avsc.features.live.connection import SoundChunk, connected
+from avsc.features.live.connection import AudioChunk, connected
 from avsc.features.live.hop import Gap, Hop, Wanted
 from avsc.features.live.hop_maker import HopMaker
 from avsc.manifests.errors import MediaError
@@ -127,7 +127,7 @@ class Feed:
 
     Raises:
         MediaError: while iterating: it does not start, or stays away too long. Its code is one of
-            `connected` or of `LiveSound`.
+            `connected` or of `LiveAudio`.
     """
 
     def __init__(
@@ -220,10 +220,10 @@ class Feed:
                     if self._stop.is_set():
                         break
                     self._data_at, self._data_came = time.monotonic(), True
-                    if isinstance(item, SoundChunk):
-                        self._maker.add_sound(item)
+                    if isinstance(item, AudioChunk):
+                        self._maker.add_audio(item)
                     else:
-                        self._maker.add_picture(item, clocked=not connection.has_sound)
+                        self._maker.add_frame(item, clocked=not connection.has_audio)
         except MediaError as error:
             return str(error).removeprefix(f"{self.name}: ").rstrip("."), error
         if not self._data_came:

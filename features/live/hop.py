@@ -31,7 +31,7 @@ class Hop:
         start: live time (seconds since the source was first heard).
         end: live time.
         due: when its end happened, on `time.monotonic`: by the source's clock and the fastest
-            chunk of sound (or picture) of the last minute or two.
+            chunk of sound (or video frame) of the last minute or two.
         samples: float32 [2, n], average and difference, of just the hop's acoustic frames; None for
             a model that does not hear.
         images: JPEGs; empty for a model that does not see.

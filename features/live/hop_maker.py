@@ -1,8 +1,8 @@
 """From what a running source sends to hops.
 
 A *stretch* is what comes without a gap; it is like a clip of its own. Its time 0 is its first
-sample of sound (the first picture, of a source without sound), its frames are counted from there,
-and second k is there when k + 0.5 s lies before its end. Nothing is computed across a gap.
+sample (or, of a source without audio, its first video frame), its acoustic frames are counted from
+there, and second k is there when k + 0.5 s lies before its end. Nothing is computed across a gap.
 
 The samples are the clock, as in extraction. Where the source's clock departs from them by more than
 `MAX_GAP`, that is a gap, unless it took so long that two clocks whose speeds differ by `MAX_DRIFT`
@@ -21,12 +21,12 @@ from math import ceil
 import numpy as np
 
 from avsc.features import framing
-from avsc.features.live.connection import SoundChunk
+from avsc.features.live.connection import AudioChunk
 from avsc.features.live.hop import HALF, Gap, Hop, Jpeg, Wanted
+from avsc.features.live.live_audio import LiveAudio
 from avsc.features.live.live_images import MAX_BACK, MAX_JUMP, LiveImages
-from avsc.features.live.live_sound import LiveSound
-from avsc.features.live.picture_decoder import Picture
 from avsc.features.live.stretch import Stretch
+from avsc.features.live.video_decoder import TimedFrame
 from avsc.manifests.errors import MediaError
 
 MAX_GAP = Fraction(1, 20)
@@ -38,8 +38,8 @@ MAX_DRIFT = Fraction(1, 1000)
 IMAGE_WAIT = 2
 """Seconds of sound after the end of a hop for which its images are waited for."""
 
-SOUND_WAIT = 10
-"""Seconds of pictures without sound after which a source of both has broken off."""
+AUDIO_WAIT = 10
+"""Seconds of video frames without sound after which a source of both has broken off."""
 
 
 class HopMaker:
@@ -69,9 +69,9 @@ class HopMaker:
         self._reason = ""
         self._heard_at = 0.0
         self._unheard = Fraction(0)
-        self._latest: Picture | None = None
+        self._latest: TimedFrame | None = None
 
-    def add_sound(self, chunk: SoundChunk) -> None:
+    def add_audio(self, chunk: AudioChunk) -> None:
         """Add decoded sound.
 
         Raises:
@@ -85,28 +85,28 @@ class HopMaker:
             before = stretch.zero + stretch.end + stretch.off
             self.end_stretch(gap)
             stretch = self._begin(chunk.time, chunk, before)
-        if stretch.sound is not None:
-            stretch.sound.add(chunk.samples)
+        if stretch.audio is not None:
+            stretch.audio.add(chunk.samples)
         stretch.count += chunk.samples.shape[1]
         self._reached(stretch, Fraction(stretch.count, stretch.rate))
 
-    def add_picture(self, picture: Picture, *, clocked: bool = False) -> None:
-        """Add a decoded picture; with `clocked`, of a source without sound, as its clock, too.
+    def add_frame(self, timed: TimedFrame, *, clocked: bool = False) -> None:
+        """Add a decoded video frame; with `clocked`, of a source without sound, as its clock, too.
 
         Raises:
             MediaError: the sound has stopped coming.
         """
         assert self._images is not None
-        latest, self._latest = self._latest, picture
-        step = picture.time - latest.time if latest is not None else Fraction(0)
+        latest, self._latest = self._latest, timed
+        step = timed.time - latest.time if latest is not None else Fraction(0)
         if clocked:
-            self._picture_clock(picture, latest, step)
+            self._frame_clock(timed, latest, step)
             return
         self._unheard += max(Fraction(0), min(step, Fraction(1)))
-        if self._unheard > SOUND_WAIT:
-            raise MediaError("no-sound", f"no sound for {SOUND_WAIT} s")
+        if self._unheard > AUDIO_WAIT:
+            raise MediaError("no-sound", f"no sound for {AUDIO_WAIT} s")
         stretch = self._stretch
-        self._images.add(picture, None if stretch is None else stretch.zero + stretch.end)
+        self._images.add(timed, None if stretch is None else stretch.zero + stretch.end)
         if stretch is not None:
             self._make(stretch)
 
@@ -114,8 +114,8 @@ class HopMaker:
         """End what came without a gap; with `disconnected` the next comes by a new connection."""
         stretch, self._stretch = self._stretch, None
         if stretch is not None:
-            if stretch.sound is not None:
-                stretch.sound.add(np.zeros((2, 0), np.float32), last=True)
+            if stretch.audio is not None:
+                stretch.audio.add(np.zeros((2, 0), np.float32), last=True)
             if self._images is not None:
                 self._images.finish()
             if not stretch.rate and self._latest is not None:
@@ -128,7 +128,7 @@ class HopMaker:
             if self._images is not None:
                 self._images.clear()
 
-    def _gap(self, stretch: Stretch, chunk: SoundChunk) -> str:
+    def _gap(self, stretch: Stretch, chunk: AudioChunk) -> str:
         """Return why a chunk does not continue a stretch; empty when it does."""
         if chunk.after_loss:
             return chunk.after_loss
@@ -149,7 +149,7 @@ class HopMaker:
         stretch.off = off
         return ""
 
-    def _begin(self, zero: Fraction, chunk: SoundChunk | None, before: Fraction | None) -> Stretch:
+    def _begin(self, zero: Fraction, chunk: AudioChunk | None, before: Fraction | None) -> Stretch:
         """Begin a stretch; `before` is where the same connection's clock was, if there was one."""
         reset = before is not None and not 0 <= zero - before <= MAX_JUMP
         base = self._answered
@@ -164,28 +164,28 @@ class HopMaker:
             base = max(base, end + took)
             self._put(Gap(float(self._answered), float(base), self._reason))
             self._answered = base
-        self._reason, sound = "", None
+        self._reason, audio = "", None
         spec = self._wanted.acoustic
         if chunk is not None and spec is not None:
-            sound = LiveSound(chunk.rate, len(chunk.samples), spec, self._name)
-        self._stretch = Stretch(base, zero, 0 if chunk is None else chunk.rate, sound)
+            audio = LiveAudio(chunk.rate, len(chunk.samples), spec, self._name)
+        self._stretch = Stretch(base, zero, 0 if chunk is None else chunk.rate, audio)
         if self._images is not None:
             self._images.begin(zero, before if reset else None)
         return self._stretch
 
-    def _picture_clock(self, picture: Picture, latest: Picture | None, step: Fraction) -> None:
+    def _frame_clock(self, timed: TimedFrame, latest: TimedFrame | None, step: Fraction) -> None:
         assert self._images is not None
         stretch = self._stretch
         if latest is not None and stretch is not None and not -MAX_BACK <= step <= MAX_JUMP:
             self.end_stretch(
-                f"its clock goes from {float(latest.time):.3f} s to {float(picture.time):.3f} s"
+                f"its clock goes from {float(latest.time):.3f} s to {float(timed.time):.3f} s"
             )
             self._images.clear()
             stretch = None
         if stretch is None:
-            stretch = self._begin(picture.time, None, None if latest is None else latest.time)
-        self._images.add(picture, None)
-        self._reached(stretch, max(stretch.end, picture.time - stretch.zero))
+            stretch = self._begin(timed.time, None, None if latest is None else latest.time)
+        self._images.add(timed, None)
+        self._reached(stretch, max(stretch.end, timed.time - stretch.zero))
 
     def _reached(self, stretch: Stretch, end: Fraction) -> None:
         stretch.end = end
@@ -206,8 +206,8 @@ class HopMaker:
         if self._images is not None:
             seconds = ceil(stretch.end - HALF)
         else:
-            assert stretch.sound is not None
-            seconds = stretch.sound.seconds
+            assert stretch.audio is not None
+            seconds = stretch.audio.seconds
         start, end = self._wanted.window(stretch.hop)
         return (start + end) / 2 < seconds
 
@@ -215,9 +215,9 @@ class HopMaker:
         """Whether nothing of the next hop is still to come, or is waited for any longer."""
         _, end = self._wanted.window(stretch.hop)
         seconds = self._images_of(stretch)
-        if stretch.sound is not None:
+        if stretch.audio is not None:
             frames = self._wanted.frames(stretch.hop)
-            if len(frames) and frames[-1] >= stretch.sound.frames_so_far:
+            if len(frames) and frames[-1] >= stretch.audio.frames_so_far:
                 return False
         elif seconds:
             end = seconds[-1] + HALF
@@ -245,13 +245,13 @@ class HopMaker:
                 else:
                     images[second] = image
             self._images.forget(int(start) - 1)
-        if stretch.sound is not None and self._wanted.acoustic is not None:
+        if stretch.audio is not None and self._wanted.acoustic is not None:
             frames = self._wanted.frames(stretch.hop)
-            frames = frames[frames < stretch.sound.frames_so_far]
+            frames = frames[frames < stretch.audio.frames_so_far]
             if not len(frames):
                 images, fault = {}, "no whole acoustic frame"
             else:
-                samples = stretch.sound.take(int(frames[0]), int(frames[-1]) + 1)
+                samples = stretch.audio.take(int(frames[0]), int(frames[-1]) + 1)
                 row = {second: number for number, second in enumerate(images)}
                 seconds = framing.second(frames, self._wanted.acoustic).tolist()
                 view = np.array([row.get(second, -1) for second in seconds], np.int64)

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from avsc.features.live.live_sound import LiveSound
+from avsc.features.live.live_audio import LiveAudio
 
 
 class Arrivals:
@@ -34,7 +34,7 @@ class Stretch:
         base: live time of its time 0.
         zero: its time 0 on the source's clock, moved as that drifts.
         rate: samples per second; 0 without sound.
-        sound: the samples; None when the model does not hear.
+        audio: the samples; None when the model does not hear.
         count: samples that came, at the source's rate.
         since: `count` when `zero` was last set.
         off: by how much the source's clock is ahead of the samples, seconds.
@@ -45,7 +45,7 @@ class Stretch:
     base: Fraction
     zero: Fraction
     rate: int
-    sound: LiveSound | None
+    audio: LiveAudio | None
     count: int = 0
     since: int = 0
     off: Fraction = Fraction(0)

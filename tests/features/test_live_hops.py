@@ -15,11 +15,11 @@ from avsc.features.clip import filters, make_clip
 from avsc.features.filterbank import FilterBank
 from avsc.features.framing import magnitude
 from avsc.features.live.address import parse_addresses
-from avsc.features.live.connection import SoundChunk
+from avsc.features.live.connection import AudioChunk
 from avsc.features.live.feed import Feed, FeedSettings
 from avsc.features.live.hop import Gap, Hop, Wanted
 from avsc.features.live.hop_maker import HopMaker
-from avsc.features.live.picture_decoder import Picture
+from avsc.features.live.video_decoder import TimedFrame
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError, SettingError
 
@@ -126,12 +126,12 @@ class Source:
             time = Fraction(start).limit_denominator(1000) + Fraction(i, 10) * Fraction(clock)
             self.wall += 0.1
             chunk = np.zeros((2, n), np.float32)
-            self.maker.add_sound(SoundChunk(time, self.rate, chunk, lost if i == 0 else ""))
+            self.maker.add_audio(AudioChunk(time, self.rate, chunk, lost if i == 0 else ""))
 
     def picture(self, time: float, colour: int = 0, *, right: bool = True) -> None:
         frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), colour, np.uint8), format="rgb24")
         shown = Fraction(time).limit_denominator(1000)
-        self.maker.add_picture(Picture(shown, Fraction(0), frame if right else None))
+        self.maker.add_frame(TimedFrame(shown, Fraction(0), frame if right else None))
 
     @property
     def gaps(self) -> list[tuple[float, float, str]]:
@@ -229,7 +229,7 @@ def test_damaged_and_missing_pictures() -> None:
     source.picture(3.9)
     source.sound(0, 7)
     assert source.starts == [0, 1, 3]
-    assert source.gaps == [(2, 3, "picture damaged"), (4, 5, "no picture in time")]
+    assert source.gaps == [(2, 3, "damaged image"), (4, 5, "no image in time")]
 
 
 def test_pictures_that_begin_late() -> None:
@@ -238,7 +238,7 @@ def test_pictures_that_begin_late() -> None:
     for time in (1.2, 2.4, 3.4):
         source.picture(time)
     source.sound(1, 2)
-    assert source.gaps == [(0, 1, "no picture")] and source.starts == [1, 2]
+    assert source.gaps == [(0, 1, "no image")] and source.starts == [1, 2]
 
 
 @pytest.mark.parametrize("first", ["sound", "pictures"])
@@ -291,7 +291,7 @@ def test_what_is_held_is_bounded(heard: Source) -> None:
     maker = source.maker
     assert maker._images is not None and maker._stretch is not None
     assert len(maker._images._held) <= 2 and len(maker._images._ready) <= 3
-    sound = maker._stretch.sound
+    sound = maker._stretch.audio
     assert sound is not None and sound._samples.shape[1] < 4 * RATE
 
 

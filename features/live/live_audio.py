@@ -10,7 +10,7 @@ from avsc.features.specs import AcousticSpec
 from avsc.manifests.errors import MediaError
 
 
-class LiveSound:
+class LiveAudio:
     """The sound of one stretch, from its first sample on.
 
     Only samples that a later frame needs are kept.

@@ -1,7 +1,7 @@
-"""Pictures of a stream that may begin, and be damaged, anywhere.
+"""Video frames of a stream that may begin, and be damaged, anywhere.
 
 Decoding starts at the first packet that can be decoded on its own. A packet that is damaged, or of
-which the transport lost a part, spoils all pictures up to the next such packet, as in
+which the transport lost a part, spoils all video frames up to the next such packet, as in
 `features.pictures`.
 """
 
@@ -21,13 +21,13 @@ VideoPacket: TypeAlias = "av.Packet[av.VideoStream]"
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A decoded picture.
+class TimedFrame:
+    """A decoded video frame.
 
     Attributes:
         time: from which it is on show, on the source's clock, seconds.
         duration: seconds, for the last one; 0 when unknown.
-        frame: None where a picture that cannot be decoded without error would be on show.
+        frame: None where a video frame that cannot be decoded without error would be on show.
     """
 
     time: Fraction
@@ -35,13 +35,13 @@ class Picture:
     frame: av.VideoFrame | None
 
 
-class PictureDecoder:
-    """Decodes the pictures of a stream.
+class VideoDecoder:
+    """Decodes the video frames of a stream.
 
     Args:
         stream: of an open container.
         name: of the source, for errors.
-        limits: of the pictures' size.
+        limits: of the video frames' size.
 
     Raises:
         MediaError: ``"too-large"``.
@@ -51,8 +51,8 @@ class PictureDecoder:
         self._name = name
         self._context = stream.codec_context
         self._tick = stream.time_base or Fraction(0)
-        self._whole = False  # whether all that is needed for the next picture was decoded
-        self._first: int | None = None  # time from which pictures are right, ticks
+        self._whole = False  # whether all that is needed for the next one was decoded
+        self._first: int | None = None  # time from which video frames are right, ticks
         self._latest: int | None = None
         self._context.thread_type = "NONE"
         self._context.thread_count = 1
@@ -60,12 +60,12 @@ class PictureDecoder:
         if self._context.width * self._context.height > limits.pixels:
             raise MediaError(
                 "too-large",
-                f"{name}: pictures of {self._context.width} x {self._context.height}; at most "
+                f"{name}: video frames of {self._context.width} x {self._context.height}; at most "
                 f"{limits.pixels} pixels (--max-pixels): let the source send smaller ones.",
             )
 
-    def decode(self, packet: VideoPacket) -> Iterator[Picture]:
-        """Yield the pictures that a packet completes, in the order of their display."""
+    def decode(self, packet: VideoPacket) -> Iterator[TimedFrame]:
+        """Yield the video frames that a packet completes, in the order of their display."""
         if not packet.size:
             yield from self._shown(decoded(self._context, None) or [])
             return
@@ -89,7 +89,7 @@ class PictureDecoder:
             self._context, packet
         )
 
-    def _spoiled(self, packet: VideoPacket) -> Iterator[Picture]:
+    def _spoiled(self, packet: VideoPacket) -> Iterator[TimedFrame]:
         """Yield what was right before a packet, and that nothing is from there on."""
         if not self._whole:
             return
@@ -98,15 +98,15 @@ class PictureDecoder:
         due = packet.dts if packet.dts is not None else packet.pts
         times = [time for time in (due, self._latest) if time is not None]
         if times:
-            yield Picture(max(times) * self._tick, Fraction(0), None)
+            yield TimedFrame(max(times) * self._tick, Fraction(0), None)
 
-    def _shown(self, frames: list[av.VideoFrame]) -> Iterator[Picture]:
+    def _shown(self, frames: list[av.VideoFrame]) -> Iterator[TimedFrame]:
         for frame in frames:
             time = frame.pts if frame.pts is not None else frame.dts
             if time is None:
-                raise MediaError("undecodable", f"{self._name}: its pictures carry no times.")
+                raise MediaError("undecodable", f"{self._name}: its video frames carry no times.")
             if self._first is not None and time < self._first:
                 continue  # needs what came before decoding began
             self._latest = time
             frame.time_base = self._tick
-            yield Picture(time * self._tick, (frame.duration or 0) * self._tick, frame)
+            yield TimedFrame(time * self._tick, (frame.duration or 0) * self._tick, frame)
