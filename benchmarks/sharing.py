@@ -16,26 +16,27 @@ import torch
 from made import make_store
 from turns import table
 
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.scene_task import Training
+from avsc.train.fit.trainer import Trainer
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 CHOICES = ("1", "2", "3", "all")
 
 
-def epoch(training: Training) -> tuple[int, int, float]:
+def epoch(trainer: Trainer) -> tuple[int, int, float]:
     """Train an epoch; return samples, images prepared, and seconds."""
-    training.network.train()
-    training.progress.batch = 0
+    trainer.network.train()
+    trainer.progress.batch = 0
     begin, samples, pictures = time.process_time(), 0, 0
-    for batch in training._batches():
+    for batch in trainer._batches():
         assert batch.images is not None
         samples += len(batch.scene)
         pictures += len(batch.images)
-        training._step(batch)
+        trainer._step(batch)
     return samples, pictures, time.process_time() - begin
 
 
@@ -50,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Console(silent=True) as console:
         store = make_store(Path(folder) / "store", options.clips)
 
-        def ready(choice: str) -> Training:
+        def ready(choice: str) -> Trainer:
             settings = Settings(
                 store=store,
                 backbone=options.backbone,
@@ -63,7 +64,8 @@ def main() -> None:
                 workers=0,
             )
             run = RunFolder(Path(folder) / choice)
-            return prepare(SYSTEMS["joint"], settings, run, True, console)
+            session = Session.open(settings, console)
+            return prepare(SYSTEMS["joint"], settings, run, True, session)
 
         epoch(ready(CHOICES[-1]))
         found = {choice: epoch(ready(choice)) for choice in CHOICES}

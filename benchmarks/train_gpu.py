@@ -32,10 +32,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import Batch
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.scene_task import Training
+from avsc.train.fit.trainer import Trainer
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
@@ -57,11 +58,11 @@ def seconds(work: Callable[[], object], times: int, device: torch.device) -> flo
     return (time.perf_counter() - begin) / times
 
 
-def endless(training: Training) -> Iterator[Batch]:
+def endless(trainer: Trainer) -> Iterator[Batch]:
     """Yield the batches of epoch after epoch."""
     for epoch in count():
-        training.progress.epoch, training.progress.batch = epoch, 0
-        yield from training._batches()
+        trainer.progress.epoch, trainer.progress.batch = epoch, 0
+        yield from trainer._batches()
 
 
 def limit(device: torch.device) -> float:
@@ -107,14 +108,14 @@ def by_stage(
                 yield name, total, took
 
 
-def waits(training: Training, batches: Iterator[Batch]) -> str:
+def waits(trainer: Trainer, batches: Iterator[Batch]) -> str:
     """Say whether a step waits for the device."""
-    if training.run.device.type != "cuda":
+    if trainer.session.device.type != "cuda":
         return "not asked; there is no device to wait for"
     batch = next(batches)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        training._step(batch)
+        trainer._step(batch)
     except RuntimeError as fault:
         return f"yes ({str(fault).splitlines()[0]})"
     finally:
@@ -122,11 +123,11 @@ def waits(training: Training, batches: Iterator[Batch]) -> str:
     return "no"
 
 
-def report(training: Training, steps: int) -> None:
-    network, device = training.network.train(), training.run.device
-    batches = endless(training)
+def report(trainer: Trainer, steps: int) -> None:
+    network, device = trainer.network.train(), trainer.session.device
+    batches = endless(trainer)
     first = next(batches)
-    size = training.run.settings.batch_size
+    size = trainer.run.settings.batch_size
     assert first.images is not None
     pictures: Tensor = first.images
     on_gpu = device.type == "cuda"
@@ -138,7 +139,7 @@ def report(training: Training, steps: int) -> None:
         rates = {"model": len(pictures) / seconds(
             lambda: network.embed_images(pictures), steps, device)}  # fmt: skip
     rates["batches"] = size / seconds(lambda: next(batches), steps, device)
-    rates["trainer"] = size / seconds(lambda: training._step(next(batches)), steps, device)
+    rates["trainer"] = size / seconds(lambda: trainer._step(next(batches)), steps, device)
     print("| | images / s | of the model |\n|---|---|---|")
     for name, rate in rates.items():
         print(f"| {name} | {rate:.0f} | {rate / rates['model']:.2f} |")
@@ -161,7 +162,7 @@ def report(training: Training, steps: int) -> None:
             f"| {name} | {flop / len(pictures) / 1e9:.3f} | {took / spent:.2f} | "
             f"{flop / took / most:.2f} |"
         )
-    print(f"\na step waits for the device: {waits(training, batches)}")
+    print(f"\na step waits for the device: {waits(trainer, batches)}")
     batches.close()  # type: ignore[attr-defined]
 
 
@@ -188,15 +189,16 @@ def main() -> None:
         )
         run = RunFolder(Path(folder) / "run")
         try:
-            training = prepare(SYSTEMS["joint"], settings, run, True, console)
+            session = Session.open(settings, console)
+            trainer = prepare(SYSTEMS["joint"], settings, run, True, session)
         except AvscError as fault:
             sys.exit(f"train_gpu: {fault}")
-        name = torch.cuda.get_device_name() if training.run.device.type == "cuda" else "cpu"
+        name = torch.cuda.get_device_name() if trainer.session.device.type == "cuda" else "cpu"
         print(
             f"{described()}; {name}; {options.backbone}, batches of {options.batch_size}, "
-            f"compile {options.compile}, {training.run.workers} threads\n"
+            f"compile {options.compile}, {trainer.session.workers} threads\n"
         )
-        report(training, options.steps)
+        report(trainer, options.steps)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from systems import SMALL
 from videos import drawn, write_video
 
 from avsc.features.specs import SPECS
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.signals import StopRequest
 from avsc.train.settings import Settings
 from avsc.train.systems import VERBS
 
@@ -48,7 +48,8 @@ class Trained(World):
             small = {**SMALL, "epochs": 1, "batch_size": 4, "validation": "none"}
             settings = Settings(**{"store": self.store, **small, **changes})  # type: ignore[arg-type]
             with Console() as console:
-                prepare(VERBS[system], settings, RunFolder(out), True, console).fit(StopRequest())
+                session = Session.open(settings, console)
+                prepare(VERBS[system], settings, RunFolder(out), True, session).fit()
         return out
 
     def files(self, clip: str) -> tuple[Path, Path]:

@@ -1,5 +1,6 @@
 """A small store with all that the systems need, and runs on it, made through the trainer itself."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -7,6 +8,7 @@ import numpy as np
 from stores import small_store
 
 from avsc.features.store.reader import Store
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
@@ -50,7 +52,7 @@ def make_home(folder: Path) -> Path:
     for name, step in (("acoustic", 0.2), ("visual", 0.5)):
         write_vectors(folder / f"{name}.h5", store, step)
     for system in ("audio", "baseline-audio", "baseline-video"):
-        make(folder, folder / system, system, epochs=1).fit(StopRequest())
+        make(folder, folder / system, system, epochs=1).fit()
     return folder
 
 
@@ -81,7 +83,14 @@ def make(home, out, system, stop=None, **changes):
     needed = {name: known[name] for name in NEEDS.get(system, ())}
     settings = Settings(**{"store": home / "store", **SMALL, **needed, **changes})
     with Console() as console:
-        return prepare(VERBS[system], settings, RunFolder(out), True, console, stop)
+        session = Session.open(settings, console, stop)
+        return prepare(VERBS[system], settings, RunFolder(out), True, session)
+
+
+def fit_for(trainer, looks):
+    """Train until the trainer has looked so many times whether to stop."""
+    trainer.session = replace(trainer.session, stop=StopAfter(looks))
+    return trainer.fit()
 
 
 def clips_of(store, fold):

@@ -13,7 +13,7 @@ VERBS = {
     },
     "embed": ("avsc.train.commands.embed:embed", "Make the embeddings of a run's encoders."),
     "places": (
-        "avsc.train.commands.places:places",
+        "avsc.train.commands.fit:places",
         "Train an image model on labelled pictures, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),

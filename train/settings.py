@@ -179,8 +179,8 @@ class Settings(CheckedSettings):
             {"audio": self.acoustic_embeddings, "visual": self.visual_embeddings},
         )
 
-    def numbers(self, system: System) -> dict[str, Any]:
-        """Return the settings that the numbers of a run of `system` depend on, in JSON's types."""
+    def identity(self, system: System) -> dict[str, Any]:
+        """Return the settings that affect the results of a run of `system`, in JSON's types."""
         branches = self.chosen(system).branches
         encoded = {name for name, branch in branches.items() if branch.reads != "vectors"}
         views = "visual" in branches and branches["visual"].reads == "raw"

@@ -16,9 +16,9 @@ from avsc.train.fit.checkpoint import (
     save_last,
 )
 from avsc.train.fit.history import Row, best_row
+from avsc.train.fit.refs import EncoderRef, StoreRef
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.run_record import EncoderMark, Record, check_same, read_record
-from avsc.train.fit.store_ref import StoreMark
+from avsc.train.fit.run_record import SceneRecord, check_same, read_record
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifier import SceneClassifier
@@ -52,8 +52,8 @@ def a_step(network, optimiser):
 
 
 def a_record(**changes):
-    store = StoreMark("s", "small", "f" * 64, ("a", "b", "c"), {"scalogram": "1" * 64})
-    record = Record(
+    store = StoreRef("s", "small", "f" * 64, ("a", "b", "c"), {"scalogram": "1" * 64})
+    record = SceneRecord(
         system=SYSTEMS["joint"],
         settings=Settings(),
         store=store,
@@ -61,7 +61,7 @@ def a_record(**changes):
         frame=(2, 290),
         vector=None,
         acoustic=None,
-        visual=EncoderMark("random seed 0", "2" * 64, 256),
+        visual=EncoderRef("random seed 0", "2" * 64, 256),
         embeddings={},
         versions={"torch": "2"},
     )
@@ -172,27 +172,27 @@ def test_a_record_comes_back(tmp_path):
     path.write_bytes(a_record().encode())
     assert read_record(path) == a_record()
     path.write_text(path.read_text().replace('"lr_max": 0.01', '"lr_max": 0.02'))
-    with pytest.raises(AvscError, match="not those that its digest was made of"):
+    with pytest.raises(AvscError, match="do not match its digest"):
         read_record(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(AvscError, match=r"settings\.json: not the settings of a run"):
+    with pytest.raises(AvscError, match=r"settings\.json: not the settings of such a run"):
         read_record(path)
     path.unlink()
-    with pytest.raises(AvscError, match="no run was begun here"):
+    with pytest.raises(AvscError, match=r"no run that can be read \(settings\.json is missing"):
         read_record(path)
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"system": SYSTEMS["audio"]}, "another system: found 'joint', wanted 'audio'"),
-        ({"settings": Settings(concat="all")}, "another --concat: found 'input', wanted 'all'"),
-        ({"settings": Settings(seed=3)}, "another --seed: found 0, wanted 3"),
-        ({"frame": (2, 256)}, r"another acoustic frame: found \[2, 290\], wanted \[2, 256\]"),
-        ({"split": "4" * 64}, "another split: found '333"),
+        ({"system": SYSTEMS["audio"]}, r"different system \('joint', now 'audio'\)"),
+        ({"settings": Settings(concat="all")}, r"different --concat \('input', now 'all'\)"),
+        ({"settings": Settings(seed=3)}, r"different --seed \(0, now 3\)"),
+        ({"frame": (2, 256)}, r"different acoustic frame \(\[2, 290\], now \[2, 256\]\)"),
+        ({"split": "4" * 64}, r"different split \('333"),
         (
             {"store": replace(a_record().store, fingerprint="0" * 64), "split": "4" * 64},
-            "another store's fingerprint: found 'fff.*, wanted '000",
+            r"different store's fingerprint \('fff.*, now '000",
         ),
     ],
 )
@@ -215,14 +215,15 @@ def test_a_run_depends_on_the_parts_of_a_store_that_it_used_alone(tmp_path):
     other = replace(found, fingerprint="0" * 64)  # as after a product was added
     check_same(a_record(store=found), a_record(store=other), tmp_path)
     changed = replace(found, parts={**parts, "clips": "7" * 64})
-    with pytest.raises(SettingError, match=r"another store's clips: found '555.* \(ids, scenes"):
+    with pytest.raises(SettingError, match=r"different store's clips \('555.* \(ids, scenes"):
         check_same(a_record(store=found), a_record(store=changed, split="4" * 64), tmp_path)
 
 
 def test_what_does_not_change_the_numbers_may_differ(tmp_path):
     elsewhere = replace(a_record().store, path="elsewhere")
     free = Settings(epochs=7, device="cpu", workers=0, patience=3, save_minutes=1)
-    wanted = a_record(settings=free, store=elsewhere, visual=None, versions={})
+    visual = EncoderRef("file w.pt", "2" * 64, 256)  # the same weights
+    wanted = a_record(settings=free, store=elsewhere, visual=visual, versions={})
     check_same(a_record(), wanted, tmp_path)
 
 

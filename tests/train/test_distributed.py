@@ -15,7 +15,7 @@ from labelled import by_class
 from stores import small_store
 
 from avsc.manifests.errors import SettingError
-from avsc.train.fit.device import choose_device, cores
+from avsc.train.fit.compute import choose_device, cores
 from avsc.train.fit.distributed import ALONE, Processes, joined
 
 PLACES = [
@@ -118,7 +118,7 @@ def test_they_stop_together_and_go_on_to_the_same_end(fit, pictures, tmp_path):
         [*TORCHRUN, "-m", "avsc.train.cli", *run, str(both)],
         env=environment(), check=True, timeout=SECONDS, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout.count("going on after 0 epochs and 3 of 4 batches") == 1
+    assert done.stdout.count("resuming after 0 epochs and 3 of 4 batches") == 1
     assert done.stdout.count("done: 2 epochs") == 1
     assert {path.name for path in both.iterdir()} == {path.name for path in alone.iterdir()}
     assert len(list((both / "tensorboard").iterdir())) == 1
@@ -238,12 +238,12 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
         running[1].communicate()
     assert running[0].returncode == 75, said
     why = "SIGTERM while it waited for the others" if asked else "process 1 of 2 has given no sign"
-    assert why in said and "goes on from the last save" in said and "Traceback" not in said
+    assert why in said and "resumes from the last checkpoint" in said and "Traceback" not in said
     assert took > 2 if asked else took > silence - 1
     assert not (out / "claim").exists()
     done = len((out / "metrics.csv").read_text().splitlines()) - 1
     code, said, _ = fit(*run, "--epochs", done)
-    assert code == 0 and "going on after " in said
+    assert code == 0 and "resuming after " in said
 
 
 def wait_for_file(path: Path) -> None:

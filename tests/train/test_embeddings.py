@@ -22,9 +22,9 @@ from avsc.preprocess.cli import program as avsc_prep
 from avsc.train.data.batches import image_batches
 from avsc.train.data.source import Source
 from avsc.train.fit import embeddings
-from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL
+from avsc.train.fit.encoders import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.signals import StoppedError, StopRequest
+from avsc.train.fit.signals import StoppedError
 from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
@@ -66,7 +66,7 @@ def test_embeddings_are_what_the_encoders_make_of_every_clip(home, tmp_path):
 
 
 def test_a_pipeline_is_its_encoders_and_its_classifier_on_raw_input(home, tmp_path):
-    make(home, tmp_path / "run", "pipeline").fit(StopRequest())
+    make(home, tmp_path / "run", "pipeline").fit()
     store, trained = Store.open(home / "store"), restore(tmp_path / "run")
     rows = sorted(clips_of(store, "test"))
     stored = trained_inputs(trained.record, store, trained.folder.path).source(rows)
@@ -111,7 +111,7 @@ def test_making_goes_on_where_it_was_stopped_and_then_does_nothing(home, tmp_pat
 def test_what_the_store_lacks_its_embeddings_lack(home, tmp_path):
     small_store(tmp_path / "store", products=("scalogram", "images"), failed=(0, 20))
     here = {"store": tmp_path / "store"}
-    make(home, tmp_path / "audio", "audio", epochs=1, **here).fit(StopRequest())
+    make(home, tmp_path / "audio", "audio", epochs=1, **here).fit()
     run = make(home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "audio", **here)
     assert 0 not in run.run.source.every.clip and 1 in run.run.source.every.clip
     failures = {
@@ -125,7 +125,7 @@ def test_what_the_store_lacks_its_embeddings_lack(home, tmp_path):
 
 def test_embeddings_belong_to_a_store_and_can_be_made_again(home, tmp_path):
     made = tmp_path / "made"
-    make(home, tmp_path / "run", "ablation-2", epochs=1, embeddings=made).fit(StopRequest())
+    make(home, tmp_path / "run", "ablation-2", epochs=1, embeddings=made).fit()
     record, store = restore(tmp_path / "run").record, Store.open(home / "store")
     other = small_store(tmp_path / "other", products=("scalogram", "images"), seed=1)
     with pytest.raises(SettingError, match="embeddings of another store's images"):
@@ -181,7 +181,7 @@ def test_embed_says_what_it_cannot_use(fit, home, tmp_path):
     code, _, err = fit("embed", home / "baseline-audio", "--out", tmp_path)
     assert code == 2 and "has no encoder of frames or pictures" in err
     code, _, err = fit("embed", tmp_path / "none")
-    assert code == 1 and "no run was begun here" in err
+    assert code == 1 and "holds no run that can be read" in err
 
 
 def test_avsc_prep_looks_at_embeddings_and_extraction_keeps_away(home, tmp_path):

@@ -51,7 +51,7 @@ def test_defaults_are_stable_names(fit, monkeypatch, tmp_path):
     small_store(tmp_path / "stores" / "TAU2021")
     code, out, _ = fit("audio", *FAST, "--epochs", 1)
     assert code == 0
-    assert out.startswith("device: cpu, 1 threads (as asked)\n")
+    assert out.startswith("device: cpu, 1 threads (as requested)\n")
     assert out.endswith("next: avsc-fit evaluate runs/audio\n")
     assert "\r" not in out
     assert {path.name for path in (tmp_path / "runs" / "audio").iterdir()} == {
@@ -145,16 +145,16 @@ def test_a_run_of_other_settings_is_refused_or_renamed(fit, store, tmp_path):
     before = (out / "last.pt").read_bytes()
     refused(
         fit("audio", *run, "--concat", "all"), 2,
-        "another --concat: found 'input', wanted 'all'", "--no-resume",
+        "different --concat ('input', now 'all')", "--no-resume",
     )  # fmt: skip
-    refused(fit("joint", *run, *SIGHT), 2, "another system: found 'audio', wanted 'joint'")
+    refused(fit("joint", *run, *SIGHT), 2, "different system ('audio', now 'joint')")
     changed = small_store(tmp_path / "changed", seed=1)
-    refused(fit("audio", *run, "--store", changed), 2, "another store's scalogram")
+    refused(fit("audio", *run, "--store", changed), 2, "different store's scalogram")
     assert (out / "last.pt").read_bytes() == before
 
     code, said, _ = fit("audio", *run)
     assert code == 0
-    assert "going on after 1 epochs" in said
+    assert "resuming after 1 epochs" in said
     assert "done: 1 epochs" in said
     assert (out / "last.pt").read_bytes() == before
     code, said, _ = fit("audio", *run, "--concat", "all", "--no-resume")
@@ -317,7 +317,7 @@ def test_a_second_start_is_refused_while_the_first_lives_and_takes_over_when_it_
     shutil.copy(out / "previous.pt", out / "last.pt")  # some epochs may be too many for the test
     done = torch.load(out / "last.pt", weights_only=True)["progress"]["epoch"]
     code, said, _ = fit(*command, "--out", out, "--epochs", done + 1)
-    assert code == 0 and "going on after " in said and "waiting" not in said
+    assert code == 0 and "resuming after " in said and "waiting" not in said
     assert not (out / "claim").exists()
 
 
@@ -335,7 +335,7 @@ def test_a_start_may_wait_for_the_one_before(fit, store, tmp_path):
     with claimed(out, "busy", "", print):
         timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM))
         timer.start()
-        refused(fit(*run), 75, "stopped by SIGTERM while", "The same command goes on")
+        refused(fit(*run), 75, "stopped by SIGTERM while", "The same command resumes")
         timer.join()
 
 
@@ -397,7 +397,7 @@ def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long
     (said, err), _ = (process.communicate(timeout=60) for process in processes)
     assert [process.returncode for process in processes] == [75, -signal.SIGKILL]
     assert err == "SIGTERM: stopping after this step; again: at once.\n"
-    assert said.endswith("The same command goes on.\n")
+    assert said.endswith("The same command resumes.\n")
     half = stale_file(outs[1], "last.pt")
     for out in outs:
         assert epochs_done(out) < 6

@@ -17,10 +17,10 @@ from avsc.train.data.batches import image_batches, training_batches
 from avsc.train.data.prefetch import DEPTH, ahead
 from avsc.train.data.source import Source
 from avsc.train.data.views import ImageInput
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.signals import StopRequest
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
 from avsc.train.settings import Settings
@@ -57,7 +57,8 @@ def make(store, folder, system="joint", **changes):
         image_size=32, batch_size=32, epochs=1, device="cpu", workers=2, **changes,
     )  # fmt: skip
     with Console() as console:
-        return prepare(SYSTEMS[system], settings, RunFolder(folder), True, console)
+        session = Session.open(settings, console)
+        return prepare(SYSTEMS[system], settings, RunFolder(folder), True, session)
 
 
 def threads():
@@ -163,7 +164,7 @@ def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monke
     rough = net.embed_images(batch.images)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.03 * exact.abs().max()
-    assert training.fit(StopRequest())
+    assert training.fit()
     assert {p.dtype for p in net.parameters()} == {torch.float32}
     free = make(store, tmp_path / "free", "end-to-end").network.eval()
     with torch.no_grad():
@@ -185,7 +186,7 @@ def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch)
     losses = []
     for choice in ("auto", "yes"):
         training = make(store, tmp_path / choice, compile=choice, frames_per_image="all")
-        assert training.fit(StopRequest())
+        assert training.fit()
         losses.append(training.progress.history[0].training_loss)
         names = set(torch.load(tmp_path / choice / "visual.pt", weights_only=True))
         assert names == set(training.network.visual.model.state_dict())

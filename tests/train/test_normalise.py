@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from avsc.manifests.errors import AvscError
-from avsc.train.fit import normalise
-from avsc.train.fit.normalise import Moments, moments
+from avsc.train.fit import build_network
+from avsc.train.fit.build_network import Moments, moments
 
 
 def frames(n, seed=0):
@@ -16,7 +16,7 @@ def frames(n, seed=0):
 
 @pytest.mark.parametrize("portion", [1, 7, 1000])
 def test_equals_numpy_in_portions_of_any_size(monkeypatch, portion):
-    monkeypatch.setattr(normalise, "PORTION", portion)
+    monkeypatch.setattr(build_network, "PORTION", portion)
     acoustic = frames(300)
     rows = np.random.default_rng(1).permutation(300)[:211]
     found = moments(acoustic, rows)

@@ -11,16 +11,17 @@ import torch
 from labelled import by_class, places365
 from PIL import Image
 from sklearn.metrics import log_loss, top_k_accuracy_score
+from systems import fit_for
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.image_folder import ImageFolder, open_image_folder
-from avsc.train.fit.build_network import first_visual
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
-from avsc.train.fit.places_task import decayed, figures
-from avsc.train.fit.prepare_places import prepare_places
+from avsc.train.fit.prepare import prepare_images
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.tasks import decayed, top_scores
+from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
 from avsc.train.settings import PlacesSettings
@@ -49,14 +50,15 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def straight(pictures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "straight"
-    assert make(pictures, folder).fit(StopRequest())
+    assert make(pictures, folder).fit()
     return folder
 
 
 def make(pictures, folder, resume=True, **changes):
     settings = PlacesSettings(data=pictures, **{**SMALL, **changes})
     with Console() as console:
-        return prepare_places(settings, RunFolder(folder), resume, console)
+        session = Session.open(settings, console)
+        return prepare_images(settings, RunFolder(folder), resume, session)
 
 
 # What it learns, and what becomes of it
@@ -94,19 +96,7 @@ def test_a_file_with_places365s_classes_is_known_by_them(tmp_path):
     assert origin.startswith("Places365, file w.pth.tar sha256:")
 
 
-# Going on
-
-
-class StopAfter(StopRequest):
-    """Asks to stop from the n-th time on that the loop looks."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
+# Resuming
 
 
 def bits(value):
@@ -121,12 +111,12 @@ def bits(value):
 # 72 pictures give 6 batches an epoch; the loop looks before the first, after each, at the end.
 @pytest.mark.parametrize("looks", [0, 3, 7, 9])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(pictures, straight, tmp_path, looks):
-    assert not make(pictures, tmp_path / "run").fit(StopAfter(looks))
+    assert not fit_for(make(pictures, tmp_path / "run"), looks)
     went_on = make(pictures, tmp_path / "run", workers=2)
     assert (went_on.progress.epoch, went_on.progress.batch) == {
         0: (0, 0), 3: (0, 3), 7: (0, 6), 9: (1, 1)
     }[looks]  # fmt: skip
-    assert went_on.fit(StopRequest())
+    assert went_on.fit()
     assert (straight / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
     for name in ("best.pt", "last.pt"):
         one, other = (
@@ -152,7 +142,7 @@ def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, mo
     assert "after 0 epochs and 3 of 6 batches; saved" in out
     code, out, _ = fit(*run)
     assert code == 0
-    assert "going on after 0 epochs and 3 of 6 batches" in out
+    assert "resuming after 0 epochs and 3 of 6 batches" in out
     assert (straight / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
 
 
@@ -160,26 +150,26 @@ def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
     run = ("places", "--data", pictures, "--out", straight, *OPTIONS)
     code, _, err = fit(*run, "--label-smoothing", 0.1)
     assert code == 2
-    assert "another --label-smoothing: found 0.0, wanted 0.1" in err
+    assert "different --label-smoothing (0.0, now 0.1)" in err
     other = by_class(tmp_path / "other", training=25)
     code, _, err = fit(*run, "--data", other)
     assert code == 2
-    assert "another set of pictures" in err
+    assert "different set of pictures" in err
     code, _, err = fit("evaluate", straight)
     assert code == 1
-    assert "not the settings of a run" in err
+    assert "not the settings of such a run" in err
 
 
 def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, monkeypatch):
     """The folder of a run is its best.pt; its weights of another epoch are others."""
     monkeypatch.chdir(tmp_path)
     one = {"epochs": 1, "warmup": 0.5, "patience": 0}
-    make(pictures, tmp_path / "run", visual_weights=str(straight), **one).fit(StopRequest())
+    make(pictures, tmp_path / "run", visual_weights=str(straight), **one).fit()
     before = (tmp_path / "run" / "settings.json").read_bytes()
     for same in (os.path.relpath(straight), f"{straight}/", str(straight / "best.pt")):
         assert make(pictures, tmp_path / "run", visual_weights=same, **one).finished
         assert (tmp_path / "run" / "settings.json").read_bytes() == before
-    told = r"another visual encoder: found .* \(three-places, file best\.pt .* \(file visual\.pt "
+    told = r"different visual encoder \(.* \(three-places, file best\.pt .* \(file visual\.pt "
     with pytest.raises(SettingError, match=told):
         make(pictures, tmp_path / "run", visual_weights=str(straight / "visual.pt"), **one)
 
@@ -187,7 +177,7 @@ def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, mo
 def test_weights_of_a_run_whose_best_checkpoint_is_lost(pictures, tmp_path):
     """They are taken from the checkpoint that ends with the best epoch, as everywhere."""
     run = tmp_path / "run"
-    make(pictures, run, epochs=1, warmup=0.5, patience=0).fit(StopRequest())
+    make(pictures, run, epochs=1, warmup=0.5, patience=0).fit()
     named = PlacesSettings(data=pictures, **{**SMALL, "visual_weights": str(run)})
     whole = first_visual(named)
     for damage in (lambda: (run / "best.pt").write_bytes(b"damaged"), (run / "best.pt").unlink):
@@ -327,13 +317,13 @@ def test_figures_against_scikit_learn():
     draw = np.random.default_rng(0)
     probability = draw.dirichlet(np.ones(12), 300)
     label = draw.integers(0, 12, 300)
-    found = figures(probability, label)
+    found = top_scores(probability, label)
     expected = [top_k_accuracy_score(label, probability, k=k, labels=range(12)) for k in (1, 5)]
     assert [found["validation_accuracy"], found["validation_top5"]] == pytest.approx(expected)
     assert found["validation_log_loss"] == pytest.approx(
         log_loss(label, probability, labels=range(12))
     )
-    assert figures(np.full((4, 8), 1 / 8), np.arange(4))["validation_top5"] == 0
+    assert top_scores(np.full((4, 8), 1 / 8), np.arange(4))["validation_top5"] == 0
 
 
 def test_only_weights_decay(pictures, tmp_path):
@@ -350,7 +340,7 @@ def test_the_first_step_is_sgd_by_hand(pictures, tmp_path):
     training = make(pictures, tmp_path / "run", label_smoothing=0.1, weight_decay=0.01, warmup=0)
     by_hand = make(pictures, tmp_path / "hand").network
     batch = next(training._batches())
-    assert not training.fit(StopAfter(1))
+    assert not fit_for(training, 1)
     by_hand.train()
     probability = by_hand(None, batch.images).log_softmax(1)
     wanted = torch.full((12, 3), 0.1 / 3)

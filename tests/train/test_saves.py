@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 from stores import small_store
-from systems import SMALL, StopAfter
+from systems import SMALL, fit_for
 
 from avsc.manifests.errors import AvscError
-from avsc.train.fit import scene_task, trainer
+from avsc.train.fit import trainer
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.trained_run import restore
 from avsc.train.metrics import scores
 from avsc.train.model.inference import predict
@@ -34,7 +34,8 @@ def make(store, tmp_path):
     def made(system="audio", **changes):
         settings = Settings(store=store, **{**SMALL, **changes})
         with Console() as console:
-            run = prepare(SYSTEMS[system], settings, RunFolder(tmp_path / "run"), True, console)
+            session = Session.open(settings, console)
+            run = prepare(SYSTEMS[system], settings, RunFolder(tmp_path / "run"), True, session)
         run.seen, loss_of = [], run._loss_of
 
         def noted(batch):
@@ -54,7 +55,7 @@ def order(run):
 
 def test_an_epoch_is_told_by_its_mean_loss_and_its_last_rate(make):
     run = make()
-    run.fit(StopRequest())
+    run.fit()
     n = run.run.batches
     losses = [np.mean([loss for _, loss, _ in run.seen[e * n : (e + 1) * n]]) for e in (0, 1)]
     found = [row.training_loss for row in run.progress.history]
@@ -67,19 +68,19 @@ def test_an_epoch_is_told_by_its_mean_loss_and_its_last_rate(make):
 
 def test_epochs_and_seeds_have_batches_of_their_own(make, tmp_path):
     run = make()
-    run.fit(StopRequest())
+    run.fit()
     first, second = order(run)[: run.run.batches], order(run)[run.run.batches :]
     assert len(first) == len(second) and not set(first) & set(second)
     (tmp_path / "run").rename(tmp_path / "seed 0")
     other = make(seed=1, epochs=1)
-    other.fit(StopRequest())
+    other.fit()
     assert len(order(other)) == len(first) and not set(first) & set(order(other))
 
 
 @pytest.mark.parametrize(("frames", "shared"), [("1", False), ("all", True)])
 def test_pairs_share_views_where_that_was_asked_for(make, frames, shared):
     run = make("joint", frames_per_image=frames, epochs=1)
-    run.fit(StopAfter(1))
+    fit_for(run, 1)
     (batch, *_), *_ = run.seen
     assert (batch.view is not None) == (len(batch.images) < len(batch.scene)) == shared
 
@@ -99,14 +100,14 @@ def test_it_saves_every_so_many_minutes_and_after_each_epoch(make, monkeypatch):
         save(*arguments)
 
     monkeypatch.setattr(trainer, "save_last", noted)
-    run.fit(StopRequest())
+    run.fit()
     assert saved == [(0, 4), (1, 0), (1, 4), (2, 0)]
 
 
 def test_validation_is_of_the_encoder_as_it_is_by_then(make, tmp_path):
     """An image model that learns gives other embeddings after every epoch."""
     run = make("end-to-end")
-    run.fit(StopRequest())
+    run.fit()
     losses = [row.validation_log_loss for row in run.progress.history]
     network, clips = restore(tmp_path / "run", "last").network, run.run.validation
     how = {"batch_size": 32, "workers": 0, "device": torch.device("cpu")}
@@ -128,9 +129,9 @@ def test_predictions_that_are_no_numbers_end_the_run(make, monkeypatch, tmp_path
     def nothing(network, source, samples, **how):
         return np.full((len(samples), 3), np.nan)
 
-    monkeypatch.setattr(scene_task, "predict", nothing)
+    monkeypatch.setattr(trainer, "predict", nothing)
     with pytest.raises(AvscError, match="predictions are no longer finite after epoch 1"):
-        make().fit(StopRequest())
+        make().fit()
     assert not (tmp_path / "run" / "best.pt").exists()
 
 
@@ -145,7 +146,7 @@ def test_the_epoch_with_the_lowest_loss_is_kept_though_others_follow(make, monke
         return {"validation_log_loss": next(losses), "validation_accuracy": 0.0}
 
     monkeypatch.setattr(run, "_validate", validated)
-    run.fit(StopRequest())
+    run.fit()
     kept = restore(tmp_path / "run")
     assert kept.epoch == 2
     torch.testing.assert_close(kept.network.state_dict(), weights[1], rtol=0, atol=0)

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 from stores import small_clips, small_store
+from systems import fit_for
 from torch import nn
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.augment import Augment
 from avsc.train.data.batches import training_batches
+from avsc.train.fit.compute import Session, choose_device
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.history import Row
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder, claimed_run
-from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.timing import read_timing
 from avsc.train.fit.trained_run import restore
 from avsc.train.fit.trainer import step_seed
@@ -47,23 +47,12 @@ def store(tmp_path_factory):
     return small_store(tmp_path_factory.mktemp("stores") / "small")
 
 
-class StopAfter(StopRequest):
-    """Asks to stop from the n-th time on that the loop looks."""
-
-    def __init__(self, looks):
-        super().__init__()
-        self.looks = looks
-
-    def __bool__(self):
-        self.looks -= 1
-        return self.looks < 0
-
-
 def make(store, folder, system="joint", resume=True, processes=ALONE, **changes):
     settings = Settings(store=store, **{**SMALL, **changes})
     run = RunFolder(folder)
     with Console() as console:
-        return prepare(SYSTEMS[system], settings, run, resume, console, processes=processes)
+        session = Session.open(settings, console, processes=processes)
+        return prepare(SYSTEMS[system], settings, run, resume, session)
 
 
 def bits(value):
@@ -85,18 +74,18 @@ def assert_same_run(one, other):
 @pytest.fixture(scope="module")
 def straight(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "straight"
-    assert make(store, folder).fit(StopRequest())
+    assert make(store, folder).fit()
     return folder
 
 
 @pytest.mark.parametrize("system", ["joint", "end-to-end"])
 def test_a_run_whose_pairs_share_views_goes_on_as_if_not_stopped(store, tmp_path, system):
     how = {"frames_per_image": "all", "epochs": 2, "lr_max": 1e-3}
-    assert make(store, tmp_path / "straight", system, **how).fit(StopRequest())
-    assert not make(store, tmp_path / "run", system, **how).fit(StopAfter(8))
-    with pytest.raises(SettingError, match=r"another --frames-per-image: found 'all', wanted '2'"):
+    assert make(store, tmp_path / "straight", system, **how).fit()
+    assert not fit_for(make(store, tmp_path / "run", system, **how), 8)
+    with pytest.raises(SettingError, match=r"different --frames-per-image \('all', now '2'\)"):
         make(store, tmp_path / "run", system, **{**how, "frames_per_image": "2"})
-    assert make(store, tmp_path / "run", system, **how, workers=2).fit(StopRequest())
+    assert make(store, tmp_path / "run", system, **how, workers=2).fit()
     assert_same_run(tmp_path / "straight", tmp_path / "run")
 
 
@@ -104,13 +93,13 @@ def test_a_run_whose_pairs_share_views_goes_on_as_if_not_stopped(store, tmp_path
 @pytest.mark.parametrize("looks", [0, 2, 5, 6, 7, 11])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(store, straight, tmp_path, looks):
     first = make(store, tmp_path / "run")
-    assert not first.fit(StopAfter(looks))
+    assert not fit_for(first, looks)
     went_on = make(store, tmp_path / "run", workers=2)
     assert (went_on.progress.epoch, went_on.progress.batch) == {
         0: (0, 0), 2: (0, 2), 5: (0, 5), 6: (0, 5), 7: (1, 0), 11: (1, 4)
     }[looks]  # fmt: skip
     epoch, batch = went_on.progress.epoch, went_on.progress.batch
-    assert went_on.fit(StopRequest())
+    assert went_on.fit()
     assert_same_run(straight, tmp_path / "run")
     begins = [0, 0, 0]
     begins[epoch] = batch
@@ -119,18 +108,18 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(store, straight, tmp_pa
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_save(store, straight, tmp_path):
-    make(store, tmp_path / "run", epochs=1).fit(StopRequest())
+    make(store, tmp_path / "run", epochs=1).fit()
     kept = shutil.copy(tmp_path / "run" / "last.pt", tmp_path)
-    make(store, tmp_path / "run", epochs=2).fit(StopRequest())
+    make(store, tmp_path / "run", epochs=2).fit()
     # As if killed after best.pt and metrics.csv of epoch 2 were written, before last.pt was.
     shutil.copy(kept, tmp_path / "run")
-    make(store, tmp_path / "run").fit(StopRequest())
+    make(store, tmp_path / "run").fit()
     assert_same_run(straight, tmp_path / "run")
     assert [row.epoch for row in read_timing(tmp_path / "run" / "timing.csv")] == [1, 2, 3]
 
 
 def test_saves_within_an_epoch_change_nothing(store, straight, tmp_path):
-    make(store, tmp_path / "run", save_minutes=1e-9).fit(StopRequest())
+    make(store, tmp_path / "run", save_minutes=1e-9).fit()
     assert_same_run(straight, tmp_path / "run")
 
 
@@ -148,7 +137,7 @@ def test_a_run_whose_last_save_is_lost_goes_on_from_the_one_before(
     store, straight, tmp_path, capsys, fault
 ):
     run = tmp_path / "run"
-    make(store, run, epochs=2).fit(StopRequest())
+    make(store, run, epochs=2).fit()
     data = bytearray((run / "last.pt").read_bytes())
     data[len(data) // 2] ^= 1
     (run / "last.pt").write_bytes(data if fault == "flipped" else data[: len(data) // 2])
@@ -157,16 +146,16 @@ def test_a_run_whose_last_save_is_lost_goes_on_from_the_one_before(
     capsys.readouterr()
     went_on = make(store, run)
     said = capsys.readouterr().out
-    assert "last.pt: " in said and "Going on from previous.pt." in said
+    assert "last.pt: " in said and "Resuming from previous.pt." in said
     assert (went_on.progress.epoch, went_on.progress.batch) == (1, 0)
-    assert went_on.fit(StopRequest())
+    assert went_on.fit()
     assert_same_run(straight, run)
 
 
 def test_of_several_processes_the_first_alone_goes_back_to_the_save_before(store, tmp_path):
     """Another that cannot read last.pt would go on from another step than the rest."""
     run = tmp_path / "run"
-    make(store, run, "audio", epochs=2).fit(StopRequest())
+    make(store, run, "audio", epochs=2).fit()
     (run / "last.pt").write_bytes(b"damaged")
     before = (run / "previous.pt").read_bytes()
     with pytest.raises(AvscError, match=r"last\.pt: not a checkpoint"):
@@ -176,7 +165,7 @@ def test_of_several_processes_the_first_alone_goes_back_to_the_save_before(store
 
 
 def test_two_saves_that_are_lost_are_both_named(store, tmp_path):
-    make(store, tmp_path / "run", "audio", epochs=2).fit(StopRequest())
+    make(store, tmp_path / "run", "audio", epochs=2).fit()
     for name in ("last.pt", "previous.pt"):
         (tmp_path / "run" / name).write_bytes(b"damaged")
     with pytest.raises(AvscError, match=r"last\.pt: not .*previous\.pt: not .*--no-resume"):
@@ -184,17 +173,17 @@ def test_two_saves_that_are_lost_are_both_named(store, tmp_path):
 
 
 def test_saves_that_are_gone_are_told(store, tmp_path, capsys):
-    make(store, tmp_path / "run", "audio", epochs=1).fit(StopRequest())
+    make(store, tmp_path / "run", "audio", epochs=1).fit()
     (tmp_path / "run" / "last.pt").unlink()
     assert make(store, tmp_path / "run", "audio").progress.epoch == 0
-    said = "last.pt and previous.pt are gone; training begins again with the first epoch"
+    said = "last.pt and previous.pt are gone; training starts over from the first epoch"
     assert said in capsys.readouterr().out
 
 
 def test_a_lost_best_epoch_is_found_in_the_last_save_that_has_it(store, tmp_path, capsys):
     """Without validation the last epoch is the best."""
     run, how = tmp_path / "run", {"validation": "none", "epochs": 2}
-    make(store, run, "audio", **how).fit(StopRequest())
+    make(store, run, "audio", **how).fit()
     before = torch.load(run / "best.pt", weights_only=True)
     (run / "best.pt").unlink()
     found = restore(run)
@@ -202,11 +191,11 @@ def test_a_lost_best_epoch_is_found_in_the_last_save_that_has_it(store, tmp_path
     for name, value in before["network"].items():
         assert torch.equal(found.network.state_dict()[name], value)
     assert not (run / "best.pt").exists()
-    assert make(store, run, "audio", **how).fit(StopRequest())
-    assert "best.pt: no such checkpoint. Made again from last.pt" in capsys.readouterr().out
+    assert make(store, run, "audio", **how).fit()
+    assert "best.pt: no such checkpoint. Restored from last.pt" in capsys.readouterr().out
     assert bits(torch.load(run / "best.pt", weights_only=True)) == bits(before)
     # One step into the third epoch, the second's weights are in the save before.
-    assert not make(store, run, "audio", **{**how, "epochs": 3}).fit(StopAfter(1))
+    assert not fit_for(make(store, run, "audio", **{**how, "epochs": 3}), 1)
     (run / "best.pt").write_bytes(b"damaged")
     assert restore(run).file.name == "previous.pt"
 
@@ -214,18 +203,19 @@ def test_a_lost_best_epoch_is_found_in_the_last_save_that_has_it(store, tmp_path
 def test_a_best_epoch_that_is_nowhere_is_told_by_training_and_evaluation_alike(store, tmp_path):
     """The history is made to say that the first of three epochs was the best."""
     run = tmp_path / "run"
-    make(store, run, "audio").fit(StopRequest())
+    make(store, run, "audio").fit()
     state = torch.load(run / "last.pt", weights_only=True)
     for row, loss in zip(state["progress"]["history"], (0.1, 0.5, 0.4), strict=True):
         row["validation_log_loss"] = loss
     torch.save(state, run / "last.pt")
     best = torch.load(run / "best.pt", weights_only=True)
     torch.save({**best, "epoch": 2}, run / "best.pt")
-    told = r"best\.pt: holds the weights of epoch 2, and the best is epoch 1.* in no other file.*"
+    told = r"best\.pt: holds the weights of epoch 2, but by metrics\.csv the best is epoch 1.*"
+    told += r"in no other file.*"
     remedy = r"evaluate --checkpoint last.*--no-resume"
     for lost in (False, True):
         with pytest.raises(AvscError, match=remedy if lost else told + remedy):
-            make(store, run, "audio").fit(StopRequest())
+            make(store, run, "audio").fit()
         with pytest.raises(AvscError, match=remedy if lost else told + remedy):
             restore(run)
         (run / "best.pt").unlink(missing_ok=True)
@@ -238,33 +228,35 @@ def test_a_run_whose_folder_another_took_writes_nothing_more(store, tmp_path):
         with claimed_run(out, print, False, lambda: None) as folder:
             settings = Settings(store=store, **{**SMALL, "epochs": 1})
             with Console() as console:
-                training = prepare(SYSTEMS["audio"], settings, folder, True, console)
+                session = Session.open(settings, console)
+                training = prepare(SYSTEMS["audio"], settings, folder, True, session)
             before = sorted(out.iterdir())
             if way == "taken":
                 (out / "claim").write_text("1@elsewhere 0 2026-01-01")
             else:
                 out.rename(tmp_path / "moved")
             with pytest.raises(AvscError, match="no longer this process's"):
-                training.fit(StopRequest())
+                training.fit()
             assert (sorted(out.iterdir()) == before) if way == "taken" else not out.exists()
 
 
 def test_the_global_stream_is_left_alone(store, tmp_path):
     torch.manual_seed(5)
     expected = torch.random.get_rng_state()
-    make(store, tmp_path / "run", "audio", epochs=1).fit(StopRequest())
+    make(store, tmp_path / "run", "audio", epochs=1).fit()
     assert torch.equal(torch.random.get_rng_state(), expected)
 
 
 def test_two_steps_are_sgd_with_momentum_at_the_schedules_rate(store, tmp_path):
     training = make(store, tmp_path / "run", weight_decay=1e-3)
     by_hand = make(store, tmp_path / "hand", weight_decay=1e-3).network
-    assert not training.fit(StopAfter(2))
+    assert not fit_for(training, 2)
 
     run = training.run
     batches = training_batches(
         run.source, run.training, batch_size=32, seed=0, epoch=0,
-        image_input=by_hand.visual.image_input, augment=Augment(), workers=0, device=run.device,
+        image_input=by_hand.visual.image_input, augment=Augment(), workers=0,
+        device=training.session.device,
     )  # fmt: skip
     parameters = by_hand.trainable_parameters()
     velocity = [torch.zeros_like(parameter) for parameter in parameters]
@@ -296,7 +288,7 @@ def test_validation_is_the_official_metric_of_the_validation_clips(
     store, tmp_path, system, protocol
 ):
     training = make(store, tmp_path / "run", system, epochs=1, protocol=protocol)
-    training.fit(StopRequest())
+    training.fit()
     network = restore(tmp_path / "run", "last").network
     samples, source = training.run.validation, training.run.source
     total = {}
@@ -349,14 +341,14 @@ def test_normalisation_is_of_the_training_frames_alone(store, tmp_path):
 def test_without_validation_the_last_epoch_is_kept(store, tmp_path, capsys):
     training = make(store, tmp_path / "run", "audio", validation="none", epochs=2)
     assert "the last epoch is kept as the best" in capsys.readouterr().out
-    assert training.fit(StopRequest())
+    assert training.fit()
     assert restore(tmp_path / "run").epoch == 2
     assert (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1].endswith(",,")
 
 
 def test_the_best_epoch_is_kept(store, tmp_path):
     training = make(store, tmp_path / "run", "audio", epochs=4)
-    training.fit(StopRequest())
+    training.fit()
     losses = [row.validation_log_loss for row in training.progress.history]
     assert restore(tmp_path / "run").epoch == 1 + int(np.argmin(losses))
 
@@ -381,13 +373,13 @@ def test_patience(store, tmp_path, losses, patience, finished):
 def test_a_loss_that_is_not_finite_stops_and_is_not_saved(store, tmp_path):
     training = make(store, tmp_path / "run", "audio", lr_max=1e30)
     with pytest.raises(AvscError, match=r"no longer finite in epoch 1.*lower --lr-max"):
-        training.fit(StopRequest())
+        training.fit()
     assert not (tmp_path / "run" / "last.pt").exists()
 
 
 def test_a_run_needs_no_download_once_begun(store, tmp_path, monkeypatch):
-    make(store, tmp_path / "run", "video", epochs=1).fit(StopRequest())
-    monkeypatch.setattr("avsc.train.fit.inputs.first_visual", None)  # fails when called
+    make(store, tmp_path / "run", "video", epochs=1).fit()
+    monkeypatch.setattr("avsc.train.fit.encoders.first_visual", None)  # fails when called
     assert make(store, tmp_path / "run", "video", epochs=1).finished
     (tmp_path / "run" / "visual.pt").unlink()
     with pytest.raises(AvscError, match=r"visual\.pt: no such file"):
@@ -395,7 +387,7 @@ def test_a_run_needs_no_download_once_begun(store, tmp_path, monkeypatch):
 
 
 def test_a_changed_visual_encoder_is_found(store, tmp_path):
-    make(store, tmp_path / "run", "video", epochs=1).fit(StopRequest())
+    make(store, tmp_path / "run", "video", epochs=1).fit()
     path = tmp_path / "run" / "visual.pt"
     state = torch.load(path, weights_only=True)
     next(iter(state.values())).add_(1)

@@ -78,15 +78,15 @@ def test_every_setting_is_an_option_of_every_system():
 
 def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     settings = Settings(frames_per_image="all")
-    sound, sight = (set(settings.numbers(SYSTEMS[name])) for name in ("audio", "video"))
-    both = set(settings.numbers(SYSTEMS["joint"]))
+    sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
+    both = set(settings.identity(SYSTEMS["joint"]))
     assert both - sight == {"feature", "concat", "frames_per_image"}
     assert both - sound == {
         "backbone", "visual_weights", "image_size", "view", "augment", "frames_per_image"
     }  # fmt: skip
-    assert "frames_per_image" not in settings.numbers(SYSTEMS["ablation-2"])
+    assert "frames_per_image" not in settings.identity(SYSTEMS["ablation-2"])
     # Runs from before there was the choice go on.
-    assert both - set(Settings().numbers(SYSTEMS["joint"])) == {"frames_per_image"}
+    assert both - set(Settings().identity(SYSTEMS["joint"])) == {"frames_per_image"}
     # What runs and files give is known by its content, which a run's records hold.
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
     free = {"store", "epochs", "validation_file", "patience", "device", "workers", "compile"}

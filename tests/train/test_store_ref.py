@@ -15,7 +15,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.close import open_store
 from avsc.train.fit.embeddings import embedding_spec
-from avsc.train.fit.store_ref import StoreMark
+from avsc.train.fit.refs import StoreRef
 from avsc.train.model.visual import visual_encoder
 from avsc.train.paper.tsne_maps import _check_truth
 
@@ -32,14 +32,14 @@ def store(tmp_path):
 def former(monkeypatch):
     """Let runs begin with the records that 799888c wrote: a fingerprint of the former form."""
 
-    def mark(store, products, pictures, former, run):
+    def earlier_ref(store, products, images, previous, run):
         specs = {name: store.spec(name).digest for name in products}
         fingerprint = store.identity.former
-        return StoreMark(str(store.path), store.name, fingerprint, store.classes, specs)
+        return StoreRef(str(store.path), store.name, fingerprint, store.classes, specs)
 
     def begin(function):
         with monkeypatch.context() as patch:
-            patch.setattr("avsc.train.fit.prepare.mark_store", mark)
+            patch.setattr("avsc.train.fit.prepare.store_ref", earlier_ref)
             return function()
 
     return begin
@@ -75,13 +75,13 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
     )
     last = (run / "last.pt").read_bytes()
     code, said, _ = fit(*train)
-    assert code == 0 and "going on after 1 epochs" in said
-    assert ("taken to be those of then" in said) == (form == "former")
+    assert code == 0 and "resuming after 1 epochs" in said
+    assert ("taken to be unchanged" in said) == (form == "former")
     assert fit("evaluate", run, *EVALUATE)[0] == 0
     before = losses(run)
 
     relabel(store)
-    changed = "another store's clips" if form == "new" else "were changed since"
+    changed = "different store's clips" if form == "new" else "were changed since"
     refused(fit(*train), 2, str(run), changed, "--no-resume")
     refused(fit("evaluate", run, *EVALUATE), 2, "not what the run in", "clips (ids, scenes", "--st")
     assert losses(run) == before and (run / "last.pt").read_bytes() == last
@@ -92,7 +92,7 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
 
     relabel(store, -1)
     code, said, _ = fit(*train)
-    assert code == 0 and "going on after 1 epochs" in said
+    assert code == 0 and "resuming after 1 epochs" in said
     assert fit("evaluate", run, *EVALUATE)[0] == 0 and losses(run) == before
 
 
@@ -100,7 +100,7 @@ def test_a_former_run_is_refused_on_other_records(fit, store, former, tmp_path):
     train = ["audio", "--out", tmp_path / "run", *FAST]
     assert former(lambda: fit(*train, "--store", store))[0] == 0
     other = small_store(tmp_path / "other", products=("scalogram",), seed=1)
-    refused(fit(*train, "--store", other), 2, "another store's fingerprint")
+    refused(fit(*train, "--store", other), 2, "different store's fingerprint")
     refused(fit("evaluate", tmp_path / "run", "--store", other), 2, "by its fingerprint")
 
 
@@ -110,7 +110,7 @@ def test_a_product_more_is_nothing_to_a_run_that_does_not_use_it(fit, store, tmp
     more = small_store(tmp_path / "more", products=("scalogram", "images"))
     assert Store.open(more).fingerprint != Store.open(store).fingerprint
     code, said, _ = fit(*train, "--store", more)
-    assert code == 0 and "going on after 1 epochs" in said
+    assert code == 0 and "resuming after 1 epochs" in said
     assert fit("evaluate", tmp_path / "run", "--store", more, *EVALUATE)[0] == 0
 
 

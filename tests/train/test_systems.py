@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 import torch
 from stores import small_clips, small_store
-from systems import SMALL, StopAfter, clips_of, make, write_vectors
+from systems import SMALL, clips_of, fit_for, make, write_vectors
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.predict import predict_clips
+from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import Computing
-from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL
+from avsc.train.fit.encoders import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import predict
 from avsc.train.model.visual import visual_encoder
@@ -51,7 +50,7 @@ def test_a_step_moves_what_learns_and_nothing_else(home, tmp_path, system):
     training = make(home, tmp_path / "run", system)
     network, chosen = training.network, SYSTEMS[system]
     before = {name: digest(part) for name, part in network.named_children()}
-    assert not training.fit(StopAfter(1))
+    assert not fit_for(training, 1)
     after = {name: digest(part) for name, part in network.named_children()}
     moved = {name for name in before if before[name] != after[name]}
     branches = {"acoustic": chosen.audio, "visual": chosen.visual}
@@ -68,8 +67,8 @@ def test_a_step_moves_what_learns_and_nothing_else(home, tmp_path, system):
     "system", ["pipeline", "ablation-3", "joint", "end-to-end", "baseline-audio"]
 )
 def test_three_epochs_a_kill_and_three_more_are_six_straight(home, tmp_path, monkeypatch, system):
-    make(home, tmp_path / "straight", system, epochs=6).fit(StopRequest())
-    make(home, tmp_path / "run", system, epochs=3).fit(StopRequest())
+    make(home, tmp_path / "straight", system, epochs=6).fit()
+    make(home, tmp_path / "run", system, epochs=3).fit()
     killed = make(home, tmp_path / "run", system, epochs=6, save_minutes=1e-9)
     step, steps = killed._step, []
 
@@ -80,10 +79,10 @@ def test_three_epochs_a_kill_and_three_more_are_six_straight(home, tmp_path, mon
 
     monkeypatch.setattr(killed, "_step", die_at_the_second)
     with pytest.raises(Killed):
-        killed.fit(StopRequest())
+        killed.fit()
     went_on = make(home, tmp_path / "run", system, epochs=6)
     assert (went_on.progress.epoch, went_on.progress.batch) == (3, 1)
-    assert went_on.fit(StopRequest())
+    assert went_on.fit()
     one, other = tmp_path / "straight", tmp_path / "run"
     assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
     for name in ("best.pt", "last.pt"):
@@ -111,7 +110,7 @@ def test_training_reads_what_its_row_says_of_the_training_fold_alone(
 ):
     make(home, tmp_path / "before", system)  # makes the embeddings that were missing
     touched.clear()
-    make(home, tmp_path / "run", system, epochs=1).fit(StopRequest())
+    make(home, tmp_path / "run", system, epochs=1).fit()
     store = Store.open(home / "store")
     assert {product for product, _ in touched} == READS[system]
     assert {row for _, row in touched} == (clips_of(store, "train") if READS[system] else set())
@@ -129,7 +128,7 @@ def test_training_reads_what_its_row_says_of_the_training_fold_alone(
 def test_a_given_encoder_keeps_its_runs_weights_and_normalisation(home, tmp_path):
     before = digest(restore(home / "audio").network.acoustic)
     # Another seed draws another split, of other frames; the normalisation is still the run's.
-    make(home, tmp_path / "run", "ablation-3", epochs=1, seed=5).fit(StopRequest())
+    make(home, tmp_path / "run", "ablation-3", epochs=1, seed=5).fit()
     assert digest(restore(tmp_path / "run").network.acoustic) == before
     record = json.loads((tmp_path / "run" / "settings.json").read_text())
     assert record["acoustic"]["digest"] == before
@@ -152,10 +151,10 @@ def test_an_encoder_that_learned_from_the_test_fold_is_refused(home, tmp_path):
 
 
 def test_another_acoustic_run_under_a_begun_pipeline_is_named(home, tmp_path):
-    make(home, tmp_path / "run", "pipeline", epochs=1).fit(StopRequest())
-    make(home, tmp_path / "other", "audio", epochs=1, momentum=0.5).fit(StopRequest())
+    make(home, tmp_path / "run", "pipeline", epochs=1).fit()
+    make(home, tmp_path / "other", "audio", epochs=1, momentum=0.5).fit()
     before = (tmp_path / "run" / "settings.json").read_bytes()
-    told = rf"another acoustic encoder: found .*{home / 'audio'} .*wanted .*{tmp_path / 'other'} "
+    told = rf"different acoustic encoder \(.*{home / 'audio'} .*now .*{tmp_path / 'other'} "
     with pytest.raises(SettingError, match=told):
         make(home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "other")
     assert (tmp_path / "run" / "settings.json").read_bytes() == before
@@ -175,15 +174,15 @@ def test_the_same_weights_by_another_path_go_on(home, tmp_path, monkeypatch):
         {"model": {f"module.{name}": value for name, value in state.items()}}, tmp_path / "c"
     )
     monkeypatch.chdir(tmp_path)
-    make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights="w.pt").fit(StopRequest())
+    make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights="w.pt").fit()
     before = (tmp_path / "run" / "settings.json").read_bytes()
     for same in ("w.pt", "./w.pt", str(tmp_path / "w.pt"), "../" + tmp_path.name + "/w.pt", "c"):
         again = make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights=same)
         assert again.finished and (tmp_path / "run" / "settings.json").read_bytes() == before
     for other, told in (
-        ("other.pt", r"another visual encoder: found .* \(file w\.pt .* \(file other\.pt "),
+        ("other.pt", r"different visual encoder \(.* \(file w\.pt .* \(file other\.pt "),
         ("none.pt", r"none\.pt: no such file of weights"),
-        ("random", "another --visual-weights: found 'w.pt', wanted 'random'"),
+        ("random", r"different --visual-weights \('w.pt', now 'random'\)"),
     ):
         with pytest.raises(AvscError, match=told):
             make(home, tmp_path / "run", "pipeline", epochs=1, visual_weights=other)
@@ -197,9 +196,9 @@ def test_the_same_weights_by_another_path_go_on(home, tmp_path, monkeypatch):
 
 
 def test_other_vectors_under_a_begun_run_are_named(home, tmp_path):
-    make(home, tmp_path / "run", "baseline-audio", epochs=1).fit(StopRequest())
+    make(home, tmp_path / "run", "baseline-audio", epochs=1).fit()
     write_vectors(tmp_path / "other.h5", Store.open(home / "store"), 0.2, seed=1)
-    with pytest.raises(SettingError, match=f"another {ACOUSTIC}' fingerprint"):
+    with pytest.raises(SettingError, match=f"different {ACOUSTIC}' fingerprint"):
         make(home, tmp_path / "run", "baseline-audio", acoustic_embeddings=tmp_path / "other.h5")
 
 
@@ -208,7 +207,7 @@ def test_vectors_take_the_place_of_either_encoder(home, tmp_path):
         home, tmp_path / "both", "pipeline", acoustic_run=None,
         acoustic_embeddings=home / "acoustic.h5", visual_embeddings=home / "visual.h5", epochs=8,
     )  # fmt: skip
-    assert run.fit(StopRequest())
+    assert run.fit()
     assert run.progress.history[-1].validation_accuracy == 1.0
     assert run.network.classifier.layers[0].in_features == 12
     one = make(home, tmp_path / "one", "ablation-2", visual_embeddings=home / "visual.h5")
@@ -227,7 +226,7 @@ def test_clips_without_vectors_are_told_and_withhold_the_figure(home, tmp_path, 
     name = store.clips[missing[0]].id
     assert f"some.h5: 1 of these 18 clips have no vectors, {name} first" in capsys.readouterr().out
     assert missing[0] not in run.run.source.every.clip
-    run.fit(StopRequest())
+    run.fit()
     how = (["strict"], Computing(CPU, 32, 0), Console())
     rows = sorted(clips_of(store, "test"))
     with pytest.raises(AvscError, match=f"missing are {store.clips[missing[1]].id}"):
@@ -261,13 +260,13 @@ def test_an_encoder_of_another_kind_is_refused(home, tmp_path):
     ):
         with pytest.raises(SettingError, match=told):
             make(home, tmp_path / "run", system, acoustic_run=home / run)
-    with pytest.raises(AvscError, match="no run was begun here"):
+    with pytest.raises(AvscError, match="holds no run that can be read"):
         make(home, tmp_path / "run", "pipeline", acoustic_run=tmp_path / "none")
 
 
 def test_a_trained_image_model_is_in_the_checkpoint_and_others_may_take_it(home, tmp_path):
     run = make(home, tmp_path / "whole", "end-to-end", epochs=1, image_size=40)
-    run.fit(StopRequest())
+    run.fit()
     names = torch.load(tmp_path / "whole" / "best.pt", weights_only=True)["network"]
     assert {name.split(".")[0] for name in names} == {"acoustic", "visual", "classifier"}
     trained = restore(tmp_path / "whole").network.visual
@@ -279,7 +278,7 @@ def test_a_trained_image_model_is_in_the_checkpoint_and_others_may_take_it(home,
 
 
 def test_the_order_of_augmentations_makes_no_other_run(home, tmp_path):
-    make(home, tmp_path / "run", "video", augment="crop,flip", epochs=1).fit(StopRequest())
+    make(home, tmp_path / "run", "video", augment="crop,flip", epochs=1).fit()
     again = make(home, tmp_path / "run", "video", augment=" flip,crop , flip", epochs=1)
     assert again.finished
 
@@ -290,7 +289,7 @@ def test_the_learning_rate_of_every_step_is_the_closed_forms(home, tmp_path):
     training.optimiser.register_step_pre_hook(
         lambda optimiser, *_: rates.append(optimiser.param_groups[0]["lr"])
     )
-    training.fit(StopRequest())
+    training.fit()
     n = training.run.batches
     cycles = ((0, 1), (1, 2), (3, 4), (7, 8))  # start and length, epochs
     wanted = []

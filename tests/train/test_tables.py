@@ -372,7 +372,7 @@ def test_seeds_are_averaged_and_one_run_can_be_made_alone(fit, small):
     assert float(rows[0]["log_loss_deviation"]) == pytest.approx(np.std(losses, ddof=1), rel=1e-6)
     assert rows[0]["visual_pretraining"] == "" and rows[0]["runs"] == "2"
     # The same run of other settings is refused, and what is there stays.
-    refused(fit("table", 2, *two, "--dropout", 0.1), 2, "another --dropout", "--no-resume")
+    refused(fit("table", 2, *two, "--dropout", 0.1), 2, "different --dropout", "--no-resume")
 
 
 def test_a_run_waits_for_the_one_it_needs(fit, small, tmp_path):
@@ -443,7 +443,7 @@ def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_
     assert not (out / "table-2.md").exists()
     done = len(metrics.read_text().splitlines()) - 1
     code, said, _ = fit(*command, "--epochs", done + 1, "--only", "audio-fbank-seed0")
-    assert code == 0 and f"going on after {done} epochs" in said
+    assert code == 0 and f"resuming after {done} epochs" in said
 
 
 def test_forecasts_add_up_by_device():

@@ -4,9 +4,11 @@ import time
 
 import torch
 
+from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.timing import EpochTime, EpochTimer, read_timing
 
 CPU = torch.device("cpu")
@@ -14,7 +16,8 @@ NAME = f"cpu, {torch.get_num_threads()} threads"
 
 
 def timer(folder, epochs=0, processes=ALONE):
-    return EpochTimer(RunFolder(folder), epochs, CPU, processes, Console())
+    session = Session(Computing(CPU, 32, 0), Console(), StopRequest(), processes)
+    return EpochTimer(RunFolder(folder), epochs, session)
 
 
 def test_seconds_are_those_from_start_to_stop_with_what_computed_them(tmp_path):
@@ -51,6 +54,6 @@ def test_a_damaged_file_is_told_and_begun_anew(tmp_path, capsys):
         if content.startswith(b"epoch,first_batch,s"):  # cut before its first row
             assert said == ""
         else:
-            assert "timing.csv: not the epoch times of a run" in said and "written anew" in said
+            assert "timing.csv: not the epoch times of a run" in said and "rewritten" in said
         watch.stop(2)
         assert [row.epoch for row in read_timing(tmp_path / "timing.csv")] == [2]

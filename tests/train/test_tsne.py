@@ -16,7 +16,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
-from avsc.train.fit.device import Computing
+from avsc.train.fit.compute import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
 from avsc.train.paper.tsne_figure import COLOURS, Panel, draw, png, svg

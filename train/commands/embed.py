@@ -59,8 +59,8 @@ def embed(
     ablation-2 make what they lack by themselves; this makes it beforehand, on another machine say.
     """
     from avsc.features.store.reader import Store
+    from avsc.train.fit.compute import Computing, Session, choose_device, cores
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import Computing, choose_device, cores
     from avsc.train.fit.embeddings import embeddings_folder, make_embeddings
     from avsc.train.fit.signals import StopRequest
     from avsc.train.model.acoustic import AcousticEncoder
@@ -82,10 +82,9 @@ def embed(
     folder = embeddings_folder(opened.path, out)
     with StopRequest() as stop, Console() as console:
         console.say(text)
+        session = Session(computing, console, stop)
         for encoder in found.encoders:
-            made = make_embeddings(
-                opened, found.feature, encoder, folder, computing, console, stop, option="--out"
-            )
+            made = make_embeddings(opened, found.feature, encoder, folder, session, option="--out")
             console.say(f"{made.products[0]}: {made.path}, fingerprint {made.fingerprint}")
     return DONE
 
@@ -105,15 +104,15 @@ class Found(NamedTuple):
 
 
 def _named(settings: Settings) -> Found:
-    from avsc.train.fit.build_network import first_visual
+    from avsc.train.fit.trained_run import first_visual
 
     return Found([first_visual(settings)], settings.feature, settings.store)
 
 
 def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> Found:
     """Return the encoders of a run that encode frames or pictures, and the store: its, or given."""
-    from avsc.train.fit.donors import taken_from
-    from avsc.train.fit.store_ref import find_store
+    from avsc.train.fit.encoders import donor_encoder
+    from avsc.train.fit.refs import find_store
     from avsc.train.fit.trained_run import restore
     from avsc.train.model.acoustic import AcousticEncoder
     from avsc.train.model.visual import VisualEncoder
@@ -124,7 +123,7 @@ def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) 
     if isinstance(network.acoustic, AcousticEncoder):
         encoders.append(network.acoustic)
     if isinstance(network.visual, VisualEncoder):
-        encoder = taken_from(trained, "visual").encoder
+        encoder = donor_encoder(trained, "visual").encoder
         assert isinstance(encoder, VisualEncoder)
         encoders.append(encoder)
     if not encoders:

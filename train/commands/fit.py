@@ -1,4 +1,8 @@
-"""``avsc-fit audio``, ``joint`` and the others: train one system on a store."""
+"""``avsc-fit audio``, ``joint`` and the others, and ``places``: train one system.
+
+Every system takes every option, so that one file of settings and one script serve all; a setting of
+an input that a system does not have has no effect on it.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -9,52 +13,32 @@ import click
 
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
-from avsc.train.settings import Settings
-from avsc.train.systems import VERBS
+from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.systems import VERBS, System
 
 Command = Callable[..., Any]
+Train = Callable[[Any, Path, bool, bool], int]
+"""Trains by settings, in a folder, resuming or not, waiting or not; returns the exit status."""
 
 
-def options(
-    declared: type[CheckedSettings], defaults: Mapping[str, Any] | None = None
-) -> Callable[[Command], Command]:
-    """Return what gives a command one option for each setting that is declared.
+def fit_command(
+    verb: str,
+    about: str,
+    declared: type[CheckedSettings],
+    train: Train,
+    defaults: Mapping[str, Any] | None = None,
+) -> click.Command:
+    """Return a command that trains.
 
-    A system's own defaults take the place of those declared.
-
-
-    Every system takes every option, so that one file of settings and one script serve all; a
-    setting of an input that a system has not is without effect on it.
+    Args:
+        verb: its name.
+        about: its help.
+        declared: the class of its settings, each of which is an option.
+        train: called with them.
+        defaults: of settings, in place of the declared ones.
     """
 
-    def give(command: Command) -> Command:
-        for each in reversed(fields(declared)):
-            needed = each.default is MISSING
-            default = {} if needed else {"default": (defaults or {}).get(each.name, each.default)}
-            command = click.option(
-                option(each.name),
-                type=parameter(declared, each.name),
-                required=needed,
-                show_default=not needed and each.default is not None,
-                help=each.metadata["help"],
-                **default,
-            )(command)
-        return command
-
-    return give
-
-
-def waiting(command: Command) -> Command:
-    """Give a command the option that waits for another process."""
-    text = "Wait while another process trains in --out, instead of ending with status 1."
-    return click.option("--wait", is_flag=True, help=text)(command)
-
-
-def fit_command(verb: str) -> click.Command:
-    """Return the command that trains the system of a verb."""
-    system = VERBS[verb]
-
-    @click.command(verb, help=system.about)
+    @click.command(verb, help=about)
     @click.option(
         "--out",
         type=click.Path(path_type=Path),
@@ -66,17 +50,41 @@ def fit_command(verb: str) -> click.Command:
         "--resume/--no-resume",
         default=True,
         show_default=True,
-        help="Go on with the run in --out if there is one, or rename it and begin anew.",
+        help="Resume the run in --out if there is one, or rename it and start over.",
     )
-    @waiting
-    @options(Settings, system.defaults)
+    @click.option(
+        "--wait",
+        is_flag=True,
+        help="Wait while another process trains in --out, instead of ending with status 1.",
+    )
+    @_options(declared, defaults or {})
     @settings
     def fit(out: Path, resume: bool, wait: bool, **values: Any) -> int:
-        from avsc.train.fit.train import train
-
-        return train(system, Settings(**values), out, resume, wait)
+        return train(declared(**values), out, resume, wait)
 
     return fit
+
+
+def _options(
+    declared: type[CheckedSettings], defaults: Mapping[str, Any]
+) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command one option for each declared setting."""
+
+    def give(command: Command) -> Command:
+        for field in reversed(fields(declared)):
+            needed = field.default is MISSING
+            default = {} if needed else {"default": defaults.get(field.name, field.default)}
+            command = click.option(
+                option(field.name),
+                type=parameter(declared, field.name),
+                required=needed,
+                show_default=not needed and field.default is not None,
+                help=field.metadata["help"],
+                **default,
+            )(command)
+        return command
+
+    return give
 
 
 def parameter(declared: type[CheckedSettings], name: str) -> Any:
@@ -87,5 +95,30 @@ def parameter(declared: type[CheckedSettings], name: str) -> Any:
     return click.Path(path_type=Path) if kind is Path else kind
 
 
-for _verb in VERBS:
-    globals()[_verb.replace("-", "_")] = fit_command(_verb)
+def _system(system: System) -> Train:
+    def train_system(chosen: Settings, out: Path, resume: bool, wait: bool) -> int:
+        from avsc.train.fit.train import train
+
+        return train(system, chosen, out, resume, wait)
+
+    return train_system
+
+
+def _places(chosen: PlacesSettings, out: Path, resume: bool, wait: bool) -> int:
+    from avsc.train.fit.train import train_images
+
+    return train_images(chosen, out, resume, wait)
+
+
+for _verb, _row in VERBS.items():
+    globals()[_verb.replace("-", "_")] = fit_command(
+        _verb, _row.about, Settings, _system(_row), _row.defaults
+    )
+
+places = fit_command(
+    "places",
+    "Train an image model on Places365, or on any folder of labelled images.\n\n"
+    "To train systems with it, name its folder by --visual-weights, with the same --backbone.",
+    PlacesSettings,
+    _places,
+)

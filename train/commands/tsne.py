@@ -73,8 +73,8 @@ def tsne(
     out: Path | None,
 ) -> int:
     """Draw the embeddings of FIRST beside those of SECOND, by t-SNE, with numbers."""
+    from avsc.train.fit.compute import Computing, choose_device, cores
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import Computing, choose_device, cores
     from avsc.train.paper.tsne_layers import named_layers
     from avsc.train.paper.tsne_maps import Drawing, make_maps
     from avsc.train.paper.tsne_report import legend, numbers_table, write_maps

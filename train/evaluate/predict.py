@@ -18,10 +18,10 @@ from avsc.train.evaluate.calibration import Temperature, fit_temperature, temper
 from avsc.train.evaluate.coverage import expected_segments, missing_segments, within
 from avsc.train.evaluate.predictions import segment_name
 from avsc.train.evaluate.results import Finding
+from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import Computing
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.store_ref import difference
+from avsc.train.fit.refs import difference
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes, scores
 from avsc.train.model.inference import embed_images, evaluating, predict

@@ -75,7 +75,7 @@ def write_report(
 
 def check_folder(folder: Path) -> None:
     """Raise a `SettingError` if a folder is a run's own."""
-    if RunFolder(folder).begun:
+    if RunFolder(folder).started:
         raise SettingError(
             f"--out is {folder}, the folder of a run, whose metrics.csv a report would replace. "
             "Name another, or leave --out away."

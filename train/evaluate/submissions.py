@@ -17,9 +17,9 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_rows
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.history import best_row, read_metrics
+from avsc.train.fit.refs import difference, find_store
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
-from avsc.train.fit.store_ref import difference, find_store
 from avsc.train.protocol import Segments
 
 
@@ -116,7 +116,7 @@ def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") ->
 
 def report_folder(path: Path, fold: str) -> Path:
     """Return the folder of a run's evaluation; an evaluation's folder is its own."""
-    return path / f"evaluation-{fold}" if RunFolder(path).begun else path
+    return path / f"evaluation-{fold}" if RunFolder(path).started else path
 
 
 def evaluated(path: Path, fold: str) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def evaluated(path: Path, fold: str) -> dict[str, Any]:
     except ValueError as fault:
         raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
     run = RunFolder(path)
-    if run.begun and found.get("checkpoint") == "best":
+    if run.started and found.get("checkpoint") == "best":
         history = read_metrics(run.metrics)
         best = best_row(history)
         epoch, wanted = found.get("epoch"), best and best.epoch

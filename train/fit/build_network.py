@@ -1,33 +1,45 @@
-"""From the settings of a run to its network."""
+"""From a run's record to its network: layers, initial weights, normalisation of the inputs."""
 
-import json
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.fit.recovery import best_file
-from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.run_record import Record
+from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
-from avsc.train.model.visual import VisualEncoder, visual_encoder
-from avsc.train.model.weights import WORDS, starting_weights
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import starting_weights
 from avsc.train.systems import Branch
 
+PORTION = 4096
+"""Frames read at a time: 19 MB in float64 at 2 channels and 290 bins."""
 
-def build_network(record: Record, visual: VisualEncoder | None) -> Network:
-    """Return a run's network with its first weights, which depend on the seed alone.
 
-    What was given to the run, other than the visual encoder, is still to be loaded.
+def build_network(record: RunRecord, visual: VisualEncoder | None) -> Network:
+    """Return a run's network with its initial weights, which depend on the seed alone.
+
+    Encoders of other runs, except a visual encoder, and normalisation are still to be loaded.
 
     Args:
         record: what the run is made from.
         visual: the visual encoder; None where vectors are read, or no images.
     """
+    if isinstance(record, ImagesRecord):
+        assert visual is not None
+        with starting_weights(record.settings.seed):
+            classifier = nn.Linear(visual.features, len(record.classes))
+        return Network(None, visual, classifier, frozen_visual=False, low_precision=True)
+    assert isinstance(record, SceneRecord)
+    return _scene_network(record, visual)
+
+
+def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network:
     settings, system = record.settings, record.settings.chosen(record.system)
     with starting_weights(settings.seed):
         acoustic: nn.Module | None = None
@@ -55,14 +67,14 @@ def build_network(record: Record, visual: VisualEncoder | None) -> Network:
 
 
 def _of_vectors(branch: Branch, features: int, dropout: float) -> tuple[nn.Module, int]:
-    """Return what encodes vectors, and the values of what it gives."""
+    """Return the encoder of vectors and the values of its output."""
     if branch.reads == "vectors" and branch.start is not None:
         return baseline.DenseEncoder(features, dropout), baseline.EMBEDDING
     return nn.Identity(), features
 
 
-def _classifier(kind: str, inputs: int, record: Record) -> nn.Module:
-    classes, dropout = len(record.store.classes), record.settings.dropout
+def _classifier(kind: str, inputs: int, record: SceneRecord) -> nn.Module:
+    classes, dropout = len(record.classes), record.settings.dropout
     if kind == "sub-network":
         return baseline.SubNetworkHead(inputs, classes, dropout)
     if kind == "late":
@@ -70,76 +82,85 @@ def _classifier(kind: str, inputs: int, record: Record) -> nn.Module:
     return SceneClassifier(inputs, classes, dropout)
 
 
-class VisualSettings(Protocol):
-    """The settings that a visual encoder is made from."""
+def normalise(
+    encoder: AcousticEncoder | baseline.DenseEncoder,
+    data: NDArray[np.float32],
+    rows: NDArray[np.int64],
+) -> None:
+    """Let an encoder normalise its inputs by the mean and standard deviation of some of them.
 
-    @property
-    def backbone(self) -> str: ...  # noqa: D102
-    @property
-    def visual_weights(self) -> str: ...  # noqa: D102
-    @property
-    def image_size(self) -> int | None: ...  # noqa: D102
-    @property
-    def view(self) -> str: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
-
-
-def other_file(settings: VisualSettings, former: VisualSettings) -> bool:
-    """Whether two settings name first weights by two paths; what is in them, digests tell."""
-    names = {settings.visual_weights, former.visual_weights}
-    return len(names) == 2 and names.isdisjoint(WORDS)
-
-
-def first_visual(settings: VisualSettings) -> VisualEncoder:
-    """Return the visual encoder that a new run starts from.
+    Args:
+        encoder: of frames or vectors.
+        data: float32 [frames, channels, bins] or [vectors, features].
+        rows: which of them; each counts once.
 
     Raises:
-        AvscError: there is no such model, or its weights cannot be had.
+        AvscError: there are none, or one is not finite.
     """
-    weights = settings.visual_weights
-    folder = RunFolder(Path(weights))
-    if weights in WORDS or not folder.settings.is_file():
-        return _visual(settings, weights)
-    digest, trained_on = _run_of_pictures(folder)
-    file = best_file(folder, digest)
-    found = _visual(settings, str(file))
-    if file == folder.best or trained_on is None:
-        return found
-    # The other checkpoints do not say what they were trained on.
-    return VisualEncoder(found.model, found.image_input, f"{trained_on}, {found.origin}")
-
-
-def _run_of_pictures(folder: RunFolder) -> tuple[str, str | None]:
-    """Return the digest of a run, and the name of the pictures if it was trained on such."""
-    try:
-        values = json.loads(folder.settings.read_bytes())
-        name = values["pictures"]["name"] if "pictures" in values else None
-        return str(values["digest"]), name
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise AvscError(
-            f"{folder.settings}: not the settings of a run ({fault}). Name {folder.best} itself, "
-            "or other weights, by --visual-weights."
-        ) from fault
-
-
-def kept_visual(settings: VisualSettings, folder: RunFolder, digest: str) -> VisualEncoder:
-    """Return the visual encoder that a run began with, from its folder; nothing is downloaded.
-
-    Raises:
-        AvscError: visual.pt is missing, damaged, or not what settings.json says.
-    """
-    visual = _visual(settings, str(folder.visual))
-    if visual.digest != digest:
-        raise AvscError(
-            f"{folder.visual}: found weights with digest {visual.digest[:12]}, wanted "
-            f"{digest[:12]}, with which the run began. Put the file back, or begin anew with "
-            "--no-resume."
-        )
-    return visual
-
-
-def _visual(settings: VisualSettings, weights: str) -> VisualEncoder:
-    return visual_encoder(
-        settings.backbone, weights, settings.image_size, view=settings.view, seed=settings.seed
+    total = moments(data, np.unique(rows))
+    encoder.set_normalisation(
+        torch.from_numpy(total.mean).float(), torch.from_numpy(total.deviation).float()
     )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of some frames, which merge without loss where the mean is large beside the std.
+
+    Source: Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+    sample variances" (1979).
+
+    Attributes:
+        count: number of frames.
+        mean: float64 [channels, bins].
+        squares: sum of the squared differences from the mean, float64 [channels, bins].
+    """
+
+    count: int
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, frames: NDArray[np.float32]) -> "Moments":
+        """Return the moments of frames [n, channels, bins], n at least 1."""
+        values = frames.astype(np.float64)
+        mean = values.mean(axis=0)
+        return cls(len(values), mean, np.square(values - mean).sum(axis=0))
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Return the moments of these frames and the other's together."""
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        mean = self.mean + apart * (other.count / count)
+        between = np.square(apart) * (self.count * other.count / count)
+        return Moments(count, mean, self.squares + other.squares + between)
+
+    @property
+    def deviation(self) -> NDArray[np.float64]:
+        """Standard deviation of the frames themselves (divided by n), float64 [channels, bins]."""
+        return np.sqrt(self.squares / self.count)
+
+
+def moments(acoustic: NDArray[np.float32], rows: NDArray[np.int64]) -> Moments:
+    """Return the moments of some rows of the acoustic matrix, a portion at a time.
+
+    Args:
+        acoustic: frames of the whole store, float32 [frames, channels, bins].
+        rows: which of them, each counted as often as it is named.
+
+    Raises:
+        AvscError: there are no rows, or a frame is not finite.
+    """
+    total: Moments | None = None
+    for start in range(0, len(rows), PORTION):
+        frames = acoustic[rows[start : start + PORTION]]
+        if not np.isfinite(frames).all():
+            raise AvscError(
+                "a training frame is not finite. Run `avsc-prep verify` on the store; if it finds "
+                "no damage, extract the store again."
+            )
+        part = Moments.of(frames)
+        total = part if total is None else total.merge(part)
+    if total is None:
+        raise AvscError("there are no training frames to compute mean and standard deviation of.")
+    return total

@@ -1,10 +1,10 @@
-"""Checkpoints: the state of a run in one file that is whole or absent.
+"""Checkpoints: the state of a run in one file, written atomically.
 
-``last.pt`` holds all that a run needs to go on as if it had never stopped, ``previous.pt`` what it
+``last.pt`` holds all that a run needs to resume as if it had never stopped, ``previous.pt`` what it
 held before; ``best.pt`` the weights of the best epoch. A frozen visual encoder is in none: its
-weights never change and lie once in ``visual.pt``, a plain state dict. Files are read by torch's
-weights-only reader, which makes tensors and plain values and runs nothing, after their checksums
-were compared.
+weights never change and are kept once in ``visual.pt``, a plain state dict. Files are read by
+torch's weights-only reader, which creates tensors and plain values and runs no code, after their
+checksums were compared.
 
 Nothing random is saved: every draw is keyed by (seed, epoch, batch).
 """
@@ -30,17 +30,16 @@ from avsc.train.model.weights import check_values
 FORMAT = 1
 FROZEN = "visual."
 Write = Callable[[Path, bytes], None]
-"""What writes a file, whole: `publish`, or what looks first whether it may."""
-
+"""Writes a file atomically: `publish`, or a function that first checks whether it may."""
 
 REMEDY = (
-    "Put an undamaged copy in its place, or begin anew with --no-resume, which keeps the old "
+    "Put an undamaged copy in its place, or start over with --no-resume, which keeps the old "
     "folder beside the new."
 )
 
 
 class LostError(AvscError):
-    """A checkpoint is damaged, gone, or not of the epoch that is wanted.
+    """A checkpoint is damaged, missing, or not of the epoch that is wanted.
 
     Attributes:
         found: what was found, without what to do.
@@ -124,20 +123,20 @@ def save_best(
         digest: of the run's record.
         network: what is trained.
         epoch: epochs done.
-        trained_on: pictures that a visual encoder learned from, for the origin of its weights.
+        trained_on: images that a visual encoder learned from, for the origin of its weights.
         write: what writes the file.
     """
     _save(path, digest, network, epoch, {"trained_on": trained_on} if trained_on else {}, write)
 
 
 def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None = None) -> int:
-    """Read the weights of a checkpoint into the network; return the epochs they took.
+    """Read the weights of a checkpoint into the network; return their number of epochs.
 
     Args:
         path: best.pt, last.pt or previous.pt.
         digest: of the run's record.
         network: to load them into.
-        epoch: wanted; the weights must be those after so many epochs and no step more.
+        epoch: wanted; the weights must be those after exactly so many epochs, without a step more.
 
     Raises:
         LostError: the file is missing or damaged, or of another epoch than is wanted.
@@ -151,7 +150,7 @@ def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None
 
 
 def epoch_of(path: Path, digest: str, *, epoch: int | None = None) -> int:
-    """Return the epochs that a checkpoint's weights took; arguments and errors as above."""
+    """Return a checkpoint's number of epochs; arguments and errors as above."""
     content = _load(path, digest)
     if epoch is not None:
         _check_ends(path, content, epoch)
@@ -204,7 +203,7 @@ def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
         if there != needed:
             raise AvscError(
                 f"{path}: {name} has shape {there}, wanted {needed}: it is a checkpoint of another "
-                "network. Name another folder by --out, or begin anew with --no-resume."
+                "network. Name another folder by --out, or start over with --no-resume."
             )
     check_values(str(path), state, wanted)
     network.load_state_dict(state, strict=False)
@@ -248,6 +247,6 @@ def _load(path: Path, digest: str) -> dict[str, Any]:
         raise AvscError(
             f"{path}: found the checkpoint of a run with digest {found[:12]}, wanted "
             f"{digest[:12]}, as settings.json beside it says: the files are of two runs. Name "
-            "another folder by --out, or begin anew with --no-resume."
+            "another folder by --out, or start over with --no-resume."
         )
     return content

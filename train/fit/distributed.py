@@ -1,17 +1,17 @@
-"""Several processes that train one run together, by PyTorch's DDP: one a GPU, or several on a CPU.
+"""Several processes that train one run together by PyTorch's DDP, one per GPU or several on a CPU.
 
-Who starts them (torchrun, or srun with the same variables) says by RANK, WORLD_SIZE and LOCAL_RANK
-which process this is; without them there is one, and nothing here does anything.
+The launcher (torchrun, or srun with the same variables) says by RANK, WORLD_SIZE and LOCAL_RANK
+which process this is; without them there is one, and this module has no effect.
 
-A run does not depend on how many processes train it, but for rounding: the batch stays as large as
-it was and each process has an equal run of its samples, so that gradients, losses, batch
+Results do not depend on the number of processes, except for rounding: the batch size stays the same
+and each process has an equal, contiguous share of its samples, so that gradients, losses, batch
 normalisation's statistics and dropout's masks are those of the whole batch (`synced_layers`).
-Process 0 alone writes and speaks; what is decided (to stop, which epoch is best) is decided alike
-everywhere, from values that all of them have. A run may go on with another number of processes.
+Process 0 alone writes and prints; every decision (to stop, which epoch is best) is made by all
+alike, from values that all of them have. A run may be resumed with another number of processes.
 
-Values on the CPU go between processes by gloo, those on GPUs by NCCL. A process whose others end
-finds out by gloo within a step, because each step begins with the question whether one of them was
-asked to stop; one whose others vanish, by `peers`.
+Values on the CPU go between processes by gloo, those on GPUs by NCCL. If another process ends, gloo
+reports it within a step, because each step starts by asking whether one of them was asked to stop;
+if another vanishes, `peers` does.
 """
 
 import os
@@ -32,8 +32,8 @@ from avsc.train.fit.peers import DONE, START, STOPPED, Watch
 from avsc.train.fit.signals import RESUMABLE
 
 PATIENCE = timedelta(hours=1)
-"""How long a process waits within a step for another that lives. What process 0 does alone before
-the first step is waited for without a bound."""
+"""How long a process waits within a step for another that is alive. There is no limit on waiting
+for what process 0 does alone before the first step."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Processes:
         count: how many there are.
         local_rank: number of this one on its machine: of its GPU.
         local_count: how many are on this machine.
-        watch: whether the others live; None where there are none.
+        watch: whether the others are alive; None where there are none.
     """
 
     rank: int = 0
@@ -56,7 +56,7 @@ class Processes:
 
     @property
     def main(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is the process that writes and prints."""
         return self.rank == 0
 
     @property
@@ -75,7 +75,7 @@ class Processes:
 
     @contextmanager
     def main_first(self) -> Iterator[None]:
-        """Let process 0 do the body alone, then the others, who find what it wrote."""
+        """Let process 0 run the body alone, then the others, which find what it wrote."""
         if self.watch is not None and not self.main:
             self.watch.wait_until_ready()
         yield
@@ -105,10 +105,10 @@ class Processes:
         """Return the highest of the processes' values."""
         if self.count == 1:
             return value
-        found = torch.tensor(value)
+        highest = torch.tensor(value)
         with self._waiting():
-            distributed.all_reduce(found, distributed.ReduceOp.MAX)
-        return int(found)
+            distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+        return int(highest)
 
     def share(self, total: int) -> NDArray[np.int64]:
         """Return which of so many elements are this process's: one run of them, all as long.
@@ -150,13 +150,13 @@ def joined() -> Iterator[Processes]:
         yield ALONE
         return
     rank, local_rank, _ = _number("RANK"), _number("LOCAL_RANK"), _number("MASTER_PORT")
-    found = Processes(rank, count, local_rank, _number("LOCAL_WORLD_SIZE", count))
+    processes = Processes(rank, count, local_rank, _number("LOCAL_WORLD_SIZE", count))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     watch = Watch(rank, count)
     last = b""
     try:
         store, _, _ = next(rendezvous("env://", rank, count, timeout=START))
-        if found.local_count == count:  # torchrun's; agents of several machines count differently
+        if processes.local_count == count:  # torchrun's; agents of several machines count otherwise
             # It gives processes that it starts again the store that holds the dead ones' addresses.
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
             store = PrefixStore(f"attempt-{attempt}", store)
@@ -164,7 +164,7 @@ def joined() -> Iterator[Processes]:
             backend, store=store, rank=rank, world_size=count, timeout=PATIENCE
         )
         watch.connect(store, os.environ.get("MASTER_ADDR", "127.0.0.1"))
-        yield replace(found, watch=watch)
+        yield replace(processes, watch=watch)
         distributed.destroy_process_group()
         last = DONE
     except AvscError as fault:
@@ -175,12 +175,12 @@ def joined() -> Iterator[Processes]:
             raise
         status = watch.verdict()
         last = STOPPED if status == RESUMABLE else b""
-        if not found.main:
+        if not processes.main:
             raise SystemExit(status) from fault  # the first process says so for all
         lost = AvscError(
             f"process 0 of {count} cannot reach the others: one of them ended, and said why if it "
             f"could, or they do not find each other ({str(fault).splitlines()[0]}). The same "
-            "command goes on from the last save."
+            "command resumes from the last checkpoint."
         )
         lost.exit_code = status
         raise lost from fault

@@ -43,10 +43,8 @@ from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import encode_table
 from avsc.train.data.batches import image_batches
 from avsc.train.data.source import Source, encoded_images
-from avsc.train.fit.console import Console
-from avsc.train.fit.device import Computing
+from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.run_record import versions
-from avsc.train.fit.signals import StopRequest
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
@@ -114,9 +112,7 @@ def make_embeddings(
     feature: str,
     encoder: Encoder,
     folder: Path,
-    computing: Computing,
-    console: Console,
-    stop: StopRequest | None = None,
+    session: Session,
     known: str = "",
     option: str = "--embeddings",
 ) -> Store:
@@ -127,18 +123,16 @@ def make_embeddings(
         feature: acoustic product that an acoustic encoder hears.
         encoder: what encodes.
         folder: where sets of embeddings are kept.
-        computing: where and how to compute.
-        console: told what is done.
-        stop: looked at after each part.
+        session: computes; looked at after each part whether to stop.
         known: as of `embedding_spec`.
         option: names another folder.
 
     Raises:
-        AvscError: an embedding is not finite, a file cannot be written, or `stop` came.
+        AvscError: an embedding is not finite, a file cannot be written, or a signal asked to stop.
     """
     spec = embedding_spec(store, feature, encoder, known)
     path = set_folder(folder, spec.product, spec.digest)
-    stop = StopRequest() if stop is None else stop
+    console, stop = session.console, session.stop
     if not index_file(path).exists():
         with claimed(
             path,
@@ -151,7 +145,7 @@ def make_embeddings(
         ) as claim:
             if not index_file(path).exists():
                 console.say(f"embeddings: {path} is not made yet; making it")
-                _make(store, feature, encoder, spec, path, claim, computing, console, stop)
+                _make(store, feature, encoder, spec, path, claim, session)
     return open_embeddings(path, spec.product, spec.digest)
 
 
@@ -162,15 +156,14 @@ def _make(
     spec: EmbeddingSpec,
     path: Path,
     claim: Claim,
-    computing: Computing,
-    console: Console,
-    stop: StopRequest,
+    session: Session,
 ) -> None:
     """Make what is missing of a set in its folder, and close it."""
     remove_stale_files(path)
     description = Description(store.name, store.classes, BLOCK, {spec.product: spec})
     write_description(path, description)
     publish(clips_file(path), encode_table(store.clips))
+    computing, console = session.computing, session.console
     encoder = encoder.to(computing.device).eval()
     if isinstance(encoder, AcousticEncoder):
         encode = _acoustic_encoding(store, feature, encoder, computing)
@@ -184,7 +177,7 @@ def _make(
         named = ids[rows.start : rows.stop]
         made = _made(path, spec, block)
         digests.append(made or _publish(path, spec, block, named, encode, rows, claim))
-        stop.check(f"after {block + 1} of {blocks} parts of {path}, which are kept")
+        session.stop.check(f"after {block + 1} of {blocks} parts of {path}, which are kept")
         if console.due():
             console.show("embeddings", block + 1, blocks)
     claim.check()

@@ -1,14 +1,16 @@
-"""What each epoch came to: the rows of metrics.csv.
+"""The metrics of each epoch: metrics.csv, and the same for TensorBoard.
 
-The file is written whole after each epoch, from the history that the checkpoint carries, so that a
-run that resumes neither repeats an epoch nor keeps one that was lost. Times are kept elsewhere, in
-timing.csv: a run that was stopped and resumed ends with the same metrics.csv as one that was not.
+Both are written from the history that the checkpoint carries, so that a resumed run neither repeats
+an epoch nor keeps one that was lost. Times are kept elsewhere, in timing.csv: a run that was
+stopped and resumed ends with the same metrics.csv as one that was not.
 """
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import csv_bytes, publish
@@ -62,7 +64,7 @@ def write_metrics(
     kind: type[Row] = Row,
     write: Callable[[Path, bytes], None] = publish,
 ) -> None:
-    """Write metrics.csv, rows of one kind, by what writes a file."""
+    """Write metrics.csv, rows of one kind, by a function that writes a file."""
     names = [field.name for field in fields(kind)]
     write(path, csv_bytes([names, *map(astuple, history)]))
 
@@ -87,7 +89,7 @@ def read_metrics(path: Path) -> list[Row]:
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as fault:
         raise AvscError(
             f"{path}: not the metrics of a run ({fault}). Run the same `avsc-fit SYSTEM` again, "
-            "which writes them anew."
+            "which rewrites them."
         ) from fault
 
 
@@ -96,3 +98,41 @@ def finished(history: Sequence[Row], epochs: int, patience: int) -> bool:
     best = best_row(history)
     impatient = best is not None and 0 < patience <= len(history) - best.epoch
     return len(history) >= epochs or impatient
+
+
+class Curves:
+    """TensorBoard's log of a run; a context manager.
+
+    Args:
+        folder: where it is written; an earlier log there is replaced.
+        history: the epochs done so far.
+    """
+
+    def __init__(self, folder: Path, history: Sequence[Row]) -> None:
+        from torch.utils.tensorboard.writer import SummaryWriter  # slow to import
+
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(str(folder))
+        for row in history:
+            self.add(row)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        fault: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+
+    def add(self, row: Row) -> None:
+        """Add an epoch."""
+        values = asdict(row)
+        epoch = values.pop("epoch")
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(name, value, epoch)
+        self._writer.flush()

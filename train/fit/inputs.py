@@ -1,11 +1,11 @@
-"""What a run reads: a store of recordings, stored embeddings, files of vectors.
+"""What a run reads: a store of recordings, stored embeddings, vector files.
 
-A new run makes the embeddings that it lacks; one that goes on, or is evaluated, reads those that it
-began with and no others.
+A new run makes the embeddings that it lacks; a run that is resumed or evaluated reads those that it
+started with and no others.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avsc.features.specs import EmbeddingSpec
@@ -21,9 +21,7 @@ from avsc.train.data.source import (
     visual_embeddings,
 )
 from avsc.train.data.vectors import Vectors
-from avsc.train.fit.build_network import first_visual
-from avsc.train.fit.console import Console
-from avsc.train.fit.device import Computing
+from avsc.train.fit.compute import Session
 from avsc.train.fit.embeddings import (
     Encoder,
     embeddings_folder,
@@ -31,13 +29,17 @@ from avsc.train.fit.embeddings import (
     open_embeddings,
     set_folder,
 )
-from avsc.train.fit.encoder_set import ACOUSTIC, VISUAL, Given
-from avsc.train.fit.run_record import EmbeddingMark, Record
-from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.store_ref import find, is_store
+from avsc.train.fit.encoders import ACOUSTIC, VISUAL, EncoderSet
+from avsc.train.fit.refs import EmbeddingRef, EncoderRef, find, is_store
+from avsc.train.fit.run_record import SceneRecord
+from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
+from avsc.train.settings import Settings
 from avsc.train.systems import System
+
+VECTORS = "vectors"
+"""What a vector file's reference has in the place of a spec's digest."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,13 @@ class Inputs:
         store: the store of the recordings.
         system: with its branches as the settings have them.
         feature: acoustic product.
-        stored: what is read in place of frames or pictures, by product.
+        stored: what is read in place of frames or images, by product.
     """
 
     store: Store
     system: System
     feature: str
     stored: dict[str, Store | Vectors]
-
-    @property
-    def marks(self) -> dict[str, EmbeddingMark]:
-        """What a run's records say of what is stored, by product."""
-        return {product: mark_of(found) for product, found in self.stored.items()}
 
     def source(self, rows: Sequence[int]) -> Source:
         """Return the samples of some clips; records of other clips are not read.
@@ -96,82 +93,138 @@ def products(system: System, feature: str) -> list[str]:
     return [made_of[name] for name, it in system.branches.items() if it.reads != "vectors"]
 
 
-def mark_of(found: Store | Vectors) -> EmbeddingMark:
-    """Return what a run's records say of stored embeddings or of a file of vectors."""
-    if isinstance(found, Vectors):
-        return EmbeddingMark(str(found.path), "vectors", found.sha256)
-    (product,) = found.products
-    return EmbeddingMark(str(found.path), found.spec(product).digest, found.content(product))
+def shapes(
+    system: System, settings: Settings, store: Store, encoders: EncoderSet
+) -> tuple[tuple[int, ...] | None, int | None]:
+    """Return the shape of an acoustic input, and the values of a vector in an image's place."""
+    frame: tuple[int, ...] | None = None
+    if system.audio is not None and system.audio.reads == "raw":
+        frame = store.records(settings.feature).item_shape
+    elif system.audio is not None:
+        frame = (_features(encoders, ACOUSTIC, encoders.acoustic),)
+    vector = None
+    if system.visual is not None and system.visual.reads != "raw":
+        vector = _features(encoders, VISUAL, encoders.visual)
+    return frame, vector
 
 
-def open_inputs(
-    record: Record,
-    store: Store,
-    given: Given,
-    computing: Computing,
-    console: Console,
-    stop: StopRequest | None = None,
-) -> Inputs:
-    """Open what a run reads, and make the embeddings that it lacks.
+def _features(encoders: EncoderSet, product: str, encoder: EncoderRef | None) -> int:
+    """Return the values of a vector or of an encoder's embedding; 0 where neither is known."""
+    if product in encoders.vectors:
+        return encoders.vectors[product].features
+    return 0 if encoder is None else encoder.features
+
+
+def embedding_ref(stored: Store | Vectors) -> EmbeddingRef:
+    """Return the reference of a run's record to stored embeddings or to a vector file."""
+    if isinstance(stored, Vectors):
+        return EmbeddingRef(str(stored.path), VECTORS, stored.sha256)
+    (product,) = stored.products
+    return EmbeddingRef(str(stored.path), stored.spec(product).digest, stored.content(product))
+
+
+def new_embeddings(
+    system: System, settings: Settings, store: Store, encoders: EncoderSet, session: Session
+) -> dict[str, EmbeddingRef]:
+    """Return what a new run reads in place of frames or images; embeddings it lacks are made.
 
     Args:
-        record: the run's; embeddings that it names are those that it began with.
+        system: with its branches as the settings have them.
+        settings: of the run.
         store: the store of the recordings.
-        given: encoders and vectors.
-        computing: where and how embeddings are made.
-        console: told what is made.
-        stop: looked at while embeddings are made.
+        encoders: that the run starts from.
+        session: what computes.
 
     Raises:
         AvscError: embeddings are damaged, or cannot be made.
     """
-    settings = record.settings
-    system = settings.chosen(record.system)
-    stored: dict[str, Store | Vectors] = {**given.vectors}
+    refs = {product: embedding_ref(file) for product, file in encoders.vectors.items()}
     folder = embeddings_folder(store.path, settings.embeddings)
-    for product, branch in ((ACOUSTIC, system.audio), (VISUAL, system.visual)):
-        if branch is None or branch.reads != "embeddings":
-            continue
-        known = record.embeddings.get(product)
-        if known and index_file(set_folder(folder, product, known.spec)).exists():
-            path = set_folder(folder, product, known.spec)
-            stored[product] = open_embeddings(path, product, known.spec)
-            continue
-        stored[product] = make_embeddings(
-            store,
-            settings.feature,
-            _encoder(product, given, record),
-            folder,
-            computing,
-            console,
-            stop,
-            known.spec if known else "",
-        )
-    return Inputs(store, system, settings.feature, stored)
+    models = {ACOUSTIC: (system.audio, encoders.donors.get("audio")), VISUAL: (system.visual, None)}
+    for product, (branch, donor) in models.items():
+        if branch is not None and branch.reads == "embeddings":
+            encoder = encoders.image_model if donor is None else donor.encoder
+            assert isinstance(encoder, AcousticEncoder | VisualEncoder)
+            refs[product] = embedding_ref(
+                make_embeddings(store, settings.feature, encoder, folder, session)
+            )
+    return refs
 
 
-def _encoder(product: str, given: Given, record: Record) -> Encoder:
+def kept_embeddings(
+    previous: SceneRecord, settings: Settings, store: Store, encoders: EncoderSet
+) -> dict[str, EmbeddingRef]:
+    """Return what a resumed run reads in place of frames or images: what it started with.
+
+    Args:
+        previous: the run's record.
+        settings: as it is resumed, which may name another folder of embeddings.
+        store: the store of the recordings.
+        encoders: whose vector files may be other ones, which `check_same` would find.
+    """
+    folder = embeddings_folder(store.path, settings.embeddings)
+    refs = {
+        product: replace(ref, path=str(set_folder(folder, product, ref.spec)))
+        for product, ref in previous.embeddings.items()
+        if ref.spec != VECTORS
+    }
+    return {**refs, **{product: embedding_ref(file) for product, file in encoders.vectors.items()}}
+
+
+def open_inputs(
+    record: SceneRecord, store: Store, encoders: EncoderSet, session: Session
+) -> Inputs:
+    """Open what a run reads; its embeddings are made again if they are gone.
+
+    Args:
+        record: the run's.
+        store: the store of the recordings.
+        encoders: that the run starts from.
+        session: what computes.
+
+    Raises:
+        AvscError: embeddings are damaged, not those that the run started with, or cannot be made.
+    """
+    system, feature = record.settings.chosen(record.system), record.settings.feature
+    stored: dict[str, Store | Vectors] = {**encoders.vectors}
+    for product, ref in record.embeddings.items():
+        if product in stored:
+            continue
+        path = Path(ref.path)
+        if index_file(path).exists():
+            stored[product] = open_embeddings(path, product, ref.spec)
+        else:
+            encoder = _encoder(product, record, encoders)
+            stored[product] = make_embeddings(
+                store, feature, encoder, path.parent, session, known=ref.spec
+            )
+        _check_content(path, stored[product], ref)
+    return Inputs(store, system, feature, stored)
+
+
+def _encoder(product: str, record: SceneRecord, encoders: EncoderSet) -> Encoder:
+    """Return the encoder that a run's embeddings were made with."""
     if product == VISUAL:
-        return given.visual or _same_visual(record)
-    encoder = given.taken["audio"].encoder
+        return encoders.image_model or _same_visual(record)
+    encoder = encoders.donors["audio"].encoder
     assert isinstance(encoder, AcousticEncoder)
     return encoder
 
 
-def _same_visual(record: Record) -> VisualEncoder:
-    """Load the image model that a run began with once more, because its embeddings are gone."""
+def _same_visual(record: SceneRecord) -> VisualEncoder:
+    """Load the image model that a run started with once more, because its embeddings are gone."""
     visual = first_visual(record.settings)
     if record.visual is None or visual.digest != record.visual.digest:
         raise AvscError(
             f"--visual-weights {record.settings.visual_weights}: found weights with digest "
             f"{visual.digest[:12]}, wanted {record.visual.digest[:12] if record.visual else None}, "
-            "with which the run began and whose embeddings are gone. Name those weights, or begin "
-            "anew with --no-resume."
+            "with which the run was started and whose embeddings are gone. Name those weights, or "
+            "start over with --no-resume."
         )
     return visual
 
 
-def trained_inputs(record: Record, store: Store, run: Path) -> Inputs:
+def trained_inputs(record: SceneRecord, store: Store, run: Path) -> Inputs:
     """Open what a trained run reads.
 
     Args:
@@ -180,33 +233,36 @@ def trained_inputs(record: Record, store: Store, run: Path) -> Inputs:
         run: its folder.
 
     Raises:
-        SettingError: embeddings or vectors are not those that the run began with, or are of
+        SettingError: embeddings or vectors are not those that the run started with, or are of
             another store.
     """
     system = record.settings.chosen(record.system)
     stored: dict[str, Store | Vectors] = {}
-    for product, mark in record.embeddings.items():
-        opened: Store | Vectors
-        if mark.spec == "vectors":
-            path = find(Path(mark.path), run, Path.is_file)
-            opened = Vectors.open(path, store)
+    for product, ref in record.embeddings.items():
+        if ref.spec == VECTORS:
+            path = find(Path(ref.path), run, Path.is_file)
+            stored[product] = Vectors.open(path, store)
         else:
-            path = find(Path(mark.path), run, is_store)
+            path = find(Path(ref.path), run, is_store)
             if not index_file(path).exists():
                 raise AvscError(
-                    f"{path}: the run's embeddings are not there. Run the same `avsc-fit "
+                    f"{path}: the run's embeddings are missing. Run the same `avsc-fit "
                     f"{record.system.name}` again, which makes them, or put them back."
                 )
-            opened = open_embeddings(path, product, mark.spec)
-            _check_source(opened, product, store, record.settings.feature)
-        found = mark_of(opened).fingerprint
-        if found != mark.fingerprint:
-            raise SettingError(
-                f"{path}: found content {found[:12]}, wanted {mark.fingerprint[:12]}, which the "
-                "run was trained on. Put it back, or train the run anew."
-            )
-        stored[product] = opened
+            embedded = open_embeddings(path, product, ref.spec)
+            _check_source(embedded, product, store, record.settings.feature)
+            stored[product] = embedded
+        _check_content(path, stored[product], ref)
     return Inputs(store, system, record.settings.feature, stored)
+
+
+def _check_content(path: Path, stored: Store | Vectors, ref: EmbeddingRef) -> None:
+    content = embedding_ref(stored).fingerprint
+    if content != ref.fingerprint:
+        raise SettingError(
+            f"{path}: found content {content[:12]}, wanted {ref.fingerprint[:12]}, which the run "
+            "was trained on. Put it back, or start over with --no-resume."
+        )
 
 
 def _check_source(embedded: Store, product: str, store: Store, feature: str) -> None:

@@ -1,16 +1,16 @@
-"""Whether the other processes of a run live, and signals that come while one waits for them.
+"""Whether the other processes of a run are alive, and signals that arrive while one waits for them.
 
-A process that waits in gloo or NCCL runs no Python: it notes no signal, and of a machine that
-vanished it hears nothing. So a thread of each process says every few seconds over a connection of
-its own that the process lives: all to process 0, and process 0 to all. It ends the process
+A process that waits in gloo or NCCL runs no Python: it handles no signal, and does not learn that a
+machine has vanished. So a thread of each process sends a heartbeat every few seconds over a
+connection of its own: all to process 0, and process 0 to all. The thread ends the process
 
-* when another has given no sign of life for `SILENCE` seconds, with status 75;
+* when another has sent no heartbeat for `SILENCE` seconds, with status 75;
 * when another ended and this one has not found out by itself `GRACE` seconds later;
 * when a signal asks to stop that this process cannot obey: at once while it waits for process 0 to
   prepare the run or for one that has been silent for `QUIET` seconds, after `OBEY` seconds while it
-  waits for one that lives, and at once on the second signal.
+  waits for one that is alive, and at once on the second signal.
 
-What was saved last is kept. A stopped or frozen process counts as vanished; a slow one does not.
+The last checkpoint is kept. A stopped or frozen process counts as vanished; a slow one does not.
 """
 
 import os
@@ -29,12 +29,12 @@ from torch.distributed.distributed_c10d import Store
 
 from avsc.train.fit.signals import RESUMABLE, STATUS
 
-BEAT = 5.0  # seconds between two signs of life
+BEAT = 5.0  # seconds between two heartbeats
 SILENCE = 45.0
 GRACE = 15.0
 QUIET = 10.0
 OBEY = 100.0  # of the three minutes that docs/training.md asks a queue for; a save may be slow
-TICK = 0.5  # seconds between two looks at all this
+TICK = 0.5  # seconds between two checks of all this
 START = timedelta(minutes=10)
 """How long processes wait for each other to be started."""
 LIFE, READY, DONE, STOPPED = b".", b"r", b"q", b"s"
@@ -48,8 +48,8 @@ class Peer:
     Attributes:
         rank: its number.
         connection: to it.
-        heard: when it gave its last sign of life.
-        said: all that it said other than that it lives.
+        heard: when it sent its last heartbeat.
+        said: all that it sent besides heartbeats.
         ended: when its connection closed; None while it is open.
     """
 
@@ -86,7 +86,7 @@ class Watch:
         os.set_blocking(write, False)
         self._write = write
         self._selector.register(self._signals, selectors.EVENT_READ)
-        self._former = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._wakeup_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -136,7 +136,7 @@ class Watch:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Mark that the body does nothing but wait for the others."""
+        """Mark that the body only waits for the others."""
         self._waiting = True
         try:
             yield
@@ -160,13 +160,13 @@ class Watch:
         self._say(READY)
 
     def verdict(self) -> int:
-        """Return the status of a process that finds that others ended; hear what they said."""
+        """Wait for what the others sent before they ended; return `status`."""
         time.sleep(TICK)
         return self.status
 
     @property
     def status(self) -> int:
-        """Exit status of a process whose others ended: whether they can go on."""
+        """Exit status of a process whose peers ended: whether they can be resumed."""
         return RESUMABLE if any(STOPPED in peer.said for peer in self._peers) else 1
 
     def close(self, last: bytes = b"") -> None:
@@ -180,7 +180,7 @@ class Watch:
         self._closed.set()
         os.write(self._write, b"\0")
         self._thread.join()
-        signal.set_wakeup_fd(self._former)
+        signal.set_wakeup_fd(self._wakeup_fd)
         if last:
             self._say(last)
         for peer in self._peers:
@@ -217,7 +217,7 @@ class Watch:
             self._ready.set()
 
     def _judge(self) -> None:
-        """Say that this process lives; end it if there is a reason."""
+        """Send a heartbeat when it is due; end this process if there is a reason."""
         now = time.monotonic()
         if now - self._looked > SILENCE / 3:  # this process slept: the others may not have
             for peer in self._peers:
@@ -234,7 +234,7 @@ class Watch:
             if peer.ended is None and now - peer.heard > SILENCE:
                 self._end(
                     RESUMABLE,
-                    f"process {peer.rank} of {self._count} has given no sign of life for "
+                    f"process {peer.rank} of {self._count} has sent no heartbeat for "
                     f"{SILENCE:.0f} s; it, its machine or the network between has stopped",
                 )
         if self._asked:
@@ -252,7 +252,7 @@ class Watch:
         """End the process from this thread, whatever the others do."""
         text = (
             f"avsc-fit: error: process {self._rank} of {self._count} ends: {why}. The same command "
-            "goes on from the last save.\n"
+            "resumes from the last checkpoint.\n"
         )
         os.write(2, text.encode())
         for each in self.before_end:

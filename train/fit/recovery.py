@@ -1,9 +1,9 @@
-"""Ways back when a checkpoint is damaged or gone.
+"""Recovery when a checkpoint is damaged or missing.
 
-Two checkpoints are kept, so that a run goes on from ``previous.pt`` when ``last.pt`` cannot be
+Two checkpoints are kept, so that a run resumes from ``previous.pt`` when ``last.pt`` cannot be
 read; what was trained after it is trained again, to the same numbers. The weights of the best epoch
-are ``best.pt``; where that is lost and the best epoch is one that a kept checkpoint ended with,
-they are there too.
+are in ``best.pt``; if that is lost and a kept checkpoint ended with the best epoch, they are there
+too.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from avsc.train.fit.checkpoint import (
     load_last,
     load_weights,
 )
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import Row, best_row, read_metrics
 from avsc.train.fit.run_folder import RunFolder
@@ -33,8 +34,7 @@ def load_newest(
     network: Network,
     optimiser: torch.optim.Optimizer,
     row: type[Row],
-    console: Console,
-    main: bool,
+    session: Session,
 ) -> Progress:
     """Read the newest checkpoint that can be read, and make it last.pt.
 
@@ -43,10 +43,9 @@ def load_newest(
         digest: of its record.
         network: gets the weights.
         optimiser: gets its state.
-        row: what an epoch comes to.
-        console: told when it is not the newest that there was.
-        main: whether this process writes. Another reads what the first made last.pt: with an
-            older one it would go on from another step than the rest.
+        row: what is recorded of an epoch.
+        session: its process 0 alone goes back to previous.pt, and says so; another process that did
+            would resume from another step than the rest.
 
     Raises:
         LostError: none can be read.
@@ -55,7 +54,7 @@ def load_newest(
     try:
         return load_last(folder.last, digest, network, optimiser, row)
     except LostError as fault:
-        if not main:
+        if not session.processes.main:
             raise
         lost = fault
     try:
@@ -65,7 +64,7 @@ def load_newest(
         raise LostError(f"{lost.found}{also}", REMEDY) from fault
     folder.check()
     folder.previous.replace(folder.last)
-    console.say(f"{lost.found} Going on from {folder.previous.name}.")
+    session.console.say(f"{lost.found} Resuming from {folder.previous.name}.")
     return progress
 
 
@@ -101,7 +100,7 @@ def _best(folder: RunFolder, read: Callable[[Path, int | None], int]) -> tuple[i
         lost = fault
     if best is None:
         raise LostError(
-            lost.found, "No epoch of the run is done yet: run the same `avsc-fit SYSTEM` again."
+            lost.found, "The run has no finished epoch yet: run the same `avsc-fit SYSTEM` again."
         ) from lost
     for path in (folder.last, folder.previous):
         with suppress(LostError):
@@ -109,7 +108,7 @@ def _best(folder: RunFolder, read: Callable[[Path, int | None], int]) -> tuple[i
     raise _nowhere(lost, best) from lost
 
 
-def mend_best(
+def restore_best(
     folder: RunFolder, digest: str, history: list[Row], trained_on: str | None, console: Console
 ) -> LostError | None:
     """Write best.pt again if it is lost and a kept checkpoint has its weights.
@@ -119,10 +118,10 @@ def mend_best(
         digest: of its record.
         history: the epochs done.
         trained_on: as of `save_best`.
-        console: told what was found.
+        console: told what was found and done.
 
     Returns:
-        What is wrong with best.pt and could not be mended; None when it is as it should be.
+        What is wrong with best.pt and could not be fixed; None when it is as it should be.
     """
     best = best_row(history)
     if best is None:
@@ -136,23 +135,23 @@ def mend_best(
     for path in (folder.last, folder.previous):
         with suppress(LostError):
             copy_weights(path, folder.best, digest, best.epoch, trained_on, folder.publish)
-            console.say(f"{lost.found} Made again from {path.name}, which holds the same epoch.")
+            console.say(f"{lost.found} Restored from {path.name}, which holds the same epoch.")
             return None
     found = _nowhere(lost, best)
-    console.say(f"{found.found} A better epoch will take its place, if one comes.")
+    console.say(f"{found.found} A better epoch, if there is one, will replace it.")
     return found
 
 
 def _check_epoch(folder: RunFolder, found: int, history: list[Row]) -> None:
     """Raise a `LostError` if best.pt is of another epoch than the best.
 
-    It may be of one that the history does not have yet: what a killed run did last is done again.
+    It may be of one that the history does not have yet: a killed run repeats what it did last.
     """
     best = best_row(history)
     if best is not None and found != best.epoch and found <= len(history):
         raise LostError(
-            f"{folder.best}: holds the weights of epoch {found}, and the best is epoch "
-            f"{best.epoch}, by metrics.csv.",
+            f"{folder.best}: holds the weights of epoch {found}, but by metrics.csv the best is "
+            f"epoch {best.epoch}.",
             REMEDY,
         )
 
@@ -160,6 +159,6 @@ def _check_epoch(folder: RunFolder, found: int, history: list[Row]) -> None:
 def _nowhere(lost: LostError, best: Row) -> LostError:
     return LostError(
         f"{lost.found} The weights of the best epoch, {best.epoch}, are in no other file.",
-        "Put back a copy, take the last ones (avsc-fit evaluate --checkpoint last), or train anew "
+        "Put back a copy, use the last ones (avsc-fit evaluate --checkpoint last), or start over "
         "with --no-resume, which keeps the old folder beside the new.",
     )

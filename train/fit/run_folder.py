@@ -2,19 +2,19 @@
 
     RUN/settings.json   settings, store, split, visual encoder, versions: written first
     RUN/split.csv       clip,part: which clips are trained on and which validated on
-    RUN/visual.pt       weights of a frozen visual encoder, as the run found them
-    RUN/last.pt         the newest checkpoint, from which the run goes on
-    RUN/previous.pt     the one before it, for when last.pt is damaged or gone
+    RUN/visual.pt       weights of a frozen visual encoder, as the run started with them
+    RUN/last.pt         the newest checkpoint, from which the run resumes
+    RUN/previous.pt     the one before it, for when last.pt is damaged or missing
     RUN/best.pt         the weights of the best epoch, which are evaluated
-    RUN/metrics.csv     one row an epoch
+    RUN/metrics.csv     one row per epoch
     RUN/timing.csv      seconds and device of each epoch
     RUN/tensorboard/    the figures of metrics.csv for TensorBoard
     RUN/log.txt         what was printed, with the time
-    RUN/claim           who trains here now; gone when nobody does
+    RUN/claim           which process trains here now; absent when none does
 
-A run goes on in the folder that it began in, so that a job that is put back in the queue finds its
-own. A new run in its place (``--no-resume``) destroys nothing: the folder is renamed first. Whoever
-trains has claimed the folder, and publishes nothing in it once the claim is lost.
+A run resumes in the folder that it started in, so that a requeued job finds its own. A new run in
+its place (``--no-resume``) destroys nothing: the folder is renamed first. A process that trains has
+claimed the folder, and writes nothing in it once the claim is lost.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        claim: what keeps others from training here; None where nobody can.
+        claim: keeps other processes from training here; None where the folder is only read.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One row an epoch."""
+        """One row per epoch."""
         return self.path / "metrics.csv"
 
     @property
@@ -95,27 +95,27 @@ class RunFolder:
         return self.path / "log.txt"
 
     @property
-    def begun(self) -> bool:
-        """Whether a run was begun here."""
+    def started(self) -> bool:
+        """Whether a run was started here."""
         return self.settings.exists() or self.saved
 
     @property
     def saved(self) -> bool:
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return self.last.exists() or self.previous.exists()
 
     def check(self) -> None:
-        """Raise an `AvscError` if the folder does not hold this process's run any more."""
+        """Raise an `AvscError` if the folder no longer holds this process's run."""
         if self.claim is not None:
             self.claim.check()
 
     def publish(self, path: Path, *pieces: Piece) -> None:
-        """Write a file of the run; the checkpoint that last.pt was is previous.pt then.
+        """Write a file of the run; the checkpoint that was last.pt becomes previous.pt.
 
         Raises:
-            AvscError: it cannot be written, or the folder does not hold this run any more.
+            AvscError: it cannot be written, or the folder no longer holds this run.
         """
-        self.check()  # before the folder is made anew, too
+        self.check()  # also before the folder is created
         publish(path, *pieces, before=self._keep_last if path == self.last else self.check)
 
     def _keep_last(self) -> None:
@@ -124,7 +124,7 @@ class RunFolder:
             self.last.replace(self.previous)
 
     def set_aside(self) -> Path | None:
-        """Rename the folder to ``RUN.1`` (or the next free number) if a run was begun in it.
+        """Rename the folder to ``RUN.1`` (or the next free number) if a run was started in it.
 
         Returns:
             The new name, or None when there was nothing to keep.
@@ -132,7 +132,7 @@ class RunFolder:
         Raises:
             AvscError: the folder cannot be renamed.
         """
-        if not self.begun:
+        if not self.started:
             return None
         number = 1
         while (aside := self.path.with_name(f"{self.path.name}.{number}")).exists():
@@ -158,7 +158,7 @@ def claimed_run(
     Raises:
         ClaimedError: another process trains there.
     """
-    remedy = "Let it end, wait for it by --wait, or name another folder by --out."
+    remedy = "Let it finish, wait for it by --wait, or name another folder by --out."
     doing = "a run is being trained here"
     with claimed(path, doing, remedy, say, wait=wait, keep_on=keep_on) as claim:
         yield RunFolder(path, claim)

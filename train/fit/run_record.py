@@ -1,63 +1,95 @@
-"""settings.json: what a run was made from, and whether another is the same.
+"""settings.json: what a run was made from, and whether another run is the same.
 
-Two runs are the same when all that their numbers depend on is: the system, its settings, the
-contents of the store (by the digest of each part that is used), the split, the encoders that were
-given (by the digest of their weights), stored embeddings and files of vectors (by fingerprint). A
-run goes on only from checkpoints of the same run; the first difference is named.
+A run's *identity* is everything that affects its results: the system, its settings, the contents of
+the store (by the digest of each part that is used) or the list of the labelled images, the split,
+the encoders it starts from (by the digest of their weights), stored embeddings and vector files (by
+fingerprint). A run resumes only from checkpoints with the same identity; otherwise the first
+difference is named.
 """
 
 import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self, TypeVar, overload
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.checked_settings import option
-from avsc.train.fit.store_ref import STORE_PARTS, StoreMark
-from avsc.train.settings import Settings
+from avsc.train.fit.refs import STORE_PARTS, EmbeddingRef, EncoderRef, ImagesRef, StoreRef
+from avsc.train.settings import PlacesSettings, Settings
 from avsc.train.systems import SYSTEMS, System
 
-FORMAT = 2
 PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")
+PLACES = "places"
+"""What runs on labelled images have in the place of a system's name."""
 
 
-@dataclass(frozen=True)
-class EncoderMark:
-    """Which encoder a run was given, or which file of vectors in its place.
-
-    Attributes:
-        origin: where its weights came from: timm, a file, a seed, a run.
-        digest: SHA-256 of them; of the file of vectors.
-        features: values of its embeddings; of the vectors.
-    """
-
-    origin: str
-    digest: str
-    features: int
-
-
-@dataclass(frozen=True)
-class EmbeddingMark:
-    """Which stored embeddings a run read.
+class RunRecord(ABC):
+    """What settings.json holds, whatever the run is trained on.
 
     Attributes:
-        path: the store of the embeddings.
-        spec: digest of what they are: encoder, source, view.
-        fingerprint: of its content; of a file of vectors, the SHA-256 of its bytes.
+        settings: every setting.
+        visual: the visual encoder that the run starts from; None where there is none.
+        versions: of Python and the packages that computed.
     """
 
-    path: str
-    spec: str
-    fingerprint: str
+    FORMAT: ClassVar[int]
+    settings: Settings | PlacesSettings
+    visual: EncoderRef | None
+    versions: dict[str, str]
+
+    @property
+    @abstractmethod
+    def system_name(self) -> str:
+        """Name of the system, or `PLACES`."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their indices."""
+
+    @property
+    @abstractmethod
+    def has_image_model(self) -> bool:
+        """Whether the network has an image model, whose initial weights the folder keeps."""
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return everything that affects the run's results, by name, in JSON's types."""
+
+    def origins(self) -> dict[str, str]:
+        """Return what the digests in `identity` are of, where their names do not say."""
+        return {} if self.visual is None else {"visual encoder": f" ({self.visual.origin})"}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `identity`; checkpoints carry it."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def encode(self) -> bytes:
+        """Return the bytes of settings.json."""
+        values = {
+            **asdict(self),  # type: ignore[call-overload]
+            "system": self.system_name,
+            "settings": self.settings.record(),
+            "format": self.FORMAT,
+            "digest": self.digest,
+        }
+        return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
+
+    @classmethod
+    @abstractmethod
+    def decode(cls, values: dict[str, Any]) -> Self:
+        """Return the record of what `encode` wrote."""
 
 
 @dataclass(frozen=True)
-class Record:
-    """What settings.json says.
+class SceneRecord(RunRecord):
+    """What settings.json holds of a run on a store.
 
     Attributes:
         system: the system trained.
@@ -66,165 +98,186 @@ class Record:
         split: SHA-256 of split.csv.
         frame: shape of an acoustic input: channels and bins of a frame, or values of a vector; None
             without audio.
-        vector: values of a vector in a picture's place; None for images, or without visual input.
-        acoustic: the acoustic encoder that was given; None where it is trained from the start.
-        visual: the visual encoder that was given; None where there is none.
-        embeddings: stored embeddings that were read, by product.
+        vector: values of a vector in an image's place; None for images, or without visual input.
+        acoustic: the acoustic encoder that the run starts from; None where it starts from scratch.
+        visual: the visual encoder that the run starts from; None where there is none.
+        embeddings: stored embeddings and vector files that are read, by product.
         versions: of Python and the packages that computed.
     """
 
+    FORMAT = 2
     system: System
     settings: Settings
-    store: StoreMark
+    store: StoreRef
     split: str
     frame: tuple[int, ...] | None
     vector: int | None
-    acoustic: EncoderMark | None
-    visual: EncoderMark | None
-    embeddings: dict[str, EmbeddingMark]
+    acoustic: EncoderRef | None
+    visual: EncoderRef | None
+    embeddings: dict[str, EmbeddingRef]
     versions: dict[str, str]
 
     @property
+    def system_name(self) -> str:
+        """Name of the system."""
+        return self.system.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Scene labels in the order of their class indices."""
+        return self.store.classes
+
+    @property
     def has_image_model(self) -> bool:
-        """Whether an image model is part of the network, and its first weights of the folder."""
+        """Whether the network has an image model, whose initial weights the folder keeps."""
         return self.visual is not None and self.vector is None
 
-    def numbers(self) -> dict[str, Any]:
-        """Return all that the run's numbers depend on, by name, in JSON's types."""
-        chosen = self.settings.numbers(self.system)
+    def identity(self) -> dict[str, Any]:
+        """Return everything that affects the run's results, by name, in JSON's types."""
+        chosen = self.settings.identity(self.system)
         return {
             "system": self.system.name,
             **{option(name): value for name, value in chosen.items()},
-            **self.store.numbers(),
+            **self.store.identity(),
             "split": self.split,
             "acoustic frame": None if self.frame is None else list(self.frame),
             "acoustic encoder": None if self.acoustic is None else self.acoustic.digest,
             "visual encoder": None if self.visual is None else self.visual.digest,
-            **{f"{name}' fingerprint": e.fingerprint for name, e in self.embeddings.items()},
+            **{f"{name}' fingerprint": ref.fingerprint for name, ref in self.embeddings.items()},
         }
 
     def origins(self) -> dict[str, str]:
-        """Return what digests are of, where it is not plain, by their names in `numbers`."""
-        marks = {"acoustic encoder": self.acoustic, "visual encoder": self.visual}
+        """Return what the digests in `identity` are of, where their names do not say."""
+        acoustic = self.acoustic
         return {
             **{f"store's {name}": f" ({what})" for name, what in STORE_PARTS.items()},
-            **{name: f" ({mark.origin})" for name, mark in marks.items() if mark is not None},
+            **({} if acoustic is None else {"acoustic encoder": f" ({acoustic.origin})"}),
+            **super().origins(),
         }
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of `numbers`; checkpoints carry it."""
-        return numbers_digest(self.numbers())
-
-    def encode(self) -> bytes:
-        """Return the bytes of settings.json."""
-        values = {
-            **asdict(self),
-            "system": self.system.name,
-            "settings": self.settings.record(),
-            "format": FORMAT,
-            "digest": self.digest,
-        }
-        return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()
-
-
-def numbers_digest(numbers: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of all that a run's numbers depend on."""
-    text = json.dumps(numbers, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def read_record(path: Path) -> Record:
-    """Read settings.json.
-
-    Raises:
-        AvscError: there is none, or it is damaged, changed by hand, or of another format.
-    """
-    try:
-        values = json.loads(path.read_bytes())
-        if values["format"] != FORMAT:
-            raise ValueError(f"format {values['format']}, wanted {FORMAT}")
-        store = {**values["store"], "classes": tuple(values["store"]["classes"])}
-        record = Record(
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> Self:
+        """Return the record of what `encode` wrote."""
+        return cls(
             SYSTEMS[values["system"]],
             Settings.from_record(values["settings"]),
-            StoreMark(**store),
+            StoreRef(**{**values["store"], "classes": tuple(values["store"]["classes"])}),
             values["split"],
             None if values["frame"] is None else tuple(values["frame"]),
             values["vector"],
-            _encoder_mark(values["acoustic"]),
-            _encoder_mark(values["visual"]),
-            {name: EmbeddingMark(**mark) for name, mark in values["embeddings"].items()},
+            _encoder_ref(values["acoustic"]),
+            _encoder_ref(values["visual"]),
+            {name: EmbeddingRef(**ref) for name, ref in values["embeddings"].items()},
             values["versions"],
         )
+
+
+@dataclass(frozen=True)
+class ImagesRecord(RunRecord):
+    """What settings.json holds of a run on labelled images.
+
+    Attributes:
+        settings: every setting.
+        pictures: the images.
+        visual: the initial weights of the backbone.
+        versions: of Python and the packages that computed.
+    """
+
+    FORMAT = 1
+    settings: PlacesSettings
+    pictures: ImagesRef
+    visual: EncoderRef | None
+    versions: dict[str, str]
+    system_name = PLACES
+    has_image_model = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their indices."""
+        return self.pictures.classes
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything that affects the run's results, by name, in JSON's types."""
+        values = self.settings.record()
+        fixed = [f.name for f in fields(self.settings) if not f.metadata.get("free")]
+        return {
+            "system": PLACES,
+            **{option(name): values[name] for name in fixed},
+            "set of pictures": self.pictures.digest,
+            "visual encoder": None if self.visual is None else self.visual.digest,
+        }
+
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> Self:
+        """Return the record of what `encode` wrote."""
+        pictures = values["pictures"]
+        return cls(
+            PlacesSettings.from_record(values["settings"]),
+            ImagesRef(**{**pictures, "classes": tuple(pictures["classes"])}),
+            _encoder_ref(values["visual"]),
+            values["versions"],
+        )
+
+
+def _encoder_ref(values: dict[str, Any] | None) -> EncoderRef | None:
+    return None if values is None else EncoderRef(**values)
+
+
+R = TypeVar("R", bound=RunRecord)
+
+
+@overload
+def read_record(path: Path) -> SceneRecord: ...
+@overload
+def read_record(path: Path, kind: type[R]) -> R: ...
+def read_record(path: Path, kind: type[RunRecord] = SceneRecord) -> RunRecord:
+    """Read settings.json.
+
+    Raises:
+        AvscError: it is missing, damaged, edited, or of another format or kind of run.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+        if (values["system"] == PLACES) != (kind is ImagesRecord):
+            raise ValueError(f"it is a run of {values['system']}")
+        if values["format"] != kind.FORMAT:
+            raise ValueError(f"format {values['format']}, wanted {kind.FORMAT}")
+        record = kind.decode(values)
         if record.digest != values["digest"]:
-            raise ValueError("its values are not those that its digest was made of")
-    except FileNotFoundError:
-        raise AvscError(
-            f"{path.parent}: no run was begun here (settings.json is missing). Name the folder "
-            "that `avsc-fit SYSTEM --out` wrote."
-        ) from None
+            raise ValueError("its values do not match its digest")
     except OSError as fault:
+        missing = isinstance(fault, FileNotFoundError)
         raise AvscError(
-            f"{path.parent}: no run that can be read ({fault.strerror}). Name the folder that "
+            f"{path.parent}: holds no run that can be read "
+            f"({'settings.json is missing' if missing else fault.strerror}). Name a folder that "
             "`avsc-fit SYSTEM --out` wrote."
         ) from fault
     except (ValueError, KeyError, TypeError, SettingError) as fault:
         raise AvscError(
-            f"{path}: not the settings of a run of this version ({fault}). Name another folder by "
-            "--out, or begin anew with --no-resume, which keeps the old folder beside the new."
+            f"{path}: not the settings of such a run of this version ({fault}). Name another "
+            "folder by --out, or start over with --no-resume, which keeps the old folder beside "
+            "the new."
         ) from fault
     return record
 
 
-def _encoder_mark(values: dict[str, Any] | None) -> EncoderMark | None:
-    return None if values is None else EncoderMark(**values)
-
-
-def check_same(found: Record, wanted: Record, folder: Path) -> None:
-    """Raise a `SettingError` naming the first thing that keeps a run from going on.
-
-    What `wanted` cannot know yet may be left out of it: a visual encoder (None), which a run keeps
-    as it began with, and the embeddings (empty).
-    """
-    if wanted.visual is None:
-        wanted = replace(wanted, visual=found.visual)
-    wanted = replace(wanted, embeddings={**found.embeddings, **wanted.embeddings})
-    check_same_numbers(
-        found.numbers(), wanted.numbers(), folder, (found.origins(), wanted.origins())
-    )
-
-
-def check_same_numbers(
-    before: Mapping[str, Any],
-    now: Mapping[str, Any],
-    folder: Path,
-    origins: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
-) -> None:
-    """Raise a `SettingError` naming the first difference of all that two runs depend on.
-
-    Where a value is a digest, `origins` may say of what, in both.
-    """
-    # A split differs also because the store does, which says more.
+def check_same(previous: RunRecord, record: RunRecord, folder: Path) -> None:
+    """Raise a `SettingError` naming the first difference in what affects two runs' results."""
+    before, now = previous.identity(), record.identity()
+    # A split also differs when the store does, which says more.
     ranks = {"system": -1, "split": 1}
     for name in sorted({*before, *now}, key=lambda name: (ranks.get(name, 0), name)):
         if before.get(name) != now.get(name):
             raise SettingError(
-                f"{folder}: holds a run with another {name}: found {before.get(name)!r}"
-                f"{origins[0].get(name, '')}, wanted {now.get(name)!r}{origins[1].get(name, '')}. "
-                "Give the settings it was begun with, name another folder by --out, or begin anew "
-                "with --no-resume, which keeps the old folder beside the new."
+                f"{folder}: holds a run that was started with a different {name} "
+                f"({before.get(name)!r}{previous.origins().get(name, '')}, now "
+                f"{now.get(name)!r}{record.origins().get(name, '')}). Repeat the settings it was "
+                "started with, name another folder by --out, or start over with --no-resume, which "
+                "keeps the old folder beside the new."
             )
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
-    found = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), **found}
-
-
-def encode_split(training: Sequence[str], validation: Sequence[str]) -> bytes:
-    """Return the bytes of split.csv: ``clip,part``, ordered by clip."""
-    parts = {**dict.fromkeys(training, "training"), **dict.fromkeys(validation, "validation")}
-    rows = (f"{clip},{part}\n" for clip, part in sorted(parts.items()))
-    return "".join(["clip,part\n", *rows]).encode()
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **packages}

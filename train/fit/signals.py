@@ -1,8 +1,8 @@
 """Being asked to stop: by a cluster (SIGTERM, SIGUSR1) or at the keyboard (SIGINT).
 
-The first signal is only noted; the loop finishes its step, saves and leaves with the status that
-says that the run can go on. From then on signals have their former effect, so that a second one
-ends the program at once; every file of a run is whole or absent, so that nothing is lost by that.
+The first signal is only noted; the loop finishes its step, saves and exits with a status that says
+that the run can be resumed. From then on signals have their usual effect, so that a second one ends
+the program at once; files are written atomically, so that nothing is lost by that.
 """
 
 import os
@@ -31,10 +31,10 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        self._former: dict[signal.Signals, Any] = {}
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._former = {number: signal.signal(number, self._note) for number in STATUS}
+        self._handlers = {number: signal.signal(number, self._note) for number in STATUS}
         return self
 
     def __exit__(
@@ -43,7 +43,7 @@ class StopRequest:
         fault: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
+        self._restore()
 
     def __bool__(self) -> bool:
         """Whether to stop."""
@@ -67,18 +67,18 @@ class StopRequest:
         """
         if self:
             fault = StoppedError(
-                f"stopped by {self.signal_name} {where}. The same command goes on."
+                f"stopped by {self.signal_name} {where}. The same command resumes."
             )
             fault.exit_code = self.status
             raise fault
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
-        self._give_back()
+        self._restore()
         # Written past Python's streams, which the signal may have interrupted in mid-write.
         os.write(2, f"{self.signal_name}: stopping after this step; again: at once.\n".encode())
 
-    def _give_back(self) -> None:
-        for number, handler in self._former.items():
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._former = {}
+        self._handlers = {}

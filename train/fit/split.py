@@ -4,6 +4,7 @@ The test fold is in neither part: only clips of the training fold, or of no fold
 folds, are divided.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,6 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.run_record import encode_split
 from avsc.train.fit.split_methods import validation_rows
 from avsc.train.settings import Settings
 
@@ -98,3 +98,10 @@ def _check_classes(store: Store, samples: Samples, part: str) -> None:
                 f"{store.path}: class {name!r} has no {part} samples. Add clips of it, take it "
                 "from the set, or choose another --validation (none trains without)."
             )
+
+
+def encode_split(training: Sequence[str], validation: Sequence[str]) -> bytes:
+    """Return the bytes of split.csv: ``clip,part``, ordered by clip."""
+    parts = {**dict.fromkeys(training, "training"), **dict.fromkeys(validation, "validation")}
+    rows = (f"{clip},{part}\n" for clip, part in sorted(parts.items()))
+    return "".join(["clip,part\n", *rows]).encode()

@@ -3,8 +3,8 @@
 A file of its own, because times differ between runs that are otherwise the same, and metrics.csv
 does not. Process 0 writes it whole after each epoch; nothing that is trained depends on it. A run
 that resumes drops the rows of epochs that it trains once more. A run that was killed between an
-epoch's checkpoint and its row has no row for that epoch, and a run begun by a version without this
-file has none for the epochs of that version.
+epoch's checkpoint and its row has no row for that epoch, and a run started by a version without
+this file has none for the epochs of that version.
 """
 
 import csv
@@ -12,13 +12,9 @@ import time
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-import torch
-
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import csv_bytes
-from avsc.train.fit.console import Console
-from avsc.train.fit.device import device_name
-from avsc.train.fit.distributed import Processes
+from avsc.train.fit.compute import Session, device_name
 from avsc.train.fit.run_folder import RunFolder
 
 
@@ -31,7 +27,7 @@ class EpochTime:
         first_batch: the batch that the seconds begin with, from 0; above 0 if the epoch was
             resumed there, so that the seconds are of the rest of it.
         seconds: of wall-clock time: training, validation and saving.
-        device: that computed it, as `device.device_name` says it.
+        device: that computed it, as `compute.device_name` says it.
         processes: that trained together, each with such a device.
     """
 
@@ -51,31 +47,24 @@ class EpochTimer:
     Args:
         folder: of the run.
         epochs: that are done; later rows of the file are dropped.
-        device: that computes.
-        processes: that train together.
-        console: told when the rows that are there cannot be read.
+        session: what computes; its console is told when the rows that are there cannot be read.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        epochs: int,
-        device: torch.device,
-        processes: Processes,
-        console: Console,
-    ) -> None:
-        self._folder, self._processes = folder, processes
-        self._device = device_name(device)
+    def __init__(self, folder: RunFolder, epochs: int, session: Session) -> None:
+        self._folder, self._processes = folder, session.processes
+        self._device = device_name(session.device)
         self._rows: list[EpochTime] = []
-        if processes.main and folder.timing.exists():
+        if self._processes.main and folder.timing.exists():
             try:
                 self._rows = [row for row in read_timing(folder.timing) if row.epoch <= epochs]
             except AvscError as fault:
-                console.say(f"{fault} It is written anew, without the epochs before this start.")
+                session.console.say(
+                    f"{fault} It is rewritten without the epochs before this start."
+                )
         self.start(0)
 
     def start(self, batch: int) -> None:
-        """Begin an epoch, or the rest of one that begins with a batch."""
+        """Start timing an epoch, or the rest of one from a batch on."""
         self._batch, self._began = batch, time.monotonic()
 
     def stop(self, epoch: int) -> float:

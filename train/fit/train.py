@@ -1,4 +1,4 @@
-"""Training from settings to the end, or to a signal: what the verbs call, and tables."""
+"""Training, from settings to the end of the run or to a signal: what the verbs and tables call."""
 
 import shlex
 from collections.abc import Callable
@@ -8,51 +8,71 @@ from pathlib import Path
 
 from avsc.manifests.errors import DONE
 from avsc.manifests.files import remove_stale_files
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
-from avsc.train.fit.distributed import Processes, joined
+from avsc.train.fit.distributed import joined
 from avsc.train.fit.history import best_row
-from avsc.train.fit.prepare import prepare
+from avsc.train.fit.prepare import prepare, prepare_images
 from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.trainer import Epochs
-from avsc.train.settings import Settings
+from avsc.train.fit.trainer import Trainer
+from avsc.train.settings import PlacesSettings, Settings
 from avsc.train.systems import System
 
 
-def train(system: System, chosen: Settings, out: Path, resume: bool, wait: bool = False) -> int:
-    """Train a system, or go on with it; return the exit status.
+def train(system: System, settings: Settings, out: Path, resume: bool, wait: bool = False) -> int:
+    """Train a system on a store, or resume; return the exit status.
+
+    Args:
+        system: what to train.
+        settings: of the run.
+        out: folder of the run.
+        resume: resume the run that the folder holds; otherwise set it aside.
+        wait: for another process that trains in the folder.
 
     Raises:
-        ClaimedError: another process trains there, and that is not waited for.
+        ClaimedError: another process trains there, and is not waited for.
         AvscError: the run cannot be trained.
     """
-    return run_training(
-        lambda folder, console, stop, processes: prepare(
-            system, chosen, folder, resume, console, stop, processes
-        ),
+    out = RunFolder(out).path  # of a folder that is named ".", its own name
+    return _train(
+        lambda folder, session: prepare(system, settings, folder, resume, session),
+        settings,
         out,
-        shlex.join(["avsc-fit", "evaluate", str(out)]),
         wait,
+        ["avsc-fit", "evaluate", str(out)],
     )
 
 
-def run_training(
-    make: Callable[[RunFolder, Console, StopRequest, Processes], Epochs],
+def train_images(settings: PlacesSettings, out: Path, resume: bool, wait: bool = False) -> int:
+    """Train an image model on labelled images, or resume; arguments and errors as of `train`."""
+    out = RunFolder(out).path
+    size = [] if settings.image_size is None else ["--image-size", str(settings.image_size)]
+    return _train(
+        lambda folder, session: prepare_images(settings, folder, resume, session),
+        settings,
+        out,
+        wait,
+        ["avsc-fit", "joint", "--backbone", settings.backbone, *size, "--visual-weights", str(out)],
+    )
+
+
+def _train(
+    prepare: Callable[[RunFolder, Session], Trainer],
+    settings: Settings | PlacesSettings,
     out: Path,
-    following: str,
     wait: bool,
+    following: list[str],
 ) -> int:
-    """Run a training to its end, or until a signal; return the exit status.
+    """Train to the end, or until a signal; return the exit status.
 
     Args:
-        make: makes it ready in a folder, tells a console what was found, heeds a signal, and is
-            told which processes train together.
+        prepare: returns the trainer of the run in a folder.
+        settings: of the run.
         out: folder of the run.
-        following: command to name at its end.
         wait: for another process that trains in the folder.
+        following: command to name at the end.
     """
-    out = RunFolder(out).path  # of a folder that is named ".", its own name
-
     with (
         StopRequest() as stop,
         joined() as processes,
@@ -60,6 +80,7 @@ def run_training(
         ExitStack() as stack,
     ):
         with processes.main_first():
+            session = Session.open(settings, console, stop, processes)
             folder = RunFolder(out)
             if processes.main:
                 keep_on = partial(stop.check, f"while {out} was waited for")
@@ -67,16 +88,16 @@ def run_training(
                 if processes.watch is not None and folder.claim is not None:
                     processes.watch.before_end.append(folder.claim.give_up)
                 remove_stale_files(out)
-            training = make(folder, console, stop, processes)
-        at = training.progress
-        if not training.fit(stop):
+            trainer = prepare(folder, session)
+        at = trainer.progress
+        if not trainer.fit():
             console.say(
                 f"stopped by {stop.signal_name} after {at.epoch} epochs and {at.batch} of "
-                f"{training.plan.batches} batches; saved. The same command goes on."
+                f"{trainer.run.batches} batches; saved. The same command resumes."
             )
             return stop.status
         best = best_row(at.history)
         assert best is not None
         console.say(f"done: {at.epoch} epochs; best: {best.summary()}")
-        console.say(f"next: {following}")
+        console.say(f"next: {shlex.join(following)}")
     return DONE

@@ -1,20 +1,39 @@
-"""A trained network out of the folder of its run."""
+"""Trained networks and image models, restored from the folders of their runs."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from avsc.train.fit.build_network import build_network, kept_visual
+from avsc.manifests.errors import AvscError
+from avsc.train.fit.build_network import build_network
 from avsc.train.fit.checkpoint import load_weights
-from avsc.train.fit.recovery import load_best
+from avsc.train.fit.recovery import best_file, load_best
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.run_record import Record, read_record
+from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder, visual_encoder
+from avsc.train.model.weights import WORDS
+
+
+class VisualSettings(Protocol):
+    """The settings that a visual encoder is made from."""
+
+    @property
+    def backbone(self) -> str: ...  # noqa: D102
+    @property
+    def visual_weights(self) -> str: ...  # noqa: D102
+    @property
+    def image_size(self) -> int | None: ...  # noqa: D102
+    @property
+    def view(self) -> str: ...  # noqa: D102
+    @property
+    def seed(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run came to.
+    """A trained run.
 
     Attributes:
         folder: its folder.
@@ -25,7 +44,7 @@ class Trained:
     """
 
     folder: RunFolder
-    record: Record
+    record: SceneRecord
     network: Network
     epoch: int
     file: Path
@@ -36,21 +55,74 @@ def restore(path: Path, checkpoint: Literal["best", "last"] = "best") -> Trained
 
     Args:
         path: folder of the run.
-        checkpoint: which weights: of the best epoch, or of the last save.
+        checkpoint: which weights: of the best epoch, or of the last checkpoint.
 
     Raises:
         AvscError: something of the run is missing, damaged, or does not belong to it.
     """
     folder = RunFolder(path)
     record = read_record(folder.settings)
-    visual = None
-    if record.has_image_model:
-        assert record.visual is not None
-        visual = kept_visual(record.settings, folder, record.visual.digest)
-    network = build_network(record, visual)
+    network = build_network(record, kept_visual(record, folder))
     if checkpoint == "best":
         epoch, file = load_best(folder, record.digest, network)
     else:
         epoch, file = load_weights(folder.last, record.digest, network), folder.last
     network.eval()
     return Trained(folder, record, network, epoch, file)
+
+
+def kept_visual(record: RunRecord, folder: RunFolder) -> VisualEncoder | None:
+    """Return the visual encoder that a run started from, from its folder; None if it has none.
+
+    Raises:
+        AvscError: visual.pt is missing, damaged, or not what settings.json says.
+    """
+    if not record.has_image_model:
+        return None
+    assert record.visual is not None
+    visual = _load_visual(record.settings, str(folder.visual))
+    if visual.digest != record.visual.digest:
+        raise AvscError(
+            f"{folder.visual}: found weights with digest {visual.digest[:12]}, wanted "
+            f"{record.visual.digest[:12]}, with which the run was started. Put the file back, or "
+            "start over with --no-resume."
+        )
+    return visual
+
+
+def first_visual(settings: VisualSettings) -> VisualEncoder:
+    """Return the visual encoder that a new run starts from.
+
+    Raises:
+        AvscError: there is no such model, or its weights are not available.
+    """
+    weights = settings.visual_weights
+    folder = RunFolder(Path(weights))
+    if weights in WORDS or not folder.settings.is_file():
+        return _load_visual(settings, weights)
+    digest, trained_on = _run_of_images(folder)
+    file = best_file(folder, digest)
+    visual = _load_visual(settings, str(file))
+    if file == folder.best or trained_on is None:
+        return visual
+    # The other checkpoints do not say what they were trained on.
+    return VisualEncoder(visual.model, visual.image_input, f"{trained_on}, {visual.origin}")
+
+
+def _run_of_images(folder: RunFolder) -> tuple[str, str | None]:
+    """Return the digest of a run, and the name of the images if it was trained on such."""
+    try:
+        values = json.loads(folder.settings.read_bytes())
+        name = values["pictures"]["name"] if "pictures" in values else None
+        return str(values["digest"]), name
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise AvscError(
+            f"{folder.settings}: not the settings of a run ({fault}). Name {folder.best} itself, "
+            "or other weights, by --visual-weights."
+        ) from fault
+
+
+def _load_visual(settings: VisualSettings, weights: str) -> VisualEncoder:
+    return visual_encoder(
+        settings.backbone, weights, settings.image_size, view=settings.view, seed=settings.seed
+    )

@@ -1,9 +1,9 @@
-"""Epochs of training, whatever is trained: steps, saving, stopping, going on.
+"""The trainer: epochs, steps, validation, saving, stopping and resuming, whatever the task.
 
 Nothing random is carried from step to step: what a batch holds is keyed by (seed, epoch, batch),
 and PyTorch's own stream, which dropout draws from, is seeded anew for each step. A run that was
-stopped therefore goes on from its last checkpoint, in the middle of an epoch too, and on a CPU ends
-with the very numbers of a run that was not.
+stopped therefore resumes from its last checkpoint, also in the middle of an epoch, and on a CPU
+ends with exactly the numbers of a run that was not.
 
 The sum of an epoch's losses stays on the device and is looked at only when it is shown or saved, so
 that a step does not wait for the GPU. A loss that is not finite stays so in the sum.
@@ -13,10 +13,8 @@ Several processes may train together (`distributed`); process 0 alone writes and
 
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from signal import SIGTERM, Signals
 
 import numpy as np
@@ -24,62 +22,26 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.batches import Batch
+from avsc.train.data.augment import Augment
+from avsc.train.data.batches import Batch, training_batches
 from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
-from avsc.train.fit.console import Console
-from avsc.train.fit.distributed import ALONE, Processes
-from avsc.train.fit.history import Row, best_row, finished, write_metrics
-from avsc.train.fit.recovery import load_newest, mend_best
-from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.tensorboard import Curves
+from avsc.train.fit.compute import Session
+from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
+from avsc.train.fit.recovery import load_newest, restore_best
+from avsc.train.fit.tasks import Run, Task
 from avsc.train.fit.timing import EpochTimer
-from avsc.train.model.network import Network
+from avsc.train.model.inference import embed_images, predict
 
 DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the epochs of a run depend on.
-
-    Attributes:
-        folder: where the run is kept.
-        digest: of its record; checkpoints carry it.
-        seed: of all that is random.
-        epochs: how many to train.
-        batches: in an epoch.
-        patience: epochs without a better validation before it stops; 0: never.
-        save_minutes: between saves within an epoch.
-        device: where to compute.
-        rate: learning rate at a time, counted in epochs.
-        row: what an epoch comes to.
-        trained_on: name of the pictures that the visual encoder learns from; best.pt carries it.
-        processes: those that train together.
-    """
-
-    folder: RunFolder
-    digest: str
-    seed: int
-    epochs: int
-    batches: int
-    patience: int
-    save_minutes: float
-    device: torch.device
-    rate: Callable[[float], float]
-    row: type[Row] = Row
-    trained_on: str | None = None
-    processes: Processes = ALONE
-
-
-class Epochs(ABC):
-    """A run at work; what is trained says what a batch, its loss and an epoch's validation are.
+class Trainer:
+    """Trains a run.
 
     Args:
-        plan: what its epochs depend on.
-        network: with its first weights.
-        optimiser: of the weights that are trained.
-        console: what it says its progress to.
+        run: what it is made of.
+        task: how it is trained.
+        session: what computes.
 
     Attributes:
         network: with its weights.
@@ -87,149 +49,152 @@ class Epochs(ABC):
         progress: how far it has come.
     """
 
-    def __init__(
-        self, plan: Plan, network: Network, optimiser: torch.optim.Optimizer, console: Console
-    ) -> None:
-        self.plan, self.console = plan, console
-        self.network, self.optimiser = network, optimiser
-        self.model: nn.Module = network
+    def __init__(self, run: Run, task: Task, session: Session) -> None:
+        self.run, self.task, self.session = run, task, session
+        self.network, self.optimiser = task.network, task.optimiser
+        self.model: nn.Module = task.network
         self.progress = Progress()
-        self._loss = torch.zeros((), dtype=torch.float64, device=plan.device)
+        self._validated = run.validation.take(session.processes.share(len(run.validation)))
+        self._embeddings: Tensor | None = None  # of the validation images, by a frozen encoder
+        self._loss = torch.zeros((), dtype=torch.float64, device=session.device)
         self._saved = time.monotonic()
         self._lost: LostError | None = None  # what is wrong with best.pt
 
-    @abstractmethod
-    def _batches(self) -> Iterator[Batch]:
-        """Return the epoch's batches from the first that is not done."""
-
-    @abstractmethod
-    def _loss_of(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch, with its graph."""
-
-    @abstractmethod
-    def _validate(self) -> dict[str, float]:
-        """Return the figures of `plan.row` that validation gives; none without validation."""
-
     def resume(self) -> None:
-        """Take up the state of the newest checkpoint, if there is one.
+        """Load the newest checkpoint, if there is one.
 
         Raises:
             AvscError: none can be read, or it belongs to another run.
         """
-        plan, folder = self.plan, self.plan.folder
+        run, folder, console = self.run, self.run.folder, self.session.console
         if not folder.saved:
             if folder.best.exists():
-                self.console.say(
-                    f"{folder.path}: last.pt and previous.pt are gone; training begins again with "
+                console.say(
+                    f"{folder.path}: last.pt and previous.pt are gone; training starts over from "
                     "the first epoch"
                 )
             return
         self.progress = at = load_newest(
-            folder,
-            plan.digest,
-            self.network,
-            self.optimiser,
-            plan.row,
-            self.console,
-            plan.processes.main,
+            folder, run.digest, self.network, self.optimiser, self.task.row, self.session
         )
         self._loss.fill_(at.loss)
-        if plan.processes.main:
-            self._lost = mend_best(folder, plan.digest, at.history, plan.trained_on, self.console)
-        self.console.say(
-            f"going on after {at.epoch} epochs and {at.batch} of {plan.batches} batches"
-        )
+        if self.session.processes.main:
+            self._lost = restore_best(folder, run.digest, at.history, run.trained_on, console)
+        console.say(f"resuming after {at.epoch} epochs and {at.batch} of {run.batches} batches")
 
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or `patience` of them without a better validation."""
-        return finished(self.progress.history, self.plan.epochs, self.plan.patience)
+        settings = self.run.settings
+        return finished(self.progress.history, settings.epochs, settings.patience)
 
-    def fit(self, stop: StopRequest) -> bool:
-        """Train to the end, or until `stop`; return whether the end was reached.
+    def fit(self) -> bool:
+        """Train to the end, or until asked to stop; return whether the end was reached.
 
         Raises:
-            AvscError: the loss is no longer finite, a picture is damaged, the disk is full, or
+            AvscError: the loss is no longer finite, an image is damaged, the disk is full, or
                 another run has the folder now.
             LostError: at the end, when the weights of the best epoch are lost.
         """
-        history, plan = self.progress.history, self.plan
-        devices = [plan.device] if plan.device.type == "cuda" else []
+        history, session = self.progress.history, self.session
+        devices = [session.device] if session.device.type == "cuda" else []
         with torch.random.fork_rng(devices), ExitStack() as stack:
-            self.model = plan.processes.parallel(self.network.train())
+            self.model = session.processes.parallel(self.network.train())
             curves = None
-            if plan.processes.main:
+            if session.processes.main:
                 self._write_metrics()
-                curves = stack.enter_context(Curves(plan.folder.tensorboard, history))
-            done = len(history)
-            timer = EpochTimer(plan.folder, done, plan.device, plan.processes, self.console)
+                curves = stack.enter_context(Curves(self.run.folder.tensorboard, history))
+            timer = EpochTimer(self.run.folder, len(history), session)
             while not self.finished:
                 timer.start(self.progress.batch)
-                if not self._train(stop):
+                if not self._train():
                     self._save()
                     return False
                 row = self._close_epoch()
                 if curves is not None:
                     curves.add(row)
-                self.console.say(f"{row.summary()} ({timer.stop(row.epoch):.1f} s)")
+                session.console.say(f"{row.summary()} ({timer.stop(row.epoch):.1f} s)")
         if self._lost is not None:
             raise self._lost
         return True
 
-    def _train(self, stop: StopRequest) -> bool:
-        """Do what is left of the epoch's batches; return False when `stop` came before the end."""
-        at, plan = self.progress, self.plan
+    def _train(self) -> bool:
+        """Train on the rest of the epoch's batches; return False if asked to stop before."""
+        at, console = self.progress, self.session.console
         batches = self._batches()
         self.network.train()
-        for batch in () if self._asked(stop) else batches:
+        for batch in () if self._asked() else batches:
             self._step(batch)
-            if self._asked(stop):
+            if self._asked():
                 break
-            if time.monotonic() - self._saved >= 60 * plan.save_minutes:
+            if time.monotonic() - self._saved >= 60 * self.run.settings.save_minutes:
                 self._save()
-            if self.console.due():
+            if console.due():
                 text = f"epoch {at.epoch + 1}, loss {self._mean_loss():.4f}"
-                self.console.show(text, at.batch, plan.batches)
-        return not self._asked(stop)
+                console.show(text, at.batch, self.run.batches)
+        return not self._asked()
 
-    def _asked(self, stop: StopRequest) -> bool:
+    def _asked(self) -> bool:
         """Whether one of the processes was asked to stop; all of them then take it as theirs."""
+        stop = self.session.stop
         own = (stop.signal or SIGTERM) if stop else 0
-        found = self.plan.processes.highest(own)
-        if found and stop.signal is None:
-            stop.signal = Signals(found)
-        return bool(found)
+        highest = self.session.processes.highest(own)
+        if highest and stop.signal is None:
+            stop.signal = Signals(highest)
+        return bool(highest)
+
+    def _batches(self) -> Iterator[Batch]:
+        """Return the epoch's batches from the first that is not done."""
+        run, session, settings = self.run, self.session, self.run.settings
+        return training_batches(
+            run.source,
+            run.training,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            epoch=self.progress.epoch,
+            start_batch=self.progress.batch,
+            image_input=self.network.image_input,
+            augment=Augment.named(settings.augment),
+            workers=session.workers,
+            device=session.device,
+            shard=session.processes.shard,
+            together=self.task.together,
+        )
 
     def _step(self, batch: Batch) -> None:
         """Update the weights by one batch."""
-        at, plan = self.progress, self.plan
+        at, rate = self.progress, self.task.rate
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.rate(at.epoch + at.batch / plan.batches)
-        torch.manual_seed(step_seed(plan.seed, at.epoch, at.batch))
+            group["lr"] = rate(at.epoch + at.batch / self.run.batches)
+        torch.manual_seed(step_seed(self.run.settings.seed, at.epoch, at.batch))
         loss = self._loss_of(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self._loss += plan.processes.mean(loss.detach())
+        self._loss += self.session.processes.mean(loss.detach())
         at.batch += 1
+
+    def _loss_of(self, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch, with its graph."""
+        return self.task.loss(self.model(batch.acoustic, batch.images, batch.view), batch.scene)
 
     def _mean_loss(self) -> float:
         """Return the mean loss of the epoch so far; this waits for the device."""
         at = self.progress
         at.loss = self._loss.item()
-        if self.plan.processes.main and not math.isfinite(at.loss):
+        if self.session.processes.main and not math.isfinite(at.loss):
             raise AvscError(
-                f"{self.plan.folder.path}: the loss is no longer finite in epoch {at.epoch + 1} "
-                f"(found by batch {at.batch}). Begin anew with a lower --lr-max and --no-resume."
+                f"{self.run.folder.path}: the loss is no longer finite in epoch {at.epoch + 1} "
+                f"(found by batch {at.batch}). Start over with a lower --lr-max and --no-resume."
             )
         return at.loss / max(1, at.batch)
 
     def _close_epoch(self) -> Row:
-        """Validate, note the epoch and save it."""
-        at, plan = self.progress, self.plan
-        row = plan.row(
+        """Validate, record the epoch and save it."""
+        at, run, main = self.progress, self.run, self.session.processes.main
+        row = self.task.row(
             epoch=at.epoch + 1,
-            learning_rate=plan.rate(at.epoch + 1 - 1 / plan.batches),
+            learning_rate=self.task.rate(at.epoch + 1 - 1 / run.batches),
             training_loss=self._mean_loss(),
             **self._validate(),
         )
@@ -237,44 +202,57 @@ class Epochs(ABC):
         at.epoch, at.batch, at.loss = at.epoch + 1, 0, 0.0
         self._loss.zero_()
         self._save()  # before best.pt, which can be made again from it
-        if plan.processes.main and best_row(at.history) is row:
+        if main and best_row(at.history) is row:
+            folder = run.folder
             save_best(
-                plan.folder.best,
-                plan.digest,
-                self.network,
-                at.epoch,
-                plan.trained_on,
-                plan.folder.publish,
+                folder.best, run.digest, self.network, at.epoch, run.trained_on, folder.publish
             )
             self._lost = None
-        if plan.processes.main:
+        if main:
             self._write_metrics()
         return row
 
-    def _write_metrics(self) -> None:
-        plan = self.plan
-        write_metrics(plan.folder.metrics, self.progress.history, plan.row, plan.folder.publish)
-
-    def _refuse_infinite(self, probability: np.ndarray) -> None:
-        """Raise an `AvscError` unless all predictions of a validation are finite."""
-        if self.plan.processes.main and not np.isfinite(probability).all():
-            raise AvscError(
-                f"{self.plan.folder.path}: predictions are no longer finite after epoch "
-                f"{self.progress.epoch + 1}. Begin anew with a lower --lr-max and --no-resume."
+    def _validate(self) -> dict[str, float]:
+        """Return the validation columns of the task's row; none without validation."""
+        run, session, own = self.run, self.session, self._validated
+        if not len(run.validation):
+            return {}
+        kwargs = {"batch_size": run.settings.batch_size, "workers": session.workers}
+        embeddings = self._embeddings
+        if embeddings is None and own.image is not None:
+            images = np.unique(own.image)
+            embeddings = embed_images(
+                self.network, run.source, images, **kwargs, device=session.device
             )
+            if self.network.frozen_visual:
+                self._embeddings = embeddings
+        part = predict(
+            self.network, run.source, own, **kwargs, device=session.device, embeddings=embeddings
+        )
+        probability = session.processes.gather(part, len(run.validation))
+        if session.processes.main and not np.isfinite(probability).all():
+            raise AvscError(
+                f"{run.folder.path}: predictions are no longer finite after epoch "
+                f"{self.progress.epoch + 1}. Start over with a lower --lr-max and --no-resume."
+            )
+        return self.task.scores(probability)
+
+    def _write_metrics(self) -> None:
+        folder = self.run.folder
+        write_metrics(folder.metrics, self.progress.history, self.task.row, folder.publish)
 
     def _save(self) -> None:
         """Write last.pt."""
-        plan = self.plan
+        run = self.run
         self._mean_loss()
-        if plan.processes.main:
+        if self.session.processes.main:
             save_last(
-                plan.folder.last,
-                plan.digest,
+                run.folder.last,
+                run.digest,
                 self.network,
                 self.optimiser,
                 self.progress,
-                plan.folder.publish,
+                run.folder.publish,
             )
         self._saved = time.monotonic()
 

@@ -21,7 +21,7 @@ from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED
 from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.views import ImageInput
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.compute import choose_device
 from avsc.train.infer.predict import (
     predict_features,
     probabilities,

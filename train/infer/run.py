@@ -15,11 +15,10 @@ from torch import Tensor
 from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.features.store.layout import read_description
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.fit.build_network import first_visual
-from avsc.train.fit.donors import taken_from
-from avsc.train.fit.run_record import EncoderMark, Record
-from avsc.train.fit.store_ref import find, is_store
-from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.fit.encoders import donor_encoder
+from avsc.train.fit.refs import EncoderRef, find, is_store
+from avsc.train.fit.run_record import SceneRecord
+from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model.network import Network
 from avsc.train.systems import ENCODER, Modality
 
@@ -94,9 +93,9 @@ def _visual_donor(trained: Trained) -> torch.nn.Module:
 
 
 def _from_run(
-    path: Path, donor: Path | None, modality: Modality, mark: EncoderMark | None
+    path: Path, donor: Path | None, modality: Modality, ref: EncoderRef | None
 ) -> torch.nn.Module:
-    assert donor is not None and mark is not None, "embeddings are made by a run's encoder"
+    assert donor is not None and ref is not None, "embeddings are made by a run's encoder"
     encoder = ENCODER[modality]
     where = find(donor, path, lambda folder: (folder / "settings.json").is_file())
     if not (where / "settings.json").is_file():
@@ -104,18 +103,18 @@ def _from_run(
             f"{path}: its {encoder} encoder is of the run {donor}, which is not there (seen from "
             f"{Path.cwd()}, or beside the run). Put that run back."
         )
-    taken = taken_from(restore(where), modality)
-    if taken.mark.digest != mark.digest:
+    found = donor_encoder(restore(where), modality)
+    if found.ref.digest != ref.digest:
         raise AvscError(
             f"{path}: its {encoder} embeddings were made by an encoder with digest "
-            f"{mark.digest[:12]}; that of {where} has {taken.mark.digest[:12]} by now. Put that "
+            f"{ref.digest[:12]}; that of {where} has {found.ref.digest[:12]} by now. Put that "
             "run back as it was, or train this one anew."
         )
-    return taken.encoder
+    return found.encoder
 
 
 def run_specs(
-    record: Record, run: Path, store: Path | None = None
+    record: SceneRecord, run: Path, store: Path | None = None
 ) -> tuple[AcousticSpec | None, ImageSpec | None]:
     """Return the specs of the features that a run was trained on.
 
@@ -137,7 +136,7 @@ def run_specs(
     return acoustic, images
 
 
-def _spec(product: str, digest: str, record: Record, run: Path, store: Path | None) -> Spec:
+def _spec(product: str, digest: str, record: SceneRecord, run: Path, store: Path | None) -> Spec:
     default = SPECS[product]()
     if default.digest == digest:
         return default

@@ -15,10 +15,10 @@ from avsc.train.evaluate.evaluate_run import Request, evaluate_run
 from avsc.train.evaluate.submissions import evaluated
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import finished, read_metrics
+from avsc.train.fit.refs import difference
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.signals import StopRequest
-from avsc.train.fit.store_ref import difference
 from avsc.train.fit.train import train
 from avsc.train.paper.table_plan import Job, Plan
 from avsc.train.protocol import PROTOCOLS
@@ -54,9 +54,8 @@ def state(job: Job) -> State:
     if outdated or not folder.metrics.exists():
         return State(0, False, outdated)
     history = read_metrics(folder.metrics)
-    same = record.system == job.system and record.settings.numbers(record.system) == chosen.numbers(
-        job.system
-    )
+    identity = record.settings.identity(record.system)
+    same = record.system == job.system and identity == chosen.identity(job.system)
     return State(len(history), same and finished(history, chosen.epochs, chosen.patience))
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from avsc.train.fit.compute import Session, device_name
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import device_name
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
@@ -133,13 +133,14 @@ def probe(job: Job, seconds: float, console: Console) -> Pace:
         clock = _Clock(seconds)
         settings = replace(job.settings, epochs=1_000_000, patience=0)
         quiet = Console(silent=True)
-        training = prepare(job.system, settings, RunFolder(Path(folder) / "run"), False, quiet)
-        training.fit(clock)
+        session = Session.open(settings, quiet, clock)
+        trainer = prepare(job.system, settings, RunFolder(Path(folder) / "run"), False, session)
+        trainer.fit()
         ended = time.monotonic()
-        at, batches = training.progress, training.plan.batches
+        at, batches = trainer.progress, trainer.run.batches
         steps = at.epoch * batches + at.batch - 1  # the first warms up
         per_step = (ended - clock.first) / max(1, steps)
-        device = device_name(training.plan.device)
+        device = device_name(session.device)
     pace = Pace(per_step * batches, device, f"a probe of {steps} steps")
     console.say(f"{kind(job)}: {pace.seconds:.1f} s per epoch ({pace.source})")
     return pace

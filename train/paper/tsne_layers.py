@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.device import Computing
+from avsc.train.fit.compute import Computing
 from avsc.train.model.inference import predict
 from avsc.train.model.network import Network
 

@@ -12,11 +12,11 @@ from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.evaluate.predict import check_store
+from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import Computing
 from avsc.train.fit.folds import fold_rows
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.store_ref import find_store
+from avsc.train.fit.refs import find_store
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.paper.tsne_layers import Layer, embeddings
 from avsc.train.paper.tsne_plane import Measures, measures, plane

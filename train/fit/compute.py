@@ -1,12 +1,15 @@
-"""The device that a run computes on, chosen aloud."""
+"""What a program computes with: the device, worker threads, processes, console, stop request."""
 
 import os
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import torch
 
 from avsc.manifests.errors import SettingError
+from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes
+from avsc.train.fit.signals import StopRequest
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,8 @@ class Computing:
 
     Attributes:
         device: where.
-        batch_size: samples (and pictures) at a time.
-        workers: threads that prepare pictures.
+        batch_size: samples (and images) at a time.
+        workers: threads that prepare images.
     """
 
     device: torch.device
@@ -24,13 +27,71 @@ class Computing:
     workers: int
 
 
+class ComputeSettings(Protocol):
+    """The settings that a session is made from."""
+
+    @property
+    def device(self) -> str: ...  # noqa: D102
+    @property
+    def workers(self) -> int | None: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one training program works with, whatever it trains.
+
+    Attributes:
+        computing: where and how to compute.
+        console: told what was chosen, found and done.
+        stop: whether a signal asked to stop.
+        processes: those that train together.
+    """
+
+    computing: Computing
+    console: Console
+    stop: StopRequest
+    processes: Processes = ALONE
+
+    @classmethod
+    def open(
+        cls,
+        settings: ComputeSettings,
+        console: Console,
+        stop: StopRequest | None = None,
+        processes: Processes = ALONE,
+    ) -> Self:
+        """Choose the device that settings name and say which it is.
+
+        Raises:
+            SettingError: there is no such device, or the processes cannot share a batch evenly.
+        """
+        device, text = choose_device(settings.device, processes)
+        processes.check(settings.batch_size)
+        console.say(text)
+        workers = cores(processes) if settings.workers is None else settings.workers
+        computing = Computing(device, settings.batch_size, workers)
+        return cls(computing, console, stop or StopRequest(), processes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        return self.computing.device
+
+    @property
+    def workers(self) -> int:
+        """Threads that prepare images."""
+        return self.computing.workers
+
+
 def cores(processes: Processes = ALONE) -> int:
-    """Return the number of cores that this process may use, shared out among those beside it."""
+    """Return the number of cores that this process may use, shared with those beside it."""
     return max(1, len(os.sched_getaffinity(0)) // processes.local_count)
 
 
 def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device, str]:
-    """Return the device, and a line that says which it is and why.
+    """Choose the compute device; return it, and a line that reports which it is and why.
 
     Args:
         name: ``"auto"`` (the first CUDA device if there is one, else the CPU), ``"cpu"``,
@@ -44,9 +105,9 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     several = "" if processes.count == 1 else f"{processes.count} processes, each "
     if name == "auto":
         wanted = torch.device("cuda" if available else "cpu")
-        why = "auto: the first of CUDA" if available else "auto: there is no CUDA device"
+        why = "auto: the first CUDA device" if available else "auto: there is no CUDA device"
     else:
-        wanted, why = _parse(name), "as asked"
+        wanted, why = _parse(name), "as requested"
     if wanted.type == "cpu":
         return wanted, f"device: {several}{device_name(wanted)} ({why})"
     if several and wanted.index is not None:
@@ -61,7 +122,7 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
             f"here; wanted is number {number}. Ask for --device cpu, or run where the device and "
             "its driver are."
         )
-    # What is trained computes in float32 proper, not in TF32, which cuDNN would use by default.
+    # What is trained computes in full float32, not in TF32, which cuDNN would use by default.
     torch.backends.cudnn.allow_tf32 = False
     torch.cuda.set_device(number)
     device = torch.device("cuda", number)

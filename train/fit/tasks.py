@@ -1,0 +1,205 @@
+"""What is trained: scenes from a store (section 3.2 of the paper), or classes of labelled images.
+
+A `Run` says on what, a `Task` how: its network, optimiser, loss and scores. How epochs are trained,
+saved and resumed is the same for all (`trainer`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from avsc.train.data.batches import batches_per_epoch
+from avsc.train.data.samples import Samples
+from avsc.train.data.source import Source
+from avsc.train.fit.history import Row
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
+from avsc.train.fit.schedule import WarmCosine, WarmRestarts
+from avsc.train.metrics import scores
+from avsc.train.model.network import Network
+from avsc.train.protocol import segments
+from avsc.train.settings import PlacesSettings, Settings
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is made of.
+
+    Attributes:
+        folder: where it is kept.
+        record: what it was made from, as its settings.json says.
+        source: what the samples refer to.
+        training: samples to train on.
+        validation: samples to choose the best epoch by; none with ``--validation none``.
+    """
+
+    folder: RunFolder
+    record: RunRecord
+    source: Source
+    training: Samples
+    validation: Samples
+
+    @property
+    def settings(self) -> Settings | PlacesSettings:
+        """The settings of the run."""
+        return self.record.settings
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their indices."""
+        return self.record.classes
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the record's identity; checkpoints carry it."""
+        return self.record.digest
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch."""
+        return batches_per_epoch(self.training, self.settings.batch_size)
+
+    @property
+    def trained_on(self) -> str | None:
+        """Name of the labelled images, if the run is on such; best.pt carries it."""
+        return self.record.pictures.name if isinstance(self.record, ImagesRecord) else None
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a network is trained.
+
+    Attributes:
+        network: with its initial weights, on the device that computes.
+        optimiser: of the weights that are trained.
+        rate: learning rate at a time, counted in epochs.
+        loss: mean loss of a batch, from logits [batch, classes] and class indices [batch].
+        scores: the validation columns of `row`, from the probabilities of the run's validation
+            samples [samples, classes].
+        row: what is recorded of an epoch.
+        together: samples of one image that share a view of it.
+    """
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    rate: Callable[[float], float]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    scores: Callable[[NDArray[np.float64]], dict[str, float]]
+    row: type[Row] = Row
+    together: int = 1
+
+
+def make_task(run: Run, network: Network, device: torch.device) -> Task:
+    """Return the task of a run.
+
+    Args:
+        run: what it is made of.
+        network: with its initial weights and normalisation.
+        device: where to compute.
+    """
+    network = network.to(device)
+    if isinstance(run.record, ImagesRecord):
+        return _images_task(run.record.settings, run, network)
+    assert isinstance(run.record, SceneRecord)
+    settings = run.record.settings
+    if settings.compile == "yes" or (settings.compile == "auto" and device.type == "cuda"):
+        network.compile_visual()
+    return _scene_task(settings, run, network)
+
+
+def _scene_task(settings: Settings, run: Run, network: Network) -> Task:
+    """Cross-entropy, by SGD with cosine annealing and warm restarts; scored as the challenge."""
+    schedule = WarmRestarts(
+        settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
+    )
+
+    def validation_scores(probability: NDArray[np.float64]) -> dict[str, float]:
+        total = scores(segments(probability, run.validation, settings.protocol), run.classes)
+        return {"validation_log_loss": total.log_loss, "validation_accuracy": total.accuracy}
+
+    return Task(
+        network,
+        _optimiser(settings, network.trainable_parameters()),
+        schedule.rate,
+        nn.functional.cross_entropy,
+        validation_scores,
+        together=settings.together,
+    )
+
+
+def _optimiser(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = settings.lr_max, settings.weight_decay
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)
+
+
+@dataclass(frozen=True)
+class ImagesRow(Row):
+    """One epoch on labelled images; validation accuracy is top-1.
+
+    Attributes:
+        validation_top5: share of images whose class is among the five most probable, 0 to 1.
+    """
+
+    validation_top5: float | None = None
+
+    def summary(self) -> str:
+        """Say the epoch in words."""
+        assert self.validation_top5 is not None
+        return f"{super().summary()} (top-5 {100 * self.validation_top5:.2f} %)"
+
+
+def _images_task(settings: PlacesSettings, run: Run, network: Network) -> Task:
+    """Cross-entropy with label smoothing, by SGD with a warm-up and one cosine decay."""
+
+    def loss(logits: Tensor, label: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
+
+    return Task(
+        network,
+        torch.optim.SGD(
+            decayed(network, settings.weight_decay), lr=settings.lr_max, momentum=settings.momentum
+        ),
+        WarmCosine(settings.lr_max, settings.lr_min, settings.epochs, settings.warmup).rate,
+        loss,
+        lambda probability: top_scores(probability, run.validation.scene),
+        ImagesRow,
+    )
+
+
+def top_scores(probability: NDArray[np.float64], label: NDArray[np.int64]) -> dict[str, float]:
+    """Return mean log-loss (nats), top-1 and top-5 accuracy over images.
+
+    Args:
+        probability: of each class [images, classes].
+        label: class index of each image [images].
+    """
+    of_label = probability[np.arange(len(label)), label]
+    above = (probability > of_label[:, None]).sum(1)
+    ties = (probability == of_label[:, None]).sum(1) - 1
+    rank = above + ties  # a tie counts against the label: equal probabilities tell nothing
+    return {
+        "validation_log_loss": float(-np.log(np.maximum(of_label, 1e-15)).mean()),
+        "validation_accuracy": float((rank < 1).mean()),
+        "validation_top5": float((rank < 5).mean()),
+    }
+
+
+def decayed(network: Network, decay: float) -> list[dict[str, object]]:
+    """Split what is trained into weights, which decay, and biases and normalisation, which do not.
+
+    Source: He et al., "Bag of tricks for image classification", CVPR 2019, section 3.1.
+    """
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for parameter in network.trainable_parameters():
+        groups[parameter.ndim > 1].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": decay},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]
