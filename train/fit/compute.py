@@ -72,7 +72,7 @@ class Session:
         console.say(text)
         workers = cores(processes) if settings.workers is None else settings.workers
         computing = Computing(device, settings.batch_size, workers)
-        return cls(computing, console, stop or StopRequest(), processes)
+        return cls(computing, console, StopRequest() if stop is None else stop, processes)
 
     @property
     def device(self) -> torch.device:
