@@ -12,7 +12,10 @@ from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.timing import EpochTime, EpochTimer, read_timing
 
 CPU = torch.device("cpu")
-NAME = f"cpu, {torch.get_num_threads()} threads"
+
+
+def name():
+    return f"cpu, {torch.get_num_threads()} threads"
 
 
 def timer(folder, epochs=0, processes=ALONE):
@@ -28,7 +31,7 @@ def test_seconds_are_those_from_start_to_stop_with_what_computed_them(tmp_path):
     time.sleep(0.1)
     seconds = watch.stop(1)
     assert 0.1 <= seconds <= time.monotonic() - begun
-    assert read_timing(tmp_path / "timing.csv") == [EpochTime(1, 3, round(seconds, 3), NAME, 2)]
+    assert read_timing(tmp_path / "timing.csv") == [EpochTime(1, 3, round(seconds, 3), name(), 2)]
 
 
 def test_a_resumed_run_keeps_the_times_of_the_epochs_that_are_done(tmp_path):
