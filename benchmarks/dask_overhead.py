@@ -1,8 +1,8 @@
 """What Dask adds to a block: the driver and one worker, beside a bare loop over the same blocks.
 
 Both make the same blocks of the same clips into stores of their own, in turn, over and over:
-`work(task)` in a loop, and the driver of `avsc-prep extract` with its claims, its record of events
-and one local worker that is up already. Seconds are medians for a block, on the clock and of the
+`make_block(task)` in a loop, and the driver of `avsc-prep extract` with its claims, its record of
+events and one running local worker. Seconds are medians per block, wall-clock and of the
 processor; the latter are those of the driver, the worker and its keeper together, whatever they did
 at the same time and whatever else the machine did. The last line takes what is added to a block of
 64 clips against the time of the processor that such a block of 1280 x 720 takes.
@@ -23,8 +23,8 @@ from turns import table
 
 from avsc.features.specs import SPECS
 from avsc.manifests.clips import Clip
-from avsc.preprocess.block import work
-from avsc.preprocess.block_claims import Claims
+from avsc.preprocess.block import make_block
+from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.driver import Driver
 from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
@@ -48,13 +48,13 @@ def tasks(root: Path, store: Path, size: int, count: int) -> Iterator[Task]:
 def bare(some: list[Task], _: Workers) -> None:
     """Make blocks in a loop."""
     for task in some:
-        work(task)
+        make_block(task)
 
 
 def by_dask(some: list[Task], workers: Workers) -> None:
     """Make blocks as `avsc-prep extract` does."""
     store, clips = some[0].store, sum(len(task.clips) for task in some)
-    with Claims(store) as claims, Events(store) as events, Reporter(clips) as reporter:
+    with BlockClaims(store) as claims, Events(store) as events, Reporter(clips) as reporter:
         Driver(workers, claims, events, reporter, some.__getitem__).run(some)
 
 

@@ -8,8 +8,8 @@ import click
 
 
 @dataclass(frozen=True)
-class Part:
-    """Part `number` of `count`, counted from 1.
+class ArrayShare:
+    """ArrayShare `number` of `count`, counted from 1.
 
     Attributes:
         number: 1 to `count`.
@@ -23,7 +23,7 @@ class Part:
     def blocks(self) -> slice:
         """Which of all blocks are of this part.
 
-        >>> list(range(7)[Part(2, 3).blocks])
+        >>> list(range(7)[ArrayShare(2, 3).blocks])
         [1, 4]
         """
         return slice(self.number - 1, None, self.count)
@@ -32,19 +32,21 @@ class Part:
         return f"{self.number}/{self.count}"
 
 
-class PartType(click.ParamType[Part]):
+class ArrayShareType(click.ParamType[ArrayShare]):
     """A part as it is typed, such as ``2/20``."""
 
     name = "part"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Part:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ArrayShare:
         """Return the part that a text names."""
-        if isinstance(value, Part):
+        if isinstance(value, ArrayShare):
             return value
         found = re.fullmatch(r"(\d+)/(\d+)", str(value))
         if not found or not 1 <= int(found[1]) <= int(found[2]):
             self.fail(f"{value!r} is no part; wanted is I/N with I from 1 to N, as in 2/20.")
-        return Part(int(found[1]), int(found[2]))
+        return ArrayShare(int(found[1]), int(found[2]))
 
 
-PART = PartType()
+ARRAY_SHARE = ArrayShareType()

@@ -33,7 +33,7 @@ Kept = dict[str, list[tuple[int, npt.NDArray[Any]]]]
 
 
 @dataclass(frozen=True)
-class Summary:
+class BlockSummary:
     """What a block's work came to; small, because it travels back to the driver.
 
     Attributes:
@@ -53,7 +53,7 @@ class Summary:
     peak_memory: int
 
 
-def work(task: Task) -> Summary:
+def make_block(task: Task) -> BlockSummary:
     """Make what a task asks for and publish it.
 
     Raises:
@@ -71,7 +71,7 @@ def work(task: Task) -> Summary:
         _publish(task, name, spec, made, found, lost, known, begin)
         failures.extend(lost)
         warnings.update(dict.fromkeys(known))
-    return Summary(
+    return BlockSummary(
         task.block,
         len(made),
         tuple(failures),

@@ -24,16 +24,16 @@ def claim_file(store: Path, block: int) -> Path:
     return store / FOLDER / group(block) / f"{block:05d}"
 
 
-def claimant(store: Path, block: int) -> str | None:
+def claim_holder(store: Path, block: int) -> str | None:
     """Return who is making a block, in words, or None when nobody who lives is."""
     path = claim_file(store, block)
     found = read_claim(path)
     return None if found is None or found.is_gone(path.parent, GONE_AFTER) else str(found)
 
 
-def claimed(store: Path) -> dict[int, str]:
+def claimed_blocks(store: Path) -> dict[int, str]:
     """Return who is making which block of a store, in words, of those who live."""
-    return {block: maker for block in _blocks(store) if (maker := claimant(store, block))}
+    return {block: maker for block in _blocks(store) if (maker := claim_holder(store, block))}
 
 
 def remove_dead(store: Path) -> None:
@@ -59,7 +59,7 @@ def _tidy(store: Path, block: int) -> None:
             (store / folder).rmdir()
 
 
-class Claims:
+class BlockClaims:
     """The claims of one run; leaving the `with` block gives all of them up.
 
     Args:

@@ -28,7 +28,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, StoreError
 from avsc.manifests.files import publish, remove, remove_stale_files
 from avsc.manifests.table import encode_table, read_rows
-from avsc.preprocess.block_claims import claimant, remove_dead
+from avsc.preprocess.block_claims import claim_holder, remove_dead
 from avsc.preprocess.receipt import Receipt, read_receipt
 
 
@@ -150,8 +150,8 @@ def _receipts(
             else:
                 missing.setdefault(name, []).append(block)
     if missing:
-        what = "; ".join(f"{name}: {in_words(blocks)}" for name, blocks in missing.items())
-        makers = {claimant(store, block) for blocks in missing.values() for block in blocks} - {
+        what = "; ".join(f"{name}: {number_ranges(blocks)}" for name, blocks in missing.items())
+        makers = {claim_holder(store, block) for blocks in missing.values() for block in blocks} - {
             None
         }
         being = f" Some are being made by {', '.join(map(str, makers))}." if makers else ""
@@ -162,10 +162,10 @@ def _receipts(
     return found
 
 
-def in_words(blocks: Sequence[int]) -> str:
+def number_ranges(blocks: Sequence[int]) -> str:
     """Return ascending numbers as text, runs of them as ranges.
 
-    >>> in_words([0, 3, 4, 5, 9])
+    >>> number_ranges([0, 3, 4, 5, 9])
     '0, 3-5, 9'
     """
     edges = [0, *(i + 1 for i, (a, b) in enumerate(pairwise(blocks)) if b != a + 1), len(blocks)]

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import assert_never
 
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.block_claims import Claims
+from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.events import Events
 from avsc.preprocess.plan import Task
-from avsc.preprocess.pool import Done, Failed, Happening, Lost, Notice, Pool
+from avsc.preprocess.pool import Done, Failed, Lost, Notice, Outcome, Pool
 from avsc.preprocess.progress import Reporter
 from avsc.preprocess.workers.local import Workers
 
@@ -43,7 +43,7 @@ class Driver:
     def __init__(
         self,
         workers: Workers,
-        claims: Claims,
+        claims: BlockClaims,
         events: Events,
         reporter: Reporter,
         renew: Callable[[int], Task | None],
@@ -69,8 +69,8 @@ class Driver:
         self._waiting.extend(tasks)
         with self._pool:
             while self._hand_out():
-                for happening in self._pool.wait(TICK):
-                    self._meet(happening)
+                for outcome in self._pool.wait(TICK):
+                    self._handle(outcome)
                 self._claims.beat()
                 self._workers.check(self._events.write, self._reporter.say)
         for block in self.left:
@@ -104,21 +104,21 @@ class Driver:
         self._events.write("begun", block=block)
         self._pool.submit(task)
 
-    def _meet(self, happening: Happening) -> None:
-        match happening:
+    def _handle(self, outcome: Outcome) -> None:
+        match outcome:
             case Done():
-                self._done(happening)
+                self._done(outcome)
             case Lost():
-                self._lost(happening.task)
+                self._lost(outcome.task)
             case Failed():
-                raise self._fault(happening)
+                raise self._fault(outcome)
             case Notice():
-                self._note(happening)
+                self._note(outcome)
             case _:
-                assert_never(happening)
+                assert_never(outcome)
 
-    def _done(self, happening: Done) -> None:
-        summary = happening.summary
+    def _done(self, outcome: Done) -> None:
+        summary = outcome.summary
         self._over_memory = 0
         self._claims.give_up(summary.block)
         self._events.write(
@@ -149,15 +149,15 @@ class Driver:
         self._events.write("retried", block=task.block, why=why)
         self._pool.submit(replace(task, isolate=True))
 
-    def _fault(self, happening: Failed) -> BaseException:
-        if isinstance(happening.fault, MemoryError):
-            return self._too_little_memory(f"block {happening.task.block} found none left")
-        if isinstance(happening.fault, ImportError):
+    def _fault(self, outcome: Failed) -> BaseException:
+        if isinstance(outcome.fault, MemoryError):
+            return self._too_little_memory(f"block {outcome.task.block} found none left")
+        if isinstance(outcome.fault, ImportError):
             return AvscError(
-                f"a worker cannot import what it needs ({happening.fault}). Install the same "
+                f"a worker cannot import what it needs ({outcome.fault}). Install the same "
                 "versions there as here."
             )
-        return happening.fault
+        return outcome.fault
 
     def _note(self, notice: Notice) -> None:
         if notice.event == "worker-over-memory":

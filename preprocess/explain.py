@@ -11,14 +11,14 @@ from avsc.features.store.layout import part_file, product_folder, receipt_file
 from avsc.features.store.part import read_part
 from avsc.manifests.clips import Clip, located
 from avsc.manifests.errors import ManifestError, StoreError
-from avsc.preprocess.block_claims import claimant
-from avsc.preprocess.plan import Reason, in_words, other_folders, reasons_to_make, sources
+from avsc.preprocess.block_claims import claim_holder
+from avsc.preprocess.plan import Reason, describe_source, other_folders, reasons_to_make, sources
 from avsc.preprocess.receipt import Receipt, read_receipt
 from avsc.preprocess.request import Request
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where a clip is in a store.
 
     Attributes:
@@ -39,7 +39,7 @@ class Place:
         return self.clips.index(self.clip)
 
 
-def place_of(request: Request, name: str) -> Place:
+def locate(request: Request, name: str) -> Location:
     """Return where a clip is.
 
     Raises:
@@ -55,28 +55,32 @@ def place_of(request: Request, name: str) -> Place:
             "new in the manifest is added by the next `avsc-prep extract`."
         )
     block = rows[name] // size
-    return Place(clips[rows[name]], rows[name], block, clips[block * size : (block + 1) * size])
+    return Location(clips[rows[name]], rows[name], block, clips[block * size : (block + 1) * size])
 
 
 def explain(request: Request, name: str) -> Iterator[str]:
     """Yield lines that say, for each product of a clip, whether it will be made again and why."""
-    place = place_of(request, name)
+    location = locate(request, name)
     content = request.check == "content"
-    found = [sources(request.dataset.root, c, content and c == place.clip) for c in place.clips]
-    yield f"{name}: row {place.row} of {len(request.dataset.clips)}, block {place.block}"
-    for path, source in found[place.row_in_block].items():
-        yield f"  {located(request.dataset.root, path)}: {in_words(source)}"
-    if maker := claimant(request.store, place.block):
+    found = [
+        sources(request.dataset.root, c, content and c == location.clip) for c in location.clips
+    ]
+    yield f"{name}: row {location.row} of {len(request.dataset.clips)}, block {location.block}"
+    for path, source in found[location.row_in_block].items():
+        yield f"  {located(request.dataset.root, path)}: {describe_source(source)}"
+    if maker := claim_holder(request.store, location.block):
         yield f"  its block is being made by {maker}"
     for product, spec in request.description.specs.items():
-        why = reasons_to_make(request.store, spec, place.block, place.clips, found, request.check)
-        yield from _product(request, place, product, spec, why)
+        why = reasons_to_make(
+            request.store, spec, location.block, location.clips, found, request.check
+        )
+        yield from _product(request, location, product, spec, why)
 
 
 def _product(
-    request: Request, place: Place, product: str, spec: Spec, why: Mapping[int, Reason]
+    request: Request, location: Location, product: str, spec: Spec, why: Mapping[int, Reason]
 ) -> Iterator[str]:
-    reason = why.get(place.row_in_block)
+    reason = why.get(location.row_in_block)
     head = f"{product} {spec.digest[:12]}"
     if reason is None:
         yield f"{head}: done, will not be made again"
@@ -86,17 +90,17 @@ def _product(
         others = len(why)
         yield f"  its part will be written again, because of {others} other clips of its block"
     if reason and reason.kind == "spec changed":
-        yield from _differences(request, place, spec)
-    receipt = read_receipt(receipt_file(request.store, spec, place.block))
-    if receipt and place.clip.id in receipt.ids:
-        yield from _made_by(request, place, spec, receipt)
+        yield from _differences(request, location, spec)
+    receipt = read_receipt(receipt_file(request.store, spec, location.block))
+    if receipt and location.clip.id in receipt.ids:
+        yield from _made_by(request, location, spec, receipt)
 
 
-def _differences(request: Request, place: Place, spec: Spec) -> Iterator[str]:
+def _differences(request: Request, location: Location, spec: Spec) -> Iterator[str]:
     """Yield the parameters in which a spec differs from those that made the part before."""
     wanted = json.loads(spec.canonical())
-    for folder in other_folders(request.store, spec, place.block):
-        part = part_file(request.store, spec, place.block)
+    for folder in other_folders(request.store, spec, location.block):
+        part = part_file(request.store, spec, location.block)
         path = folder / part.relative_to(product_folder(request.store, spec))
         try:
             before = json.loads(read_part(path).spec)
@@ -107,18 +111,18 @@ def _differences(request: Request, place: Place, spec: Spec) -> Iterator[str]:
                 yield f"  {folder.name} has {name} {before.get(name)}, wanted {wanted.get(name)}"
 
 
-def _made_by(request: Request, place: Place, spec: Spec, receipt: Receipt) -> Iterator[str]:
+def _made_by(request: Request, location: Location, spec: Spec, receipt: Receipt) -> Iterator[str]:
     """Yield what a receipt says of a clip."""
-    path = part_file(request.store, spec, place.block).relative_to(request.store)
+    path = part_file(request.store, spec, location.block).relative_to(request.store)
     yield f"  in {path} (sha256 {receipt.part_sha256[:12]}, {receipt.part_size} bytes)"
-    made: Mapping[str, Source] = receipt.sources[receipt.ids.index(place.clip.id)]
+    made: Mapping[str, Source] = receipt.sources[receipt.ids.index(location.clip.id)]
     for name, source in made.items():
-        yield f"  made of {name}: {in_words(source)}"
+        yield f"  made of {name}: {describe_source(source)}"
     versions = ", ".join(f"{name} {value}" for name, value in receipt.versions.items())
     yield f"  made by {versions}"
     seconds, memory = receipt.seconds, receipt.peak_memory
     yield f"  its block took {seconds:.1f} s and {memory / 1e6:.0f} MB"
     for failure in receipt.failures:
-        if failure.clip == place.clip.id:
+        if failure.clip == location.clip.id:
             of = "" if failure.key is None else f" of second {failure.key}"
             yield f"  failed{of}: {failure.code}: {failure.message}"

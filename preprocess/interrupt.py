@@ -32,7 +32,7 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def sigint_blocked() -> Iterator[None]:
     """Keep Ctrl-C from all threads that are started meanwhile, and so from their processes.
 
     A terminal sends it to every process of the group. Workers leave it to their driver, which ends

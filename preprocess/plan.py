@@ -249,7 +249,7 @@ def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, Source]) -
     if before.keys() != now.keys():
         return f"made of {_list(before)}; the manifest names {_list(now)}"
     return "; ".join(
-        f"{name}: was {in_words(before[name])}, is {in_words(found)}"
+        f"{name}: was {describe_source(before[name])}, is {describe_source(found)}"
         for name, found in now.items()
         if not _is_same(before[name], found)
     )
@@ -261,10 +261,10 @@ def _is_same(before: Source, now: Source) -> bool:
     return (now.size, now.modified) == (before.size, before.modified)
 
 
-def in_words(source: Source) -> str:
+def describe_source(source: Source) -> str:
     """Return a recording's state for the reader.
 
-    >>> in_words(Source(2880044, 1_000_000_000_123_456_789, "c0ffee" * 10))
+    >>> describe_source(Source(2880044, 1_000_000_000_123_456_789, "c0ffee" * 10))
     '2880044 bytes of 2001-09-09T01:46:40.123456789Z (sha256 c0ffeec0ffee)'
     """
     if source.size < 0:

@@ -17,7 +17,7 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.block import Summary, work
+from avsc.preprocess.block import BlockSummary, make_block
 from avsc.preprocess.plan import Task
 
 
@@ -26,7 +26,7 @@ class Done:
     """A block is made."""
 
     task: Task
-    summary: Summary
+    summary: BlockSummary
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Notice:
     memory: int = 0
 
 
-Happening = Done | Lost | Failed | Notice
+Outcome = Done | Lost | Failed | Notice
 
 
 class Pool:
@@ -77,12 +77,12 @@ class Pool:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._run, self._count = uuid.uuid4().hex[:8], 0
-        self._queue: queue.SimpleQueue[Future[Summary] | Notice] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Future[BlockSummary] | Notice] = queue.SimpleQueue()
         self.out: dict[Key, Task] = {}
 
     def __enter__(self) -> Self:
-        self._client.subscribe_topic("all", self._hear)
-        self._client.subscribe_topic("worker-restart-memory", self._hear_memory)
+        self._client.subscribe_topic("all", self._on_event)
+        self._client.subscribe_topic("worker-restart-memory", self._on_memory_event)
         return self
 
     def __exit__(
@@ -100,19 +100,19 @@ class Pool:
         key = f"block-{self._run}-{self._count}"
         self._count += 1
         self.out[key] = task
-        future = self._client.submit(work, task, key=key, pure=False)
+        future = self._client.submit(make_block, task, key=key, pure=False)
         future.add_done_callback(self._queue.put)
 
-    def wait(self, seconds: float) -> Iterator[Happening]:
+    def wait(self, seconds: float) -> Iterator[Outcome]:
         """Yield what has happened; wait so long for the first."""
         try:
-            yield self._happening(self._queue.get(timeout=seconds))
+            yield self._outcome(self._queue.get(timeout=seconds))
             while True:
-                yield self._happening(self._queue.get_nowait())
+                yield self._outcome(self._queue.get_nowait())
         except queue.Empty:
             return
 
-    def _happening(self, arrived: Future[Summary] | Notice) -> Happening:
+    def _outcome(self, arrived: Future[BlockSummary] | Notice) -> Outcome:
         if isinstance(arrived, Notice):
             return arrived
         task = self.out.pop(arrived.key)
@@ -127,7 +127,7 @@ class Pool:
         gone = "the Dask scheduler is gone; run the command again, it does only what is missing."
         return Failed(task, AvscError(gone))
 
-    def _hear(self, event: tuple[float, Any]) -> None:
+    def _on_event(self, event: tuple[float, Any]) -> None:
         """Take note of workers that come and go; called in Dask's thread."""
         said = event[1]
         action = said.get("action") if isinstance(said, dict) else None
@@ -139,6 +139,6 @@ class Pool:
             kind = "worker-retired" if said["expected"] else "worker-lost"
             self._queue.put(Notice(kind, said["worker"], blocks))
 
-    def _hear_memory(self, event: tuple[float, Any]) -> None:
+    def _on_memory_event(self, event: tuple[float, Any]) -> None:
         said = event[1]
         self._queue.put(Notice("worker-over-memory", said["worker"], memory=said["rss"]))

@@ -25,7 +25,7 @@ def request_file(store: Path) -> Path:
     return store / "request.json"
 
 
-def remember(request: Request) -> None:
+def save_request(request: Request) -> None:
     """Write what a request says beyond its store; a file that says the same is left alone."""
     values = {"root": str(request.dataset.root), "limits": asdict(request.limits)}
     data, path = (json.dumps(values, indent=1) + "\n").encode(), request_file(request.store)
@@ -33,7 +33,7 @@ def remember(request: Request) -> None:
         publish(path, data)
 
 
-def recall(
+def load_request(
     store: Path, root: Path | None, check: Check, given: Mapping[str, int | None] | None = None
 ) -> Request:
     """Return the request that made a store, for all its products and clips.

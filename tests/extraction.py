@@ -10,7 +10,7 @@ from avsc.features.store.layout import Description
 from avsc.features.store.reader import Store
 from avsc.manifests.clips import Dataset
 from avsc.manifests.table import read_table
-from avsc.preprocess.block import work
+from avsc.preprocess.block import make_block
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.plan import Plan, make_plan
 
@@ -33,7 +33,7 @@ class World:
         plan = self.plan(check)
         open_store(self.store, self.dataset.clips, self.description)
         for task in plan.tasks:
-            work(task)
+            make_block(task)
         close(self.store, self.dataset.clips, self.description)
         return plan
 

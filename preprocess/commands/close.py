@@ -24,13 +24,13 @@ SHOWN = 10
 )
 def close(stores: tuple[Path, ...]) -> int:
     """Finish each STORE whose parts were made by `extract --part`: index, failures, fingerprint."""
-    from avsc.preprocess.block_claims import claimed
+    from avsc.preprocess.block_claims import claimed_blocks
 
     statuses = []
     for store in stores:
         description = read_description(store)
         clips = tuple(read_rows(clips_file(store)))
-        if makers := claimed(store):
+        if makers := claimed_blocks(store):
             block, maker = next(iter(makers.items()))
             raise StoreError(
                 f"{store}: {len(makers)} blocks are still being made (block {block} by {maker}). "

@@ -6,7 +6,7 @@ import click
 
 from avsc.manifests.errors import BAD_DATA, DONE
 from avsc.manifests.shell import settings
-from avsc.preprocess.workers.batch_systems import QUEUES
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
 
 
 @click.command()
@@ -18,7 +18,9 @@ from avsc.preprocess.workers.batch_systems import QUEUES
     help="Where stores are to be made; it need not exist yet.",
 )
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of a data set.")
-@click.option("--cluster", type=click.Choice(list(QUEUES)), help="Try this batch system too.")
+@click.option(
+    "--cluster", type=click.Choice(list(BATCH_SYSTEMS)), help="Try this batch system too."
+)
 @settings
 def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
     """Try out what extraction needs of this machine, its file systems and its cluster.

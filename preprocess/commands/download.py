@@ -9,8 +9,8 @@ from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DONE
 from avsc.manifests.shell import settings
 from avsc.manifests.tau2021 import DATASETS, RELEASES, search_folders
-from avsc.preprocess.download.data_set import Job, address, choose, download
-from avsc.preprocess.download.fetch import Patience
+from avsc.preprocess.download.data_set import Download, address, choose, download
+from avsc.preprocess.download.fetch import RetryPolicy
 from avsc.preprocess.progress import Reporter
 
 
@@ -37,7 +37,7 @@ from avsc.preprocess.progress import Reporter
 @click.option(
     "--attempts",
     type=click.IntRange(1),
-    default=Patience().attempts,
+    default=RetryPolicy().attempts,
     show_default=True,
     help="Attempts in a row that may bring nothing new.",
 )
@@ -58,13 +58,13 @@ def download_command(
     """
     release = RELEASES[dataset]
     names = [name.strip() for name in only.split(",") if name.strip()]
-    job = Job(
+    job = Download(
         root or search_folders(dataset)[0],
         address(url, release),
         choose(release, names),
         keep_archives,
         parallel,
-        Patience(attempts),
+        RetryPolicy(attempts),
     )
     job.tidy()
     missing = job.missing()

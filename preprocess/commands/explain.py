@@ -43,8 +43,8 @@ def explain_command(
     Options of specs are those that `extract` would be given; without them, the store's own.
     """
     from avsc.preprocess.explain import explain
-    from avsc.preprocess.request_file import recall
+    from avsc.preprocess.request_file import load_request
 
-    for line in explain(recall(store, root, check, given), clip):
+    for line in explain(load_request(store, root, check, given), clip):
         click.echo(escape.terminal(line))
     return DONE

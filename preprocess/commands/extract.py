@@ -11,12 +11,12 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, STOPPED, StoreError
 from avsc.manifests.shell import settings
 from avsc.manifests.table import encode_table
-from avsc.preprocess.array_share import PART, Part
+from avsc.preprocess.array_share import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
-from avsc.preprocess.workers.options import Place, place_options
+from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
 if TYPE_CHECKING:
     from avsc.preprocess.driver import Driver
@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @request_options
-@place_options
+@add_worker_options
 @click.option(
     "--part",
-    type=PART,
+    type=ARRAY_SHARE,
     metavar="I/N",
     help="Make only every N-th block, from the I-th (1 to N) on, and leave the store open: for "
     "job arrays. `avsc-prep close` finishes it.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @settings
-def extract(request: Request, place: Place, part: Part | None, dry_run: bool) -> int:
+def extract(
+    request: Request, worker_options: WorkerOptions, part: ArrayShare | None, dry_run: bool
+) -> int:
     """Make acoustic features and pictures of every clip, and keep them in a store.
 
     Run it again at will: only what is missing, changed or failed is made.
@@ -43,7 +45,7 @@ def extract(request: Request, place: Place, part: Part | None, dry_run: bool) ->
     plan = request.plan(part.blocks) if part else request.plan()
     show_plan(plan, request, part)
     if dry_run:
-        click.echo(place.script(request.store), nl=False)
+        click.echo(worker_options.script(request.store), nl=False)
         return DONE
     if not plan.tasks and part:
         click.echo("Nothing to do.")
@@ -53,10 +55,10 @@ def extract(request: Request, place: Place, part: Part | None, dry_run: bool) ->
         return show(request.store, closed)
     if not plan.tasks:
         click.echo("Nothing to make; the store is closed with what there is.")
-    return make(request, plan, part, place)
+    return make(request, plan, part, worker_options)
 
 
-def show_plan(plan: Plan, request: Request, part: Part | None = None) -> None:
+def show_plan(plan: Plan, request: Request, part: ArrayShare | None = None) -> None:
     """Say what is to be made, and for what reasons."""
     clips = request.dataset
     click.echo(f"{clips.name}: {len(clips.clips)} clips in {plan.blocks} blocks -> {request.store}")
@@ -66,22 +68,24 @@ def show_plan(plan: Plan, request: Request, part: Part | None = None) -> None:
     click.echo(f"  to do{of}: {plan.n_clips} clips in {len(plan.tasks)} blocks")
 
 
-def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
+def make(
+    request: Request, plan: Plan, part: ArrayShare | None, worker_options: WorkerOptions
+) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
     from avsc.preprocess.events import Events
-    from avsc.preprocess.request_file import remember
+    from avsc.preprocess.request_file import save_request
 
     if plan.tasks:
-        place.import_dask()
+        worker_options.import_dask()
     store, clips, description = request.store, request.dataset.clips, request.description
     open_store(store, clips, description)
-    remember(request)
+    save_request(request)
     with interruptible(), Events(store) as events:
         todo = {"clips": plan.n_clips, "blocks": len(plan.tasks)}
         events.write("started", version=version("avsc"), options=_options(), **todo)
         if plan.tasks:
-            driver = _work(request, plan, events, place)
+            driver = _work(request, plan, events, worker_options)
             if driver.left:
                 return _leave(driver.left)
             if part:
@@ -95,15 +99,17 @@ def make(request: Request, plan: Plan, part: Part | None, place: Place) -> int:
     return show(store, closed)
 
 
-def _work(request: Request, plan: Plan, events: "Events", place: Place) -> "Driver":
+def _work(
+    request: Request, plan: Plan, events: "Events", worker_options: WorkerOptions
+) -> "Driver":
     """Let workers make all that is planned."""
-    from avsc.preprocess.block_claims import Claims
+    from avsc.preprocess.block_claims import BlockClaims
     from avsc.preprocess.driver import Driver
     from avsc.preprocess.progress import Reporter
 
     with (
-        Claims(request.store) as claims,
-        place.workers(request, len(plan.tasks)) as workers,
+        BlockClaims(request.store) as claims,
+        worker_options.workers(request, len(plan.tasks)) as workers,
         Reporter(plan.n_clips) as reporter,
     ):
         if workers.note:
@@ -123,11 +129,11 @@ def _options() -> dict[str, str]:
 
 def _leave(left: dict[int, str]) -> int:
     """Say what is left to other runs."""
-    from avsc.preprocess.close import in_words
+    from avsc.preprocess.close import number_ranges
 
     for maker in sorted(set(left.values())):
         blocks = sorted(block for block, other in left.items() if other == maker)
-        click.echo(f"Left to {maker}, which is making them: blocks {in_words(blocks)}.")
+        click.echo(f"Left to {maker}, which is making them: blocks {number_ranges(blocks)}.")
     click.echo("Everything else is made; whoever ends last closes the store.")
     return STOPPED
 

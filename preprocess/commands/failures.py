@@ -17,7 +17,7 @@ from avsc.manifests.files import publish
 from avsc.manifests.shell import settings
 from avsc.manifests.table import read_rows
 from avsc.preprocess.receipt import read_receipt
-from avsc.preprocess.workers.options import Place, place_options
+from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
 
 @click.command("failures")
@@ -31,7 +31,7 @@ from avsc.preprocess.workers.options import Place, place_options
     type=click.Path(path_type=Path),
     help="Folder of the data set, for --retry.  [default: that of the last extraction]",
 )
-@place_options
+@add_worker_options
 @settings
 def failures_command(
     store: Path,
@@ -40,7 +40,7 @@ def failures_command(
     export: Path | None,
     retry: bool,
     root: Path | None,
-    place: Place,
+    worker_options: WorkerOptions,
 ) -> int:
     """List what a STORE lacks and why, by product and reason.
 
@@ -60,7 +60,7 @@ def failures_command(
         names = [field.name for field in fields(Failure)]
         publish(export, escape.csv_sheet([names, *map(astuple, chosen)]))
         click.echo(f"Wrote {export}")
-    return _retry(store, root, chosen, closed, place) if retry and chosen else DONE
+    return _retry(store, root, chosen, closed, worker_options) if retry and chosen else DONE
 
 
 def _so_far(store: Path) -> Sequence[Failure]:
@@ -90,10 +90,14 @@ def _show(failures: Iterable[Failure]) -> None:
 
 
 def _retry(
-    store: Path, root: Path | None, failures: Iterable[Failure], closed: bool, place: Place
+    store: Path,
+    root: Path | None,
+    failures: Iterable[Failure],
+    closed: bool,
+    worker_options: WorkerOptions,
 ) -> int:
     from avsc.preprocess.commands.extract import make, show_plan
-    from avsc.preprocess.request_file import recall
+    from avsc.preprocess.request_file import load_request
 
     if not closed:
         raise StoreError(
@@ -104,7 +108,7 @@ def _retry(
     for failure in failures:
         clips[failure.product].add(failure.clip)
     only = {name: frozenset(ids) for name, ids in clips.items()}
-    request = replace(recall(store, root, "time"), only=only)
+    request = replace(load_request(store, root, "time"), only=only)
     plan = request.plan()
     show_plan(plan, request)
-    return make(request, plan, None, place)
+    return make(request, plan, None, worker_options)

@@ -13,7 +13,7 @@ from avsc.manifests.shell import settings
 from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
-from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script
+from avsc.preprocess.workers.array_script import ArrayJob, jobs_needed, script
 from avsc.preprocess.workers.batch_systems import walltime_seconds
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def plan_command(
     seen = forecast(plan, len(request.description.specs), sample, seed)
     _show(seen, plan, seed, workers or len(os.sched_getaffinity(0)))
     if cluster_script is not None:
-        jobs = Jobs(seconds, cores, max(WORKER_BYTES, 3 * seen.peak_memory // 2))
+        jobs = ArrayJob(seconds, cores, max(WORKER_BYTES, 3 * seen.peak_memory // 2))
         count = jobs_needed(seen.seconds.high * seen.clips, len(plan.tasks), jobs)
         arguments = given_options(request)
         publish(cluster_script, script(arguments, request.store, count, walltime, jobs).encode())

@@ -5,7 +5,7 @@ import subprocess
 
 from avsc.manifests.checks import CheckFailed
 from avsc.preprocess.doctor.target import Target
-from avsc.preprocess.workers.batch_systems import QUEUES
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
 
 SECONDS = 30
 # kind -> the command that ends a job, and one, with its arguments, that asks the system itself
@@ -21,8 +21,8 @@ COMMANDS = {
 
 def names(kind: str) -> list[str]:
     """Return the commands that a batch system must have."""
-    queue, (end, ask) = QUEUES[kind], COMMANDS[kind]
-    return list(dict.fromkeys((queue.submit, queue.status[0], end, ask[0])))
+    system, (end, ask) = BATCH_SYSTEMS[kind], COMMANDS[kind]
+    return list(dict.fromkeys((system.submit, system.status[0], end, ask[0])))
 
 
 def commands(target: Target) -> str:

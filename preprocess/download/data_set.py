@@ -18,7 +18,7 @@ from typing import Any
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.files import make_folder, publish, remove_stale_files
 from avsc.manifests.tau2021 import Archive, Release
-from avsc.preprocess.download.fetch import Listener, Patience, Stopped, fetch
+from avsc.preprocess.download.fetch import Listener, RetryPolicy, Stopped, fetch
 from avsc.preprocess.download.unpack import contents, unpack
 
 FOLDER = "archives"
@@ -28,7 +28,7 @@ SECONDS_TO_END = 1.0  # for a thread to finish the file that it writes
 
 
 @dataclass(frozen=True)
-class Job:
+class Download:
     """What a download is asked to do.
 
     Attributes:
@@ -37,7 +37,7 @@ class Job:
         archives: those to get.
         keep_archives: keep each archive after it was unpacked.
         parallel: how many to fetch at a time.
-        patience: how long faults that may pass are put up with.
+        retries: how long faults that may pass are put up with.
     """
 
     root: Path
@@ -45,7 +45,7 @@ class Job:
     archives: tuple[Archive, ...]
     keep_archives: bool = False
     parallel: int = 4
-    patience: Patience = field(default_factory=Patience)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def folder(self) -> Path:
@@ -118,7 +118,7 @@ def address(base: str | None, release: Release) -> str:
     return base if "{file}" in base else f"{base.rstrip('/')}/{{file}}"
 
 
-def check_room(job: Job, missing: Sequence[Archive]) -> None:
+def check_room(job: Download, missing: Sequence[Archive]) -> None:
     """Refuse to begin what the disk has no room for.
 
     Raises:
@@ -141,7 +141,7 @@ def _need(root: Path, bytes_needed: int, what: str) -> None:
 
 
 def download(
-    job: Job, reach: Callable[[int], None], say: Callable[[str], None]
+    job: Download, reach: Callable[[int], None], say: Callable[[str], None]
 ) -> tuple[Archive, ...]:
     """Fetch, verify and unpack what is missing.
 
@@ -196,7 +196,7 @@ class _Crew:
     `news` gives (archive, bytes that are there | a line to say | how it ended: None when well).
     """
 
-    def __init__(self, job: Job, archives: Sequence[Archive]) -> None:
+    def __init__(self, job: Download, archives: Sequence[Archive]) -> None:
         self.job = job
         self.news: queue.SimpleQueue[tuple[str, int | str | Exception | None]] = queue.SimpleQueue()
         self._waiting: queue.SimpleQueue[Archive] = queue.SimpleQueue()
@@ -245,7 +245,7 @@ class _Crew:
             stop=self._stop,
         )
         url = job.url.replace("{file}", archive.file)
-        path = fetch(url, archive, job.folder, listener, job.patience)
+        path = fetch(url, archive, job.folder, listener, job.retries)
         with self._unpacking:
             self._keep_on()
             _need(job.root, sum(contents(path).values()), archive.name)

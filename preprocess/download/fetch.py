@@ -41,7 +41,7 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a fault that may pass is put up with.
 
     Attributes:
@@ -69,7 +69,7 @@ class Stopped(BaseException):
 class _AttemptError(Exception):
     """An attempt that failed and may be made again, after `wait` seconds if the server said so.
 
-    After `attempts` of them in a row it is given up, where that is fewer than patience allows.
+    After `attempts` of them in a row it is given up, where that is fewer than retries allows.
     """
 
     def __init__(self, reason: str, wait: float | None = None, attempts: int | None = None) -> None:
@@ -96,7 +96,9 @@ class Listener:
     stop: threading.Event
 
 
-def fetch(url: str, archive: Archive, folder: Path, listener: Listener, patience: Patience) -> Path:
+def fetch(
+    url: str, archive: Archive, folder: Path, listener: Listener, retries: RetryPolicy
+) -> Path:
     """Bring an archive into a folder and return its path; nothing is asked of one that is there.
 
     Raises:
@@ -108,7 +110,7 @@ def fetch(url: str, archive: Archive, folder: Path, listener: Listener, patience
     if path.is_file():
         path.replace(part)  # whole or not is found below, as for any part
     for last in (False, True):
-        _complete(url, archive, part, listener, patience)
+        _complete(url, archive, part, listener, retries)
         found = md5_file(part, listener.stop)
         if found == archive.md5:
             _tag_file(part).unlink(missing_ok=True)
@@ -133,7 +135,7 @@ def md5_file(path: Path, stop: threading.Event) -> str:
 
 
 def _complete(
-    url: str, archive: Archive, part: Path, listener: Listener, patience: Patience
+    url: str, archive: Archive, part: Path, listener: Listener, retries: RetryPolicy
 ) -> None:
     """Go on with a part until it has the archive's size."""
     import requests
@@ -147,18 +149,18 @@ def _complete(
             if there > most:
                 most, tried = there, 0
             try:
-                _attempt(session, url, archive.size, part, listener, patience.timeout)
+                _attempt(session, url, archive.size, part, listener, retries.timeout)
             except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema):
                 raise SettingError(f"--url: {url!r} is no address that can be asked.") from None
             except faults as fault:
                 if _length(part) <= most:
                     tried += 1
-                asked, most_tries = None, patience.attempts
+                asked, most_tries = None, retries.attempts
                 if isinstance(fault, _AttemptError):
                     asked, most_tries = fault.wait, min(fault.attempts or most_tries, most_tries)
                 if tried >= most_tries:
                     raise _given_up(url, fault, tried) from fault
-                wait = min(patience.delay * 2**tried / 2, patience.longest)
+                wait = min(retries.delay * 2**tried / 2, retries.longest)
                 wait = wait if asked is None else min(asked, LONGEST_ASKED)
                 listener.say(f"{archive.name}: {_reason(fault)}; going on in {wait:.1f} s.")
                 if listener.stop.wait(wait):

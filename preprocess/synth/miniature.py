@@ -21,7 +21,7 @@ from avsc.manifests.errors import SettingError
 from avsc.manifests.files import publish
 from avsc.preprocess.synth.design import Design, Kinds
 from avsc.preprocess.synth.ground_truth import NAME, check_answer, encode_answer
-from avsc.preprocess.synth.render import Job, render_all
+from avsc.preprocess.synth.render import RenderJob, render_all
 from avsc.preprocess.synth.settings_file import claim
 from avsc.preprocess.synth.sounds import RATE
 from avsc.preprocess.synth.symbols import draw_symbols
@@ -45,7 +45,7 @@ LOCATIONS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class MiniatureSettings:
     """All that decides what a miniature holds.
 
     Attributes:
@@ -110,7 +110,7 @@ def write_miniature(
         ManifestError: `out` holds something else.
         AvscError: a file could not be written.
     """
-    settings = Settings(
+    settings = MiniatureSettings(
         clips_per_scene=clips_per_scene, seed=seed, seconds=float(seconds), size=size
     )
     claim(out, design.name, asdict(settings))
@@ -170,12 +170,12 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> bytes:
 
 
 def _jobs(
-    out: Path, settings: Settings, clips: Sequence[Clip], drawn: Sequence[Kinds]
-) -> Iterator[Job]:
+    out: Path, settings: MiniatureSettings, clips: Sequence[Clip], drawn: Sequence[Kinds]
+) -> Iterator[RenderJob]:
     """Yield what is to be made; of twenty clips one is a sample short and one a sample long."""
     for number, clip in enumerate(clips):
         odd = {5: -1, 15: 1}.get(number % 20, 0)
-        yield Job(
+        yield RenderJob(
             kinds=drawn[number],
             seed=settings.seed,
             clip=number,

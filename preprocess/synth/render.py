@@ -34,7 +34,7 @@ SOUND, SIGHT = range(2)
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """One clip to be made.
 
     Attributes:
@@ -65,7 +65,7 @@ class Job:
         return not (self.audio.exists() and self.video.exists())
 
 
-def render(job: Job) -> None:
+def render(job: RenderJob) -> None:
     """Make those of a clip's files that do not exist."""
     if not job.audio.exists():
         publish(job.audio, encode_wav(np.concatenate(list(_sound(job))), RATE))
@@ -73,7 +73,7 @@ def render(job: Job) -> None:
         publish(job.video, encode_mp4(_pictures(job), job.size, job.rate))
 
 
-def render_all(jobs: Sequence[Job], workers: int, done: Callable[[], None]) -> None:
+def render_all(jobs: Sequence[RenderJob], workers: int, done: Callable[[], None]) -> None:
     """Make the files of all jobs in so many processes; `done` is called after each clip.
 
     Raises:
@@ -100,18 +100,18 @@ def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _sound(job: Job) -> Iterator[NDArray[np.float64]]:
+def _sound(job: RenderJob) -> Iterator[NDArray[np.float64]]:
     for generator, samples in _shots(job, SOUND, job.samples, RATE):
         yield make_sound(SOUNDS[job.kinds.sound], generator, samples)
 
 
-def _pictures(job: Job) -> Iterator[NDArray[np.uint8]]:
+def _pictures(job: RenderJob) -> Iterator[NDArray[np.uint8]]:
     for generator, count in _shots(job, SIGHT, job.pictures, job.rate):
         yield from make_pictures(SIGHTS[job.kinds.sight], generator, count, job.size)
 
 
 def _shots(
-    job: Job, purpose: int, total: int, rate: int
+    job: RenderJob, purpose: int, total: int, rate: int
 ) -> Iterator[tuple[np.random.Generator, int]]:
     """Yield each shot's generator and length; the last one has what is left."""
     length = round(SHOT_SECONDS * rate)

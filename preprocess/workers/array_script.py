@@ -34,7 +34,7 @@ exec {command} --workers {cores} --part "$SLURM_ARRAY_TASK_ID/{jobs}"
 
 
 @dataclass(frozen=True)
-class Jobs:
+class ArrayJob:
     """What each job of the array is given.
 
     Attributes:
@@ -48,18 +48,18 @@ class Jobs:
     worker_bytes: int
 
 
-def jobs_needed(seconds: float, blocks: int, jobs: Jobs) -> int:
+def jobs_needed(seconds: float, blocks: int, job: ArrayJob) -> int:
     """Return the length of the array: no more jobs than blocks.
 
     Args:
         seconds: of all the work on one core.
         blocks: number of blocks that are not done.
-        jobs: what each is given.
+        job: what each is given.
 
     Raises:
         SettingError: a block does not fit into a job.
     """
-    usable = FILLED * jobs.walltime
+    usable = FILLED * job.walltime
     if seconds / blocks > usable:
         raise SettingError(
             f"--walltime: a block takes {seconds / blocks / 60:.0f} min and a job has "
@@ -67,10 +67,10 @@ def jobs_needed(seconds: float, blocks: int, jobs: Jobs) -> int:
             "--block-size."
         )
     in_turn = int(usable // (seconds / blocks))  # blocks that a worker makes in a job's time
-    return max(ceil(blocks / (in_turn * jobs.cores)), 1)
+    return max(ceil(blocks / (in_turn * job.cores)), 1)
 
 
-def script(arguments: Sequence[str], store: Path, count: int, walltime: str, jobs: Jobs) -> str:
+def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job: ArrayJob) -> str:
     """Return the batch script.
 
     Args:
@@ -78,7 +78,7 @@ def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job
         store: the store's folder.
         count: length of the array.
         walltime: as Slurm writes it.
-        jobs: what each job is given.
+        job: what each job is given.
 
     Raises:
         SettingError: a value holds a line's end, which would end a comment or a directive.
@@ -94,8 +94,8 @@ def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job
         store=shlex.quote(str(store)),
         program=program,
         jobs=count,
-        cores=jobs.cores,
-        megabytes=ceil((jobs.cores * jobs.worker_bytes + DRIVER_BYTES) / 1e6),
+        cores=job.cores,
+        megabytes=ceil((job.cores * job.worker_bytes + DRIVER_BYTES) / 1e6),
         walltime=walltime,
         log=directive_path(
             "slurm", store.name, "--out", "Name another folder by --out.", "-%A-%a.log"

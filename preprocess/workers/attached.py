@@ -26,7 +26,9 @@ def look_around(folders: Sequence[Path]) -> tuple[dict[str, str], list[str]]:
 
 
 @contextmanager
-def running_workers(scheduler: str, folders: Sequence[Path], most: int | None) -> Iterator[Workers]:
+def attached_workers(
+    scheduler: str, folders: Sequence[Path], most: int | None
+) -> Iterator[Workers]:
     """Connect to a cluster that is up and see that its workers can do the work.
 
     Args:

@@ -15,7 +15,7 @@ PLAIN = r"\w./+=,@-"  # what every batch system takes as it is
 
 
 @dataclass(frozen=True)
-class Queue:
+class BatchSystem:
     """A batch system as dask-jobqueue knows it.
 
     Attributes:
@@ -49,15 +49,15 @@ class Queue:
     refused: str = rf"[^{PLAIN}]"
 
 
-_QUEUE = {"queue": "queue", "walltime": "walltime"}
+_QUEUE_AND_TIME = {"queue": "queue", "walltime": "walltime"}
 _NEVER = r"(?!)"
-QUEUES = {
-    "slurm": Queue(
+BATCH_SYSTEMS = {
+    "slurm": BatchSystem(
         cluster="SLURMCluster",
         submit="sbatch",
         status=("squeue", "--noheader", "--jobs"),
         ended=_NEVER,
-        names={**_QUEUE, "account": "account"},
+        names={**_QUEUE_AND_TIME, "account": "account"},
         short=(60, 60),
         # sbatch (22.05) takes a word of a directive by its own rules: quotes hold it together, and
         # a backslash in a file's name turns off what `%` stands for.
@@ -65,30 +65,30 @@ QUEUES = {
         doubled="%",
         refused=r"[\\\x00-\x1f\x7f]",
     ),
-    "pbs": Queue(
+    "pbs": BatchSystem(
         cluster="PBSCluster",
         submit="qsub",
         status=("qstat",),
         ended=_NEVER,
-        names={**_QUEUE, "account": "account"},
+        names={**_QUEUE_AND_TIME, "account": "account"},
     ),
-    "lsf": Queue(
+    "lsf": BatchSystem(
         cluster="LSFCluster",
         submit="bsub",
         status=("bjobs", "-noheader"),
         ended=r"\b(DONE|EXIT)\b",
-        names={**_QUEUE, "account": "project"},
+        names={**_QUEUE_AND_TIME, "account": "project"},
         walltime="{hours:02}:{minutes:02}",
         short=(60, 3600),
     ),
-    "sge": Queue(
+    "sge": BatchSystem(
         cluster="SGECluster",
         submit="qsub",
         status=("qstat", "-j"),
         ended=_NEVER,
-        names={**_QUEUE, "account": "project"},
+        names={**_QUEUE_AND_TIME, "account": "project"},
     ),
-    "htcondor": Queue(
+    "htcondor": BatchSystem(
         cluster="HTCondorCluster",
         submit="condor_submit",
         status=("condor_q", "-af", "JobStatus"),
@@ -100,12 +100,12 @@ QUEUES = {
         },
         defaults={"disk": "1 GB"},
     ),
-    "oar": Queue(
+    "oar": BatchSystem(
         cluster="OARCluster",
         submit="oarsub",
         status=("oarstat", "-s", "-j"),
         ended=r"Terminated|Error",
-        names={**_QUEUE, "account": "project"},
+        names={**_QUEUE_AND_TIME, "account": "project"},
         short=(3600, 3600),
         defaults={"memory_per_core_property_name": "not_applicable"},
     ),
@@ -116,7 +116,7 @@ def directive_path(kind: str, path: str, name: str, remedy: str, pattern: str = 
     """Return a path as it is written into a directive.
 
     Args:
-        kind: a name in `QUEUES`.
+        kind: a name in `BATCH_SYSTEMS`.
         path: the path.
         name: what it is, for the message.
         remedy: what to do where it cannot be written, for the message.
@@ -128,15 +128,15 @@ def directive_path(kind: str, path: str, name: str, remedy: str, pattern: str = 
     >>> directive_path("slurm", "/my data/50%", "", "", "-%j.log")
     '"/my data/50%%-%j.log"'
     """
-    queue = QUEUES[kind]
-    if found := re.search(queue.refused, path):
+    system = BATCH_SYSTEMS[kind]
+    if found := re.search(system.refused, path):
         raise SettingError(
             f"{name} is {path!r}: a path with {found[0]!r} cannot be written into a directive of "
             f"{kind}. {remedy}"
         )
-    if not (queue.quoted and re.search(rf"[^{PLAIN}]", path)):
+    if not (system.quoted and re.search(rf"[^{PLAIN}]", path)):
         return path + pattern
-    mark, twice = queue.quoted, queue.doubled
+    mark, twice = system.quoted, system.doubled
     return f"{mark}{path.replace(twice, 2 * twice).replace(mark, chr(92) + mark)}{pattern}{mark}"
 
 

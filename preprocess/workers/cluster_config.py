@@ -22,7 +22,7 @@ WORDS = (
 
 
 @dataclass(frozen=True)
-class ClusterFile:
+class ClusterConfig:
     """What a cluster's file says; None or empty for what it leaves out.
 
     Attributes:
@@ -81,23 +81,23 @@ class ClusterFile:
             walltime_seconds(self.walltime)
 
 
-def read_cluster_file(path: Path) -> ClusterFile:
+def read_cluster_config(path: Path) -> ClusterConfig:
     """Read a cluster's file.
 
     Raises:
         SettingError: it cannot be read, a name in it is not known, or a value is of another kind.
     """
     values = read_toml(path)
-    hints = get_type_hints(ClusterFile)
+    hints = get_type_hints(ClusterConfig)
     try:
-        return ClusterFile(**{name: _value(name, value, hints) for name, value in values.items()})
+        return ClusterConfig(**{name: _value(name, value, hints) for name, value in values.items()})
     except SettingError as fault:
         raise SettingError(f"{path}: {fault}") from fault
 
 
 def _value(name: str, value: Any, hints: Mapping[str, Any]) -> Any:
     if name not in hints:
-        known = [setting.name for setting in fields(ClusterFile)]
+        known = [setting.name for setting in fields(ClusterConfig)]
         raise SettingError(f"no setting is called {name!r}.{did_you_mean(name, known)}")
     for kind, word in ((bool, "true or false"), (int, "a whole number"), (str, "a text")):
         if hints[name] in (kind, kind | None):

@@ -18,18 +18,18 @@ from distributed.security import Security
 
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.workers.batch_systems import (
-    QUEUES,
+    BATCH_SYSTEMS,
     directive_path,
     lifetime,
     walltime_seconds,
 )
-from avsc.preprocess.workers.cluster_config import ClusterFile
+from avsc.preprocess.workers.cluster_config import ClusterConfig
 from avsc.preprocess.workers.local import SETTINGS, SILENT, bytes_of, quiet
 
 WORKER_MEMORY = "2 GB"  # of one worker, when nothing else is said
 
 
-def job_script(kind: str, settings: ClusterFile, store: Path) -> str:
+def job_script(kind: str, settings: ClusterConfig, store: Path) -> str:
     """Return the script of a job, as it would be submitted; changes nothing."""
     logs = log_folder(kind, settings, store)
     with tempfile.TemporaryDirectory() as folder, quiet():
@@ -100,19 +100,19 @@ def cluster_class(kind: str) -> Any:
     import dask_jobqueue
 
     signal.signal(signal.SIGINT, handler)
-    return getattr(dask_jobqueue, QUEUES[kind].cluster)
+    return getattr(dask_jobqueue, BATCH_SYSTEMS[kind].cluster)
 
 
-def log_folder(kind: str, settings: ClusterFile, store: Path) -> Path:
+def log_folder(kind: str, settings: ClusterConfig, store: Path) -> Path:
     """Return where jobs write their logs."""
     return Path(settings.log_folder or _configured(kind, "log-directory") or store / "logs")
 
 
 def arguments(
-    kind: str, settings: ClusterFile, logs: Path, dashboard: bool = False
+    kind: str, settings: ClusterConfig, logs: Path, dashboard: bool = False
 ) -> dict[str, Any]:
     """Return the arguments of dask-jobqueue's class, but for its security."""
-    asked = QUEUES[kind]
+    asked = BATCH_SYSTEMS[kind]
     processes = settings.processes or _configured(kind, "processes") or settings.cores
     cores = settings.cores or _configured(kind, "cores") or processes or 1
     processes = processes or cores
@@ -157,17 +157,17 @@ def _configured(kind: str, name: str) -> Any:
     return dask.config.get(f"jobqueue.{kind}.{name}", None)
 
 
-def _walltime(kind: str, settings: ClusterFile) -> int | None:
+def _walltime(kind: str, settings: ClusterConfig) -> int | None:
     """Return the walltime in seconds, or None when there is no limit."""
     if settings.walltime is not None:
         return walltime_seconds(settings.walltime)
     said = _configured(kind, "walltime")
-    return None if said is None else walltime_seconds(str(said), QUEUES[kind].short)
+    return None if said is None else walltime_seconds(str(said), BATCH_SYSTEMS[kind].short)
 
 
-def _requests(kind: str, settings: ClusterFile, walltime: int | None) -> dict[str, Any]:
+def _requests(kind: str, settings: ClusterConfig, walltime: int | None) -> dict[str, Any]:
     """Return queue, account, walltime and directives as a batch system's class takes them."""
-    asked = QUEUES[kind]
+    asked = BATCH_SYSTEMS[kind]
     how: dict[str, Any] = {}
     lines = list(settings.directives)
     wanted: dict[str, Any] = {"queue": settings.queue, "account": settings.account}
@@ -195,7 +195,7 @@ def _as_mapping(lines: list[str]) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def _prologue(kind: str, settings: ClusterFile) -> list[str]:
+def _prologue(kind: str, settings: ClusterConfig) -> list[str]:
     """Return the shell lines before a worker: our settings of Dask, modules, the user's own."""
     ours = [
         f"export DASK_{name.upper().replace('.', '__').replace('-', '_')}={_quoted(value)}"

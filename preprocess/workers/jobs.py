@@ -4,8 +4,8 @@ The scheduler runs in the driver, on a login node. Jobs are submitted while ther
 them, replaced when they end, and cancelled when the run ends, however it ends. Scheduler and
 workers speak TLS with credentials made for the run: whoever is let in can run programs as the user.
 
-dask-jobqueue looks after the workers that came; `Jobs` looks after the jobs whose workers did not:
-those that the batch system refused, and those that ended before their worker arrived.
+dask-jobqueue looks after the workers that came; `BatchJobs` looks after the jobs whose workers did
+not: those that the batch system refused, and those that ended before their worker arrived.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from distributed.core import Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError
-from avsc.preprocess.workers.batch_systems import QUEUES
-from avsc.preprocess.workers.cluster_config import ClusterFile
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
+from avsc.preprocess.workers.cluster_config import ClusterConfig
 from avsc.preprocess.workers.job_script import arguments, cluster_class, job_class, log_folder
 from avsc.preprocess.workers.local import Record, Say, Workers, quiet
 
@@ -39,18 +39,18 @@ ANSWER = 60.0  # seconds that the batch system may take to say whether there is 
 
 @contextmanager
 def job_workers(
-    kind: str, settings: ClusterFile, store: Path, most: int, dashboard: bool
+    kind: str, settings: ClusterConfig, store: Path, most: int, dashboard: bool
 ) -> Iterator[Workers]:
     """Start workers in jobs of a batch system, as many as there is work for.
 
     Args:
-        kind: a name in `QUEUES`.
+        kind: a name in `BATCH_SYSTEMS`.
         settings: what the cluster's file says.
         store: the store's folder, which all nodes see.
         most: how many workers there may be.
         dashboard: whether Dask's dashboard is to be served, on the loopback device.
     """
-    asked = QUEUES[kind]
+    asked = BATCH_SYSTEMS[kind]
     if shutil.which(asked.submit) is None:
         raise AvscError(
             f"{asked.submit}: no such command here, and --cluster {kind} submits jobs by it. Run "
@@ -61,7 +61,7 @@ def job_workers(
         how = arguments(kind, settings, log_folder(kind, settings, store), dashboard)
         logs = Path(how["log_directory"])
         logs.mkdir(parents=True, exist_ok=True)
-        jobs = Jobs(kind, logs)
+        jobs = BatchJobs(kind, logs)
         security = Security.temporary() if settings.tls else None
         with (
             jobs.cluster_class(cluster_class(kind))(security=security, **how) as cluster,
@@ -77,11 +77,11 @@ def job_workers(
             yield Workers(client, most, memory, remedy, link, note, jobs.check)
 
 
-class Jobs:
+class BatchJobs:
     """The jobs of a run.
 
     Args:
-        kind: their batch system, a name in `QUEUES`.
+        kind: their batch system, a name in `BATCH_SYSTEMS`.
         logs: the folder of their logs.
 
     Attributes:
@@ -90,7 +90,7 @@ class Jobs:
 
     def __init__(self, kind: str, logs: Path) -> None:
         self.cluster: Any = None
-        self._kind, self._asked, self._logs = kind, QUEUES[kind], logs
+        self._kind, self._asked, self._logs = kind, BATCH_SYSTEMS[kind], logs
         self._said: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._accepted = self._refusals = self._fruitless = 0
         self._waited = False

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster, Status
 from distributed.security import Security
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.preprocess.interrupt import deaf
+from avsc.preprocess.interrupt import sigint_blocked
 from avsc.preprocess.workers.dask_config import hidden_files
 
 SETTINGS = {
@@ -42,7 +42,7 @@ STARTS = 3  # times that workers on this machine are started before giving up
 RESTARTS = 10  # times that those are started again whose keepers gave up
 # Dask ends the keeper (nanny) of a worker that is not back in 15 s, and with it the worker that it
 # is just starting: a slow machine would be left without workers, and wait for them for ever.
-PATIENCE = {"distributed.deploy.lost-worker-timeout": "1 day"}
+KEEP_NANNIES = {"distributed.deploy.lost-worker-timeout": "1 day"}
 Record = Callable[..., None]
 Say = Callable[[str], None]
 
@@ -116,17 +116,19 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
         bytes_of(memory_limit, "--memory-limit")
     with (
         quiet(),
-        dask.config.set(PATIENCE),
+        dask.config.set(KEEP_NANNIES),
         hidden_files() as variables,
         _local_cluster(count, memory_limit, dashboard, variables) as cluster,
         Client(cluster) as client,
     ):
         link = client.dashboard_link if dashboard else ""
         memory = memory_limit or "the system"
-        yield Workers(client, count, memory, "--memory-limit", link, check=_Keeper(cluster).check)
+        yield Workers(
+            client, count, memory, "--memory-limit", link, check=_Supervisor(cluster).check
+        )
 
 
-class _Keeper:
+class _Supervisor:
     """Starts workers anew that their own keepers gave up."""
 
     def __init__(self, cluster: LocalCluster) -> None:
@@ -148,7 +150,7 @@ class _Keeper:
             )
         self._left -= 1
         say("a worker could not be started again; another is started in its place.")
-        with deaf():
+        with sigint_blocked():
             self._cluster.sync(self._replace, dead)
 
     async def _replace(self, dead: list[Any]) -> None:
@@ -163,7 +165,7 @@ def _local_cluster(
     """Start the processes; one that dies before it works is no reason to give up at once."""
     for left in reversed(range(STARTS)):
         try:
-            with deaf():
+            with sigint_blocked():
                 return LocalCluster(
                     n_workers=count,
                     threads_per_worker=1,

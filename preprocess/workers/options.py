@@ -1,4 +1,4 @@
-"""Where the work of a run is done: on this machine, in batch jobs, or by a cluster that is up."""
+"""Options that choose the workers: on this machine, in batch jobs, or of a running Dask cluster."""
 
 import os
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from avsc.preprocess.request import Request, with_options
-from avsc.preprocess.workers.batch_systems import QUEUES
-from avsc.preprocess.workers.cluster_config import ClusterFile, read_cluster_file
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
+from avsc.preprocess.workers.cluster_config import ClusterConfig, read_cluster_config
 
 if TYPE_CHECKING:
     from avsc.preprocess.workers.local import Workers
@@ -25,7 +25,7 @@ OPTIONS = (
     click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB."),
     click.option(
         "--cluster",
-        type=click.Choice(list(QUEUES)),
+        type=click.Choice(list(BATCH_SYSTEMS)),
         help="Start the workers in jobs of a batch system, up to --workers or the file's maximum.",
     ),
     click.option(
@@ -46,7 +46,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerOptions:
     """What the options say about the workers.
 
     Attributes:
@@ -64,7 +64,7 @@ class Place:
     cluster_config: Path | None
     scheduler: str | None
     dashboard: bool
-    settings: ClusterFile = field(init=False)
+    settings: ClusterConfig = field(init=False)
 
     def __post_init__(self) -> None:
         if self.cluster and self.scheduler:
@@ -77,7 +77,7 @@ class Place:
             )
         if self.scheduler and self.dashboard:
             raise click.UsageError("--dashboard: a cluster that is up has its own.")
-        read = read_cluster_file(self.cluster_config) if self.cluster_config else ClusterFile()
+        read = read_cluster_config(self.cluster_config) if self.cluster_config else ClusterConfig()
         object.__setattr__(self, "settings", read)
 
     def script(self, store: Path) -> str:
@@ -103,10 +103,10 @@ class Place:
     def workers(self, request: Request, tasks: int) -> AbstractContextManager["Workers"]:
         """Return the workers, no more than there are tasks for."""
         if self.scheduler:
-            from avsc.preprocess.workers.attached import running_workers
+            from avsc.preprocess.workers.attached import attached_workers
 
             folders = (request.store, request.dataset.root)
-            return running_workers(self.scheduler, folders, self.count)
+            return attached_workers(self.scheduler, folders, self.count)
         if self.cluster:
             from avsc.preprocess.workers.jobs import job_workers
 
@@ -121,8 +121,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a place; it takes a `Place` as ``place`` in their stead."""
+def add_worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command these options; it takes a `WorkerOptions` as ``worker_options`` instead."""
 
     @wraps(command)
     def read(
@@ -134,7 +134,9 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
         dashboard: bool,
         **others: Any,
     ) -> Any:
-        place = Place(workers, memory_limit, cluster, cluster_config, scheduler, dashboard)
-        return command(place=place, **others)
+        worker_options = WorkerOptions(
+            workers, memory_limit, cluster, cluster_config, scheduler, dashboard
+        )
+        return command(worker_options=worker_options, **others)
 
     return with_options(read, OPTIONS)

@@ -19,7 +19,7 @@ from recordings import write_clips
 from avsc.features.store.layout import Description
 from avsc.features.store.reader import Store
 from avsc.manifests.table import read_table
-from avsc.preprocess.block import work
+from avsc.preprocess.block import make_block
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.plan import make_plan
 
@@ -73,7 +73,7 @@ def made_here(root: Path, store: Path) -> Path:
     description = Description(dataset.name, dataset.classes, BLOCK, ALL)
     open_store(store, dataset.clips, description)
     for task in make_plan(store, dataset, description, "time").tasks:
-        work(task)
+        make_block(task)
     close(store, dataset.clips, description)
     return store
 

@@ -23,7 +23,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_table
-from avsc.preprocess.block import work
+from avsc.preprocess.block import make_block
 from avsc.preprocess.close import close
 from avsc.preprocess.plan import make_plan
 
@@ -99,7 +99,7 @@ def test_some_of_the_failed_clips_are_made_and_the_others_stay_failed(world: Wor
     plan = make_plan(*what, only=only)  # type: ignore[arg-type]
     assert plan.reasons == {"source changed": 1} and plan.n_clips == 1
     for task in plan.tasks:
-        work(task)
+        make_block(task)
     close(world.store, world.dataset.clips, world.description)
     failed = {(f.clip, f.product) for f in Store.open(world.store).failures}
     assert failed == {("clip-2", "scalogram"), ("clip-2", "fbank"), ("clip-3", "fbank")}
@@ -181,7 +181,7 @@ def test_isolated_block_gives_the_same_bytes(world: World) -> None:
     before = world.parts()
     part_file(world.store, ALL["images"], 2).unlink()
     (task,) = world.plan().tasks
-    work(replace(task, isolate=True))
+    make_block(replace(task, isolate=True))
     close(world.store, world.dataset.clips, world.description)
     assert world.parts() == before
 
@@ -200,7 +200,7 @@ def test_crash_while_decoding_is_that_clips_failure(
     )
     monkeypatch.setattr(isolate, "_CHILD", crash)
     task = world.plan().tasks[0]
-    summary = work(replace(task, isolate=True))
+    summary = make_block(replace(task, isolate=True))
     assert {failure.clip for failure in summary.failures} == {"clip-1"}
     assert {(failure.code, failure.message) for failure in summary.failures} == {
         (

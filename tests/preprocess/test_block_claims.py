@@ -11,16 +11,16 @@ import pytest
 from avsc.manifests.owners import GONE_AFTER, Owner
 from avsc.preprocess.block_claims import (
     FOLDER,
-    Claims,
+    BlockClaims,
     claim_file,
-    claimant,
-    claimed,
+    claim_holder,
+    claimed_blocks,
     remove_dead,
 )
 
 CLAIM = (
-    "import sys; from pathlib import Path; from avsc.preprocess.block_claims import Claims\n"
-    "claims = Claims(Path(sys.argv[1])); print(claims.take(3), flush=True); input()"
+    "import sys; from pathlib import Path; from avsc.preprocess.block_claims import BlockClaims\n"
+    "claims = BlockClaims(Path(sys.argv[1])); print(claims.take(3), flush=True); input()"
 )
 
 
@@ -32,24 +32,25 @@ def test_a_claim_is_seen_taken_over_and_given_up(tmp_path: Path) -> None:
         text=True,
     )
     assert other.stdout is not None and other.stdout.readline() == "None\n"
-    with Claims(tmp_path) as claims:
+    with BlockClaims(tmp_path) as claims:
         owner = f"process {other.pid} on {Owner.this().host}"
-        assert claims.take(3) == owner and claimant(tmp_path, 3) == owner
+        assert claims.take(3) == owner and claim_holder(tmp_path, 3) == owner
         assert claims.take(4) is None
-        assert claimed(tmp_path).keys() == {3, 4}
+        assert claimed_blocks(tmp_path).keys() == {3, 4}
         other.kill()
         other.communicate()
-        assert claimant(tmp_path, 3) is None
+        assert claim_holder(tmp_path, 3) is None
         assert claims.take(3) is None
-        assert claimed(tmp_path) == dict.fromkeys((3, 4), str(Owner.this()))
+        assert claimed_blocks(tmp_path) == dict.fromkeys((3, 4), str(Owner.this()))
     assert not (tmp_path / FOLDER).exists()
 
 
 def test_of_many_at_once_one_has_it(tmp_path: Path) -> None:
     """Each claims the block when told to; the one that has it lives until all have asked."""
     code = (
-        "import sys; from pathlib import Path; from avsc.preprocess.block_claims import Claims\n"
-        "claims = Claims(Path(sys.argv[1])); print('ready', flush=True); input()\n"
+        "import sys; from pathlib import Path\n"
+        "from avsc.preprocess.block_claims import BlockClaims\n"
+        "claims = BlockClaims(Path(sys.argv[1])); print('ready', flush=True); input()\n"
         "print(claims.take(7), flush=True); input()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -71,35 +72,35 @@ def test_a_claim_of_another_host_lives_by_its_heartbeat(tmp_path: Path) -> None:
     path = claim_file(tmp_path, 0)
     path.parent.mkdir(parents=True)
     path.write_text("1@elsewhere")
-    assert Claims(tmp_path).take(0) == "process 1 on elsewhere"
+    assert BlockClaims(tmp_path).take(0) == "process 1 on elsewhere"
     os.utime(path, (time.time() - GONE_AFTER - 5,) * 2)
-    assert Claims(tmp_path).take(0) is None
+    assert BlockClaims(tmp_path).take(0) is None
 
 
 def test_claims_of_the_dead_are_removed_and_those_of_the_living_kept(tmp_path: Path) -> None:
-    living = Claims(tmp_path)
+    living = BlockClaims(tmp_path)
     assert living.take(0) is None
     path = claim_file(tmp_path, 300)
     path.parent.mkdir(parents=True)
     path.write_text("1@elsewhere")
     os.utime(path, (5, 5))
     remove_dead(tmp_path)
-    assert claimed(tmp_path).keys() == {0} and not path.parent.exists()
+    assert claimed_blocks(tmp_path).keys() == {0} and not path.parent.exists()
     living.give_up(0)
     assert not (tmp_path / FOLDER).exists()
 
 
 def test_claims_on_a_million_blocks_lie_in_small_folders(tmp_path: Path) -> None:
-    with Claims(tmp_path) as claims:
+    with BlockClaims(tmp_path) as claims:
         assert [claims.take(block) for block in (0, 255, 256, 999_999)] == [None] * 4
-        assert list(claimed(tmp_path)) == [0, 255, 256, 999_999]
+        assert list(claimed_blocks(tmp_path)) == [0, 255, 256, 999_999]
         folders = sorted(path.name for path in (tmp_path / FOLDER).iterdir())
         assert folders == ["000", "001", "3000"]
     assert not (tmp_path / FOLDER).exists()
 
 
 def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Claims(tmp_path) as claims:
+    with BlockClaims(tmp_path) as claims:
         claims.take(0)
         path = claim_file(tmp_path, 0)
         os.utime(path, (5, 5))
@@ -112,7 +113,7 @@ def test_heartbeat_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_claims_that_cannot_be_written_stop_nothing(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("a file where the folder should be")
-    with Claims(tmp_path) as claims:
+    with BlockClaims(tmp_path) as claims:
         assert claims.take(0) is None
 
 
@@ -123,7 +124,7 @@ def test_claims_that_cannot_be_written_cost_no_time(
     (tmp_path / FOLDER).touch()
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
-    with Claims(tmp_path) as claims:
+    with BlockClaims(tmp_path) as claims:
         for block in range(5):
             assert claims.take(block) is None
             claims.give_up(block)

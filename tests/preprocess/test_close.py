@@ -18,7 +18,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_rows
-from avsc.preprocess.block_claims import Claims, claim_file
+from avsc.preprocess.block_claims import BlockClaims, claim_file
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.receipt import Receipt, read_receipt, write_receipt
 
@@ -67,7 +67,7 @@ def test_an_open_store_has_no_index_and_nothing_unfinished(world: World) -> None
 def test_a_closed_store_has_nothing_unfinished_and_no_claims_of_the_dead(world: World) -> None:
     before = files(world.store)
     stale_file(world.store / "images", "part-00001.h5")
-    with Claims(world.store) as claims:
+    with BlockClaims(world.store) as claims:
         assert claims.take(1) is None
         claim = claim_file(world.store, 1)
         kept, text = claim.with_name("kept"), claim.read_text()

@@ -27,7 +27,7 @@ from avsc.manifests.errors import StoreError
 from avsc.manifests.files import publish, remove
 from avsc.manifests.table import read_table
 from avsc.preprocess import block
-from avsc.preprocess.block import work
+from avsc.preprocess.block import make_block
 from avsc.preprocess.cli import program
 from avsc.preprocess.close import open_store
 from avsc.preprocess.receipt import read_receipt, write_receipt
@@ -108,7 +108,7 @@ def test_a_store_is_not_to_be_read_while_it_is_open(world: World) -> None:
     with pytest.raises(StoreError, match="not closed"):
         Store.open(world.store)
     for task in plan.tasks:
-        work(task)
+        make_block(task)
     with pytest.raises(StoreError, match="not closed"):
         Store.open(world.store)
 
@@ -133,7 +133,7 @@ def test_a_part_is_never_taken_for_what_its_old_receipt_says(
     with monkeypatch.context() as patch:
         patch.setattr(block, "write_receipt", killed)
         with pytest.raises(KeyboardInterrupt):
-            work(task)
+            make_block(task)
     hidden.replace(path)
     world.make()
     assert world.parts() == before

@@ -15,8 +15,8 @@ from digests import digests
 from recordings import write_clips
 
 from avsc.manifests.errors import SettingError
-from avsc.preprocess.workers.batch_systems import QUEUES, lifetime, walltime_seconds
-from avsc.preprocess.workers.cluster_config import ClusterFile, read_cluster_file
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS, lifetime, walltime_seconds
+from avsc.preprocess.workers.cluster_config import ClusterConfig, read_cluster_config
 from avsc.preprocess.workers.job_script import job_script
 from avsc.preprocess.workers.local import SETTINGS, local_workers
 
@@ -50,18 +50,18 @@ def empty_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
-def example(kind: str) -> ClusterFile:
+def example(kind: str) -> ClusterConfig:
     """The example, without what its comments say to leave out for a kind."""
-    settings = read_cluster_file(EXAMPLE)
+    settings = read_cluster_config(EXAMPLE)
     values = {name: getattr(settings, name) for name in settings.__dataclass_fields__}
     if kind == "htcondor":
         values |= {"queue": None, "directives": ("+Flavour = longlunch",)}
-    return ClusterFile(**values)
+    return ClusterConfig(**values)
 
 
 def test_example_sets_everything_and_nothing_as_it_is_by_default_but_where_it_says_so() -> None:
-    settings = read_cluster_file(EXAMPLE)
-    defaults = ClusterFile()
+    settings = read_cluster_config(EXAMPLE)
+    defaults = ClusterConfig()
     same = {
         n for n in settings.__dataclass_fields__ if getattr(settings, n) == getattr(defaults, n)
     }
@@ -71,7 +71,7 @@ def test_example_sets_everything_and_nothing_as_it_is_by_default_but_where_it_sa
 
 
 @pytest.mark.usefixtures("empty_path")
-@pytest.mark.parametrize("kind", QUEUES)
+@pytest.mark.parametrize("kind", BATCH_SYSTEMS)
 def test_script_of_every_kind(kind: str, tmp_path: Path) -> None:
     script = job_script(kind, example(kind), tmp_path / "store")
     for text in SAYS[kind]:
@@ -96,9 +96,9 @@ def test_script_of_every_kind(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("empty_path")
-@pytest.mark.parametrize("kind", QUEUES)
+@pytest.mark.parametrize("kind", BATCH_SYSTEMS)
 def test_without_a_file(kind: str, tmp_path: Path) -> None:
-    script = job_script(kind, ClusterFile(), tmp_path)
+    script = job_script(kind, ClusterConfig(), tmp_path)
     assert "--nthreads 1" in script and f"--tls-ca-file {tmp_path}/logs/" in script
     assert ("--lifetime" in script) == (kind != "htcondor"), "dask-jobqueue's own 30 minutes"
 
@@ -106,7 +106,7 @@ def test_without_a_file(kind: str, tmp_path: Path) -> None:
 def test_names_are_quoted_for_slurm_and_for_the_shell(tmp_path: Path) -> None:
     """In a directive, marks hold a path together and `%` comes twice; the shell is asked itself."""
     store = tmp_path / "my data" / "it's 50% #1 $(touch x)"
-    settings = ClusterFile(local_folder="/scratch/$USER's $(touch y)", interface="ib 0")
+    settings = ClusterConfig(local_folder="/scratch/$USER's $(touch y)", interface="ib 0")
     lines = job_script("slurm", settings, store).splitlines()
     written = f"{tmp_path}/my data/it's 50%% #1 $(touch x)/logs/avsc-%J"
     assert f'#SBATCH -e "{written}.err"' in lines
@@ -140,15 +140,15 @@ def test_folders_that_a_batch_system_cannot_be_told_of(
     tmp_path: Path, kind: str, name: str, said: str
 ) -> None:
     with pytest.raises(SettingError, match=said) as fault:
-        job_script(kind, ClusterFile(), tmp_path / name)
+        job_script(kind, ClusterConfig(), tmp_path / name)
     assert str(fault.value).endswith("Name another by log_folder.")
-    elsewhere = ClusterFile(log_folder=str(tmp_path / "logs"))
+    elsewhere = ClusterConfig(log_folder=str(tmp_path / "logs"))
     assert job_script(kind, elsewhere, tmp_path / name)
 
 
 def test_jobs_workers_have_our_settings_of_dask(tmp_path: Path) -> None:
     names = [name for name in SETTINGS if not name.startswith("distributed.scheduler")]
-    lines = job_script("slurm", ClusterFile(), tmp_path).splitlines()
+    lines = job_script("slurm", ClusterConfig(), tmp_path).splitlines()
     exports = [line for line in lines if line.startswith("export ")]
     print_them = f"import dask, distributed; print([dask.config.get(n) for n in {names}])"
     done = subprocess.run(
@@ -173,7 +173,7 @@ def test_the_users_own_configuration_fills_what_the_file_leaves_out(tmp_path: Pa
         "log-directory": str(tmp_path / "my-logs"),
     }
     with dask.config.set({f"jobqueue.slurm.{name}": value for name, value in own.items()}):
-        script = job_script("slurm", ClusterFile(account="theirs"), tmp_path)
+        script = job_script("slurm", ClusterConfig(account="theirs"), tmp_path)
     for text in (
         "-p night",
         "-A theirs",
@@ -232,7 +232,7 @@ def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "c.toml"
     path.write_text(text)
     with pytest.raises(SettingError) as fault:
-        read_cluster_file(path)
+        read_cluster_config(path)
     assert str(path) in str(fault.value) and said in str(fault.value)
 
 

@@ -20,7 +20,7 @@ from avsc.preprocess.doctor import batch, machine, media
 from avsc.preprocess.doctor import file_system as files
 from avsc.preprocess.doctor.checklist import CLUSTER, DATA_SET, FILES, MACHINE, MEDIA, checks_for
 from avsc.preprocess.doctor.target import Target, trial_folder
-from avsc.preprocess.workers.batch_systems import QUEUES
+from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 CHECKS = {check.name: check for check in (*FILES, *MEDIA, *MACHINE, DATA_SET, CLUSTER)}
@@ -281,7 +281,7 @@ def test_commands_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     check_fatal(find("cluster", tmp_path, cluster="slurm"), "squeue, scancel not found on the PATH")
 
 
-@pytest.mark.parametrize("kind", list(QUEUES))
+@pytest.mark.parametrize("kind", list(BATCH_SYSTEMS))
 def test_commands_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     names = batch.names(kind)
     path = commands(tmp_path / "bin", **dict.fromkeys(names, ""))

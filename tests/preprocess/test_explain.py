@@ -13,13 +13,13 @@ from avsc.features.store.layout import Description, part_file, receipt_file
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import AvscError
 from avsc.manifests.table import read_table
-from avsc.preprocess.block import work
-from avsc.preprocess.block_claims import Claims
+from avsc.preprocess.block import make_block
+from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.cli import program
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.plan import make_plan
 from avsc.preprocess.request import Request
-from avsc.preprocess.request_file import recall, remember, request_file
+from avsc.preprocess.request_file import load_request, request_file, save_request
 
 PRODUCTS = {name: SPECS[name]() for name in ("scalogram", "images")}
 
@@ -37,9 +37,9 @@ class World:
         description = Description(dataset.name, dataset.classes, 2, PRODUCTS)
         request = Request(self.store, dataset, description, "time", Limits(timeout=99))
         open_store(self.store, dataset.clips, description)
-        remember(request)
+        save_request(request)
         for task in request.plan().tasks:
-            work(task)
+            make_block(task)
         close(self.store, dataset.clips, description)
 
     def run(self, clip: str, *arguments: object) -> Result:
@@ -165,7 +165,7 @@ def test_reasons_are_those_of_the_plan(world: World) -> None:
 
 
 def test_block_that_is_being_made(world: World) -> None:
-    with Claims(world.store) as claims:
+    with BlockClaims(world.store) as claims:
         assert claims.take(1) is None
         assert any("is being made by process" in line for line in world.explain("clip-2")[""])
         assert len(world.explain("clip-0")[""]) == 3
@@ -197,7 +197,7 @@ def test_store_that_does_not_say_where_its_recordings_are(world: World, text: st
 
 
 def test_request_is_recalled(world: World) -> None:
-    request = recall(world.store, None, "time")
+    request = load_request(world.store, None, "time")
     assert request.limits.timeout == 99 and request.dataset.root == world.root
     assert request.dataset == read_table(world.manifest, world.root)
     assert request.plan().tasks == ()

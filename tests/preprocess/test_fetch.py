@@ -14,11 +14,11 @@ from servers import Server
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.tau2021 import Archive
-from avsc.preprocess.download.fetch import ArchiveError, Listener, Patience, Stopped, fetch
+from avsc.preprocess.download.fetch import ArchiveError, Listener, RetryPolicy, Stopped, fetch
 
 DATA = np.random.default_rng(0).bytes(1_500_000)
 ARCHIVE = Archive("audio.1", "a.zip", len(DATA), hashlib.md5(DATA).hexdigest())
-QUICK = Patience(attempts=3, delay=0.001, longest=0.01, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, delay=0.001, longest=0.01, timeout=5.0)
 
 
 class Transfer:
@@ -37,9 +37,9 @@ class Transfer:
     def ranges(self) -> list[str | None]:
         return [asked for _, asked, _ in self.server.requests]
 
-    def fetch(self, patience: Patience = QUICK) -> Path:
+    def fetch(self, retries: RetryPolicy = QUICK) -> Path:
         listener = Listener(self.at, self.said.append, self.stop)
-        return fetch(f"{self.server.url}/a.zip", ARCHIVE, self.folder, listener, patience)
+        return fetch(f"{self.server.url}/a.zip", ARCHIVE, self.folder, listener, retries)
 
     def at(self, position: int) -> None:
         self.positions.append(position)
@@ -130,7 +130,7 @@ def test_fault_that_stays_ends_the_transfer(
 def test_slow_progress_is_progress(transfer: Transfer) -> None:
     """Attempts are counted since the last new byte."""
     transfer.faults += [servers.breaking_after(200_000), servers.status(503)] * 7
-    check(transfer, transfer.fetch(Patience(attempts=2, delay=0.001)))
+    check(transfer, transfer.fetch(RetryPolicy(attempts=2, delay=0.001)))
 
 
 def test_server_that_ignores_ranges_gives_the_file_from_its_beginning(transfer: Transfer) -> None:
@@ -245,7 +245,7 @@ def test_no_server(tmp_path: Path) -> None:
 
 def test_silent_server(transfer: Transfer) -> None:
     transfer.faults.append(servers.silent)
-    check(transfer, transfer.fetch(Patience(attempts=3, delay=0.001, timeout=0.2)))
+    check(transfer, transfer.fetch(RetryPolicy(attempts=3, delay=0.001, timeout=0.2)))
     assert "no answer in time" in transfer.said[0]
 
 

@@ -21,11 +21,11 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_table
-from avsc.preprocess.block import work
+from avsc.preprocess.block import make_block
 from avsc.preprocess.cli import program
 from avsc.preprocess.forecast import draw, forecast, interval, span
 from avsc.preprocess.plan import Task, make_plan
-from avsc.preprocess.workers.array_script import Jobs, jobs_needed, script
+from avsc.preprocess.workers.array_script import ArrayJob, jobs_needed, script
 
 MANY = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=30)
 
@@ -161,7 +161,7 @@ def test_array_makes_the_store_that_one_run_makes(manifest: Path, tmp_path: Path
     """The script is run as Slurm runs it: by bash, once for each number."""
     array, file = tmp_path / "it's 50% #1 $(touch x)", tmp_path / "array.sh"
     line = ["--manifest", str(manifest), "--block-size", "2", "--products", "scalogram"]
-    jobs = Jobs(3600, 1, 600_000_000)
+    jobs = ArrayJob(3600, 1, 600_000_000)
     file.write_text(script([*line, "--out", str(array)], array, 2, "01:00:00", jobs))
     assert "#SBATCH --mem=1000M\n" in file.read_text()
     written = '"it\'s 50%% #1 $(touch x)-%A-%a.log"'
@@ -181,7 +181,7 @@ def test_array_makes_the_store_that_one_run_makes(manifest: Path, tmp_path: Path
     for made in make_plan(
         tmp_path / "one", dataset, Description("clips", dataset.classes, 2, specs), "time"
     ).tasks:
-        work(made)
+        make_block(made)
     parts = [digests(store, "part-*.h5") for store in (array, tmp_path / "one")]
     assert len(parts[0]) == 2 and parts[0] == parts[1]
 
@@ -193,11 +193,11 @@ def test_a_name_of_two_lines_is_in_no_script(option: str) -> None:
     with pytest.raises(
         SettingError, match=rf"{option} is 'a\\ntouch x\\n#'; a batch script holds no"
     ):
-        script([option, name], Path(name), 2, "01:00:00", Jobs(3600, 1, 0))
+        script([option, name], Path(name), 2, "01:00:00", ArrayJob(3600, 1, 0))
 
 
 def test_length_of_the_array() -> None:
-    jobs = Jobs(walltime=4000, cores=4, worker_bytes=0)
+    jobs = ArrayJob(walltime=4000, cores=4, worker_bytes=0)
     assert jobs_needed(100 * 1000.0, 100, jobs) == 9, "a worker makes three blocks in its time"
     assert jobs_needed(5.0, 100, jobs) == 1
     assert jobs_needed(20 * 3000.0, 20, jobs) == 5, "one block a worker"

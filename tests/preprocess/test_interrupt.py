@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from avsc.preprocess.interrupt import deaf
+from avsc.preprocess.interrupt import sigint_blocked
 
 SIGINT = 1 << 1  # in the masks of /proc/PID/status, whose bit n - 1 is signal n
 
@@ -34,7 +34,7 @@ def test_processes_of_threads_that_were_started_deaf_do_not_hear_ctrl_c() -> Non
         process.join()
 
     thread = threading.Thread(target=start)
-    with deaf():
+    with sigint_blocked():
         thread.start()
     go.set()
     assert blocked(ours.recv()) & SIGINT

@@ -30,7 +30,7 @@ from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import Kinds
 from avsc.preprocess.synth.encode import encode_mp4
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
-from avsc.preprocess.synth.render import Job, render, render_all
+from avsc.preprocess.synth.render import RenderJob, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 from avsc.preprocess.synth.worlds import RING
@@ -266,7 +266,9 @@ def test_pictures_move() -> None:
 def test_each_second_is_another_shot_of_the_same_kind(tmp_path: Path) -> None:
     """What is not the kind says nothing of the clip, neither to the ear nor to the eye."""
     size = (64, 48)
-    job = Job(Kinds("rails", "hall"), 0, 1, tmp_path / "a", 3 * RATE, tmp_path / "v", 90, 30, size)
+    job = RenderJob(
+        Kinds("rails", "hall"), 0, 1, tmp_path / "a", 3 * RATE, tmp_path / "v", 90, 30, size
+    )
     render(job)
     sound, _ = soundfile.read(job.audio)
     levels = np.sqrt((sound.reshape(3, RATE, 2) ** 2).mean(axis=(1, 2)))
@@ -332,7 +334,7 @@ class Deadly(Kinds):
 
 def test_death_of_a_process_is_told(tmp_path: Path) -> None:
     kinds = Deadly("air", "hall")
-    job = Job(kinds, 0, 1, tmp_path / "a", 1, tmp_path / "v", 1, 30, (64, 48))
+    job = RenderJob(kinds, 0, 1, tmp_path / "a", 1, tmp_path / "v", 1, 30, (64, 48))
     with pytest.raises(AvscError, match=r"died .* with fewer --workers"):
         render_all([job], 1, lambda: None)
 
