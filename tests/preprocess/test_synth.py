@@ -34,7 +34,7 @@ from avsc.preprocess.synth.render import RenderJob, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 from avsc.preprocess.synth.worlds import RING
-from avsc.train.fit.split_methods import validation_rows
+from avsc.train.fit.split import validation_rows
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 SMALL = {"clips_per_scene": 4, "seconds": 1.0, "size": (64, 48)}

@@ -23,8 +23,7 @@ from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.figures import confusion_picture
 from avsc.train.evaluate.fonts import LONGEST, lettered
-from avsc.train.fit.folds import part_clips
-from avsc.train.fit.split import encode_split
+from avsc.train.fit.split import encode_split, part_clips
 from avsc.train.model.weights import pretraining
 from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
 from avsc.train.paper.table_scores import Figure, Score

@@ -24,9 +24,9 @@ from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import judge
 from avsc.train.fit.compute import Computing, choose_device, cores
 from avsc.train.fit.console import Console
-from avsc.train.fit.folds import fold_rows
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
+from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.protocol import PROTOCOLS, Protocol
 

@@ -17,9 +17,9 @@ from avsc.train.data.source import Source
 from avsc.train.data.vectors import Vectors
 from avsc.train.fit.build_network import normalise
 from avsc.train.fit.console import Console
-from avsc.train.fit.folds import part_clips
 from avsc.train.fit.refs import EncoderRef
 from avsc.train.fit.run_record import RunRecord
+from avsc.train.fit.split import part_clips
 from avsc.train.fit.trained_run import Trained, VisualSettings, first_visual, restore
 from avsc.train.model import acoustic, baseline
 from avsc.train.model.network import Network

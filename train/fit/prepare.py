@@ -43,7 +43,7 @@ from avsc.train.fit.run_record import (
     read_record,
     versions,
 )
-from avsc.train.fit.split import Parts, divide, samples
+from avsc.train.fit.split import Split, make_split, split_samples
 from avsc.train.fit.tasks import Run, make_task
 from avsc.train.fit.trained_run import kept_visual
 from avsc.train.fit.trainer import Trainer
@@ -73,7 +73,7 @@ def prepare(
     Augment.named(settings.augment)
     used = products(chosen, settings.feature)
     store = Store.open(settings.store, used)
-    split = divide(store, settings)
+    split = make_split(store, settings)
     for modality, donor in donors.items():
         product = settings.feature if modality == "audio" else "images"
         check_donor(donor, product, store, split.validation, session.console)
@@ -94,7 +94,7 @@ def prepare(
             None if previous is None else previous.store,
             folder.path,
         ),
-        split=hashlib.sha256(split.names).hexdigest(),
+        split=hashlib.sha256(split.csv).hexdigest(),
         frame=frame,
         vector=vector,
         acoustic=encoders.acoustic,
@@ -105,10 +105,10 @@ def prepare(
     if previous is not None:
         check_same(previous, record, folder.path)
     source = open_inputs(record, store, encoders, session).source(split.fold)
-    run = Run(folder, record, source, *samples(store, source, split, settings))
+    run = Run(folder, record, source, *split_samples(store, source, split, settings))
     _say_store(record, store, split, session.console)
     _say_inputs(record, store, split, encoders, session.console)
-    return _start(run, previous, encoders, session, split.names)
+    return _start(run, previous, encoders, session, split.csv)
 
 
 def prepare_images(
@@ -199,7 +199,7 @@ def _start(
     return trainer
 
 
-def _say_store(record: SceneRecord, store: Store, split: Parts, console: Console) -> None:
+def _say_store(record: SceneRecord, store: Store, split: Split, console: Console) -> None:
     console.say(
         f"store: {store.path} ({store.name}, fingerprint {store.fingerprint[:12]}): "
         f"{len(split.training)} training clips, {len(split.validation)} validation clips"
@@ -223,7 +223,7 @@ def _say_store(record: SceneRecord, store: Store, split: Parts, console: Console
 
 
 def _say_inputs(
-    record: SceneRecord, store: Store, split: Parts, encoders: EncoderSet, console: Console
+    record: SceneRecord, store: Store, split: Split, encoders: EncoderSet, console: Console
 ) -> None:
     if record.acoustic is not None:
         console.say(f"acoustic encoder: {record.acoustic.origin}")

@@ -1,62 +1,74 @@
-"""Which clips a run is trained on and which validated on.
+"""The split of a run: which clips it is trained on, and which it is validated on.
 
-The test fold is in neither part: only clips of the training fold, or of no fold in a set without
-folds, are divided.
+Made here (`make_split`), written as split.csv (`encode_split`) and read again (`part_clips`,
+`fold_rows`). Only clips of the training fold, or of no fold in a set without folds, are split; the
+test fold is never looked at. Methods, each seeded:
+
+    location   whole locations, about a tenth of each scene's clips
+    random     about a tenth of the clips (section 3.1 of the paper); clips of one location are cut
+               from one recording, so this leaks locations
+    file       the clips that a list names
+    none       nothing is held out
+
+What is drawn depends on the seed, the clips' ids and their locations, not on the order of rows.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import AvscError, ManifestError, SettingError
+from avsc.manifests.tau2021 import clip_id
+from avsc.manifests.text import composed, read_text, table_rows
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.split_methods import validation_rows
+from avsc.train.fit.trained_run import Trained
 from avsc.train.settings import Settings
+
+Method = Literal["location", "random", "file", "none"]
+PARTS = {"train": "training", "validation": "validation"}
+"""What split.csv calls the parts of the training fold, by what ``--fold`` calls them."""
+FOLDS = ("test", *PARTS)
+HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
+ANOTHER = "Choose --validation random, file or none."
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Which clips are trained on and which validated on.
+class Split:
+    """Which clips are trained on and which validated on, as rows of the clip table, ascending.
 
     Attributes:
-        fold: rows of the training fold.
-        training: those of them that are trained on.
+        fold: the training fold.
+        training: those of it that are trained on.
         validation: those that are validated on.
-        names: split.csv.
+        csv: split.csv.
     """
 
     fold: list[int]
     training: list[int]
     validation: list[int]
-    names: bytes
+    csv: bytes
 
 
-def training_fold(store: Store) -> list[int]:
-    """Return the rows of the training fold; every row of a set without folds.
+def make_split(store: Store, settings: Settings) -> Split:
+    """Split the training fold as the settings say.
 
     Raises:
-        AvscError: there are none.
+        AvscError: there are no such clips, or they cannot be split so.
     """
-    rows = [row for row, clip in enumerate(store.clips) if clip.fold in ("train", None)]
-    if not rows:
+    fold = [row for row, clip in enumerate(store.clips) if clip.fold in ("train", None)]
+    if not fold:
         raise AvscError(
             f"{store.path}: found {len(store.clips)} clips, none in the training fold. Wanted "
             "clips with fold 'train', or with no fold."
         )
-    return rows
-
-
-def divide(store: Store, settings: Settings) -> Parts:
-    """Divide the training fold as the settings say.
-
-    Raises:
-        AvscError: there are no such clips, or they cannot be divided so.
-    """
-    fold = training_fold(store)
-    held = validation_rows(
+    parts = validation_rows(
         store.clips,
         fold,
         settings.validation,
@@ -64,26 +76,26 @@ def divide(store: Store, settings: Settings) -> Parts:
         settings.seed,
         settings.validation_file,
     )
-    return Parts(fold, *held, encode_split(*([store.clips[row].id for row in h] for h in held)))
+    return Split(fold, *parts, encode_split(*([store.clips[row].id for row in p] for p in parts)))
 
 
-def samples(
-    store: Store, source: Source, parts: Parts, settings: Settings
+def split_samples(
+    store: Store, source: Source, split: Split, settings: Settings
 ) -> tuple[Samples, Samples]:
     """Return the samples to train on and to validate on.
 
     Args:
         store: the store of the recordings.
         source: what the run reads of the training fold.
-        parts: which clips are for what.
+        split: which clips are for what.
         settings: of the run.
 
     Raises:
         AvscError: a class has none.
     """
-    training, validation = source.samples(parts.training), source.samples(parts.validation)
+    training, validation = source.samples(split.training), source.samples(split.validation)
     _check_classes(store, training, "training")
-    if parts.validation:
+    if split.validation:
         strict = settings.protocol == "strict"
         counted = validation.take(validation.strict) if strict else validation
         _check_classes(store, counted, f"validation ({settings.validation}, {settings.protocol})")
@@ -105,3 +117,174 @@ def encode_split(training: Sequence[str], validation: Sequence[str]) -> bytes:
     parts = {**dict.fromkeys(training, "training"), **dict.fromkeys(validation, "validation")}
     rows = (f"{clip},{part}\n" for clip, part in sorted(parts.items()))
     return "".join(["clip,part\n", *rows]).encode()
+
+
+def part_clips(trained: Trained, part: str) -> list[str]:
+    """Return the clips of a part of a run's split.csv, ``training`` or ``validation``.
+
+    Raises:
+        AvscError: there are none, or the file is not the run's.
+    """
+    path = trained.folder.split
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != trained.record.split:
+        raise AvscError(
+            f"{path}: its content is not the split that settings.json names. "
+            "Put the file back, or evaluate --fold test."
+        )
+    # An id is written as it is, without the quotes of CSV, and may hold commas; a part has none.
+    rows = (line.rpartition(",") for line in content.decode().split("\n"))
+    names = [clip for clip, _, mine in rows if mine == part]
+    if not names:
+        raise AvscError(
+            f"{path}: the run kept no clips for {part} (--validation none). Evaluate another fold."
+        )
+    return names
+
+
+def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
+    """Return the rows of a fold's clips in the store's clip table.
+
+    Raises:
+        AvscError: it has none, the store lacks one of them, or split.csv is not the run's.
+    """
+    if fold == "test":
+        rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+        if not rows:
+            raise AvscError(
+                f"{store.path}: none of its {len(store.clips)} clips is in the test fold. Give "
+                "the manifest a column fold, or evaluate on other clips by --fold."
+            )
+        return rows
+    names = part_clips(trained, PARTS[fold])
+    row_of = {clip.id: row for row, clip in enumerate(store.clips)}
+    lost = [name for name in names if name not in row_of]
+    if lost:
+        raise AvscError(
+            f"{store.path}: it lacks {len(lost)} of the {len(names)} clips of the run's {fold} "
+            f"part, {lost[0]!r} first. Name the store that the run was trained on by --store."
+        )
+    return [row_of[name] for name in names]
+
+
+def validation_rows(
+    clips: Sequence[Clip],
+    rows: Sequence[int],
+    method: Method,
+    fraction: float = 0.1,
+    seed: int = 0,
+    file: Path | None = None,
+) -> tuple[list[int], list[int]]:
+    """Divide the training fold's rows.
+
+    Args:
+        clips: the clip table.
+        rows: rows of the training fold.
+        method: how.
+        fraction: share of the clips for validation: of all (``random``), of each scene, as nearly
+            as whole locations allow (``location``).
+        seed: of the draw.
+        file: the list, for ``file``: one clip id or media path a line (the first column of a
+            table; a header line is passed over).
+
+    Returns:
+        Rows for training and rows for validation, each ascending.
+
+    Raises:
+        SettingError: the method cannot be used with this set or these settings.
+        ManifestError: the list names a clip that is not in the training fold.
+    """
+    if method == "none":
+        return sorted(rows), []
+    if method == "file":
+        held = _from_file(clips, rows, file)
+    else:
+        if not 0 < fraction < 1:
+            raise SettingError(f"validation fraction {fraction}: wanted between 0 and 1.")
+        draw = {"random": _by_clip, "location": _by_location}[method]
+        ordered = sorted(rows, key=lambda row: clips[row].id)
+        held = draw(clips, ordered, fraction, np.random.default_rng(seed))
+    if not held or len(held) == len(rows):
+        raise SettingError(
+            f"validation split {method!r}: {len(held)} of {len(rows)} clips are for validation; "
+            "both parts need some. Take another split or fraction."
+        )
+    return sorted(set(rows) - held), sorted(held)
+
+
+def _by_clip(
+    clips: Sequence[Clip], rows: Sequence[int], fraction: float, draw: np.random.Generator
+) -> set[int]:
+    return {rows[k] for k in draw.permutation(len(rows))[: round(fraction * len(rows))]}
+
+
+def _by_location(
+    clips: Sequence[Clip], rows: Sequence[int], fraction: float, draw: np.random.Generator
+) -> set[int]:
+    """Take whole locations of each scene, about the fraction of its clips."""
+    held: set[int] = set()
+    for scene, places in sorted(_locations(clips, rows).items()):
+        if len(places) < 2:
+            raise SettingError(
+                f"validation split 'location': scene {scene!r} has the one location "
+                f"{min(places)!r}, so it would be missing from one part. {ANOTHER}"
+            )
+        held |= _about(fraction, [places[location] for location in sorted(places)], draw)
+    return held
+
+
+def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str, list[int]]]:
+    """Return rows by scene and location; refuse locations that would not part cleanly."""
+    found: dict[str, dict[str, list[int]]] = {}
+    scene_of: dict[str, str] = {}
+    for row in rows:
+        clip = clips[row]
+        if clip.location is None:
+            raise SettingError(
+                f"validation split 'location': clip {clip.id!r} has no location. {ANOTHER}"
+            )
+        if scene_of.setdefault(clip.location, clip.scene) != clip.scene:
+            raise SettingError(
+                f"validation split 'location': location {clip.location!r} has the scenes "
+                f"{scene_of[clip.location]!r} and {clip.scene!r}, so it cannot be kept whole scene "
+                f"by scene. {ANOTHER}"
+            )
+        found.setdefault(clip.scene, {}).setdefault(clip.location, []).append(row)
+    return found
+
+
+def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) -> set[int]:
+    """Take places in random order, each that still fits; then one more, if that comes closer."""
+    room = fraction * sum(len(place) for place in places)
+    held: list[int] = []
+    left: list[list[int]] = []
+    for k in draw.permutation(len(places)):
+        if len(held) + len(places[k]) <= room:
+            held += places[k]
+        else:
+            left.append(places[k])
+    least = sorted(left, key=len)[0]
+    closer = len(left) > 1 and len(held) + len(least) / 2 < room
+    return set(held + least if closer or not held else held)
+
+
+def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:
+    if file is None:
+        raise SettingError("validation split 'file': name the list with --validation-file FILE.")
+    text = read_text(file)
+    training = set(rows)
+    row_of = {composed(clip.id): row for row, clip in enumerate(clips)}
+    row_of |= {clip.id: row for row, clip in enumerate(clips)}
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    held = set()
+    for count, (where, values) in enumerate(table_rows(file, text, delimiter), 1):
+        name = values[0].strip()
+        if not name or (count == 1 and name in HEADERS):
+            continue
+        known = (values[0], name, clip_id(name), composed(name), composed(clip_id(name)))
+        row = next((row_of[each] for each in known if each in row_of), None)
+        if row not in training:
+            found = "no clip of this set" if row is None else "not of the training fold"
+            raise ManifestError(f"{where}: {name!r} is {found}; remove it.")
+        held.add(row)
+    return held

@@ -14,9 +14,9 @@ from avsc.train.data.source import Source
 from avsc.train.evaluate.predict import check_store
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
-from avsc.train.fit.folds import fold_rows
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.refs import find_store
+from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.paper.tsne_layers import Layer, embeddings
 from avsc.train.paper.tsne_plane import Measures, measures, plane
