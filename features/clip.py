@@ -16,17 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.filterbank import FilterBank
+from avsc.features.filterbank import FilterBank, acoustic_filters
 from avsc.features.framing import magnitude, n_frames
 from avsc.features.jpeg import encode
 from avsc.features.limits import Limits
-from avsc.features.mel import mel_filters
 from avsc.features.pictures import pictures, rgb
 from avsc.features.recording import Recording, Source, read_recording
 from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
-from avsc.features.specs import AcousticSpec, FbankSpec, ImageSpec, ScalogramSpec, Spec
+from avsc.features.specs import AcousticSpec, ImageSpec, Spec
 from avsc.features.store.failures import Failure
-from avsc.features.wavelets import scalogram_filters
 from avsc.manifests.errors import MediaError
 
 CHANNELS = 2
@@ -52,17 +50,8 @@ class Made:
 def empty(spec: Spec) -> npt.NDArray[Any]:
     """Return an array of no rows with the type and row shape of a product's data."""
     if isinstance(spec, AcousticSpec):
-        return np.empty((0, CHANNELS, len(filters(spec))), np.float32)
+        return np.empty((0, CHANNELS, len(acoustic_filters(spec))), np.float32)
     return np.empty(0, np.uint8)
-
-
-def filters(spec: AcousticSpec) -> npt.NDArray[np.float64]:
-    """Return the filters of an acoustic product, float64 [bins, window // 2 + 1]."""
-    if isinstance(spec, ScalogramSpec):
-        return scalogram_filters(spec)
-    if isinstance(spec, FbankSpec):
-        return mel_filters(spec)
-    raise TypeError(f"{spec} has no filters")
 
 
 def make_clip(
@@ -147,7 +136,7 @@ def check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
 @lru_cache(maxsize=8)
 def filter_bank(spec: AcousticSpec) -> FilterBank:
     """Return the filters of an acoustic product, ready to be applied."""
-    return FilterBank(filters(spec))
+    return FilterBank(acoustic_filters(spec))
 
 
 def _add_pictures(

@@ -1,12 +1,48 @@
-"""Filters applied to magnitude spectra, and the logarithm.
+"""Filter banks of the acoustic features, applied to magnitude spectra, and the logarithm.
 
 Each value is a sum over the filter's own bins, from the lowest to the highest, one after the other:
 a sparse product, whose rounding does not depend on the processor as that of a BLAS call does.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
+
+from avsc.features.mel import band_centres, mel_filters
+from avsc.features.specs import AcousticSpec, FbankSpec, ScalogramSpec
+from avsc.features.wavelets import centre_frequencies, scalogram_filters
+
+
+class Design(NamedTuple):
+    """How the filters of one acoustic feature are computed from its spec.
+
+    Attributes:
+        filters: returns float64 [bins, window // 2 + 1], by ascending frequency.
+        centres: returns the centre of each filter, Hz, ascending.
+    """
+
+    filters: Callable[[Any], npt.NDArray[np.float64]]
+    centres: Callable[[Any], npt.NDArray[np.float64]]
+
+
+DESIGNS: dict[type[AcousticSpec], Design] = {
+    ScalogramSpec: Design(scalogram_filters, centre_frequencies),
+    FbankSpec: Design(mel_filters, band_centres),
+}
+"""Every acoustic feature, by its spec."""
+
+
+def acoustic_filters(spec: AcousticSpec) -> npt.NDArray[np.float64]:
+    """Return the filters of an acoustic feature, float64 [bins, window // 2 + 1]."""
+    return DESIGNS[type(spec)].filters(spec)
+
+
+def bin_frequencies(spec: AcousticSpec) -> npt.NDArray[np.float64]:
+    """Return the centre of each bin of an acoustic feature, Hz, ascending."""
+    return DESIGNS[type(spec)].centres(spec)
 
 
 class FilterBank:

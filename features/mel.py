@@ -28,7 +28,7 @@ def mel_filters(spec: FbankSpec) -> npt.NDArray[np.float64]:
             f"{nyquist:g} Hz."
         )
     frequency = np.arange(spec.window // 2 + 1) * (spec.sample_rate / spec.window)
-    points = np.linspace(mel(spec.low), mel(spec.high), spec.bands + 2)
+    points = band_edges(spec)
     step = points[1] - points[0]
     filters: npt.NDArray[np.float64] = np.maximum(
         0.0, 1 - abs(mel(frequency) - points[1:-1, None]) / step
@@ -40,6 +40,16 @@ def mel_filters(spec: FbankSpec) -> npt.NDArray[np.float64]:
             f"{hertz(points[1 + empty[0]]):.1f} Hz; take fewer bands or a longer window."
         )
     return filters
+
+
+def band_centres(spec: FbankSpec) -> npt.NDArray[np.float64]:
+    """Return the frequency at which each band peaks, Hz, ascending."""
+    return hertz(band_edges(spec)[1:-1])
+
+
+def band_edges(spec: FbankSpec) -> npt.NDArray[np.float64]:
+    """Return where bands begin, peak and end, mel [bands + 2]; band k has edges k to k + 2."""
+    return np.linspace(mel(spec.low), mel(spec.high), spec.bands + 2)
 
 
 def mel(hertz: npt.ArrayLike) -> npt.NDArray[np.float64]:

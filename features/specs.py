@@ -142,6 +142,8 @@ class ImageSpec(Spec):
 SPECS: dict[str, type[Spec]] = {
     spec.product: spec for spec in (ScalogramSpec, FbankSpec, ImageSpec)
 }
+ACOUSTIC = tuple(name for name, spec in SPECS.items() if issubclass(spec, AcousticSpec))
+"""The acoustic features, by product."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 The command line's options, the names in a ``--config`` file, the ``AVSC_*`` variables and a run's
 ``settings.json`` all follow from the fields of a class of settings. A field's metadata holds its
-``help`` and its limits (``least``, ``above``, ``most``); a class may add more.
+``help`` and its limits (``choices``, ``least``, ``above``, ``most``); a class may add more.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,10 @@ def option(name: str) -> str:
 def choices(settings: type[CheckedSettings], name: str) -> tuple[str, ...]:
     """Return the values that a setting may have, if they are few; else none."""
     kind = get_type_hints(settings)[name]
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    about = next(each.metadata for each in fields(settings) if each.name == name)
+    return tuple(about.get("choices", ()))
 
 
 def plain_type(settings: type[CheckedSettings], name: str) -> type:

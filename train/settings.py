@@ -16,6 +16,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import CheckedSettings, setting
 from avsc.train.systems import System
@@ -26,9 +27,7 @@ class Settings(CheckedSettings):
     """The settings of a run; checked when made."""
 
     store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
-    feature: Literal["scalogram", "fbank"] = setting(
-        "scalogram", "Acoustic feature.", belongs_to="audio"
-    )
+    feature: str = setting("scalogram", "Acoustic feature.", belongs_to="audio", choices=ACOUSTIC)
     concat: Literal["input", "all"] = setting(
         "input",
         "What the acoustic encoder's first linear layer sees beside its last block: its input, or "

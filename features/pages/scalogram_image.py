@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.mel import hertz, mel
-from avsc.features.specs import AcousticSpec, FbankSpec, ScalogramSpec
-from avsc.features.wavelets import centre_frequencies
+from avsc.features.filterbank import bin_frequencies
+from avsc.features.specs import AcousticSpec
 
 LOWEST = 50.0
 """Frequency at the foot of the axis, Hz; below it a logarithmic axis has little to show."""
@@ -35,20 +34,6 @@ class Drawing:
     seconds: float
 
 
-def frequencies(spec: AcousticSpec) -> npt.NDArray[np.float64]:
-    """Return the centre of each bin of an acoustic product, Hz, ascending.
-
-    Raises:
-        TypeError: not a product whose frequencies are known.
-    """
-    if isinstance(spec, ScalogramSpec):
-        return centre_frequencies(spec)
-    if isinstance(spec, FbankSpec):
-        edges = np.linspace(mel(spec.low), mel(spec.high), spec.bands + 2)
-        return hertz(edges[1:-1])
-    raise TypeError(f"{spec.product} has no frequencies")
-
-
 def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> Drawing:
     """Return one clip's acoustic frames as images.
 
@@ -56,7 +41,7 @@ def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> Drawing:
         frames: natural logarithms of magnitudes, [frames, channels, bins].
         spec: that made them.
     """
-    centre = frequencies(spec)
+    centre = bin_frequencies(spec)
     top = float(centre[-1])
     axis = np.geomspace(LOWEST, top, ROWS)
     level = DECIBELS * frames.astype(np.float64)

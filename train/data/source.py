@@ -163,7 +163,7 @@ class Source:
 
         Args:
             store: the store, opened with the products that are asked for.
-            feature: acoustic product, ``"scalogram"`` or ``"fbank"``; None for images alone.
+            feature: acoustic product (of `ACOUSTIC`); None for images alone.
             images: whether images are wanted.
             rows: rows of the clips that are wanted; None means all.
 
