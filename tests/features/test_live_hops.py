@@ -11,8 +11,8 @@ import pytest
 from live_media import write_av
 from videos import remuxed
 
-from avsc.features.clip import filters, make_clip
-from avsc.features.filterbank import FilterBank
+from avsc.features.clip import make_clip
+from avsc.features.filterbank import FilterBank, acoustic_filters
 from avsc.features.framing import magnitude
 from avsc.features.live.address import parse_addresses
 from avsc.features.live.connection import AudioChunk
@@ -25,7 +25,7 @@ from avsc.manifests.errors import MediaError, SettingError
 
 SOUND, IMAGES = ScalogramSpec(), ImageSpec()
 RATE = SOUND.sample_rate
-BANK = FilterBank(filters(SOUND))
+BANK = FilterBank(acoustic_filters(SOUND))
 
 
 def hops_of(path: Path, wanted: Wanted) -> list[Hop]:
