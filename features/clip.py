@@ -113,7 +113,7 @@ def _add_sound(
         made.warnings += [text for text in sound.warnings if text not in made.warnings]
 
 
-def check_length(path: Path, samples: int, spec: AcousticSpec) -> None:
+def check_length(path: Path | str, samples: int, spec: AcousticSpec) -> None:
     """Refuse sound of so many samples at the spec's rate if no window fits into it."""
     if n_frames(samples, spec) == 0:
         raise MediaError(
@@ -123,7 +123,7 @@ def check_length(path: Path, samples: int, spec: AcousticSpec) -> None:
         )
 
 
-def check_finite(path: Path, frames: npt.NDArray[np.float32]) -> None:
+def check_finite(path: Path | str, frames: npt.NDArray[np.float32]) -> None:
     """Refuse samples that are finite, as floats may be up to 3e38, and whose spectrum is not."""
     if not np.isfinite(frames).all():
         raise MediaError(

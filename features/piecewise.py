@@ -137,14 +137,14 @@ def _piece(wanted: Wanted, sound: Heard10 | None, sight: Seen10 | None) -> Piece
 def _frames(recording: Recording, spec: AcousticSpec, warnings: list[str]) -> Iterator[Heard10]:
     """Yield the number of the first frame, and the frames, of each ten seconds."""
     heard, held = Heard(), _Held()
-    first, stop, piece = 0, _first_frame(1, spec), 1
+    first, stop, piece = 0, first_frame(1, spec), 1
     for part in _resampled(recording, heard, spec.sample_rate):
         held.add(part)
         while held.end >= (end := int(first_sample(stop - 1, spec)) + spec.window):
             samples = held.take(int(first_sample(first, spec)), end)
             yield first, _logarithms(recording, samples, spec)
             piece += 1
-            first, stop = stop, _first_frame(piece, spec)
+            first, stop = stop, first_frame(piece, spec)
     warnings += heard.warnings
     check_length(recording.path, held.end, spec)
     if n_frames(held.end, spec) > first:
@@ -176,7 +176,7 @@ class _Held:
         return samples[:, : stop - first]
 
 
-def _first_frame(piece: int, spec: AcousticSpec) -> int:
+def first_frame(piece: int, spec: AcousticSpec) -> int:
     """Return the number of the first acoustic frame whose centre lies in a piece."""
     begin = piece * SECONDS * spec.sample_rate - spec.window // 2
     return max(0, -(-begin // spec.hop))

@@ -1,12 +1,17 @@
 """A trained model on recordings: the answers of evaluation, and its Python interface."""
 
+import csv
+
 import numpy as np
 import pytest
+import soundfile
 from commands import run_fit
 from inferred import LENGTHS, Trained
 
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import MediaError, SettingError
 from avsc.train.evaluate.predictions import read_predictions
-from avsc.train.infer import load
+from avsc.train.infer import Arrays, load
 from avsc.train.protocol import EVERY
 
 
@@ -39,3 +44,118 @@ def test_answers_are_those_of_evaluation_bit_for_bit(world, system, monkeypatch,
             if evaluated.second is not None:
                 assert found.times[:, 0].tolist() == evaluated.second[wanted].tolist()
                 assert (found.times[:, 1] - found.times[:, 0] == 1).all()
+
+
+def test_windows_hops_and_smoothing(world):
+    model = load(world.fit("joint"), device="cpu")
+    audio, video = world.files("clip-7")
+    seconds = model.predict(video, audio=audio)
+    assert seconds.times.tolist() == [[k, k + 1] for k in range(13)]
+    found = model.predict(video, audio=audio, window=3, hop=1.5)
+    assert found.times[:2].tolist() == [[0, 3], [1.5, 4.5]]
+    assert found.times[-1].tolist() == [10.5, 13.5]  # its middle, 12, lies before the end
+    np.testing.assert_allclose(found.probability.sum(1), 1)
+    smooth = model.predict(video, audio=audio, smooth=2)
+    np.testing.assert_allclose(smooth.probability[5], seconds.probability[4:7].mean(0))
+    np.testing.assert_allclose(smooth.probability[0], seconds.probability[:2].mean(0))
+    with pytest.raises(MediaError, match="13 s that can be classified, and no window of 30 s"):
+        model.predict(video, audio=audio, window=30)
+
+
+def test_a_window_of_several_seconds_is_the_mean_of_what_lies_in_it(world):
+    """Three seconds hold frames that no second holds whole."""
+    model = load(world.fit("audio"), device="cpu")
+    audio, _ = world.files("clip-8")
+    centred = model.predict(audio, protocol="centred", window=3)
+    clip = model.predict(audio, protocol="clip")
+    np.testing.assert_array_equal(centred.probability, clip.probability)
+    strict = model.predict(audio, protocol="strict", window=3)
+    np.testing.assert_array_equal(strict.probability, clip.probability)  # all lie in [0, 3)
+    assert (model.predict(audio).mean().probability != clip.probability).all()
+
+
+def test_arrays_get_the_answers_of_their_file(world):
+    model = load(world.fit("audio"), device="cpu")
+    audio, video = world.files("clip-7")
+    waveform, rate = soundfile.read(audio, dtype="float32")
+    arrays = Arrays(waveform=waveform.T, rate=rate)
+    wanted = model.predict(audio)
+    found = model.predict(arrays)
+    np.testing.assert_array_equal(found.probability, wanted.probability)
+    assert found.times.tolist() == wanted.times.tolist()
+    joint = load(world.fit("joint"), device="cpu")
+    store = Store.open(world.store)
+    images, row = store.records("images"), [clip.id for clip in store.clips].index("clip-7")
+    jpegs = [images.read(number).tobytes() for number in np.flatnonzero(images.clip == row)]
+    found = joint.predict(Arrays(waveform.T, rate, jpegs))
+    wanted = joint.predict(video, audio=audio)
+    np.testing.assert_array_equal(found.probability, wanted.probability)
+
+
+def test_images_have_times(world):
+    model = load(world.fit("video"), device="cpu")
+    draw = np.random.default_rng(0)
+    first, second = draw.integers(0, 255, (2, 400, 500, 3), dtype=np.uint8)
+    found = model.predict(Arrays(images=[first, second], times=[0.6, 3.0]))
+    assert found.times[:, 0].tolist() == [1, 2, 3]
+    assert (found.probability[0] == found.probability[1]).all()
+    assert (found.probability[1] != found.probability[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"waveform": np.zeros((100, 2))}, r"shape \(100, 2\); wanted float \[2, samples\].*trans"),
+        ({"waveform": np.zeros(100)}, r"shape \(100,\); wanted float \[2, samples\]"),
+        ({"waveform": np.zeros((2, 9), np.int16), "rate": 9}, r"is of int16; wanted float"),
+        ({"waveform": np.full((2, 9), np.nan), "rate": 9}, r"not finite; wanted float"),
+        ({"waveform": np.zeros((2, 9))}, r"rate is None; wanted the waveform's, 1000 to 384000 Hz"),
+        ({"images": [np.zeros((4, 4, 3))]}, r"image 0 is float64 \[4, 4, 3\]; wanted uint8 RGB"),
+        ({"images": [b"no"]}, r"image 0: 2 bytes are not a JPEG .* Wanted uint8 RGB"),
+        ({"images": ["a.jpg"]}, r"image 0 is a str; wanted uint8 RGB"),
+        (
+            {"images": [np.zeros((4, 4, 3), np.uint8)] * 2, "times": [1, 1]},
+            r"times have shape \(2,\); wanted 2 rising numbers",
+        ),
+    ],
+)
+def test_arrays_of_another_form_are_refused(arrays, said):
+    with pytest.raises(SettingError, match=said):
+        Arrays(**arrays)
+
+
+def test_arrays_lack_what_the_model_takes(world):
+    model = load(world.fit("joint"), device="cpu")
+    with pytest.raises(SettingError, match="the model hears; wanted `waveform`"):
+        model.predict(Arrays(images=[np.zeros((40, 40, 3), np.uint8)]))
+    with pytest.raises(SettingError, match="the model sees; wanted `images`"):
+        model.predict(Arrays(waveform=np.ones((2, 48_000)), rate=48_000))
+
+
+def test_embeddings_are_in_time(world):
+    model = load(world.fit("joint"), device="cpu")
+    audio, video = world.files("clip-8")
+    found = model.embed(video, audio=audio)
+    assert found.timestamps[:2].tolist() == [256.0, 256.0 + 171.0]
+    n_visual = model.runtime.network.visual.features
+    assert found.embeddings.shape == (len(found.timestamps), 1024 + n_visual)
+    np.testing.assert_allclose(found.scene, found.embeddings.mean(0), rtol=1e-5)
+    one = found.timestamps < 1000  # they share the image of the first second
+    assert (found.embeddings[one, 1024:] == found.embeddings[0, 1024:]).all()
+    seen = load(world.fit("video"), device="cpu").embed(video)
+    assert seen.timestamps.tolist() == [500.0, 1500.0, 2500.0]
+
+
+def test_a_prediction_shows_itself(world, tmp_path):
+    model = load(world.fit("audio"), device="cpu")
+    audio, _ = world.files("clip-8")
+    found = model.predict(audio)
+    assert repr(model).startswith(f"<Model {world.folder / 'audio'}: audio, 2 scenes, hears scalo")
+    assert repr(found).startswith(f"<Prediction {audio}: 3 answers from 0 to 3 s; scene")
+    ((label, score), (other, rest)) = found.top(2)[0]
+    assert {label, other} == {"scene0", "scene1"} and score >= rest
+    text = found.to_csv(tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == text
+    rows = list(csv.DictReader(text.splitlines()))
+    assert list(rows[0]) == ["file", "start", "end", "scene", "scene0", "scene1"]
+    assert [float(row["scene1"]) for row in rows] == found.probability[:, 1].tolist()

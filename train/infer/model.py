@@ -5,31 +5,39 @@ shows them to the network in the batches of `avsc.train.model.ten_seconds`, so t
 probabilities of a recording are those that ``avsc-fit evaluate`` gives for it, bit for bit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avsc.features.limits import Limits
+from avsc.features.piecewise import Piece, Wanted, pieces
 from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED
 from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.views import ImageInput
-from avsc.train.fit.compute import choose_device
+from avsc.train.fit.compute import choose_device, cores
+from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
-    predict_features,
+    Embeddings,
+    embed_pieces,
+    predict_pieces,
     probabilities,
 )
 from avsc.train.infer.prediction import Prediction
-from avsc.train.infer.recording import Features, InMemory, make_features
+from avsc.train.infer.recording import InMemory
 from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
 from avsc.train.infer.windows import Windows
+
+LONGEST = 86_400
+"""Seconds of a recording that are read unless another limit is asked for."""
 
 
 class Runtime(Protocol):
@@ -97,23 +105,64 @@ class Model:
         )
 
     def predict(
-        self, recording: str | Path, *, audio: str | Path | None = None, **windows: Any
+        self,
+        recording: str | Path | Arrays,
+        *,
+        audio: str | Path | None = None,
+        window: float = 1.0,
+        hop: float | None = None,
+        smooth: float = 0.0,
+        protocol: segmentation.Protocol | None = None,
     ) -> Prediction:
         """Classify a recording.
 
         Args:
-            recording: a file: a video with its own sound, or sound alone for a model of sound.
+            recording: a file (a video with its own sound, or sound alone for a model that only
+                hears), or arrays.
             audio: a file of the sound, where that is not the video's own.
-            windows: `length`, `hop`, `smooth`, `protocol` of `Windows`.
-        """
-        return predict_features(self, self._features(recording, audio), Windows(**windows))
+            window: length of the windows that are answered for, seconds.
+            hop: from one window to the next, seconds; None: as long as the window.
+            smooth: answers are averaged over so many seconds; 0 averages nothing.
+            protocol: ``strict``, ``centred`` or ``clip``; None: the model's own.
 
-    def _features(self, recording: str | Path, audio: str | Path | None) -> Features:
+        Raises:
+            MediaError: the recording lacks what the model takes, or cannot be read.
+            SettingError: an argument cannot be used.
+        """
+        name, pieces = self._pieces(recording, audio)
+        windows = Windows(window, hop, smooth, protocol)
+        return predict_pieces(self, name, pieces, windows, cores())
+
+    def embed(
+        self, recording: str | Path | Arrays, *, audio: str | Path | None = None
+    ) -> Embeddings:
+        """Return the embeddings of a recording; arguments and faults are those of `predict`."""
+        name, pieces = self._pieces(recording, audio)
+        return embed_pieces(self, name, pieces, cores())
+
+    def _pieces(
+        self, recording: str | Path | Arrays, audio: str | Path | None
+    ) -> tuple[str, Iterator[Piece]]:
+        if isinstance(recording, Arrays):
+            return recording.name, recording.pieces(self.acoustic, self.images)
         path = Path(recording)
         sound = path if audio is None else Path(audio)
-        return make_features(
-            str(path), sound, path if self.images else None, (self.acoustic, self.images)
-        )
+        return str(path), pieces(self.wanted(str(path), sound, path))
+
+    def wanted(
+        self, name: str, audio: Path | None, video: Path | None, limits: Limits | None = None
+    ) -> Wanted:
+        """Return what the model takes of a recording; see `avsc.features.piecewise`.
+
+        Args:
+            name: of the recording, for messages.
+            audio: its sound; equal to `video` when that is the video file's own track.
+            video: its images.
+            limits: what is refused; None: recordings may be as long as a day.
+        """
+        shown = video if self.images else None
+        limits = limits or Limits(seconds=LONGEST)
+        return Wanted(name, audio, shown, self.acoustic, self.images, limits)
 
     def views(self, jpegs: Sequence[bytes | NDArray[np.uint8]], workers: int = 0) -> Tensor:
         """Return what the network sees of JPEGs, float32 [n, 3, S, S], normalised, on its device.

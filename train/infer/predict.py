@@ -1,6 +1,7 @@
-"""From the features of a recording to answers, or to embeddings."""
+"""From the pieces of a recording to answers, or to embeddings."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.features.framing import centre_sample
+from avsc.features.piecewise import Piece
 from avsc.manifests.errors import MediaError
 from avsc.train.data.samples import Samples
 from avsc.train.evaluate.calibration import tempered
 from avsc.train.infer.prediction import Prediction
-from avsc.train.infer.recording import Features, sample_recording
+from avsc.train.infer.recording import sample_piece
 from avsc.train.infer.windows import Windows, answers, smoothed
 from avsc.train.model.ten_seconds import Compute, compute_by_ten_seconds
 from avsc.train.protocol import Segments
@@ -42,82 +44,124 @@ class Embeddings:
 
     def __repr__(self) -> str:
         count, features = self.embeddings.shape
-        return f"<Embeddings: {count} of {features} values, and of the scene>"
+        return f"<Embeddings: {count} of {features} values, and the scene's>"
 
 
-def predict_features(
-    model: "Model", features: Features, windows: Windows, workers: int = 0
+@dataclass(frozen=True)
+class Computed:
+    """What was computed of a recording.
+
+    Attributes:
+        samples: of the recording; `frame` is a frame's number in it.
+        values: of each sample, [samples, ...].
+        seconds: whole seconds of the recording.
+        warnings: what is odd about it.
+    """
+
+    samples: Samples
+    values: Tensor
+    seconds: int
+    warnings: tuple[str, ...]
+
+
+def predict_pieces(
+    model: "Model", name: str, pieces: Iterable[Piece], windows: Windows, workers: int = 0
 ) -> Prediction:
-    """Return a model's answers for the features of a recording.
+    """Return a model's answers for a recording.
 
     Args:
         model: the model.
-        features: made with its specs.
+        name: of the recording.
+        pieces: made with the model's specs.
         windows: what is to be answered for.
         workers: threads that prepare images.
 
     Raises:
         MediaError: the recording is too short for an answer.
     """
-    samples, seconds, values = _compute(model, features, model.runtime, workers)
+    found = _compute(model, name, pieces, model.runtime, workers)
     protocol = windows.protocol or model.protocol
-    found = answers(probabilities(values), samples, seconds, model.acoustic, windows, protocol)
-    if not len(found.start):
+    spec, probability = model.acoustic, probabilities(found.values)
+    answer = answers(probability, found.samples, found.seconds, spec, windows, protocol)
+    if not len(answer.start):
         raise MediaError(
             "too-short",
-            f"{features.name}: {seconds} s that can be classified; wanted at least half a window "
-            f"of {windows.length:g} s and a frame in it. Ask for shorter windows (--window), or "
-            "for --protocol clip.",
+            f"{name}: {found.seconds} s that can be classified, and no window of "
+            f"{windows.length:g} s of which half lies in them and that has a frame: ask for "
+            "shorter windows (--window), or for one answer (--protocol clip).",
         )
-    found = smoothed(found, windows.smooth)
-    none = np.zeros(len(found.probability), np.int64)
-    segments = Segments(found.probability, none, None, none)
-    probability = found.probability
+    answer = smoothed(answer, windows.smooth)
+    none = np.zeros(len(answer.probability), np.int64)
+    segments = Segments(answer.probability, none, None, none)
     if model.temperature != 1:
-        probability = tempered(segments, model.temperature).probability
-    times = np.stack([found.start, found.end], 1)
+        segments = tempered(segments, model.temperature)
+    times = np.stack([answer.start, answer.end], 1)
     return Prediction(
-        features.name, model.classes, times, probability, found.missing, features.warnings
+        name, model.classes, times, segments.probability, answer.missing, found.warnings
     )
 
 
-def embed_features(model: "Model", features: Features, workers: int = 0) -> Embeddings:
-    """Return the embeddings of a recording; arguments and faults are those of `predict_features`.
+def embed_pieces(
+    model: "Model", name: str, pieces: Iterable[Piece], workers: int = 0
+) -> Embeddings:
+    """Return the embeddings of a recording; arguments and faults are those of `predict_pieces`.
 
     Raises:
         SettingError: the model's runtime gives no embeddings.
     """
-    samples, _, values = _compute(model, features, model.runtime.embed, workers)
-    embeddings = values.float().numpy()
-    middle = samples.second + 0.5
-    if samples.frame is not None and model.acoustic is not None:
-        middle = centre_sample(samples.frame, model.acoustic) / model.acoustic.sample_rate
+    found = _compute(model, name, pieces, model.runtime.embed, workers)
+    embeddings = found.values.float().numpy()
+    middle = found.samples.second + 0.5
+    if found.samples.frame is not None and model.acoustic is not None:
+        middle = centre_sample(found.samples.frame, model.acoustic) / model.acoustic.sample_rate
     return Embeddings(embeddings.mean(0), embeddings, (1000 * middle).astype(np.float64))
-
-
-def _compute(
-    model: "Model", features: Features, compute: Compute, workers: int
-) -> tuple[Samples, int, Tensor]:
-    """Return the samples of a recording, its whole seconds, and what is computed of each sample."""
-    source, samples, seconds = sample_recording(features, model.acoustic)
-    if not len(samples):
-        raise MediaError(
-            "too-short",
-            f"{features.name}: no second of it has all that the model takes"
-            f"{'; ' + features.warnings[0] if features.warnings else ''}; leave it out.",
-        )
-    parts = compute_by_ten_seconds(
-        compute,
-        source,
-        samples,
-        model.image_input,
-        workers=workers,
-        device=model.runtime.device,
-    )
-    return samples, seconds, torch.cat(list(parts))
 
 
 def probabilities(logits: Tensor) -> NDArray[np.float64]:
     """Return the softmax of logits, in float64 as evaluation computes it."""
     values: NDArray[np.float64] = torch.softmax(logits.double(), 1).cpu().numpy()
     return values
+
+
+def _compute(
+    model: "Model", name: str, pieces: Iterable[Piece], compute: Compute, workers: int
+) -> Computed:
+    """Return what is computed of each sample of a recording."""
+    parts: list[Samples] = []
+    values: list[Tensor] = []
+    warnings: list[str] = []
+    end = 0
+    for piece in pieces:
+        source, samples, seconds = sample_piece(name, piece, model.acoustic)
+        end = max(end, seconds)
+        warnings += [*piece.warnings, *piece.lost.values()]
+        if len(samples):
+            values += compute_by_ten_seconds(
+                compute,
+                source,
+                samples,
+                model.image_input,
+                workers=workers,
+                device=model.runtime.device,
+            )
+            parts.append(_numbered(samples, piece.first_frame))
+    if not parts:
+        why = f"; {warnings[0]}" if warnings else ""
+        raise MediaError(
+            "too-short",
+            f"{name}: no second of it has all that the model takes{why}; leave it out.",
+        )
+    return Computed(_joined(parts), torch.cat(values), end, tuple(warnings))
+
+
+def _numbered(samples: Samples, first: int) -> Samples:
+    """Return samples whose frames are numbered as in the recording."""
+    return samples if samples.frame is None else replace(samples, frame=samples.frame + first)
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    """Return the samples of several pieces; records of images are of their pieces and go."""
+    frames = [part.frame for part in parts if part.frame is not None]
+    names = ("scene", "clip", "second", "strict")
+    arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
+    return Samples(np.concatenate(frames) if frames else None, None, *arrays)
