@@ -11,7 +11,6 @@ name of a setting.
 import difflib
 import importlib
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from avsc.manifests.errors import (
     SettingError,
     bounded,
 )
+from avsc.manifests.extras import installation, not_installed
 from avsc.manifests.files import REMEDIES
 from avsc.manifests.text import did_you_mean, read_toml
 
@@ -103,31 +103,9 @@ def run_program(group: click.Command, name: str, extra: str) -> NoReturn:
     except ModuleNotFoundError:
         if not (absent := not_installed(extra)):
             raise
-        are = "is" if len(absent) == 1 else "are"
-        click.echo(
-            f"{name}: error: {', '.join(absent)} {are} not installed here; needed by the extra "
-            f"{extra!r}. Run `pip install '.[{extra}]'` in the source folder of avsc.",
-            err=True,
-        )
+        click.echo(f"{name}: error: {installation(extra, absent)}", err=True)
         status = BAD_DATA
     sys.exit(status)
-
-
-def not_installed(extra: str) -> list[str]:
-    """Return the packages that avsc needs, by itself or for an extra, and that are not there."""
-    from importlib import metadata  # takes a while; seldom needed
-
-    absent = []
-    for requirement in metadata.requires("avsc") or ():
-        package, _, condition = requirement.partition(";")
-        if condition and f'extra == "{extra}"' not in condition:
-            continue
-        name = re.split(r"[^\w.-]", package.strip())[0]
-        try:
-            metadata.version(name)
-        except metadata.PackageNotFoundError:
-            absent.append(name)
-    return absent
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from test_architecture import MODULES, imported
 
-from avsc.manifests.shell import not_installed
+from avsc.manifests.extras import not_installed
 
 ROOT = Path(__file__).parents[1]
 ROOMS_OF = {"": ("manifests", "features"), "prep": ("preprocess",), "fit": ("train",)}

@@ -17,6 +17,7 @@ VERBS = {
         "Train an image model on labelled pictures, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
+    "export": ("avsc.train.commands.export:export", "Make a run a folder to be used elsewhere."),
     "table": ("avsc.train.commands.table:table", "Make a table of the paper, beside its figures."),
     "tsne": ("avsc.train.commands.tsne:tsne", "Draw the embeddings of two runs, as Figure 2."),
     "compare": ("avsc.train.commands.compare:compare", "Compare two systems, paired by location."),

@@ -197,20 +197,37 @@ class Model:
             return probabilities(self.runtime(*given))
 
 
-def load(path: str | Path, *, device: str = "auto", store: Path | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    store: Path | None = None,
+    runtime: str = "torch",
+) -> Model:
     """Load a model.
 
     Args:
-        path: folder of a run of ``avsc-fit``, whose best epoch is taken.
+        path: folder of a run of ``avsc-fit``, whose best epoch is taken, or one that ``avsc-fit
+            export`` made.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         store: the run's store, where features were not made by default and it is not found.
+        runtime: what computes: ``torch``, or ``onnx`` for an exported folder.
 
     Raises:
-        AvscError: something of the run is missing, damaged, or does not belong to it.
+        AvscError: something of the run or the folder is missing, damaged, or does not belong to it.
         SettingError: the model cannot be used on recordings, or its features are not those that
             this version of avsc computes.
     """
+    from avsc.train.infer.exported import CONFIG, load_exported  # which makes a Model, too
+
     path = Path(path)
+    if (path / CONFIG).exists():
+        return load_exported(path, runtime, device)
+    if runtime != "torch":
+        raise SettingError(
+            f"{path}: a run, which --runtime torch computes; found {runtime!r}. Export it first "
+            "(`avsc-fit export`), or leave --runtime out."
+        )
     chosen, _ = choose_device(device)
     trained = restore_with_encoders(path)
     record, network = trained.record, trained.network

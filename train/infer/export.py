@@ -1,0 +1,236 @@
+"""Exporting a run: one folder that needs nothing else (see `avsc.train.infer.exported`).
+
+Everything is written beside the folder under another name, each form is opened again from there and
+compared with the run, and only then the folder gets its name.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.extras import installation, not_installed
+from avsc.manifests.files import publish
+from avsc.manifests.folders import publish_folder
+from avsc.train.fit.run_record import versions
+from avsc.train.fit.trained_run import Trained
+from avsc.train.infer.card import Evaluation, model_card, read_evaluation
+from avsc.train.infer.exported import (
+    CARD,
+    CONFIG,
+    FILES,
+    FORMAT,
+    Form,
+    describe_network,
+    describe_spec,
+    read_exported,
+    sha256,
+)
+from avsc.train.infer.graph import (
+    COUNTS,
+    OPSET,
+    Compute,
+    Graph,
+    Inputs,
+    drawn_inputs,
+    encode_onnx,
+    encode_pt2,
+    open_onnx,
+    open_pt2,
+    trace,
+)
+from avsc.train.infer.run import restore_with_encoders, run_specs
+from avsc.train.model.network import Network
+
+TOLERANCE = 1e-4
+"""Largest difference of a probability between a graph and the run."""
+BATCHES = ((1, 1), (2, 2), (7, 7), (7, 2))
+"""Samples and images that each form is tried with."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be exported.
+
+    Attributes:
+        run: folder of the run.
+        out: the folder to make.
+        forms: which files of the model.
+        evaluation: folder of an evaluation of the run, for the model card; None takes
+            RUN/evaluation-test if it is there.
+        store: the run's store, where features were not made by default and it is not found.
+    """
+
+    run: Path
+    out: Path
+    forms: tuple[Form, ...] = tuple(FILES)
+    evaluation: Path | None = None
+    store: Path | None = None
+
+
+def named_forms(names: str) -> tuple[Form, ...]:
+    """Return the forms that a list such as ``"safetensors,onnx"`` names, in their own order.
+
+    Raises:
+        SettingError: one is unknown, there is none, or its packages are not installed.
+    """
+    given = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in given if name not in FILES]:
+        raise SettingError(
+            f"--forms is {names!r}: {unknown[0]!r} is unknown; any of {', '.join(FILES)}, with "
+            "commas between them."
+        )
+    if "onnx" in given and (absent := not_installed("onnx")):
+        raise SettingError(
+            f"{installation('onnx', absent)} Or export without ONNX, by --forms safetensors,pt2."
+        )
+    return tuple(form for form in FILES if form in given)
+
+
+def export(wanted: Request, say: Callable[[str], None]) -> None:
+    """Export a run.
+
+    Args:
+        wanted: what and where to.
+        say: takes a line for each form, with its size and difference.
+
+    Raises:
+        AvscError: the run cannot be read, the folder exists or cannot be written, or a form does
+            not compute what the run computes.
+    """
+    with publish_folder(wanted.out) as folder:
+        trained = restore_with_encoders(wanted.run)
+        evaluation = read_evaluation(wanted.run, wanted.evaluation, trained)
+        config = _describe(trained, evaluation, wanted)
+        classes = json.dumps(config["classes"])
+        program = None if wanted.forms == ("safetensors",) else trace(trained.network)
+        differences: dict[Form, float] = {}
+        for form in wanted.forms:
+            data = _encode(form, trained.network, program, classes)
+            path = folder / FILES[form]
+            publish(path, data)
+            config["files"][path.name] = {"bytes": len(data), "sha256": sha256(data)}
+            if form != "safetensors":
+                compute = open_onnx(path)[0] if form == "onnx" else open_pt2(path)
+                differences[form] = largest_difference(trained.network, compute)
+                _check(path.name, differences[form], TOLERANCE)
+        config["largest_differences"] = differences
+        publish(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        if "safetensors" in wanted.forms:
+            differences["safetensors"] = _reload(folder, trained.network)
+        publish(folder / CARD, model_card(config, evaluation).encode())
+        for form in wanted.forms:
+            size = config["files"][FILES[form]]["bytes"]
+            far = differences[form]
+            same = "equal to the run" if far == 0 else f"within {far:.1e} of the run"
+            say(f"{FILES[form]}: {size / 1e6:.1f} MB, {same}")
+
+
+def largest_difference(network: Network, compute: Compute) -> float:
+    """Return the largest difference of a probability, over batches that are drawn; NaN counts."""
+    graph, far = Graph(network).eval(), 0.0
+    for samples, images in BATCHES:
+        inputs = drawn_inputs(network, samples, images)
+        wanted = _logits(graph, inputs)
+        found = compute(inputs)[0]
+        if found.shape != wanted.shape:
+            return float("nan")
+        difference = float((found.softmax(1) - wanted.softmax(1)).abs().max())
+        if math.isnan(difference):
+            return difference
+        far = max(far, difference)
+    return far
+
+
+def _logits(graph: Graph, inputs: Inputs) -> Tensor:
+    with torch.no_grad():
+        logits: Tensor = graph(**inputs)[0]
+    return logits
+
+
+def _reload(folder: Path, network: Network) -> float:
+    """Open the weights as a user will; return 0, for they are the run's bit for bit."""
+    again = read_exported(folder).network()
+    state = again.state_dict()
+    for name, value in network.state_dict().items():
+        if not torch.equal(state[name], value):
+            _check(f"{FILES['safetensors']}, tensor {name}", float("inf"), 0)
+    ours, theirs = Graph(network).eval(), Graph(again).eval()
+    for samples, images in BATCHES:
+        inputs = drawn_inputs(network, samples, images)
+        if not torch.equal(_logits(ours, inputs), _logits(theirs, inputs)):
+            _check(FILES["safetensors"], float("inf"), 0)
+    return 0.0
+
+
+def _check(name: str, far: float, allowed: float) -> None:
+    """Raise an `AvscError` unless a difference is allowed; NaN is not."""
+    if not far <= allowed:
+        raise AvscError(
+            f"{name}: opened again, it gives probabilities that differ from the run's by "
+            f"{far:.3g}; wanted at most {allowed:g}. Nothing was exported. Leave this form out by "
+            "--forms, and report the network and the versions of torch and onnx."
+        )
+
+
+def _encode(
+    form: Form, network: Network, program: torch.export.ExportedProgram | None, classes: str
+) -> bytes:
+    if form == "safetensors":
+        state = {name: value.contiguous() for name, value in network.state_dict().items()}
+        return safetensors.torch.save(state, {"format": "pt", "classes": classes})
+    assert program is not None
+    return encode_pt2(program) if form == "pt2" else encode_onnx(program, {"classes": classes})
+
+
+def _describe(trained: Trained, evaluation: Evaluation | None, wanted: Request) -> dict[str, Any]:
+    """Return config.json without the files, which are still to be made."""
+    record, network = trained.record, trained.network
+    acoustic, images = run_specs(record, wanted.run, wanted.store)
+    view = network.image_input
+    return {
+        "format": FORMAT,
+        "system": record.system.name,
+        "classes": list(record.store.classes),
+        "features": {"audio": describe_spec(acoustic), "visual": describe_spec(images)},
+        "image_input": None if view is None else asdict(view),
+        "normalisation": "frames enter as they are stored (natural logarithms); their mean and "
+        "standard deviation are part of the weights. Images enter normalised by the mean and std "
+        "of image_input.",
+        "protocol": record.settings.protocol,
+        "temperature": 1.0 if evaluation is None else evaluation.temperature,
+        "network": describe_network(network),
+        "graph": graph_interface(network, len(record.store.classes)),
+        "run": {
+            "name": trained.folder.path.resolve().name,
+            "digest": record.digest,
+            "epoch": trained.epoch,
+        },
+        "began_as": {
+            "acoustic": None if record.acoustic is None else record.acoustic.origin,
+            "visual": None if record.visual is None else record.visual.origin,
+        },
+        "store": {"dataset": record.store.dataset, "fingerprint": record.store.fingerprint},
+        "versions": {"training": record.versions, "export": versions()},
+        "files": {},
+    }
+
+
+def graph_interface(network: Network, classes: int) -> dict[str, Any]:
+    """Return names and shapes of what the graph takes and gives; words are free dimensions."""
+    example = drawn_inputs(network, 1, 1)
+    samples = "samples" if "frames" in example else "images"
+    with torch.no_grad():
+        embedding = Graph(network).eval()(**example)[1]
+    return {
+        "opset": OPSET,
+        "inputs": {name: [COUNTS[name], *value.shape[1:]] for name, value in example.items()},
+        "outputs": {"logits": [samples, classes], "embedding": [samples, embedding.shape[1]]},
+    }

@@ -1,0 +1,326 @@
+"""A model out of an exported folder, which needs neither the run nor its store.
+
+    DIR/model.safetensors  all weights, by the names of the network
+    DIR/model.onnx         the graph of `avsc.train.infer.graph` for ONNX Runtime
+    DIR/model.pt2          the same for torch.export.load
+    DIR/config.json        what the model takes and answers, and size and SHA-256 of the others
+    DIR/README.md          model card
+
+Before a file is used it is compared with its SHA-256, and the classes that it names with those of
+config.json. Features are described by their whole specs, whose digests are computed again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+import timm
+import torch
+from torch import Tensor
+
+from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.extras import installation, not_installed
+from avsc.train.data.views import ImageInput
+from avsc.train.fit.device import choose_device
+from avsc.train.infer.graph import Compute, open_onnx
+from avsc.train.infer.model import Model, Runtime
+from avsc.train.infer.run import NetworkRuntime, check_version
+from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
+from avsc.train.model.classifier import SceneClassifier
+from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder
+from avsc.train.model.weights import check_values
+
+FORMAT = 1
+CONFIG = "config.json"
+CARD = "README.md"
+Form = Literal["safetensors", "onnx", "pt2"]
+FILES: dict[Form, str] = {form: f"model.{form}" for form in ("safetensors", "onnx", "pt2")}
+FORM_OF: dict[str, Form] = {"torch": "safetensors", "onnx": "onnx"}
+"""What a runtime reads."""
+AGAIN = "Export the run again into another folder."
+
+
+def describe_network(network: Network) -> dict[str, Any]:
+    """Return what `build_described` makes the network of, without its weights, in JSON's types."""
+    acoustic, visual = network.acoustic, network.visual
+    assert acoustic is None or isinstance(acoustic, AcousticEncoder)
+    assert visual is None or isinstance(visual, VisualEncoder)
+    values: dict[str, Any] = {
+        "acoustic": None,
+        "visual": None,
+        "low_precision": network.low_precision,
+    }
+    if acoustic is not None:
+        channels, bins = acoustic.mean.shape
+        values["acoustic"] = {"channels": channels, "bins": bins, "concat": acoustic.concat}
+    if visual is not None:
+        config: Any = visual.model.pretrained_cfg
+        values["visual"] = {"architecture": config["architecture"]}
+    return values
+
+
+def build_described(
+    values: Mapping[str, Any], classes: int, image_input: ImageInput | None
+) -> Network:
+    """Return a network in evaluation mode, its weights still to be loaded."""
+    acoustic = values["acoustic"] and AcousticEncoder(**values["acoustic"])
+    visual, features = None, EMBEDDING if acoustic else 0
+    if values["visual"]:
+        assert image_input is not None
+        model = timm.create_model(values["visual"]["architecture"], num_classes=0)
+        visual = VisualEncoder(model, image_input, "exported")
+        features += visual.features
+    network = Network(
+        acoustic,
+        visual,
+        SceneClassifier(features, classes),
+        frozen_acoustic=True,
+        low_precision=values["low_precision"],
+    )
+    return network.eval()
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of bytes, 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class Exported:
+    """An exported folder.
+
+    Attributes:
+        path: the folder.
+        values: what config.json says.
+        acoustic: spec of the acoustic frames, or None.
+        images: spec of the stored images, or None.
+        image_input: what the network sees of an image, or None.
+    """
+
+    path: Path
+    values: Mapping[str, Any]
+    acoustic: AcousticSpec | None
+    images: ImageSpec | None
+    image_input: ImageInput | None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Scene labels in the order of their indices."""
+        return tuple(self.values["classes"])
+
+    def file(self, form: Form) -> Path:
+        """Return the file of a form, after its SHA-256 was compared.
+
+        Raises:
+            SettingError: the folder was exported without that form.
+            AvscError: the file is missing, or is not the one that was exported.
+        """
+        path = self.path / FILES[form]
+        if path.name not in self.values["files"]:
+            raise SettingError(
+                f"{self.path}: was exported without {path.name}; it has "
+                f"{', '.join(self.values['files'])}. Take another --runtime, or export the run "
+                "again with that form."
+            )
+        wanted = self.values["files"][path.name]
+        try:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as fault:
+            raise AvscError(
+                f"{path}: cannot be read ({fault.strerror}), and {CONFIG} beside it names it. Put "
+                f"it back. {AGAIN}"
+            ) from fault
+        if found != wanted["sha256"]:
+            raise AvscError(
+                f"{path}: found {size} bytes with SHA-256 {found[:12]}, wanted {wanted['bytes']} "
+                f"with {wanted['sha256'][:12]}, as {CONFIG} says: it is truncated, or of another "
+                f"export. Put it back. {AGAIN}"
+            )
+        return path
+
+    def check_classes(self, path: Path, text: str | None) -> None:
+        """Raise an `AvscError` unless a file names the classes that config.json does."""
+        found = tuple(json.loads(text)) if text else ()
+        if found != self.classes:
+            raise AvscError(
+                f"{path}: is of the classes {', '.join(found) or '(none)'}; {self.path / CONFIG} "
+                f"says {', '.join(self.classes)}. The files are of two exports. {AGAIN}"
+            )
+
+    def network(self) -> Network:
+        """Return the network with its weights, on the CPU, in evaluation mode.
+
+        Raises:
+            AvscError: a file is missing, damaged, or of another export.
+        """
+        path = self.file("safetensors")
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                self.check_classes(path, (file.metadata() or {}).get("classes"))
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            network = build_described(self.values["network"], len(self.classes), self.image_input)
+        except (safetensors.SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as no:
+            raise AvscError(
+                f"{self.path}: no network of this version ({_first_line(no)}). {AGAIN}"
+            ) from no
+        wanted = network.state_dict()
+        for name in sorted({*wanted, *state}):
+            there = tuple(state[name].shape) if name in state else "nothing"
+            needed = tuple(wanted[name].shape) if name in wanted else "nothing"
+            if there != needed:
+                raise AvscError(
+                    f"{path}: {name} has shape {there}, wanted {needed} by {CONFIG} and timm "
+                    f"{timm.__version__}. {AGAIN}"
+                )
+        check_values(str(path), state, wanted)
+        network.load_state_dict(state)
+        return network
+
+
+def read_exported(path: Path) -> Exported:
+    """Read config.json.
+
+    Raises:
+        AvscError: it is missing, damaged, or of another version.
+        SettingError: this version of avsc would compute a feature differently.
+    """
+    file = path / CONFIG
+    try:
+        values = json.loads(file.read_bytes())
+        if values["format"] != FORMAT:
+            raise ValueError(f"format {values['format']}, wanted {FORMAT}")
+        wanted = ("system", "classes", "protocol", "temperature", "network", "files")
+        if missing := [name for name in wanted if name not in values]:
+            raise ValueError(f"no {missing[0]}")
+        view = values["image_input"]
+        image_input = view and ImageInput(
+            view["size"], tuple(view["mean"]), tuple(view["std"]), view["view"]
+        )
+        acoustic, images = (_spec(file, values["features"][name]) for name in ("audio", "visual"))
+    except OSError as fault:
+        raise AvscError(f"{file}: cannot be read ({fault.strerror}). {AGAIN}") from fault
+    except (ValueError, KeyError, TypeError) as fault:
+        raise AvscError(
+            f"{file}: not the description of a model exported by this version "
+            f"({_first_line(fault)}). {AGAIN}"
+        ) from fault
+    assert acoustic is None or isinstance(acoustic, AcousticSpec)
+    assert images is None or isinstance(images, ImageSpec)
+    return Exported(path, values, acoustic, images, image_input)
+
+
+def describe_spec(spec: Spec | None) -> dict[str, Any] | None:
+    """Return a spec with its digest, in JSON's types."""
+    if spec is None:
+        return None
+    return {"product": spec.product, **asdict(spec), "digest": spec.digest}
+
+
+def _spec(file: Path, values: dict[str, Any] | None) -> Spec | None:
+    if values is None:
+        return None
+    kind = SPECS[values["product"]]
+    try:
+        spec = kind.from_dict({name: value for name, value in values.items() if name != "digest"})
+        found = spec.digest
+    except SettingError as fault:
+        raise SettingError(f"{file}: {fault} This version of avsc cannot compute it.") from fault
+    check_version(spec, str(file.parent))
+    if found != values["digest"]:
+        raise SettingError(
+            f"{file}: the {spec.product} that this version of avsc makes has the digest "
+            f"{found[:12]}, and the model was trained on {values['digest'][:12]}: features would "
+            "differ. Use the avsc that exported it, or export again."
+        )
+    return spec
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """A graph of ONNX as a model's runtime (see `avsc.train.infer.model.Runtime`).
+
+    Attributes:
+        compute: the graph.
+        device: where its inputs are wanted.
+    """
+
+    compute: Compute
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+
+    def __call__(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return the logits of samples."""
+        return self._run(0, frames, images, view)
+
+    def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
+        """Return what the classifier sees of samples."""
+        return self._run(1, frames, images, view)
+
+    def _run(
+        self, output: int, frames: Tensor | None, images: Tensor | None, view: Tensor | None
+    ) -> Tensor:
+        if frames is None or images is None:
+            given = {"frames": frames, "images": images}
+            values = self.compute({name: v for name, v in given.items() if v is not None})[output]
+            return values if view is None else values[view]
+        view = torch.arange(len(frames)) if view is None else view
+        return self.compute({"frames": frames, "images": images, "view": view})[output]
+
+
+def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> Model:
+    """Load a model of an exported folder.
+
+    Args:
+        path: the folder.
+        runtime: ``torch`` or ``onnx``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ONNX Runtime computes on the CPU alone.
+
+    Raises:
+        AvscError: a file is missing, damaged, or of another export.
+        SettingError: the features are not those that this version of avsc computes, or the runtime
+            is not installed or not in the folder.
+    """
+    if runtime not in FORM_OF:
+        raise SettingError(f"--runtime is {runtime!r}; one of {', '.join(FORM_OF)}.")
+    exported = read_exported(path)
+    computes: Callable[[Exported, str], Runtime] = _onnx if runtime == "onnx" else _torch
+    return Model(
+        str(path),
+        exported.values["system"],
+        exported.classes,
+        exported.acoustic,
+        exported.images,
+        exported.image_input,
+        exported.values["protocol"],
+        exported.values["temperature"],
+        computes(exported, device),
+    )
+
+
+def _torch(exported: Exported, device: str) -> Runtime:
+    chosen, _ = choose_device(device)
+    return NetworkRuntime(exported.network().to(chosen), chosen)
+
+
+def _onnx(exported: Exported, device: str) -> Runtime:
+    if device not in ("auto", "cpu"):
+        raise SettingError(f"--device is {device}; --runtime onnx computes on the CPU alone.")
+    path = exported.file("onnx")
+    try:
+        compute, about = open_onnx(path)
+    except ImportError as fault:
+        absent = not_installed("onnx") or ["onnxruntime"]
+        raise SettingError(f"--runtime onnx: {installation('onnx', absent)}") from fault
+    exported.check_classes(path, about.get("classes"))
+    return OnnxRuntime(compute)
+
+
+def _first_line(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {(str(fault).splitlines() or [''])[0]}"
