@@ -131,13 +131,24 @@ def test_a_form_that_computes_something_else_is_not_published(world, tmp_path, f
 
     def spoilt(program):
         name = "network.classifier.layers.4.bias"
-        program.state_dict[name] = program.state_dict[name] + torch.tensor([0.01, 0.0])
+        spoilt = program.state_dict[name] + torch.tensor([0.01, 0.0])
+        program.state_dict[name] = torch.nn.Parameter(spoilt)
         return encode(program)
 
     monkeypatch.setattr(exporting, "encode_pt2", spoilt)
     forms = ("--forms", "safetensors,pt2")
     result = fit("export", world.fit("audio"), "--out", tmp_path / "out", *forms)
     refused(result, 1, "model.pt2: opened again", "wanted at most 0.0001. Nothing was exported.")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_torch_cannot_export_is_one_line(world, tmp_path, fit, monkeypatch):
+    def fail(program, about):
+        raise NotImplementedError("no operator for it\nand so on")
+
+    monkeypatch.setattr(exporting, "encode_onnx", fail)
+    result = fit("export", world.fit("audio"), "--out", tmp_path / "out", "--forms", "onnx")
+    refused(result, 1, "model.onnx: this network cannot be exported so (NotImplementedError: no ")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,7 +211,7 @@ def test_bad_wishes_are_refused(world, joint, tmp_path, fit, monkeypatch):
     run, out = world.fit("audio"), tmp_path / "out"
     refused(fit("export", run, "--out", joint), 1, "joint: exists, and is not overwritten")
     refused(fit("export", run, "--out", out, "--forms", "pt"), 2, "--forms is 'pt': 'pt' is unk")
-    refused(fit("export", tmp_path, "--out", out), 1, "no run was begun here")
+    refused(fit("export", tmp_path, "--out", out), 1, "holds no run that can be read")
     monkeypatch.setattr(exporting, "not_installed", lambda extra: ["onnxruntime"])
     line = "onnxruntime is not installed here; needed by the extra 'onnx'. Run `pip install '.[onnx"
     refused(fit("export", run, "--out", out), 2, line, "by --forms safetensors,pt2")

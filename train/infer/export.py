@@ -6,7 +6,8 @@ compared with the run, and only then the folder gets its name.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from avsc.manifests.files import publish
 from avsc.manifests.folders import publish_folder
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.trained_run import Trained
+from avsc.train.infer.architecture import describe_network
 from avsc.train.infer.card import Evaluation, model_card, read_evaluation
 from avsc.train.infer.exported import (
     CARD,
@@ -28,7 +30,6 @@ from avsc.train.infer.exported import (
     FILES,
     FORMAT,
     Form,
-    describe_network,
     describe_spec,
     read_exported,
     sha256,
@@ -42,10 +43,10 @@ from avsc.train.infer.graph import (
     drawn_inputs,
     encode_onnx,
     encode_pt2,
-    open_onnx,
     open_pt2,
     trace,
 )
+from avsc.train.infer.onnx_runtime import open_onnx
 from avsc.train.infer.run import restore_with_encoders, run_specs
 from avsc.train.model.network import Network
 
@@ -110,17 +111,22 @@ def export(wanted: Request, say: Callable[[str], None]) -> None:
         evaluation = read_evaluation(wanted.run, wanted.evaluation, trained)
         config = _describe(trained, evaluation, wanted)
         classes = json.dumps(config["classes"])
-        program = None if wanted.forms == ("safetensors",) else trace(trained.network)
         differences: dict[Form, float] = {}
+        program = None
         for form in wanted.forms:
-            data = _encode(form, trained.network, program, classes)
             path = folder / FILES[form]
-            publish(path, data)
-            config["files"][path.name] = {"bytes": len(data), "sha256": sha256(data)}
-            if form != "safetensors":
-                compute = open_onnx(path)[0] if form == "onnx" else open_pt2(path)
-                differences[form] = largest_difference(trained.network, compute)
+            if form == "safetensors":
+                data = _weights(trained.network, classes)
+                publish(path, data)
+            else:
+                with _one_line(path.name):
+                    program = program or trace(trained.network)
+                    data = _encode(form, program, classes)
+                    publish(path, data)
+                    compute = open_onnx(path)[0] if form == "onnx" else open_pt2(path)
+                    differences[form] = largest_difference(trained.network, compute)
                 _check(path.name, differences[form], TOLERANCE)
+            config["files"][path.name] = {"bytes": len(data), "sha256": sha256(data)}
         config["largest_differences"] = differences
         publish(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         if "safetensors" in wanted.forms:
@@ -180,14 +186,28 @@ def _check(name: str, far: float, allowed: float) -> None:
         )
 
 
-def _encode(
-    form: Form, network: Network, program: torch.export.ExportedProgram | None, classes: str
-) -> bytes:
-    if form == "safetensors":
-        state = {name: value.contiguous() for name, value in network.state_dict().items()}
-        return safetensors.torch.save(state, {"format": "pt", "classes": classes})
-    assert program is not None
+def _weights(network: Network, classes: str) -> bytes:
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    return safetensors.torch.save(state, {"format": "pt", "classes": classes})
+
+
+def _encode(form: Form, program: torch.export.ExportedProgram, classes: str) -> bytes:
     return encode_pt2(program) if form == "pt2" else encode_onnx(program, {"classes": classes})
+
+
+@contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """Let whatever the exporters raise, which is of many unrelated types, be one line."""
+    try:
+        yield
+    except (AvscError, OSError):
+        raise
+    except Exception as fault:
+        line = f"{type(fault).__name__}: {(str(fault).splitlines() or [''])[0]}"
+        raise AvscError(
+            f"{name}: this network cannot be exported so ({line}). Nothing was exported. Leave "
+            "this form out by --forms, or train another --backbone."
+        ) from fault
 
 
 def _describe(trained: Trained, evaluation: Evaluation | None, wanted: Request) -> dict[str, Any]:

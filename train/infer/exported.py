@@ -19,21 +19,17 @@ from typing import Any, Literal
 
 import safetensors.torch
 import timm
-import torch
-from torch import Tensor
 
 from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.train.data.views import ImageInput
-from avsc.train.fit.device import choose_device
-from avsc.train.infer.graph import Compute, open_onnx
+from avsc.train.fit.compute import choose_device
+from avsc.train.infer.architecture import build_described
 from avsc.train.infer.model import Model, Runtime
+from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
 from avsc.train.infer.run import NetworkRuntime, check_version
-from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
-from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import check_values
 
 FORMAT = 1
@@ -44,46 +40,6 @@ FILES: dict[Form, str] = {form: f"model.{form}" for form in ("safetensors", "onn
 FORM_OF: dict[str, Form] = {"torch": "safetensors", "onnx": "onnx"}
 """What a runtime reads."""
 AGAIN = "Export the run again into another folder."
-
-
-def describe_network(network: Network) -> dict[str, Any]:
-    """Return what `build_described` makes the network of, without its weights, in JSON's types."""
-    acoustic, visual = network.acoustic, network.visual
-    assert acoustic is None or isinstance(acoustic, AcousticEncoder)
-    assert visual is None or isinstance(visual, VisualEncoder)
-    values: dict[str, Any] = {
-        "acoustic": None,
-        "visual": None,
-        "low_precision": network.low_precision,
-    }
-    if acoustic is not None:
-        channels, bins = acoustic.mean.shape
-        values["acoustic"] = {"channels": channels, "bins": bins, "concat": acoustic.concat}
-    if visual is not None:
-        config: Any = visual.model.pretrained_cfg
-        values["visual"] = {"architecture": config["architecture"]}
-    return values
-
-
-def build_described(
-    values: Mapping[str, Any], classes: int, image_input: ImageInput | None
-) -> Network:
-    """Return a network in evaluation mode, its weights still to be loaded."""
-    acoustic = values["acoustic"] and AcousticEncoder(**values["acoustic"])
-    visual, features = None, EMBEDDING if acoustic else 0
-    if values["visual"]:
-        assert image_input is not None
-        model = timm.create_model(values["visual"]["architecture"], num_classes=0)
-        visual = VisualEncoder(model, image_input, "exported")
-        features += visual.features
-    network = Network(
-        acoustic,
-        visual,
-        SceneClassifier(features, classes),
-        frozen_acoustic=True,
-        low_precision=values["low_precision"],
-    )
-    return network.eval()
 
 
 def sha256(data: bytes) -> str:
@@ -241,37 +197,6 @@ def _spec(file: Path, values: dict[str, Any] | None) -> Spec | None:
             "differ. Use the avsc that exported it, or export again."
         )
     return spec
-
-
-@dataclass(frozen=True)
-class OnnxRuntime:
-    """A graph of ONNX as a model's runtime (see `avsc.train.infer.model.Runtime`).
-
-    Attributes:
-        compute: the graph.
-        device: where its inputs are wanted.
-    """
-
-    compute: Compute
-    device: torch.device = torch.device("cpu")  # noqa: RUF009
-
-    def __call__(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
-        """Return the logits of samples."""
-        return self._run(0, frames, images, view)
-
-    def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
-        """Return what the classifier sees of samples."""
-        return self._run(1, frames, images, view)
-
-    def _run(
-        self, output: int, frames: Tensor | None, images: Tensor | None, view: Tensor | None
-    ) -> Tensor:
-        if frames is None or images is None:
-            given = {"frames": frames, "images": images}
-            values = self.compute({name: v for name, v in given.items() if v is not None})[output]
-            return values if view is None else values[view]
-        view = torch.arange(len(frames)) if view is None else view
-        return self.compute({"frames": frames, "images": images, "view": view})[output]
 
 
 def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> Model:

@@ -48,7 +48,7 @@ class Graph(nn.Module):
         """Return logits [samples, classes] and joined embeddings [samples, features]."""
         parts = [] if frames is None else [self.network.embed_sound(frames)]
         if images is not None:
-            embedding = self.network.embed_pictures(images)
+            embedding = self.network.embed_images(images)
             parts.append(embedding if view is None else embedding[view])
         joined = torch.cat(parts, 1)
         return self.network.classifier(joined), joined
@@ -124,19 +124,3 @@ def encode_onnx(program: torch.export.ExportedProgram, about: Mapping[str, str])
         entry = model.metadata_props.add()
         entry.key, entry.value = name, value
     return bytes(model.SerializeToString())
-
-
-def open_onnx(path: Path) -> tuple[Compute, Mapping[str, str]]:
-    """Return the function of an ONNX model on the CPU, by ONNX Runtime, and its metadata."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-    def compute(inputs: Inputs) -> tuple[Tensor, Tensor]:
-        arrays = {name: value.cpu().numpy() for name, value in inputs.items()}
-        logits, embedding = session.run(list(OUTPUTS), arrays)
-        return torch.from_numpy(logits), torch.from_numpy(embedding)
-
-    return compute, session.get_modelmeta().custom_metadata_map
