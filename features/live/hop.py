@@ -17,8 +17,8 @@ from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 
 HALF = Fraction(1, 2)
-SHORTEST = Fraction(1, 10)
-"""Seconds between two answers, and length of a window, at least."""
+SHORTEST, LONGEST = Fraction(1, 10), Fraction(60)
+"""Seconds between two answers, and length of a window."""
 
 Jpeg = NDArray[np.uint8]
 
@@ -78,9 +78,10 @@ class Wanted:
         if self.acoustic is None and self.images is None:
             raise SettingError("a model hears, sees or both; this one does neither.")
         for name, value in (("window", self.length), ("hop", self.step)):
-            if value < SHORTEST:
+            if not SHORTEST <= value <= LONGEST:
                 raise SettingError(
-                    f"{name} is {float(value):g} s; {float(SHORTEST):g} s or more of a live source."
+                    f"{name} is {float(value):g} s; {float(SHORTEST):g} to {LONGEST} s of a live "
+                    "source."
                 )
 
     def window(self, hop: int) -> tuple[Fraction, Fraction]:

@@ -1,0 +1,147 @@
+"""A trained model on a source that is still running."""
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from inferred import Trained
+from live_media import sent, write_av
+
+from avsc.features.live.address import parse_addresses
+from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings
+from avsc.features.live.hop import Gap, Hop
+from avsc.manifests.errors import MediaError, SettingError
+from avsc.train.infer import load
+from avsc.train.infer.live import ROUNDING, Answer, Tally, answer, follow, wanted_of
+from avsc.train.infer.live_lines import LINES, write_live
+from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.windows import Windows
+
+AS_FAST = FeedSettings(pace=None)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return Trained(tmp_path_factory.mktemp("live"))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    return write_av(tmp_path_factory.mktemp("recording") / "a.ts", 12.7)
+
+
+def answers_of(model, path, windows):
+    with Feed(parse_addresses(str(path)), wanted_of(model, windows), AS_FAST) as feed:
+        return list(follow(model, feed))
+
+
+@pytest.mark.parametrize("system", ["joint", "audio", "video", "end-to-end"])
+@pytest.mark.parametrize("protocol", ["strict", "centred"])
+def test_answers_are_those_for_the_file(world, recording, system, protocol):
+    model = load(world.fit(system), device="cpu")
+    windows = [Windows(protocol=protocol), Windows(2.5, 0.5, protocol=protocol)]
+    for chosen in windows:
+        live = answers_of(model, recording, chosen)
+        whole = model.predict(
+            recording, length=chosen.length, hop=chosen.hop, protocol=chosen.protocol
+        )
+        times = np.concatenate([item.prediction.times for item in live])
+        np.testing.assert_array_equal(times, whole.times)
+        found = np.concatenate([item.prediction.probability for item in live])
+        assert np.abs(found - whole.probability).max() < ROUNDING
+
+
+def test_the_temperature_of_a_model_is_applied(world, recording):
+    model = replace(load(world.fit("joint"), device="cpu"), temperature=3.0)
+    (first, *_) = answers_of(model, recording, Windows())
+    whole = model.predict(recording)
+    assert np.abs(first.prediction.probability[0] - whole.probability[0]).max() < ROUNDING
+
+
+def test_frames_without_an_image_are_left_out(world, recording):
+    model = load(world.fit("joint"), device="cpu")
+    wanted = wanted_of(model, Windows(2.0, protocol="centred"))
+    with Feed(parse_addresses(str(recording)), wanted, AS_FAST) as feed:
+        hop = next(item for item in feed if isinstance(item, Hop))
+    assert len(hop.images) == 2
+    half = replace(hop, images=hop.images[:1], view=-hop.view)  # 0 and 1 become 0 and -1
+    found = answer(model, half, "cam").prediction.probability
+    whole = model.predict(recording, length=1.0, protocol="centred").probability[:1]
+    assert np.abs(found - whole).max() < ROUNDING
+
+
+def test_samples_without_a_spectrum_are_a_gap(world):
+    model = load(world.fit("audio"), device="cpu")
+    loud = np.full((2, 8192), np.inf, np.float32)
+    assert answer(model, Hop(3, 4, 0.0, loud), "cam") == Gap(3, 4, "samples that have no spectrum")
+
+
+@pytest.mark.parametrize(
+    ("windows", "text"),
+    [
+        (Windows(protocol="clip"), "--protocol clip is one answer for a whole recording"),
+        (Windows(smooth=3), "--smooth averages over answers to come"),
+        (Windows(0.05), "window is 0.05 s; 0.1 to 60 s"),
+        (Windows(1000.0, 1.0), "window is 1000 s; 0.1 to 60 s"),
+    ],
+)
+def test_windows_that_a_live_source_does_not_have(world, windows, text):
+    with pytest.raises(SettingError, match=text):
+        wanted_of(load(world.fit("audio"), device="cpu"), windows)
+
+
+def answered(start: float, latency: float = 0.04) -> Answer:
+    times = np.array([[start, start + 1]], np.float64)
+    return Answer(Prediction("cam", ("bus", "park"), times, np.array([[0.25, 0.75]])), latency)
+
+
+def test_lines():
+    gap = Gap(3.5, 7.0, "no data for 10 s (--timeout)")
+    made = {name: make(("bus", "park"), 2) for name, make in LINES.items()}
+    assert made["text"](answered(2), "cam") == "     2.000      3.000  park 0.750  bus  0.250\n"
+    assert made["text"](gap, "cam") == "     3.500      7.000  -- no data for 10 s (--timeout)\n"
+    assert made["csv"](answered(2), "cam") == "cam,2.0,3.0,park,0.25,0.75\n"
+    assert made["csv"](gap, "a,b") == '"a,b",3.5,7.0,,,\n'
+    assert json.loads(made["jsonl"](answered(2), "cam")) == {
+        "file": "cam",
+        "start": 2.0,
+        "end": 3.0,
+        "scenes": [{"label": "park", "score": 0.75}, {"label": "bus", "score": 0.25}],
+        "latency": 0.04,
+    }
+    assert json.loads(made["jsonl"](gap, "cam"))["gap"] == "no data for 10 s (--timeout)"
+
+
+def test_the_tally():
+    tally = Tally()
+    for start in range(100):
+        tally.add(answered(start, start / 1000))
+    tally.add(Gap(100, 103, TOO_SLOW))
+    tally.add(Gap(103, 103.5, "lost"))
+    assert str(tally) == (
+        "100 answers; latency 0.050 s (median), 0.098 s (99th percentile); 3 s dropped because "
+        "answers took longer than the source; 0.500 s without an answer for other reasons."
+    )
+
+
+def test_a_stream_is_written_line_by_line(world, recording, monkeypatch, capsys):
+    model = load(world.fit("joint"), device="cpu")
+    out = io.StringIO()
+    flushed = []
+    monkeypatch.setattr(out, "flush", lambda: flushed.append(len(out.getvalue().splitlines())))
+    with sent("http", recording, [(0, 4, 0, 0), (6, 9, 5, 0)], pace=2) as address:
+        settings = FeedSettings(timeout=3, give_up=2)
+        with pytest.raises(MediaError, match="--give-up"):
+            write_live(model, parse_addresses(address), Windows(), settings, "jsonl", 1, out)
+    records = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert flushed == list(range(1, 1 + len(records)))
+    assert [record["start"] for record in records[:4]] == [0, 1, 2, 3]
+    assert max(record["latency"] for record in records[:4]) < 0.5
+    gap = next(record for record in records if "broke off" in record.get("gap", ""))
+    assert gap["start"] == 4 and gap["end"] > 4.9
+    assert sum("scenes" in record for record in records) >= 6
+    err = capsys.readouterr().err
+    assert "connecting again in 1 s" in err
+    assert f"{address}: {sum('scenes' in r for r in records)} answers; latency" in err
