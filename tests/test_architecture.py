@@ -42,6 +42,7 @@ MEDIA = {
         "inferred_times",
         "continuity",
         "live.connection",
+        "live.live_images",
         "live.video_decoder",
     )
 }

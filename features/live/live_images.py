@@ -7,6 +7,7 @@ the first later one is decoded. Only one video frame is held as long as the time
 from collections import deque
 from fractions import Fraction
 
+import av
 import numpy as np
 
 from avsc.features.jpeg import encode
@@ -14,6 +15,7 @@ from avsc.features.live.hop import HALF, Jpeg
 from avsc.features.live.video_decoder import TimedFrame
 from avsc.features.pictures import rgb
 from avsc.features.specs import ImageSpec
+from avsc.manifests.errors import MediaError
 
 MAX_HELD_PIXELS = 1 << 26
 """Of the video frames held while the time line is unknown, all together (100 MB as decoded)."""
@@ -139,11 +141,18 @@ class LiveImages:
         elif timed.frame is None:
             self._ready[self._second] = "damaged image"
         else:
-            if self._encoded is None or self._encoded[0] is not timed:
-                jpeg = encode(rgb(timed.frame, self._spec.short_side), self._spec)
-                self._encoded = timed, np.frombuffer(jpeg, np.uint8)
-            self._ready[self._second] = self._encoded[1]
+            self._ready[self._second] = self._jpeg(timed, timed.frame)
         self._second += 1
+
+    def _jpeg(self, timed: TimedFrame, frame: av.VideoFrame) -> Jpeg | str:
+        """Return a video frame as JPEG, made once, or why that cannot be done."""
+        if self._encoded is None or self._encoded[0] is not timed:
+            try:
+                jpeg = encode(rgb(frame, self._spec.short_side), self._spec)
+            except MediaError as fault:
+                return str(fault)
+            self._encoded = timed, np.frombuffer(jpeg, np.uint8)
+        return self._encoded[1]
 
 
 def _limit(frames: deque[TimedFrame]) -> None:

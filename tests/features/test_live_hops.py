@@ -14,6 +14,7 @@ from videos import remuxed
 from avsc.features.clip import make_clip
 from avsc.features.filterbank import FilterBank, acoustic_filters
 from avsc.features.framing import magnitude
+from avsc.features.live import live_images
 from avsc.features.live.address import parse_addresses
 from avsc.features.live.connection import AudioChunk
 from avsc.features.live.feed import Feed, FeedSettings
@@ -230,6 +231,19 @@ def test_damaged_and_missing_pictures() -> None:
     source.sound(0, 7)
     assert source.starts == [0, 1, 3]
     assert source.gaps == [(2, 3, "damaged image"), (4, 5, "no image in time")]
+
+
+def test_a_frame_that_cannot_be_converted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise MediaError("undecodable", "the picture is to be turned by 45 degrees")
+
+    monkeypatch.setattr(live_images, "rgb", refused)
+    source = Source(Wanted(SOUND, IMAGES))
+    for time in (0.0, 1.2, 2.4):
+        source.picture(time)
+    source.sound(0, 2)
+    turned = "the picture is to be turned by 45 degrees"
+    assert source.gaps == [(0, 1, turned), (1, 2, turned)]
 
 
 def test_pictures_that_begin_late() -> None:

@@ -72,10 +72,14 @@ def test_frames_without_an_image_are_left_out(world, recording):
     assert np.abs(found - whole).max() < ROUNDING
 
 
-def test_samples_without_a_spectrum_are_a_gap(world):
+@pytest.mark.parametrize("value", [np.inf, np.nan, 3e38])
+def test_samples_that_are_no_sound_are_a_gap(world, value):
     model = load(world.fit("audio"), device="cpu")
-    loud = np.full((2, 8192), np.inf, np.float32)
-    assert answer(model, Hop(3, 4, 0.0, loud), "cam") == Gap(3, 4, "samples that have no spectrum")
+    samples = np.zeros((2, 8192), np.float32)
+    assert isinstance(answer(model, Hop(3, 4, 0.0, samples), "cam"), Answer)
+    samples[1, 77] = value
+    gap = Gap(3, 4, "samples far beyond 1, infinite or not numbers")
+    assert answer(model, Hop(3, 4, 0.0, samples), "cam") == gap
 
 
 @pytest.mark.parametrize(

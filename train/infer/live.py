@@ -31,6 +31,9 @@ from avsc.train.protocol import Segments
 ROUNDING = 1e-5
 """By how much a probability may differ from that of the same seconds in a file."""
 
+LOUDEST = 1e30
+"""Samples from which on spectra are not finite; full scale is 1."""
+
 REMEMBERED = 3600
 """Answers whose latency is remembered."""
 
@@ -123,15 +126,15 @@ def follow(model: Model, feed: Feed) -> Iterator[Answer | Gap | Note]:
 
 
 def answer(model: Model, hop: Hop, name: str) -> Answer | Gap:
-    """Return a model's answer for a hop; a gap when its samples have no spectrum."""
+    """Return a model's answer for a hop; a gap when its samples are no sound."""
     frames = view = images = None
     if hop.samples is not None:
         assert model.acoustic is not None
+        if not np.abs(hop.samples).max() < LOUDEST:
+            return Gap(hop.start, hop.end, "samples far beyond 1, infinite or not numbers")
+        magnitudes = magnitude(hop.samples, model.acoustic)
         bank = filter_bank(model.acoustic)
-        logarithms = bank.log(magnitude(hop.samples, model.acoustic), model.acoustic.floor)
-        if not np.isfinite(logarithms).all():
-            return Gap(hop.start, hop.end, "samples that have no spectrum")
-        frames = torch.from_numpy(logarithms)
+        frames = torch.from_numpy(bank.log(magnitudes, model.acoustic.floor))
     if hop.images:
         images = model.views(hop.images)
     if hop.view is not None and frames is not None:
