@@ -51,8 +51,8 @@ CODINGS = ("GOP 250", "GOP 30", "GOP 250, two B")
 PARTS = {
     "decoding video": ("features/video.py", "decoded"),
     "reading packets, opening decoders": ("features/video.py", "_read"),
-    "which pictures, which runs": ("features/timeline.py", "schedule_of"),
-    "conversion to RGB and scaling": ("features/pictures.py", "rgb"),
+    "which pictures, which runs": ("features/timeline.py", "timeline_of"),
+    "conversion to RGB and scaling": ("features/images.py", "rgb"),
     "encoding JPEG": ("features/jpeg.py", "encode"),
     "reading files, digests": ("features/recording.py", "read_recording"),
     "sound": ("features/clip.py", "_add_sound"),

@@ -4,7 +4,7 @@ The ten pictures on show at k + 0.5 s are wanted, of streams made for the purpos
 The first table has decoding alone,
 
     full             every picture decoded with PyAV, one thread: what the others are measured by
-    avsc             as `features.pictures` decodes them
+    avsc             as `features.images` decodes them
     OpenCV           every picture grabbed, the wanted ones retrieved
     decord           get_batch
     torchcodec       get_frames_played_at
@@ -40,8 +40,8 @@ import streams
 from numpy.typing import NDArray
 from turns import in_turn, table
 
+from avsc.features.images import frames_on_show, rgb
 from avsc.features.jpeg import decode, encode
-from avsc.features.pictures import pictures, rgb
 from avsc.features.specs import ImageSpec
 
 SPEC = ImageSpec(short_side=320, quality=90)
@@ -65,7 +65,7 @@ def full(path: Path) -> list[av.VideoFrame]:
 
 
 def fast(path: Path) -> list[av.VideoFrame]:
-    return [frame for _, frame in pictures(path) if isinstance(frame, av.VideoFrame)]
+    return [frame for _, frame in frames_on_show(path) if isinstance(frame, av.VideoFrame)]
 
 
 def staged(decoded: Way, path: Path) -> list[bytes]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from turns import in_turn, table
 
 from avsc.features import jpeg
-from avsc.features.pictures import pictures, rgb
+from avsc.features.images import frames_on_show, rgb
 from avsc.features.specs import ImageSpec
 from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import UNCHANGED, Augment
@@ -42,7 +42,7 @@ Picture = NDArray[np.uint8]
 
 def from_video(path: Path) -> list[Picture]:
     """Return the pictures that would be stored of a video, at its own size."""
-    found = (picture for _, picture in pictures(path))
+    found = (picture for _, picture in frames_on_show(path))
     return [rgb(picture) for picture in found if isinstance(picture, av.VideoFrame)]
 
 

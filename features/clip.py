@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from avsc.features.filterbank import FilterBank, acoustic_filters
 from avsc.features.framing import magnitude, n_frames
+from avsc.features.images import frames_on_show, rgb
 from avsc.features.jpeg import encode
 from avsc.features.limits import Limits
-from avsc.features.pictures import pictures, rgb
 from avsc.features.recording import Recording, Source, read_recording
 from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
 from avsc.features.specs import AcousticSpec, ImageSpec, Spec
@@ -31,7 +31,7 @@ CHANNELS = 2
 
 
 @dataclass
-class Made:
+class ClipRecords:
     """What a clip gave.
 
     Attributes:
@@ -60,7 +60,7 @@ def make_clip(
     video: Path | None,
     specs: Mapping[str, Spec],
     limits: Limits | None = None,
-) -> Made:
+) -> ClipRecords:
     """Make the products of one clip.
 
     Args:
@@ -73,22 +73,22 @@ def make_clip(
     Returns:
         Records, failures and warnings; a recording that cannot be read is a failure, no exception.
     """
-    made = Made({name: [] for name in specs})
+    made = ClipRecords({name: [] for name in specs})
     paths = dict.fromkeys(path for path in (audio, video) if path is not None)  # each once
     read = {path: read_recording(path, limits) for path in paths}
     made.sources = {path: recording.source for path, recording in read.items()}
-    sound, sight = (None if path is None else read[path] for path in (audio, video))
+    audio_file, video_file = (None if path is None else read[path] for path in (audio, video))
     acoustic = {n: s for n, s in specs.items() if isinstance(s, AcousticSpec)}
     if acoustic:
-        _add_sound(made, clip, sound, acoustic)
+        _add_audio(made, clip, audio_file, acoustic)
     for name, spec in specs.items():
         if isinstance(spec, ImageSpec):
-            _add_pictures(made, clip, name, sound, sight, spec)
+            _add_images(made, clip, name, audio_file, video_file, spec)
     return made
 
 
-def _add_sound(
-    made: Made, clip: str, audio: Recording | None, specs: Mapping[str, AcousticSpec]
+def _add_audio(
+    made: ClipRecords, clip: str, audio: Recording | None, specs: Mapping[str, AcousticSpec]
 ) -> None:
     sounds: dict[int, Sound] = {}
     spectra: dict[tuple[int, int, int], npt.NDArray[np.float32]] = {}
@@ -139,8 +139,8 @@ def filter_bank(spec: AcousticSpec) -> FilterBank:
     return FilterBank(acoustic_filters(spec))
 
 
-def _add_pictures(
-    made: Made,
+def _add_images(
+    made: ClipRecords,
     clip: str,
     name: str,
     audio: Recording | None,
@@ -152,7 +152,7 @@ def _add_pictures(
         if video is None:
             raise MediaError("not-listed", f"{clip}: the manifest names no video.")
         seconds, start = time_line(audio, video)
-        for second, frame in pictures(video, seconds, start, made.warnings):
+        for second, frame in frames_on_show(video, seconds, start, made.warnings):
             if isinstance(frame, MediaError):
                 fault = Failure(clip, name, second, "pictures", frame.code, str(frame))
                 made.failures.append(fault)

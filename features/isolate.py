@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from avsc.features.clip import Made, make_clip
+from avsc.features.clip import ClipRecords, make_clip
 from avsc.features.limits import Limits
 from avsc.features.recording import look
 from avsc.features.specs import Spec
@@ -56,7 +56,7 @@ def unforeseen(clip: str, fault: Exception) -> MediaError:
 
 def make_clip_in_time(
     clip: str, audio: Path | None, video: Path | None, specs: Mapping[str, Spec], limits: Limits
-) -> Made:
+) -> ClipRecords:
     """Do as `make_clip`; this process is ended by SIGALRM when it takes too long.
 
     What nobody foresaw is a failure of this clip.
@@ -76,7 +76,7 @@ def make_clip_isolated(
     video: Path | None,
     specs: Mapping[str, Spec],
     limits: Limits | None = None,
-) -> Made:
+) -> ClipRecords:
     """Do as `make_clip`, in a child; its death is a failure of every product.
 
     Code ``"timeout"`` when the clip took too long, else ``"crashed"``.
@@ -88,11 +88,11 @@ def make_clip_isolated(
             (made,) = child.answers(clip, limits)
         except MediaError as fault:
             return _failed(clip, audio, video, specs, fault)
-    assert isinstance(made, Made)
+    assert isinstance(made, ClipRecords)
     return made
 
 
-def _one(*arguments: Any) -> Iterator[Made]:
+def _one(*arguments: Any) -> Iterator[ClipRecords]:
     yield make_clip_in_time(*arguments)
 
 
@@ -102,11 +102,11 @@ def _failed(
     video: Path | None,
     specs: Mapping[str, Spec],
     fault: MediaError,
-) -> Made:
+) -> ClipRecords:
     """Return that nothing was made of a clip, and why."""
     failures = [Failure(clip, name, None, "worker", fault.code, str(fault)) for name in specs]
     sources = {path: look(path) for path in (audio, video) if path is not None}
-    return Made({name: [] for name in specs}, failures, [], sources)
+    return ClipRecords({name: [] for name in specs}, failures, [], sources)
 
 
 class Child:

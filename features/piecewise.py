@@ -16,10 +16,10 @@ import soxr
 
 from avsc.features.clip import check_finite, check_length, empty, filter_bank, no_image, time_line
 from avsc.features.framing import first_sample, magnitude, n_frames
+from avsc.features.images import frames_on_show, rgb
 from avsc.features.isolate import time_limit, unforeseen
 from avsc.features.jpeg import encode
 from avsc.features.limits import Limits
-from avsc.features.pictures import pictures, rgb
 from avsc.features.recording import Recording, read_recording, recorded
 from avsc.features.sound import Heard, average_and_difference, stereo_parts
 from avsc.features.specs import AcousticSpec, ImageSpec
@@ -219,7 +219,7 @@ def _images(
     lost: dict[int, str] = {}
     end, none = SECONDS, True
     seconds, start = time_line(audio, video)
-    for second, frame in pictures(video, seconds, start, warnings):
+    for second, frame in frames_on_show(video, seconds, start, warnings):
         none = False
         while second >= end:
             yield images, lost

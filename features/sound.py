@@ -31,16 +31,10 @@ class Sound:
 
     Attributes:
         samples: float32 [2, n], average and difference, at the rate that was asked for.
-        source_rate: rate of the recording, Hz.
-        source_samples: its samples per channel.
-        silent: whether every sample of the recording is zero.
-        warnings: what is odd about the file and was put up with.
+        warnings: oddities of the file that were accepted.
     """
 
     samples: npt.NDArray[np.float32]
-    source_rate: int
-    source_samples: int
-    silent: bool
     warnings: tuple[str, ...] = ()
 
 
@@ -52,7 +46,7 @@ class Heard:
         rate: of the recording, Hz.
         samples: per channel.
         silent: whether every sample is zero.
-        warnings: what is odd about the file and was put up with.
+        warnings: oddities of the file that were accepted.
     """
 
     rate: int = 0
@@ -73,7 +67,7 @@ def read_sound(recording: Path | Recording, sample_rate: int) -> Sound:
     parts = list(stereo_parts(recorded(recording), heard))
     stereo = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     samples = stereo_at(stereo, heard.rate, sample_rate)
-    return Sound(samples, heard.rate, heard.samples, heard.silent, tuple(heard.warnings))
+    return Sound(samples, tuple(heard.warnings))
 
 
 def stereo_parts(recording: Recording, heard: Heard) -> Iterator[npt.NDArray[np.float32]]:

@@ -27,7 +27,7 @@ from avsc.manifests.errors import MediaError
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Timeline:
     """When the pictures of a video are on show. Times are whole ticks.
 
     Attributes:
@@ -85,7 +85,7 @@ class Schedule:
         return bisect_right(self.runs, self.place[time]) - 1
 
 
-def schedule_of(video: Video) -> Schedule:
+def timeline_of(video: Video) -> Timeline:
     """Return when the pictures of a video are on show.
 
     Raises:
@@ -116,7 +116,7 @@ def schedule_of(video: Video) -> Schedule:
     if numbers is not None:
         cut = numbers.known
     runs = run_starts(video.context, video.packets) if told else [0]
-    return Schedule(
+    return Timeline(
         tick=video.tick,
         times=times,
         last=last,

@@ -59,12 +59,6 @@ class DamagedError(StoreError):
     """A file of a store is not what was written; it can be written again."""
 
 
-class VerificationError(AvscError):
-    """A verification found differences; exit status 5."""
-
-    exit_code = 5
-
-
 class SettingError(AvscError):
     """A setting cannot be used as given; exit status 2, as for any wrong use of a command."""
 

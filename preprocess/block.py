@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from avsc.features.clip import Made, empty
+from avsc.features.clip import ClipRecords, empty
 from avsc.features.isolate import make_clip_in_time, make_clip_isolated
 from avsc.features.recording import Source
 from avsc.features.specs import Spec
@@ -81,7 +81,7 @@ def make_block(task: Task) -> BlockSummary:
     )
 
 
-def _make(task: Task) -> tuple[dict[int, Made], dict[int, dict[str, Source]]]:
+def _make(task: Task) -> tuple[dict[int, ClipRecords], dict[int, dict[str, Source]]]:
     """Return, for each row to be made, what it gave and the recordings it was made of."""
     _forget_unreadable(task)
     make = make_clip_isolated if task.isolate else make_clip_in_time
@@ -133,7 +133,7 @@ def _publish(
     task: Task,
     name: str,
     spec: Spec,
-    made: dict[int, Made],
+    made: dict[int, ClipRecords],
     found: dict[int, dict[str, Source]],
     failures: tuple[Failure, ...],
     warnings: tuple[str, ...],

@@ -11,7 +11,7 @@ import imageio_ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.features.pictures import pictures, rgb
+from avsc.features.images import frames_on_show, rgb
 from avsc.features.recording import Recording
 from avsc.manifests.errors import MediaError
 
@@ -78,5 +78,5 @@ def shown(path: Path | Recording, seconds: int | None = None) -> list[int | str]
     """Return the number of the picture, or why there is none, of each second of a video."""
     return [
         frame.code if isinstance(frame, MediaError) else number(rgb(frame))
-        for _, frame in pictures(path, seconds)
+        for _, frame in frames_on_show(path, seconds)
     ]

@@ -34,7 +34,7 @@ MEDIA = {
     for name in (
         "sound_file",
         "sound_track",
-        "pictures",
+        "images",
         "video",
         "timeline",
         "h264",

@@ -9,6 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.features.timeline import timeline_of
+from avsc.features.video import opened
+
 WIDTH, HEIGHT = 96, 64
 
 
@@ -95,3 +98,10 @@ def remuxed(path: Path, new: Path, change: Callable[[av.Packet], None] | None = 
                 packet.stream = stream
                 target.mux(packet)
     return new
+
+
+def video_seconds(path: Path, start: float | Fraction | None = None) -> float:
+    """Return the time from `start` (None: the first stream's) to the video's end, seconds."""
+    with opened(path) as video:
+        zero = video.zero if start is None else Fraction(start)
+        return float(timeline_of(video).end - zero)

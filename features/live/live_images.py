@@ -10,10 +10,10 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from avsc.features.images import rgb
 from avsc.features.jpeg import encode
 from avsc.features.live.hop import HALF, Jpeg
 from avsc.features.live.video_decoder import TimedFrame
-from avsc.features.pictures import rgb
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import MediaError
 

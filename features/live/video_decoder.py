@@ -2,7 +2,7 @@
 
 Decoding starts at the first packet that can be decoded on its own. A packet that is damaged, or of
 which the transport lost a part, spoils all video frames up to the next such packet, as in
-`features.pictures`.
+`features.images`.
 """
 
 from collections.abc import Iterator

@@ -43,7 +43,7 @@ from avsc.features.store.layout import (
     read_description,
     sha256_file,
 )
-from avsc.features.store.part import Part
+from avsc.features.store.part import PartFile
 from avsc.manifests.errors import StoreError
 from avsc.manifests.files import publish
 from avsc.manifests.table import read_rows
@@ -94,7 +94,7 @@ class Index:
     tables: dict[str, Table]
 
 
-def gather(store: Path, parts: Sequence[Part], sha256: Sequence[str], block_size: int) -> Table:
+def gather(store: Path, parts: Sequence[PartFile], sha256: Sequence[str], block_size: int) -> Table:
     """Join the tables of a product's parts, given in the order of their blocks."""
     first_row = np.arange(len(parts)) * block_size
     counts = [len(part.clip) for part in parts]

@@ -52,7 +52,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartFile:
     """The tables of a part file, checked.
 
     Attributes:
@@ -82,13 +82,6 @@ class Part:
     def row_bytes(self) -> int:
         """Bytes of one row of `data`."""
         return self.dtype.itemsize * int(np.prod(self.item_shape, dtype=np.int64))
-
-
-def encode_part(
-    spec: Spec, ids: Sequence[str], records: Sequence[Record], empty: npt.NDArray[Any]
-) -> bytes:
-    """Return the bytes of a part file; see `write_part`."""
-    return b"".join(_pieces(spec, ids, records, empty))
 
 
 def write_part(
@@ -166,7 +159,7 @@ def table_crc32(tables: dict[str, npt.NDArray[Any]]) -> int:
     return crc
 
 
-def read_part(path: Path, spec: Spec | None = None) -> Part:
+def read_part(path: Path, spec: Spec | None = None) -> PartFile:
     """Read and check the tables of a part file; the data is left where it is.
 
     Args:
@@ -184,12 +177,12 @@ def read_part(path: Path, spec: Spec | None = None) -> Part:
         raise StoreError(f"{path}: the part is missing. Run `avsc-prep extract` again.") from None
 
 
-def _read(path: Path, file: h5py.File, spec: Spec | None) -> Part:
+def _read(path: Path, file: h5py.File, spec: Spec | None) -> PartFile:
     data = dataset(file, "data")
     tables = {name: array(file, name) for name in TABLES}
     if table_crc32(tables) != int(attribute(file, "table_crc32")):
         raise ValueError("the checksum of the tables differs")
-    part = Part(
+    part = PartFile(
         path=path,
         product=str(attribute(file, "product")),
         spec=str(attribute(file, "spec")),
@@ -208,7 +201,7 @@ def _read(path: Path, file: h5py.File, spec: Spec | None) -> Part:
     return part
 
 
-def _check(part: Part, rows: int) -> None:
+def _check(part: PartFile, rows: int) -> None:
     """Raise ValueError unless the tables are of their kinds, in order, and fit the data."""
     records = (len(part.clip),)
     kinds = {"clip": "<i4", "key": "<i4", "offset": "<i8", "crc32": "<u4"}

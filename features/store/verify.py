@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from avsc.features.store.index import Table, gather, identity_of, read_index
 from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
-from avsc.features.store.part import Part, read_part
+from avsc.features.store.part import PartFile, read_part
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
 from avsc.manifests.table import read_rows
@@ -90,7 +90,7 @@ def verify(
     return Verification(total, records, tuple(problems), found.fingerprint, former)
 
 
-def _verify_part(path: Path, sha256: str, problems: list[str]) -> Part | None:
+def _verify_part(path: Path, sha256: str, problems: list[str]) -> PartFile | None:
     """Return the part with the checksums of the data it really holds, or None if unreadable."""
     if not path.is_file():
         problems.append(f"{path}: missing")
@@ -105,7 +105,7 @@ def _verify_part(path: Path, sha256: str, problems: list[str]) -> Part | None:
         return None
 
 
-def _checksums(part: Part, problems: list[str]) -> npt.NDArray[np.uint32]:
+def _checksums(part: PartFile, problems: list[str]) -> npt.NDArray[np.uint32]:
     found: list[int] = []
     with part.path.open("rb") as file:
         for record, (begin, end) in enumerate(zip(part.offset[:-1], part.offset[1:], strict=True)):
@@ -118,7 +118,7 @@ def _checksums(part: Part, problems: list[str]) -> npt.NDArray[np.uint32]:
 
 
 def _compare(
-    part: Part,
+    part: PartFile,
     description: Description,
     product: str,
     ids: list[Any],

@@ -75,7 +75,7 @@ def test_of_a_clip_that_fails_on_the_way_no_picture_is_kept(
 
     sight = video(tmp_path / "a.mp4", 12)
     assert len(make_clip("a", None, sight, IMAGES).records["images"]) == 1
-    monkeypatch.setattr(clip, "pictures", breaking)
+    monkeypatch.setattr(clip, "frames_on_show", breaking)
     made = make_clip("a", None, sight, IMAGES)
     assert made.records == {"images": []}
     assert [(f.key, f.code) for f in made.failures] == [(None, "too-large")]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from painted import decoded, encode, ffmpeg, shown
 
+from avsc.features.images import frames_on_show
 from avsc.features.limits import Limits
-from avsc.features.pictures import pictures
 from avsc.features.recording import Recording, Source
 from avsc.manifests.errors import MediaError
 
@@ -76,7 +76,7 @@ def test_slides_with_sound_in_matroska_have_one_clock(tmp_path):
         due = [packet.dts for packet in container.demux(video=0) if packet.dts is not None]
     assert due != sorted(due)
     raw = ffmpeg("-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-")
-    found = np.array([frame.to_ndarray() for _, frame in pictures(path)])
+    found = np.array([frame.to_ndarray() for _, frame in frames_on_show(path)])
     slides = np.frombuffer(raw, np.uint8).reshape(4, -1)
     assert found.tobytes() == slides.repeat(15, 0).tobytes()
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 from painted import PROGRAM, RATE, decoded, encode, shown
+from videos import video_seconds
 
 from avsc.features import inferred_times
-from avsc.features.pictures import video_seconds
 from avsc.manifests.errors import MediaError
 
 X264 = ("-c:v", "libx264", "-bf", 3, "-x264-params", "b-pyramid=normal:b-adapt=0:keyint=25")

@@ -6,7 +6,7 @@ import pytest
 from painted import encode, ffmpeg, number, shown
 from videos import drawn, write_video
 
-from avsc.features.pictures import pictures, rgb
+from avsc.features.images import frames_on_show, rgb
 from avsc.manifests.errors import MediaError
 
 OPEN = "open-gop=1:keyint=25:min-keyint=25:scenecut=0:bframes=3:b-adapt=0"
@@ -47,7 +47,7 @@ def picture_times(path):
 def assert_exact(path, whole, away, lost):
     """Compare what is on show with the same pictures of the whole; all but `lost` are there."""
     missing = []
-    for k, frame in pictures(path):
+    for k, frame in frames_on_show(path):
         if isinstance(frame, MediaError):
             missing.append((k, frame.code))
         else:
@@ -89,9 +89,9 @@ def test_recovery_that_takes_many_pictures(bframes, suffix, scene, tmp_path):
     new = tmp_path / f"cut.{suffix}"
     away = cut(path, new, 2)
     assert_exact(new, whole, away, [(0, "no-picture")] if bframes else [])
-    ((_, first), *_) = pictures(new, 1, start=0)
+    ((_, first), *_) = frames_on_show(new, 1, start=0)
     assert isinstance(first, MediaError) == bool(bframes)
-    ((_, begin), *_) = pictures(new, 1, start=-0.5)
+    ((_, begin), *_) = frames_on_show(new, 1, start=-0.5)
     assert begin.code == "no-picture"
 
 
@@ -117,7 +117,7 @@ def test_damage_is_found_behind_a_recovery_point(packet, scene, tmp_path):
     data = bytearray(new.read_bytes())
     data[at + size // 3 : at + size] = bytes(size - size // 3)
     new.write_bytes(data)
-    got = list(pictures(new))
+    got = list(frames_on_show(new))
     for k, frame in got:
         if not isinstance(frame, MediaError):
             assert k + 0.5 < due + 0.5
@@ -134,7 +134,7 @@ def test_numbers_of_the_first_pictures(tmp_path):
     )
     cut(path, tmp_path / "cut.mp4", 3)
     start = -0.5 + 0.04 * 2  # the decoder's delay: the first packet's picture is on show then
-    (_, first), *_ = pictures(tmp_path / "cut.mp4", 1, start=start)
+    (_, first), *_ = frames_on_show(tmp_path / "cut.mp4", 1, start=start)
     assert number(rgb(first)) == 75
-    (_, leading), *_ = pictures(tmp_path / "cut.mp4", 1, start=start - 0.04)
+    (_, leading), *_ = frames_on_show(tmp_path / "cut.mp4", 1, start=start - 0.04)
     assert leading.code == "no-picture"

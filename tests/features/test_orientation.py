@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from painted import encode, ffmpeg, shown
 
-from avsc.features.pictures import pictures, rgb
+from avsc.features.images import frames_on_show, rgb
 from avsc.manifests.errors import MediaError
 
 ONE = 1 << 16
@@ -41,7 +41,7 @@ def seen_by_ffmpeg(path, *size):
 @pytest.mark.parametrize("matrix", EIGHT)
 def test_all_eight_orientations(matrix, plain, tmp_path):
     path = with_matrix(plain, tmp_path / "w.mp4", *matrix)
-    (_, frame), *_ = pictures(path, 1, start=-0.5)
+    (_, frame), *_ = frames_on_show(path, 1, start=-0.5)
     picture = rgb(frame)
     wanted = seen_by_ffmpeg(path, *picture.shape[:2])
     assert np.abs(picture.mean(-1) - wanted).mean() < 14  # limited range, and RGB
@@ -50,8 +50,8 @@ def test_all_eight_orientations(matrix, plain, tmp_path):
 
 
 def test_scaling_comes_before_turning(plain, tmp_path):
-    (_, frame), *_ = pictures(with_matrix(plain, tmp_path / "w.mp4", 0, 1, 1, 0), 1)
-    (_, same), *_ = pictures(plain, 1)
+    (_, frame), *_ = frames_on_show(with_matrix(plain, tmp_path / "w.mp4", 0, 1, 1, 0), 1)
+    (_, same), *_ = frames_on_show(plain, 1)
     assert np.array_equal(rgb(frame, 33), rgb(same, 33).swapaxes(0, 1))
 
 

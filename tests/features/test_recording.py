@@ -13,8 +13,8 @@ from media import noise, write_track, write_wav
 from videos import drawn, write_video
 
 from avsc.features.clip import make_clip
+from avsc.features.images import frames_on_show
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
-from avsc.features.pictures import pictures
 from avsc.features.recording import Recording, Source, _read, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
 from avsc.features.specs import ImageSpec, ScalogramSpec
@@ -90,12 +90,12 @@ def test_decoders_need_no_file(video: Path, tmp_path: Path) -> None:
         path.unlink()
         assert (read_sound(held, 16_000).samples == wanted).all()
         assert (sound_seconds(held), sound_start(held)) == (length, 0)
-    held, wanted = read_recording(video), [frame.to_ndarray() for _, frame in pictures(video)]
+    held, wanted = read_recording(video), [frame.to_ndarray() for _, frame in frames_on_show(video)]
     copy = tmp_path / "v.mp4"
     copy.write_bytes(video.read_bytes())
     held = read_recording(copy)
     copy.unlink()
-    found = [frame.to_ndarray() for _, frame in pictures(held)]
+    found = [frame.to_ndarray() for _, frame in frames_on_show(held)]
     assert len(found) == 2 and all((a == b).all() for a, b in zip(found, wanted, strict=True))
 
 
@@ -175,7 +175,7 @@ def test_a_file_that_names_others_is_not_followed(tmp_path: Path, video: Path, k
     path = tmp_path / "list.mp4"
     path.write_text(lists[kind])
     with pytest.raises(MediaError):
-        list(pictures(path, 1))
+        list(frames_on_show(path, 1))
     with pytest.raises(MediaError):
         read_sound(path, 16_000)
 

@@ -22,7 +22,7 @@ from avsc.features.store.layout import (
     read_description,
     receipt_file,
 )
-from avsc.features.store.part import Record, encode_part, read_part, write_part
+from avsc.features.store.part import Record, read_part, write_part
 from avsc.features.store.reader import Store
 from avsc.features.store.verify import verify
 from avsc.manifests.errors import StoreError
@@ -107,13 +107,16 @@ def test_part_without_records(tmp_path: Path) -> None:
     assert len(part.clip) == 0 and part.ids == ("a", "b") and part.item_shape == (2, 290)
 
 
-def test_part_refuses_records_out_of_order_or_of_another_shape() -> None:
+def test_part_refuses_records_out_of_order_or_of_another_shape(tmp_path: Path) -> None:
     empty = np.empty((0, 2, 290), np.float32)
     row = np.zeros((1, 2, 290), np.float32)
     with pytest.raises(ValueError, match="ordered"):
-        encode_part(SPEC, ["a", "b"], [Record(1, 0, row), Record(0, 0, row)], empty)
+        write_part(
+            tmp_path / "part.h5", SPEC, ["a", "b"], [Record(1, 0, row), Record(0, 0, row)], empty
+        )
     with pytest.raises(ValueError, match="shape"):
-        encode_part(SPEC, ["a"], [Record(0, 0, row[:, :1])], empty)
+        write_part(tmp_path / "part.h5", SPEC, ["a"], [Record(0, 0, row[:, :1])], empty)
+    assert not (tmp_path / "part.h5").exists()
 
 
 @pytest.mark.parametrize("size", [64, 1])

@@ -5,11 +5,11 @@ import os
 import av
 import numpy as np
 import pytest
-from videos import drawn, remuxed, write_video
+from videos import drawn, remuxed, video_seconds, write_video
 
 from avsc.features import video as video_module
+from avsc.features.images import frames_on_show
 from avsc.features.limits import Limits
-from avsc.features.pictures import pictures, video_seconds
 from avsc.features.recording import Recording, read_recording
 from avsc.manifests.errors import MediaError
 
@@ -22,7 +22,7 @@ def scene():
 
 def refused(path, code):
     with pytest.raises(MediaError) as caught:
-        list(pictures(path, 1))
+        list(frames_on_show(path, 1))
     assert caught.value.code == code
     assert str(path.path if isinstance(path, Recording) else path) in str(caught.value)
     with pytest.raises(MediaError) as again:
@@ -80,4 +80,4 @@ def test_limits(scene, tmp_path, monkeypatch):
         monkeypatch.setattr(video_module, "MAX_PACKETS", 89)
         assert "at most 89" in refused(path, "too-large")
         monkeypatch.undo()
-        assert len(list(pictures(path, 3))) == 3
+        assert len(list(frames_on_show(path, 3))) == 3

@@ -17,7 +17,7 @@ from fuzz.mutations import mutated
 from media import noise, write_track, write_wav
 from videos import drawn, write_video
 
-from avsc.features.clip import Made
+from avsc.features.clip import ClipRecords
 from avsc.features.isolate import make_clip_in_time
 from avsc.features.limits import Limits
 from avsc.features.store.verify import verify
@@ -119,7 +119,7 @@ class Tries:
             return "!a good clip differs"
         return "refused" if not any(made.records.values()) else "made" if not failed else "in part"
 
-    def _clip(self, audio: Path, video: Path | None) -> Made:
+    def _clip(self, audio: Path, video: Path | None) -> ClipRecords:
         return make_clip_in_time("fuzzed", audio, video, ALL, LIMITS)
 
     def _csv(self, path: Path, data: bytes, other: bool) -> str:
@@ -162,7 +162,7 @@ class Tries:
             path.write_bytes(before)
 
 
-def same(one: Made, other: Made) -> bool:
+def same(one: ClipRecords, other: ClipRecords) -> bool:
     """Tell whether two clips gave the same bytes."""
     return one.failures == other.failures and all(
         [(key, data.tobytes()) for key, data in records]

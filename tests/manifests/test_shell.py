@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from avsc.manifests import shell
-from avsc.manifests.errors import AvscError, ManifestError, SettingError, VerificationError
+from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.shell import LazyGroup, settings
 
 PROGRAM = '''
@@ -179,7 +179,7 @@ def test_misspelt_variable(lazy: LazyGroup) -> None:
         (AvscError("x"), 1),
         (SettingError("x"), 2),
         (click.UsageError("x"), 2),
-        (VerificationError("x"), 5),
+        (ManifestError("x"), 1),
         (click.Abort(), 130),
         (KeyboardInterrupt(), 130),
     ],

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from painted import ffmpeg
-from videos import drawn, remuxed, write_video
+from videos import drawn, remuxed, video_seconds, write_video
 
-from avsc.features import pictures as pictures_module
-from avsc.features.pictures import pictures, rgb, video_seconds
+from avsc.features import images as images_module
+from avsc.features.images import frames_on_show, rgb
 from avsc.manifests.errors import MediaError
 
 SECONDS = 3
@@ -84,7 +84,7 @@ def full_decode(path, seconds, start=None):
 
 def assert_same(path, seconds=None, start=None):
     """Check every picture of a file; return the codes of those missing, by second."""
-    got = list(pictures(path, seconds, start))
+    got = list(frames_on_show(path, seconds, start))
     assert [k for k, _ in got] == list(range(len(got)))
     assert seconds is None or len(got) == seconds
     wanted = full_decode(path, len(got), start)
@@ -187,13 +187,13 @@ def test_pictures_without_times_are_refused(name, none, scene, tmp_path):
     with pytest.raises(
         MediaError, match=f"{'' if none else 'some of '}its pictures carry no times"
     ):
-        list(pictures(path))
+        list(frames_on_show(path))
 
 
 def test_one_picture_is_on_show_for_many_seconds(scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene[:4], rate=Fraction(1, 4))
     assert assert_same(path, 16) == {}
-    shown = Counter(frame.pts for _, frame in pictures(path, 16))
+    shown = Counter(frame.pts for _, frame in frames_on_show(path, 16))
     assert sorted(shown.values()) == [4, 4, 4, 4]
 
 
@@ -209,8 +209,8 @@ def test_edit_list_that_begins_inside_a_gop(scene, tmp_path):
         assert any(packet.is_discard for packet in container.demux(video=0))
     assert assert_same(cut) == {}
     # What is on show 0.5 s into the cut was on show 1.2 s into the whole.
-    (_, frame), *_ = pictures(cut, 1)
-    (_, whole), *_ = pictures(path, 1, start=Fraction(7, 10))
+    (_, frame), *_ = frames_on_show(cut, 1)
+    (_, whole), *_ = frames_on_show(path, 1, start=Fraction(7, 10))
     assert np.array_equal(frame.to_ndarray(), whole.to_ndarray())
 
 
@@ -227,7 +227,7 @@ def test_video_that_begins_after_its_sound(scene, tmp_path):
 def test_start_moves_the_time_line(scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene)
     assert assert_same(path, 2, start=Fraction(1, 2)) == {}
-    (_, first), *_ = pictures(path, 1, start=0.5)
+    (_, first), *_ = frames_on_show(path, 1, start=0.5)
     assert first.time == 1.0
 
 
@@ -235,18 +235,18 @@ def test_shorter_and_longer_than_asked(scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene, options={"g": "20"})
     assert video_seconds(path) == SECONDS
     assert assert_same(path, 5) == {3: "no-picture", 4: "no-picture"}
-    every = list(pictures(path))
+    every = list(frames_on_show(path))
     assert len(every) == SECONDS
     for count in range(SECONDS):
-        for (_, frame), (_, same) in zip(pictures(path, count), every, strict=False):
+        for (_, frame), (_, same) in zip(frames_on_show(path, count), every, strict=False):
             assert_same_planes(frame, same)
 
 
 def test_a_second_needs_its_middle(scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene[:45])
-    assert len(list(pictures(path))) == 1
+    assert len(list(frames_on_show(path))) == 1
     path = write_video(tmp_path / "w.mp4", scene[:46])
-    assert len(list(pictures(path))) == 2
+    assert len(list(frames_on_show(path))) == 2
 
 
 def damaged(path, new, index):
@@ -266,7 +266,7 @@ def test_damage_spoils_what_follows_in_its_run_alone(scene, tmp_path, capfd):
     right = full_decode(path, SECONDS)
     for packet, lost in ((40, [1]), (50, []), (10, [0]), (25, []), (60, [2])):
         bad = damaged(path, tmp_path / "bad.mp4", packet)
-        got = dict(pictures(bad))
+        got = dict(frames_on_show(bad))
         codes = {k: frame.code for k, frame in got.items() if isinstance(frame, MediaError)}
         assert codes == dict.fromkeys(lost, "corrupt")
         for k in set(got) - set(lost):
@@ -282,7 +282,7 @@ def test_truncated_file_keeps_the_pictures_before_the_cut(scene, tmp_path):
     for part in (0.3, 0.5, 0.7, 0.95):
         cut = tmp_path / "cut.mp4"
         cut.write_bytes(data[: int(part * len(data))])
-        got = dict(pictures(cut))
+        got = dict(frames_on_show(cut))
         assert list(got) == [0, 1, 2]
         lost = [k for k, frame in got.items() if isinstance(frame, MediaError)]
         assert {got[k].code for k in lost} <= {"truncated"}
@@ -308,7 +308,7 @@ def test_truncated_at_each_picture(scene, tmp_path):
     for end in ends[1:]:
         cut = tmp_path / "cut.mp4"
         cut.write_bytes(data[:end])
-        got = {k: f for k, f in pictures(cut) if not isinstance(f, MediaError)}
+        got = {k: f for k, f in frames_on_show(cut) if not isinstance(f, MediaError)}
         for k, frame in got.items():
             assert_same_planes(frame, right[k])
         counts.append(len(got))
@@ -318,10 +318,10 @@ def test_truncated_at_each_picture(scene, tmp_path):
 
 def test_pictures_held_at_once_are_limited(scene, tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", scene)
-    monkeypatch.setattr(pictures_module, "MAX_HELD_PIXELS", 2 * 96 * 64)
-    assert len(list(pictures(path, 2))) == 2
+    monkeypatch.setattr(images_module, "MAX_HELD_PIXELS", 2 * 96 * 64)
+    assert len(list(frames_on_show(path, 2))) == 2
     with pytest.raises(MediaError, match="3 pictures must be held"):
-        list(pictures(path, 3))
+        list(frames_on_show(path, 3))
 
 
 @pytest.mark.parametrize(("colorspace", "kr", "kb"), [(2, 0.299, 0.114), (1, 0.2126, 0.0722)])
@@ -355,7 +355,7 @@ def test_upright(rotation, scene, tmp_path):
     plain = write_video(tmp_path / "v.mp4", scene[:30])
     turned = tmp_path / "w.mp4"
     ffmpeg("-display_rotation", rotation, "-i", plain, "-c", "copy", turned)
-    (_, frame), (_, other) = *pictures(plain, 1), *pictures(turned, 1)
+    (_, frame), (_, other) = *frames_on_show(plain, 1), *frames_on_show(turned, 1)
     assert np.array_equal(rgb(other), np.rot90(rgb(frame), rotation // 90))
     assert np.array_equal(rgb(other, 32), np.rot90(rgb(frame, 32), rotation // 90))
 
@@ -389,7 +389,7 @@ def test_real_oddities_are_exact(name, seconds, real_data):
 def test_real_corrupted_file(real_data):
     """Its packets from 3 s on are damaged: pictures before are right, those after are missing."""
     path = real_data / "media_oddities" / "decord_corrupted.mp4"
-    got = dict(pictures(path))
+    got = dict(frames_on_show(path))
     codes = [getattr(frame, "code", None) for frame in got.values()]
     assert codes == [None, None, None, "corrupt", "corrupt"]
     right = {}
@@ -406,12 +406,12 @@ def test_real_pictures_against_opencv(real_data):
     """A second decoder and player: the same picture of all, and the same way up."""
     path = real_data / "tau2021_real" / "video" / "street_traffic-lyon-1029-40200.mp4"
     frames = _opencv(path)
-    for k, frame in pictures(path, 10):
+    for k, frame in frames_on_show(path, 10):
         apart = [np.abs(rgb(frame, 0)[::5, ::5] - other[::5, ::5]).mean() for other in frames]
         assert int(np.argmin(apart)) == 24 * k + 12
         assert min(apart) < 1.5
     turned = real_data / "media_oddities" / "decord_video_90.mov"
-    (_, frame), *_ = pictures(turned, 1, start=-0.5)
+    (_, frame), *_ = frames_on_show(turned, 1, start=-0.5)
     assert rgb(frame).shape == (568, 320, 3)
     assert np.abs(rgb(frame) - _opencv(turned)[0]).mean() < 1.5
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from videos import drawn, write_video
 
-from avsc.features.pictures import pictures
+from avsc.features.images import frames_on_show
 from avsc.manifests.errors import MediaError
 
 SECONDS, RATE = 6, 10
@@ -40,7 +40,7 @@ def test_no_picture_after_damage_is_given_out(video: Path, tmp_path: Path) -> No
     with av.open(video) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         places = [packet.pos + packet.size // 2 for packet in packets]
-    right = {k: frame.to_ndarray() for k, frame in pictures(video)}
+    right = {k: frame.to_ndarray() for k, frame in frames_on_show(video)}
     bad, doubts = tmp_path / "bad.mp4", 0
     for place in places[2:34:2]:
         data = bytearray(video.read_bytes())
@@ -50,7 +50,7 @@ def test_no_picture_after_damage_is_given_out(video: Path, tmp_path: Path) -> No
         if doubt is None:  # another picture as good as any
             continue
         doubts += 1
-        for k, frame in pictures(bad):
+        for k, frame in frames_on_show(bad):
             if RATE * k + RATE // 2 >= doubt:
                 assert isinstance(frame, MediaError) and frame.code == "corrupt", (place, k)
             else:

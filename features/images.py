@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from avsc.features.jpeg import fitted
 from avsc.features.recording import Recording
 from avsc.features.streams import not_obeyed
-from avsc.features.timeline import Schedule, schedule_of
+from avsc.features.timeline import Timeline, timeline_of
 from avsc.features.video import Video, decoded, opened
 from avsc.manifests.errors import MediaError
 
@@ -59,7 +59,7 @@ _SCALER = (
 )
 
 
-def pictures(
+def frames_on_show(
     recording: Path | Recording,
     seconds: int | None = None,
     start: Fraction | float | None = None,
@@ -84,37 +84,26 @@ def pictures(
     """
     with opened(recording) as video:
         path = video.path
-        schedule = schedule_of(video)
+        timeline = timeline_of(video)
         zero = video.zero if start is None else Fraction(start)
-        count = max(0, ceil(schedule.end - zero - _HALF)) if seconds is None else seconds
-        shown = [schedule.on_show(zero + k + _HALF, f"{path}: second {k}") for k in range(count)]
+        count = max(0, ceil(timeline.end - zero - _HALF)) if seconds is None else seconds
+        shown = [timeline.on_show(zero + k + _HALF, f"{path}: second {k}") for k in range(count)]
         wanted = defaultdict[int, set[int]](set)
         for time in shown:
             if isinstance(time, int):
-                wanted[schedule.run_of(time)].add(time)
+                wanted[timeline.run_of(time)].add(time)
         run, frames = -1, dict[int, av.VideoFrame]()
         for k, time in enumerate(shown):
             if isinstance(time, MediaError):
                 yield k, time
                 continue
-            if schedule.run_of(time) != run:
-                run = schedule.run_of(time)
-                frames = _pictures_of_run(video, schedule, run, wanted[run])
+            if timeline.run_of(time) != run:
+                run = timeline.run_of(time)
+                frames = _frames_of_run(video, timeline, run, wanted[run])
             if remarks is not None and time in frames:
                 found = not_obeyed(video.stream, frames[time])
                 remarks += [remark for remark in found if remark not in remarks]
             yield k, frames[time] if time in frames else _corrupt(path, k)
-
-
-def video_seconds(recording: Path | Recording, start: Fraction | float | None = None) -> float:
-    """Return the time from `start` (as in `pictures`) to the video's end, seconds.
-
-    Raises:
-        MediaError: as `pictures`.
-    """
-    with opened(recording) as video:
-        zero = video.zero if start is None else Fraction(start)
-        return float(schedule_of(video).end - zero)
 
 
 def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
@@ -166,8 +155,8 @@ def _orientation(frame: av.VideoFrame) -> Callable[[_Image], _Image]:
     return lambda image: image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
 
 
-def _pictures_of_run(
-    video: Video, schedule: Schedule, run: int, wanted: set[int]
+def _frames_of_run(
+    video: Video, timeline: Timeline, run: int, wanted: set[int]
 ) -> dict[int, av.VideoFrame]:
     """Return the wanted pictures of a run that are right, by their times."""
     pixels = len(wanted) * video.context.width * video.context.height
@@ -177,22 +166,22 @@ def _pictures_of_run(
             f"{video.path}: {len(wanted)} pictures must be held at once, {pixels} pixels; at most "
             f"{MAX_HELD_PIXELS}: cut the video into shorter clips.",
         )
-    found = _decoded(video, schedule, run, wanted, skipping=schedule.by_packets)
-    if schedule.by_packets and len(found) < len(wanted):
-        found |= _decoded(video, schedule, run, wanted, skipping=False)
+    found = _decoded(video, timeline, run, wanted, skipping=timeline.by_packets)
+    if timeline.by_packets and len(found) < len(wanted):
+        found |= _decoded(video, timeline, run, wanted, skipping=False)
     for frame in found.values():
         frame.time_base = video.tick
     return found
 
 
 def _decoded(
-    video: Video, schedule: Schedule, run: int, wanted: set[int], *, skipping: bool
+    video: Video, timeline: Timeline, run: int, wanted: set[int], *, skipping: bool
 ) -> dict[int, av.VideoFrame]:
     """Decode a run up to its last wanted picture; leave out what is damaged or comes after damage.
 
     `skipping` lets the decoder leave out pictures that are neither wanted nor referred to.
     """
-    first, stop = schedule.runs[run], 1 + max(schedule.place[time] for time in wanted)
+    first, stop = timeline.runs[run], 1 + max(timeline.place[time] for time in wanted)
     damage = stop
     found: dict[int, av.VideoFrame] = {}
     decoder = video.decoder(first)
@@ -206,12 +195,12 @@ def _decoded(
             frames = decoded(decoder, None) or []
         for frame in frames:
             if frame.is_corrupt:
-                damage = min(damage, schedule.place.get(frame.pts or 0, first))
+                damage = min(damage, timeline.place.get(frame.pts or 0, first))
             elif frame.pts is not None and frame.pts in wanted:
                 found.setdefault(frame.pts, frame)
         if failed:
             break
-    return {time: frame for time, frame in found.items() if schedule.place[time] < damage}
+    return {time: frame for time, frame in found.items() if timeline.place[time] < damage}
 
 
 def _corrupt(path: Path, second: int) -> MediaError:
