@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep browse stores/TAU2021")
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="[default: STORE/browse/index.html]")
 @click.option("--clip", "clips", multiple=True, help="Show this clip; may be given several times.")

@@ -9,6 +9,7 @@ from avsc.features.store.layout import Description, clips_file, read_description
 from avsc.manifests import escape
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, StoreError
+from avsc.manifests.help import Verb
 from avsc.manifests.table import read_rows
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN = 10
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep close stores/TAU2021")
 @click.argument(
     "stores", metavar="STORE...", nargs=-1, required=True, type=click.Path(path_type=Path)
 )

@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 
 from avsc.manifests.errors import BAD_DATA, DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep doctor --out stores --root data/TAU2021")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

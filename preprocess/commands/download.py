@@ -7,6 +7,7 @@ import click
 
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.manifests.tau2021 import DATASETS, RELEASES, search_folders
 from avsc.preprocess.download.data_set import Download, address, choose, download
@@ -14,7 +15,9 @@ from avsc.preprocess.download.fetch import RetryPolicy
 from avsc.preprocess.progress import Reporter
 
 
-@click.command("download")
+@click.command(
+    "download", cls=Verb, example="avsc-prep download --dataset TAU2021 --only meta,examples"
+)
 @click.option("--dataset", type=click.Choice(list(RELEASES)), required=True, help="Which one.")
 @click.option(
     "--root",

@@ -8,7 +8,9 @@ import click
 
 from avsc.manifests import escape
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Check
 from avsc.preprocess.request import SPEC_CHOICES, with_options
 
@@ -18,7 +20,12 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(command, SPEC_CHOICES)
 
 
-@click.command("explain")
+@click.command(
+    "explain",
+    cls=Verb,
+    example="avsc-prep explain CLIP --store stores/TAU2021",
+    groups=OPTION_GROUPS,
+)
 @click.argument("clip")
 @click.option("--store", type=click.Path(path_type=Path), required=True, help="The store.")
 @click.option(

@@ -9,11 +9,13 @@ import click
 from avsc.features.store.layout import clips_file, description_file, index_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, STOPPED, StoreError
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.manifests.table import encode_table
 from avsc.preprocess.array_share import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
+from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from avsc.preprocess.events import Events
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep extract --dataset TAU2021", groups=OPTION_GROUPS)
 @request_options
 @add_worker_options
 @click.option(

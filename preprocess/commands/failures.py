@@ -14,13 +14,20 @@ from avsc.features.store.reader import Store
 from avsc.manifests import escape
 from avsc.manifests.errors import DONE, SettingError, StoreError
 from avsc.manifests.files import publish
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.manifests.table import read_rows
+from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.receipt import read_receipt
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
 
-@click.command("failures")
+@click.command(
+    "failures",
+    cls=Verb,
+    example="avsc-prep failures stores/TAU2021 --product images",
+    groups={"Which": "product code export retry", **OPTION_GROUPS},
+)
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option("--product", type=click.Choice(list(SPECS)), help="Of this product alone.")
 @click.option("--code", help="With this reason alone, such as truncated.")

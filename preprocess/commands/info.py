@@ -19,10 +19,11 @@ from avsc.features.store.layout import (
 from avsc.features.store.reader import Store
 from avsc.manifests import escape
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.table import name_warnings, read_rows
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep info stores/TAU2021")
 @click.argument("store", type=click.Path(path_type=Path))
 def info(store: Path) -> int:
     """Say what a STORE holds, how complete it is and how big."""

@@ -9,8 +9,10 @@ import click
 
 from avsc.manifests.errors import DONE
 from avsc.manifests.files import publish
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.preprocess.commands.extract import show_plan
+from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
 from avsc.preprocess.workers.array_script import ArrayJob, jobs_needed, script
@@ -24,7 +26,9 @@ SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 WORKER_BYTES = 600_000_000  # the least that a worker is given
 
 
-@click.command("plan")
+@click.command(
+    "plan", cls=Verb, example="avsc-prep plan --dataset TAU2021 --workers 16", groups=OPTION_GROUPS
+)
 @request_options
 @click.option("--workers", type=click.IntRange(1), help="Predict for these.  [default: one a core]")
 @click.option(

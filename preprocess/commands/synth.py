@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
 
@@ -19,7 +20,7 @@ def read_size(ctx: click.Context, option: click.Parameter, value: str) -> tuple[
     return int(width), int(height)
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep synth --out data/miniature")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make it in.")
 @click.option("--clips-per-scene", type=int, default=12, show_default=True, help="At least 4.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of everything drawn.")

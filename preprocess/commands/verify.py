@@ -6,9 +6,10 @@ import click
 
 from avsc.features.store.verify import verify as verify_store
 from avsc.manifests.errors import DONE, VERIFICATION_FAILED
+from avsc.manifests.help import Verb
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-prep verify stores/TAU2021")
 @click.argument("store", type=click.Path(path_type=Path))
 def verify(store: Path) -> int:
     """Read every byte of a closed STORE and compare it with its checksums; changes nothing."""

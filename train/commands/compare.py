@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-fit compare runs/joint runs/pipeline")
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
 @click.option(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import click
 
 from avsc.manifests.errors import DONE, SettingError
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import choices, option
 from avsc.train.settings import Settings
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
     from avsc.train.fit.embeddings import Encoder
 
 
-@click.command()
+GROUPS = {
+    "Data": "store checkpoint out",
+    "Image model, where no run is named": "backbone visual_weights image_size view seed",
+    "Where it runs": "device batch_size workers",
+}
+
+
+@click.command(cls=Verb, example="avsc-fit embed runs/audio", groups=GROUPS)
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
 @click.option(

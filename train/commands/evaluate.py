@@ -6,10 +6,18 @@ from typing import Any
 import click
 
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
+GROUPS = {
+    "Data": "store fold allow_missing allow_other_store",
+    "Model": "checkpoint temperature",
+    "Scores": "protocol resamples seed",
+    "Where it runs": "out device batch_size workers",
+}
 
-@click.command()
+
+@click.command(cls=Verb, example="avsc-fit evaluate runs/joint", groups=GROUPS)
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
 @click.option(

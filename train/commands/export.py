@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from avsc.manifests.errors import DONE
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
 
-@click.command()
+@click.command(cls=Verb, example="avsc-fit export runs/joint --out models/joint")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Folder to make; must not exist."

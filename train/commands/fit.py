@@ -11,14 +11,25 @@ from typing import Any
 
 import click
 
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
 from avsc.train.settings import PlacesSettings, Settings
-from avsc.train.systems import VERBS, System
+from avsc.train.systems import ENCODER, VERBS, System, trained_alone
 
 Command = Callable[..., Any]
 Train = Callable[[Any, Path, bool, bool], int]
 """Trains by settings, in a folder, resuming or not, waiting or not; returns the exit status."""
+
+GROUPS = {
+    "Data": "store data data_name size feature acoustic_embeddings visual_embeddings embeddings",
+    "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout",
+    "Optimisation": "epochs batch_size augment frames_per_image optimiser lr_max lr_min lr_period "
+    "lr_factor warmup momentum weight_decay label_smoothing seed",
+    "Validation": "validation validation_fraction validation_file protocol patience",
+    "Where it runs": "out resume wait save_minutes device workers compile",
+}
+"""Groups of options in the help of what trains."""
 
 
 def fit_command(
@@ -26,6 +37,7 @@ def fit_command(
     about: str,
     declared: type[CheckedSettings],
     train: Train,
+    example: str,
     defaults: Mapping[str, Any] | None = None,
 ) -> click.Command:
     """Return a command that trains.
@@ -35,10 +47,12 @@ def fit_command(
         about: its help.
         declared: the class of its settings, each of which is an option.
         train: called with them.
+        example: arguments of an example.
         defaults: of settings, in place of the declared ones.
     """
+    example = f"avsc-fit {verb} {example} --out runs/{verb}"
 
-    @click.command(verb, help=about)
+    @click.command(verb, cls=Verb, help=about, example=example, groups=GROUPS)
     @click.option(
         "--out",
         type=click.Path(path_type=Path),
@@ -110,9 +124,21 @@ def _places(chosen: PlacesSettings, out: Path, resume: bool, wait: bool) -> int:
     return train_images(chosen, out, resume, wait)
 
 
+def _example(system: System) -> str:
+    """Return the arguments that a system needs, and its store."""
+    needs = ["--store stores/TAU2021"]
+    for modality, branch in system.branches.items():
+        encoder, vectors = ENCODER[modality], branch.reads == "vectors"
+        if vectors:
+            needs.append(f"--{encoder}-embeddings openl3-{encoder}.h5")
+        if branch.start == "run":
+            needs.append(f"--{encoder}-run runs/{trained_alone(modality, vectors=vectors)}")
+    return " ".join(needs)
+
+
 for _verb, _row in VERBS.items():
     globals()[_verb.replace("-", "_")] = fit_command(
-        _verb, _row.about, Settings, _system(_row), _row.defaults
+        _verb, _row.about, Settings, _system(_row), _example(_row), _row.defaults
     )
 
 places = fit_command(
@@ -121,4 +147,5 @@ places = fit_command(
     "To train systems with it, name its folder by --visual-weights, with the same --backbone.",
     PlacesSettings,
     _places,
+    "--data data/places365",
 )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from avsc.manifests.errors import DONE, SettingError
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import option
-from avsc.train.commands.fit import parameter
+from avsc.train.commands.fit import GROUPS, parameter
 from avsc.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ CHOSEN_HERE = (
     "seed", "feature", "acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings",
 )  # fmt: skip
 """Settings that a table chooses itself, row by row."""
+
+TABLE = "seeds only listed dry_run probe predictions resamples allow_missing"
+"""Options of the table itself, for the help."""
 
 
 def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,7 +37,9 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command()
+@click.command(
+    cls=Verb, example="avsc-fit table 3 --seeds 0,1,2", groups={"Table": TABLE, **GROUPS}
+)
 @click.argument("table", type=click.Choice(["2", "3", "4", "5", "augment"]))
 @click.option(
     "--out",
