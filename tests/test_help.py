@@ -46,7 +46,9 @@ def test_every_option_is_shown_once_and_many_are_in_groups(program: str, verb: s
     command = command_of(program, verb)
     context = click.Context(command, info_name=verb)
     options = [each for each in command.get_params(context) if isinstance(each, click.Option)]
-    text = command.get_help(context)
+    formatter = context.make_formatter()
+    command.format_options(context, formatter)
+    text = formatter.getvalue()
     for option in options:
         shown = [line for line in text.splitlines() if line.startswith(f"  {option.opts[0]}")]
         assert sum(line.split()[0].strip(",") == option.opts[0] for line in shown) == 1
