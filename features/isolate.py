@@ -29,6 +29,8 @@ from avsc.manifests.errors import AvscError, MediaError
 
 _CHILD = "from avsc.features.isolate import serve; serve()"
 _END = "end"
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Environment of a child: as many of them work as there are cores."""
 
 
 @contextmanager
@@ -123,6 +125,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
+            env={**os.environ, **ONE_THREAD},
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._asking, self._answers = self._process.stdin, self._process.stdout
@@ -133,9 +136,10 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def fileno(self) -> int:
-        """Return the descriptor that can be read when the child has something to say."""
-        return self._answers.fileno()
+    @property
+    def dead(self) -> bool:
+        """Whether the child has ended, and can be asked nothing more."""
+        return self._process.poll() is not None
 
     def ask(self, function: Callable[..., Iterable[Any]], *arguments: Any) -> None:
         """Ask for the answers of a function, given by its name in its module."""

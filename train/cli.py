@@ -17,6 +17,10 @@ VERBS = {
         "Train an image model on labelled pictures, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
+    "predict": (
+        "avsc.train.commands.predict:predict",
+        "Classify recordings by a trained run, second by second.",
+    ),
     "export": ("avsc.train.commands.export:export", "Make a run a folder to be used elsewhere."),
     "table": ("avsc.train.commands.table:table", "Make a table of the paper, beside its figures."),
     "tsne": ("avsc.train.commands.tsne:tsne", "Draw the embeddings of two runs, as Figure 2."),
@@ -25,10 +29,10 @@ VERBS = {
 
 program = LazyGroup(
     VERBS,
-    help="Train systems of audio-visual scene classification on a store, and evaluate them.",
-    epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 75 stopped by "
-    "SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; 143 terminated. The same "
-    "command goes on.",
+    help="Train systems of audio-visual scene classification on a store, evaluate and use them.",
+    epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, with "
+    "failures listed; 75 stopped by SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; 143 "
+    "terminated. The same command resumes.",
 )
 
 

@@ -225,6 +225,7 @@ def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> M
         exported.image_input,
         exported.values["protocol"],
         exported.values["temperature"],
+        f"{runtime}, {sha256(json.dumps(exported.values['files'], sort_keys=True).encode())}",
         computes(exported, device),
     )
 

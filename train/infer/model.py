@@ -76,6 +76,8 @@ class Model:
         image_input: size, mean, standard deviation and view of what the network sees of an image.
         protocol: which frames count for a second unless another is asked for: the run's own.
         temperature: divides the logarithms of the probabilities; 1 changes nothing.
+        fingerprint: tells this model from others: of a run, its digest and the epoch; of an
+            exported folder, the runtime and the digests of its files.
         runtime: what computes.
     """
 
@@ -87,6 +89,7 @@ class Model:
     image_input: ImageInput | None
     protocol: segmentation.Protocol
     temperature: float
+    fingerprint: str
     runtime: Runtime = field(repr=False)
 
     @property
@@ -241,5 +244,6 @@ def load(
         network.image_input,
         record.settings.protocol,
         1.0,
+        f"{record.digest}, epoch {trained.epoch}",
         NetworkRuntime(network.to(chosen), chosen),
     )

@@ -47,73 +47,133 @@ class Embeddings:
         return f"<Embeddings: {count} of {features} values, and the scene's>"
 
 
-@dataclass(frozen=True)
-class Computed:
-    """What was computed of a recording.
+class Computation:
+    """What is computed of a recording, a piece at a time.
+
+    Args:
+        model: with whose specs the pieces are made.
+        name: of the recording, for messages.
+        compute: the model's runtime, or its `embed`.
+        workers: threads that prepare images.
 
     Attributes:
-        samples: of the recording; `frame` is a frame's number in it.
-        values: of each sample, [samples, ...].
-        seconds: whole seconds of the recording.
+        seconds: whole seconds of the recording so far.
         warnings: what is odd about it.
     """
 
-    samples: Samples
-    values: Tensor
-    seconds: int
-    warnings: tuple[str, ...]
+    def __init__(self, model: "Model", name: str, compute: Compute, workers: int = 0) -> None:
+        self.seconds = 0
+        self.warnings: list[str] = []
+        self._model, self._name, self._workers = model, name, workers
+        self._compute = compute
+        self._samples: list[Samples] = []
+        self._values: list[Tensor] = []
+
+    def add(self, piece: Piece) -> None:
+        """Compute the next piece."""
+        model = self._model
+        source, samples, seconds = sample_piece(self._name, piece, model.acoustic)
+        self.seconds = max(self.seconds, seconds)
+        self.warnings += [*piece.warnings, *piece.lost.values()]
+        if len(samples):
+            self._values += compute_by_ten_seconds(
+                self._compute,
+                source,
+                samples,
+                model.image_input,
+                workers=self._workers,
+                device=model.runtime.device,
+            )
+            self._samples.append(_numbered(samples, piece.first_frame))
+
+    def result(self) -> tuple[Samples, Tensor]:
+        """Return the samples of the recording, whose `frame` is a frame's number in it, and values.
+
+        Raises:
+            MediaError: there are none.
+        """
+        if not self._samples:
+            why = f"; {self.warnings[0]}" if self.warnings else ""
+            raise MediaError(
+                "too-short",
+                f"{self._name}: no second of it has all that the model takes{why}; leave it out.",
+            )
+        return _joined(self._samples), torch.cat(self._values)
+
+
+class Answering:
+    """Answers for a recording, whose pieces come one by one.
+
+    Args:
+        model: with whose specs the pieces are made.
+        name: of the recording.
+        windows: what is to be answered for.
+        workers: threads that prepare images.
+    """
+
+    def __init__(self, model: "Model", name: str, windows: Windows, workers: int = 0) -> None:
+        self._model, self._name, self._windows = model, name, windows
+        self._computed = Computation(model, name, model.runtime, workers)
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        self._computed.add(piece)
+
+    def prediction(self) -> Prediction:
+        """Return the answers.
+
+        Raises:
+            MediaError: the recording is too short for an answer.
+        """
+        model, windows, seconds = self._model, self._windows, self._computed.seconds
+        samples, logits = self._computed.result()
+        protocol = windows.protocol or model.protocol
+        found = answers(probabilities(logits), samples, seconds, model.acoustic, windows, protocol)
+        if not len(found.start):
+            raise MediaError(
+                "too-short",
+                f"{self._name}: {seconds} s that can be classified, and no window of "
+                f"{windows.length:g} s of which half lies in them and that has a frame: ask for "
+                "shorter windows (--window), or for one answer (--protocol clip).",
+            )
+        if model.temperature != 1:
+            none = np.zeros(len(found.probability), np.int64)
+            segments = tempered(Segments(found.probability, none, None, none), model.temperature)
+            found = replace(found, probability=segments.probability)
+        found = smoothed(found, windows.smooth)
+        times, warnings = np.stack([found.start, found.end], 1), tuple(self._computed.warnings)
+        return Prediction(
+            self._name, model.classes, times, found.probability, found.missing, warnings
+        )
 
 
 def predict_pieces(
     model: "Model", name: str, pieces: Iterable[Piece], windows: Windows, workers: int = 0
 ) -> Prediction:
-    """Return a model's answers for a recording.
-
-    Args:
-        model: the model.
-        name: of the recording.
-        pieces: made with the model's specs.
-        windows: what is to be answered for.
-        workers: threads that prepare images.
-
-    Raises:
-        MediaError: the recording is too short for an answer.
-    """
-    found = _compute(model, name, pieces, model.runtime, workers)
-    protocol = windows.protocol or model.protocol
-    spec, probability = model.acoustic, probabilities(found.values)
-    answer = answers(probability, found.samples, found.seconds, spec, windows, protocol)
-    if not len(answer.start):
-        raise MediaError(
-            "too-short",
-            f"{name}: {found.seconds} s that can be classified, and no window of "
-            f"{windows.length:g} s of which half lies in them and that has a frame: ask for "
-            "shorter windows (--window), or for one answer (--protocol clip).",
-        )
-    answer = smoothed(answer, windows.smooth)
-    none = np.zeros(len(answer.probability), np.int64)
-    segments = Segments(answer.probability, none, None, none)
-    if model.temperature != 1:
-        segments = tempered(segments, model.temperature)
-    times = np.stack([answer.start, answer.end], 1)
-    return Prediction(
-        name, model.classes, times, segments.probability, answer.missing, found.warnings
-    )
+    """Return a model's answers for a recording; see `Answering`."""
+    answering = Answering(model, name, windows, workers)
+    for piece in pieces:
+        answering.add(piece)
+    return answering.prediction()
 
 
 def embed_pieces(
     model: "Model", name: str, pieces: Iterable[Piece], workers: int = 0
 ) -> Embeddings:
-    """Return the embeddings of a recording; arguments and faults are those of `predict_pieces`.
+    """Return the embeddings of a recording.
 
     Raises:
+        MediaError: as `Computation.result`.
         SettingError: the model's runtime gives no embeddings.
     """
-    found = _compute(model, name, pieces, model.runtime.embed, workers)
-    embeddings = found.values.float().numpy()
-    middle = found.samples.second + 0.5
-    if found.samples.frame is not None and model.acoustic is not None:
-        middle = centre_sample(found.samples.frame, model.acoustic) / model.acoustic.sample_rate
+    computed = Computation(model, name, model.runtime.embed, workers)
+    for piece in pieces:
+        computed.add(piece)
+    samples, values = computed.result()
+    embeddings = values.float().numpy()
+    middle = samples.second + 0.5
+    if samples.frame is not None and model.acoustic is not None:
+        middle = centre_sample(samples.frame, model.acoustic) / model.acoustic.sample_rate
     return Embeddings(embeddings.mean(0), embeddings, (1000 * middle).astype(np.float64))
 
 
@@ -121,37 +181,6 @@ def probabilities(logits: Tensor) -> NDArray[np.float64]:
     """Return the softmax of logits, in float64 as evaluation computes it."""
     values: NDArray[np.float64] = torch.softmax(logits.double(), 1).cpu().numpy()
     return values
-
-
-def _compute(
-    model: "Model", name: str, pieces: Iterable[Piece], compute: Compute, workers: int
-) -> Computed:
-    """Return what is computed of each sample of a recording."""
-    parts: list[Samples] = []
-    values: list[Tensor] = []
-    warnings: list[str] = []
-    end = 0
-    for piece in pieces:
-        source, samples, seconds = sample_piece(name, piece, model.acoustic)
-        end = max(end, seconds)
-        warnings += [*piece.warnings, *piece.lost.values()]
-        if len(samples):
-            values += compute_by_ten_seconds(
-                compute,
-                source,
-                samples,
-                model.image_input,
-                workers=workers,
-                device=model.runtime.device,
-            )
-            parts.append(_numbered(samples, piece.first_frame))
-    if not parts:
-        why = f"; {warnings[0]}" if warnings else ""
-        raise MediaError(
-            "too-short",
-            f"{name}: no second of it has all that the model takes{why}; leave it out.",
-        )
-    return Computed(_joined(parts), torch.cat(values), end, tuple(warnings))
 
 
 def _numbered(samples: Samples, first: int) -> Samples:

@@ -1,7 +1,5 @@
 """What a model answers for one recording."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.manifests.files import publish
+from avsc.manifests.files import csv_bytes, publish
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,12 @@ class Prediction:
 
 def csv_header(classes: tuple[str, ...]) -> str:
     """Return the line of column names."""
-    return _csv([["file", "start", "end", "scene", *classes]])
+    return csv_bytes([["file", "start", "end", "scene", *classes]]).decode()
 
 
 def csv_rows(prediction: Prediction) -> str:
     """Return a line for each answer; probabilities read back to the same float64."""
-    return _csv(
+    return csv_bytes(
         [prediction.file, repr(start), repr(end), scene, *map(repr, values)]
         for start, end, scene, values in prediction.rows()
-    )
-
-
-def _csv(rows: Iterator[list[str]] | list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    ).decode()

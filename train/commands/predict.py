@@ -1,0 +1,213 @@
+"""``avsc-fit predict``: what scene recordings are of, second by second."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from avsc.manifests.errors import DONE, DONE_WITH_FAILURES
+from avsc.manifests.shell import settings
+
+if TYPE_CHECKING:
+    from avsc.features.limits import Limits
+    from avsc.manifests.progress import Display
+    from avsc.train.infer.formats import Format
+    from avsc.train.infer.inputs import Item
+    from avsc.train.infer.model import Model
+    from avsc.train.infer.output import Output
+    from avsc.train.infer.windows import Windows
+
+EVERY = ("strict", "centred", "clip")
+FORMATS = ("table", "csv", "jsonl", "audacity", "webvtt", "challenge")
+SHOWN = 3
+"""Scenes of an answer in the table, unless another number is asked for."""
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--audio", type=click.Path(path_type=Path), help="File of the sound of one INPUT.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder that the paths of a manifest are relative to.  [default: the manifest's own]",
+)
+@click.option("--window", type=float, default=1.0, show_default=True, help="Seconds of an answer.")
+@click.option("--hop", type=float, help="Seconds from one answer to the next.  [default: --window]")
+@click.option(
+    "--smooth", type=float, default=0.0, show_default=True, help="Average over so many seconds."
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(EVERY),
+    help="Which frames count: strict (windows wholly inside), centred (centred inside), or clip "
+    "(one answer a recording).  [default: the model's]",
+)
+@click.option(
+    "--top-k",
+    type=click.IntRange(1),
+    help="Scenes of an answer (table, jsonl).  [default: 3 in the table, all in jsonl]",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File of the answers; folder of them where there is one for each of several recordings "
+    "(audacity, webvtt).  [default: standard output]",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that decode.  [default: one per core]"
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["torch", "onnx"]),
+    default="torch",
+    show_default=True,
+    help="What computes; onnx: the graph of an exported folder, by ONNX Runtime.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The model's store, where its features are not the default ones and it was moved.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.IntRange(1),
+    default=86_400,
+    show_default=True,
+    help="Longest recording.",
+)
+@click.option(
+    "--max-megabytes",
+    type=click.IntRange(1),
+    default=1_000,
+    show_default=True,
+    help="Largest file of a recording; it is held in memory.",
+)
+@click.option(
+    "--clip-timeout",
+    type=click.IntRange(1),
+    default=600,
+    show_default=True,
+    help="Seconds after which decoding ten seconds of a recording is given up.",
+)
+@settings
+def predict(
+    model: Path,
+    inputs: Sequence[str],
+    audio: Path | None,
+    root: Path | None,
+    runtime: str,
+    device: str,
+    store: Path | None,
+    **values: Any,
+) -> int:
+    """Classify recordings by a trained MODEL, the folder of a run or an exported one.
+
+    INPUT: a file, a folder, a manifest (CSV with columns audio, video, id), or - for any container
+    on standard input. Answers go to standard output or --out, what else is to be said to standard
+    error. With --out, the same command resumes after an interruption.
+
+    \b
+    avsc-fit predict runs/joint walk.mp4
+    avsc-fit predict runs/joint recordings/ --format csv --out answers.csv
+    """
+    from avsc.features.limits import Limits
+    from avsc.manifests.progress import Display
+    from avsc.train.infer.inputs import opened_inputs
+    from avsc.train.infer.model import load
+    from avsc.train.infer.windows import Windows
+
+    limits = Limits(
+        seconds=values["max_seconds"],
+        megabytes=values["max_megabytes"],
+        timeout=values["clip_timeout"],
+    )
+    windows = Windows(values["window"], values["hop"], values["smooth"], values["protocol"])
+    loaded = load(model, device=device, store=store, runtime=runtime)
+    sees = loaded.images is not None
+    with (
+        Display(60.0, stderr=True) as display,
+        opened_inputs(inputs, audio, root, sees, limits) as items,
+    ):
+        return _predict(loaded, items, windows, limits, values, display)
+
+
+def _predict(
+    model: "Model",
+    items: Sequence["Item"],
+    windows: "Windows",
+    limits: "Limits",
+    values: dict[str, Any],
+    display: "Display",
+) -> int:
+    from avsc.train.infer.output import check_names, opened_output
+
+    form = _format(model, windows, values)
+    if form.needs_names:
+        check_names(items)
+    request = {
+        "model": model.fingerprint,
+        "format": form.name,
+        "top": form.top,
+        "windows": [windows.length, windows.hop, windows.smooth],
+        "protocol": windows.protocol or model.protocol,
+    }
+    several = len(items) > 1
+    with opened_output(values["out"], form, request, several) as output:
+        for failure in output.failures:
+            display.say(f"failed: {failure}")
+        _run(model, items, windows, limits, values["workers"], output, display)
+        failed = len(output.failures)
+    if failed:
+        display.say(f"{failed} of {len(items)} recordings failed")
+    return DONE_WITH_FAILURES if failed else DONE
+
+
+def _format(model: "Model", windows: "Windows", values: dict[str, Any]) -> "Format":
+    from avsc.manifests.errors import SettingError
+    from avsc.train.infer.formats import Format
+
+    name, top = values["form"], values["top_k"]
+    whole = (windows.protocol or model.protocol) == "clip"
+    if name == "challenge" and not whole and (windows.length, windows.hop or 1.0) != (1.0, 1.0):
+        raise SettingError(
+            "--format challenge names seconds: wanted --window 1 --hop 1, or --protocol clip."
+        )
+    top = top or (SHOWN if name == "table" else len(model.classes))
+    return Format(name, model.classes, min(top, len(model.classes)), whole)
+
+
+def _run(
+    model: "Model",
+    items: Sequence["Item"],
+    windows: "Windows",
+    limits: "Limits",
+    workers: int | None,
+    output: "Output",
+    display: "Display",
+) -> None:
+    """Classify what is not done yet."""
+    from avsc.manifests.errors import AvscError
+    from avsc.train.fit.compute import cores
+    from avsc.train.infer.many import predict_many
+
+    todo = [item for item in items if item.name not in output.done]
+    if len(todo) < len(items):
+        display.say(f"{len(items) - len(todo)} of {len(items)} recordings are done already")
+    done = len(items) - len(todo)
+    for outcome in predict_many(model, todo, windows, workers or cores(), limits):
+        done += 1
+        if outcome.prediction is None and len(items) == 1:
+            raise AvscError(outcome.failure)
+        output.add(outcome)
+        if outcome.failure:
+            display.say(f"failed: {outcome.failure}")
+        for warning in outcome.prediction.warnings if outcome.prediction else ():
+            display.say(f"note: {warning}")
+        if display.due():
+            failed = f", {len(output.failures)} failed" if output.failures else ""
+            count = f"{done}/{len(items)} recordings{failed}"
+            display.draw("predict", done, len(items), count, count)
