@@ -31,8 +31,8 @@ program = LazyGroup(
     VERBS,
     help="Train systems of audio-visual scene classification on a store, evaluate and use them.",
     epilog="Exit status: 0 done; 1 bad data, store or environment; 2 wrong use; 3 done, with "
-    "failures listed; 75 stopped by SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; 143 "
-    "terminated. The same command resumes.",
+    "failures listed; 75 stopped by SIGTERM or SIGUSR1, state saved; 130 interrupted, state saved; "
+    "143 terminated. The same command resumes.",
 )
 
 
