@@ -23,7 +23,7 @@ from typing import Any
 from machine import described
 
 from avsc.train.evaluate.bootstrap import METHOD
-from avsc.train.evaluate.markdown import markdown_table
+from avsc.train.evaluate.writing import markdown_table
 
 PROGRAMS = Path(sys.executable).parent
 SECONDS = re.compile(r" epoch \d+, .*\((\d+\.\d) s\)$", re.MULTILINE)

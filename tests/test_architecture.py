@@ -149,7 +149,7 @@ def test_folders_of_train_import_only_those_before_them() -> None:
         ("avsc.train.fit.trainer", "from avsc.train.evaluate.report import write_report"),
         ("avsc.train.fit.trainer", "def f():\n    from avsc.train import evaluate"),
         ("avsc.train.metrics", "import avsc.train.model.network"),
-        ("avsc.train.paper.make_runs", "from avsc.train.commands.fit import parameter"),
+        ("avsc.train.paper.runs", "from avsc.train.commands.fit import parameter"),
     ],
 )
 def test_an_upward_import_is_found(name: str, source: str) -> None:

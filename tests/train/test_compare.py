@@ -183,7 +183,7 @@ def test_runs_are_evaluated_and_compared(fit, store, tmp_path):
     assert (again / "comparison.csv").read_bytes() == (out / "comparison.csv").read_bytes()
     refused(
         fit("compare", files[0], runs[1] / "evaluation-test" / "predictions-clip.tsv", *truth,
-            "--out", again), 1, "18 and 6", "is in the second alone",
+            "--out", again), 1, "18 and 6", "is only in the second",
     )  # fmt: skip
 
     # A run that was trained on since: its evaluation is of other weights.

@@ -20,7 +20,6 @@ from stale import stale_file
 from stores import small_clips, small_store
 
 from avsc.manifests.folder_claims import claimed
-from avsc.train.evaluate import evaluate_run as score_run
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
@@ -361,15 +360,15 @@ def test_an_evaluation_is_of_one_run_and_written_by_one_process(fit, store, tmp_
     ]
     assert len(right) >= 18 and sum(right) > 0.9 * len(right)
 
-    judge = score_run.judge
+    summarise = evaluation.summarise
 
-    def judge_while_another_run_begins(*args):
+    def summarise_while_another_run_begins(*args):
         assert fit(*run, "--no-resume", "--lr-max", 0.02, "--epochs", 1)[0] == 0
-        monkeypatch.setattr(score_run, "judge", judge)
-        return judge(*args)
+        monkeypatch.setattr(evaluation, "summarise", summarise)
+        return summarise(*args)
 
-    monkeypatch.setattr(score_run, "judge", judge_while_another_run_begins)
-    refused(fit(*evaluation), 1, "another run was begun here while this one was evaluated")
+    monkeypatch.setattr(evaluation, "summarise", summarise_while_another_run_begins)
+    refused(fit(*evaluation), 1, "another run was started here while this one was evaluated")
     assert not (out / "evaluation-test" / "report.md").exists()
 
 

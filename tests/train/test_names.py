@@ -21,13 +21,12 @@ from worst import NAMES
 from avsc.features.store.layout import clips_file
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Interval
-from avsc.train.evaluate.figures import confusion_picture
-from avsc.train.evaluate.fonts import LONGEST, lettered
+from avsc.train.evaluate.figures import LONGEST, confusion_figure, drawable_names
 from avsc.train.fit.split import encode_split, part_clips
 from avsc.train.model.weights import pretraining
-from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
-from avsc.train.paper.table_scores import Figure, Score
-from avsc.train.paper.tsne_points import choose_points
+from avsc.train.paper.table import SeedMean, SeedScores, TableLine
+from avsc.train.paper.table_report import comma_separated, latex, markdown
+from avsc.train.paper.tsne_embeddings import choose_points
 
 CITY = "@city|<i>"
 FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "0"]
@@ -127,7 +126,7 @@ def test_worst_names_through_training_evaluation_comparison_and_maps(
 
     monkeypatch.setattr("avsc.train.paper.tsne_maps.choose_points", alone)
     found = fit("tsne", *runs, "--perplexity", 3, "--device", "cpu", "--out", tmp_path / "no")
-    refused(found, 2, "8 segments of 8 scenes are there to be drawn; at least two scenes are want")
+    refused(found, 2, "there are 8 segments of 8 scenes to draw; wanted at least two scenes")
 
 
 def test_labels_that_an_earlier_version_let_pass_keep_working(tmp_path, fit):
@@ -170,9 +169,9 @@ def test_ids_with_line_ends_of_unicode_are_read_back_from_a_split(tmp_path):
 
 
 def test_tables_of_runs_and_of_files():
-    figure = Figure(-0.5, None, Interval(-0.75, 0.25))
+    figure = SeedMean(-0.5, None, Interval(-0.75, 0.25))
     lines = [
-        Line(name, (name,), name, "strict", 1, Score(figure, figure, 10, None), None)
+        TableLine(name, (name,), name, "strict", 1, SeedScores(figure, figure, 10, None), None)
         for name in NAMES
     ]
     rows, html = cells(markdown(lines))
@@ -189,14 +188,14 @@ def test_tables_of_runs_and_of_files():
 def test_pictures_have_room_for_any_name():
     """Warnings are errors here: of glyphs that are missing, of layouts that collapse."""
     for names in (NAMES, ("x" * 300, "中" * 300), ("中", "=")):
-        confusion_picture(np.eye(len(names), dtype=np.int64), names, "audio, test fold")
-    with lettered("x" * 300, "a\x9bb", "$") as names:
+        confusion_figure(np.eye(len(names), dtype=np.int64), names, "audio, test fold")
+    with drawable_names("x" * 300, "a\x9bb", "$") as names:
         assert len(names[0]) == LONGEST and names[1:] == ["a\\x9bb", "\\$"]
 
 
 def test_characters_that_no_font_has_are_written_as_numbers(monkeypatch):
-    monkeypatch.setattr("avsc.train.evaluate.fonts._fonts", lambda: iter(()))
-    with lettered("é 中🙂") as names:
+    monkeypatch.setattr("avsc.train.evaluate.figures._fonts", lambda: iter(()))
+    with drawable_names("é 中🙂") as names:
         assert names == ["é \\u4e2d\\U0001f642"]
 
 

@@ -9,7 +9,7 @@ from sklearn.metrics import log_loss
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
 from avsc.train.evaluate.predictions import encode_predictions, read_predictions
-from avsc.train.evaluate.submissions import Truth, read_entrant
+from avsc.train.evaluate.submissions import Truth, read_submission
 from avsc.train.metrics import scores
 from avsc.train.protocol import Segments
 
@@ -157,7 +157,7 @@ def test_what_an_evaluation_wrote_is_read_as_its_protocol(tmp_path):
     for protocol in ("strict", "clip"):
         file = tmp_path / f"predictions-{protocol}.tsv"
         file.write_text("filename\tscene_label\tbus\nrec_1.wav\tbus\t1\n")
-        found = read_entrant(tmp_path, protocol, truth)
+        found = read_submission(tmp_path, protocol, truth)
         assert (found.second is None) == (protocol == "clip")
         assert found.clip.tolist() == [1 if protocol == "clip" else 0]
 
@@ -187,7 +187,7 @@ HEAD = "filename\tscene_label\tbus\tmetro\tpark\n"
         (HEAD + "bus-x_0_0.wav\tbus\t0.998\t0\t0\n", r"whose sum is 1 \(to 0\.001\)"),
         (HEAD + "bus-x_0_99999999999999999999.wav\tbus\t1\t0\t0\n", "is not a segment of this s"),
         (HEAD + "x" * 200_000 + "\tbus\t1\t0\t0\n", "line 2: not CSV: field larger than field"),
-        (HEAD + 2 * "bus-x_0_0.wav\tbus\t1\t0\t0\n", "line 3: 'bus-x_0_0.wav' is there twice"),
+        (HEAD + 2 * "bus-x_0_0.wav\tbus\t1\t0\t0\n", "line 3: 'bus-x_0_0.wav' appears twice"),
     ],
 )
 def test_what_is_not_of_the_form_is_refused(tmp_path, text, message):

@@ -12,7 +12,7 @@ from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples, frame_samples, image_samples, pair
-from avsc.train.evaluate.coverage import expected_segments, missing_segments, within
+from avsc.train.evaluate.predict import expected_segments, missing_segments, within
 from avsc.train.protocol import PROTOCOLS, counted, named_protocols, segments
 
 SPEC = ScalogramSpec()

@@ -13,11 +13,10 @@ from stores import small_clips
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.calibration import Temperature, calibration
-from avsc.train.evaluate.figures import confusion_picture, curves_picture, reliability_picture
-from avsc.train.evaluate.predict import Evaluation
+from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import read_predictions
-from avsc.train.evaluate.report import certainty, city_table, coverage, table, write_report
-from avsc.train.evaluate.results import judge
+from avsc.train.evaluate.report import city_table, coverage, scene_table, uncertainty, write_report
+from avsc.train.evaluate.results import Evaluation, summarise
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import scores
@@ -41,7 +40,7 @@ def make(missing=None, temperature=None):
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         segments[protocol] = Segments(probability, clip, second, SCENE[clip])
     return Evaluation(
-        stamp={
+        provenance={
             "system": "joint",
             "fold": "test",
             "epoch": 2,
@@ -52,8 +51,8 @@ def make(missing=None, temperature=None):
         clips=CLIPS,
         expected=960,
         missing=missing or {"strict": (), "centred": ()},
-        findings={
-            protocol: judge(each, CLIPS, CLASSES, Resampling(200), temperature)
+        results={
+            protocol: summarise(each, CLIPS, CLASSES, Resampling(200), temperature)
             for protocol, each in segments.items()
         },
     )
@@ -111,8 +110,8 @@ def test_the_page_shows_table_coverage_stamp_and_pictures(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     page = (folder / "report.md").read_text()
-    assert table(found) in page and city_table(found) in page
-    for line in (*coverage(found).splitlines(), *certainty(found).splitlines()):
+    assert scene_table(found) in page and city_table(found) in page
+    for line in (*coverage(found), *uncertainty(found)):
         assert f"- {line}\n" in page
     assert "| versions | torch 9.9 |" in page
     for name in ("confusion-strict.png", "reliability-centred.png", "curves.png"):
@@ -121,14 +120,14 @@ def test_the_page_shows_table_coverage_stamp_and_pictures(tmp_path, run):
 
 def test_the_table_is_aligned_and_fits_a_terminal():
     found = make()
-    lines = table(found).splitlines()
+    lines = scene_table(found).splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
-    strict = found.findings["strict"].scores
+    strict = found.results["strict"].scores
     half = [
         (each.high - each.low) / 2
         for each in (
-            found.findings["strict"].log_loss_interval,
-            found.findings["strict"].accuracy_interval,
+            found.results["strict"].log_loss_interval,
+            found.results["strict"].accuracy_interval,
         )
     ]
     assert 0.01 < half[0] < 0.0995 and 0.01 < half[1] < 0.0995, "three decimals, and one of percent"
@@ -140,46 +139,49 @@ def test_the_table_is_aligned_and_fits_a_terminal():
 
 
 def test_missing_segments_are_counted_and_named():
-    assert coverage(make()) == "strict: 960/960 segments\ncentred: 960/960 segments"
-    strict, centred = coverage(make(MISSING)).splitlines()
+    assert coverage(make()) == ["strict: 960/960 segments", "centred: 960/960 segments"]
+    strict, centred = coverage(make(MISSING))
     assert strict.startswith("strict: 959/960 segments; not the official figure")
     assert strict.endswith("Missing: scene2-city-35-1_9.wav")
     assert centred == "centred: 960/960 segments"
     many = replace(make(), missing={"strict": tuple(f"x_{k}.wav" for k in range(1234))})
-    assert coverage(many).endswith("x_19.wav and 1,214 more")
+    assert coverage(many)[0].endswith("x_19.wav and 1,214 more")
 
 
 def test_what_is_certain_is_said_in_words():
-    strict, _ = certainty(make()).splitlines()
+    strict, _ = uncertainty(make())
     assert (
         "(95 % confidence, bootstrap-t, 200 resamples of the 48 locations within each scene); "
         in strict
     )
     assert strict.endswith("(15 bins)")
-    line = certainty(make(temperature=Temperature(1.5, 40, 0.9))).splitlines()[0]
+    line = uncertainty(make(temperature=Temperature(1.5, 40, 0.9)))[0]
     assert line.endswith(
-        "with temperature 1.500, fitted on 40 predictions of the run's validation part (log-loss "
+        "with temperature 1.500, fitted on 40 predictions for the run's validation clips (log-loss "
         "without it 0.900)"
     )
     found = make()
     clips = [replace(clip, location=None, city=None) for clip in CLIPS]
     bare = {
-        protocol: judge(each.segments, clips, CLASSES, Resampling(200))
-        for protocol, each in found.findings.items()
+        protocol: summarise(each.segments, clips, CLASSES, Resampling(200))
+        for protocol, each in found.results.items()
     }
-    found = replace(found, clips=clips, findings=bare)
-    assert "of the 96 clips (locations are not known) within each scene" in certainty(found)
+    found = replace(found, clips=clips, results=bare)
+    assert "of the 96 clips (locations are not known) within each scene" in uncertainty(found)[0]
     assert city_table(found) == ""
 
 
 def test_an_interval_of_too_few_locations_is_withheld_and_the_reason_said(tmp_path, run):
     found = make()
     clips = [replace(clip, location=clip.location.replace("5", "4")) for clip in CLIPS]
-    few = judge(found.findings["strict"].segments, clips, CLASSES, Resampling(200))
-    found = replace(found, clips=clips, findings={"strict": few}, missing={"strict": ()})
+    few = summarise(found.results["strict"].segments, clips, CLASSES, Resampling(200))
+    found = replace(found, clips=clips, results={"strict": few}, missing={"strict": ()})
     assert 3 < len(few.units.group) < 48
     assert few.log_loss_interval is None and few.accuracy_interval is None
-    assert "%  -" not in certainty(found) and "no interval (-): it needs 48" in certainty(found)
+    assert (
+        "%  -" not in uncertainty(found)[0]
+        and "no interval (-): it needs 48" in uncertainty(found)[0]
+    )
     write_report(tmp_path / "report", run, found)
     values = json.loads((tmp_path / "report" / "metrics.json").read_text())["protocols"]["strict"]
     assert values["log_loss_interval"] is None and values["accuracy_interval"] is None
@@ -187,16 +189,16 @@ def test_an_interval_of_too_few_locations_is_withheld_and_the_reason_said(tmp_pa
 
 def test_whole_clips_are_told_from_segments():
     found = make()
-    strict = found.findings["strict"].segments
+    strict = found.results["strict"].segments
     first = np.arange(0, 960, 10)
     whole = replace(strict, probability=strict.probability[first], clip=strict.clip[first],
                     second=None, scene=strict.scene[first])  # fmt: skip
     found = replace(
         found,
         missing={"clip": ()},
-        findings={"clip": judge(whole, CLIPS, CLASSES, Resampling(200))},
+        results={"clip": summarise(whole, CLIPS, CLASSES, Resampling(200))},
     )
-    assert coverage(found) == "clip: 960/960 segments, in 96 clips, each predicted once"
+    assert coverage(found) == ["clip: 960/960 segments, in 96 clips, each predicted once"]
 
 
 def test_a_runs_own_folder_is_refused(tmp_path, run):
@@ -221,12 +223,12 @@ def pixels(picture):
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-def test_a_confusion_picture_is_darkest_where_the_segments_are(classes):
+def test_a_confusion_figure_is_darkest_where_the_segments_are(classes):
     """A permutation instead of the diagonal, so that rows and columns cannot be confused."""
     place = np.roll(np.arange(classes), 1)
     confusion = np.zeros((classes, classes), np.int64)
     confusion[np.arange(classes), place] = np.arange(1, classes + 1)
-    shown = pixels(confusion_picture(confusion, [f"scene {i}" for i in range(classes)], "title"))
+    shown = pixels(confusion_figure(confusion, [f"scene {i}" for i in range(classes)], "title"))
     dark = (shown[..., 2] - shown[..., 0] > 0.3) & (shown[..., 0] < 0.2)  # Blues at its end
     top, left = np.argwhere(dark).min(0)
     bottom, right = np.argwhere(dark).max(0) + 1
@@ -243,7 +245,7 @@ def test_curves_of_any_run_are_drawn(tmp_path, validated, epochs):
     values = (1.0, 0.5) if validated else (None, None)
     history = [Row(e + 1, 1e-2 / (e + 1), 2 / (e + 1), *values) for e in range(epochs)]
     write_metrics(tmp_path / "metrics.csv", history)
-    shown = pixels(curves_picture(tmp_path / "metrics.csv", epochs))
+    shown = pixels(curves_figure(tmp_path / "metrics.csv", epochs))
     orange = (shown[..., 0] > 0.9) & (shown[..., 2] < 0.2)
     assert orange.any() == (validated and epochs > 0)
     green = (shown[..., 1] > 0.55) & (shown[..., 0] < 0.3) & (shown[..., 2] < 0.3)
@@ -252,18 +254,18 @@ def test_curves_of_any_run_are_drawn(tmp_path, validated, epochs):
 
 def test_pictures_depend_on_what_they_show_alone():
     confusion = np.array([[3, 1], [0, 2]])
-    one, two = (confusion_picture(confusion, ("a", "b"), "t") for _ in range(2))
+    one, two = (confusion_figure(confusion, ("a", "b"), "t") for _ in range(2))
     assert one == two
-    assert confusion_picture(confusion.T, ("a", "b"), "t") != one
+    assert confusion_figure(confusion.T, ("a", "b"), "t") != one
 
 
-def test_a_reliability_picture_shows_each_bins_accuracy():
+def test_a_reliability_figure_shows_each_bins_accuracy():
     """Two bins, one always right and one half right: their bars end at 1 and at 1/2."""
     probability = np.repeat([[0.9, 0.1], [0.62, 0.38]], 100, axis=0)
     scene = np.concatenate([np.zeros(100, int), np.arange(100) % 2])
     place = np.arange(200)
     shown = pixels(
-        reliability_picture(calibration(Segments(probability, place, place, scene)), "title")
+        reliability_figure(calibration(Segments(probability, place, place, scene)), "title")
     )
     blue = (shown[..., 2] > 0.6) & (shown[..., 0] < 0.2)
     upper = blue[: shown.shape[0] * 2 // 3]

@@ -86,7 +86,7 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
     refused(fit("evaluate", run, *EVALUATE), 2, "not what the run in", "clips (ids, scenes", "--st")
     assert losses(run) == before and (run / "last.pt").read_bytes() == last
     if form == "new":
-        refused(fit("compare", run, run), 1, "was evaluated on, by its clips (ids", "--truth")
+        refused(fit("compare", run, run), 1, "was evaluated on, in its clips (ids", "--truth")
         assert fit("evaluate", run, *EVALUATE, "--allow-other-store")[0] == 0
         assert losses(run)["strict"] > before["strict"]
 
@@ -101,7 +101,7 @@ def test_a_former_run_is_refused_on_other_records(fit, store, former, tmp_path):
     assert former(lambda: fit(*train, "--store", store))[0] == 0
     other = small_store(tmp_path / "other", products=("scalogram",), seed=1)
     refused(fit(*train, "--store", other), 2, "different store's fingerprint")
-    refused(fit("evaluate", tmp_path / "run", "--store", other), 2, "by its fingerprint")
+    refused(fit("evaluate", tmp_path / "run", "--store", other), 2, "in its fingerprint")
 
 
 def test_a_product_more_is_nothing_to_a_run_that_does_not_use_it(fit, store, tmp_path):

@@ -24,13 +24,11 @@ from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.console import Console
 from avsc.train.metrics import scores
-from avsc.train.paper.make_runs import State, is_evaluated, make_runs, state
-from avsc.train.paper.printed import printed_rows
-from avsc.train.paper.run_forecast import Forecast, Pace, recorded, total
-from avsc.train.paper.table_layout import Line, comma_separated, latex, markdown
-from avsc.train.paper.table_plan import TABLES, make_plan
-from avsc.train.paper.table_report import left_open
-from avsc.train.paper.table_scores import score
+from avsc.train.paper.forecast import Pace, RunForecast, recorded, total
+from avsc.train.paper.plan import TABLES, make_plan, published_results
+from avsc.train.paper.runs import EvaluationOptions, RunState, is_evaluated, make_runs, state
+from avsc.train.paper.table import TableLine, seed_scores
+from avsc.train.paper.table_report import comma_separated, latex, markdown, open_choices
 from avsc.train.protocol import Segments
 from avsc.train.settings import Settings
 
@@ -42,19 +40,19 @@ FAST = ["--batch-size", "16", "--epochs", "1", "--device", "cpu", "--workers", "
 
 def test_the_papers_figures():
     """A few by hand, from the paper's pages; all within what a figure can be."""
-    assert [(row.log_loss, row.accuracy) for row in printed_rows("2")] == [
+    assert [(row.log_loss, row.accuracy) for row in published_results("2")] == [
         (0.6968, pytest.approx(0.7608)), (0.6325, pytest.approx(0.7798)),
         (0.3939, pytest.approx(0.8703)), (0.2731, pytest.approx(0.9091)),
     ]  # fmt: skip
-    best = printed_rows("3")[-1]
+    best = published_results("3")[-1]
     assert (best.verb, best.feature, best.backbone) == ("joint", "scalogram", "effnetv2-s")
     assert (best.log_loss, best.accuracy) == (0.1517, pytest.approx(0.9459))
-    assert [len(printed_rows(table)) for table in "2345"] == [4, 8, 4, 5]
-    assert [row.verb for row in printed_rows("4")] == [
+    assert [len(published_results(table)) for table in "2345"] == [4, 8, 4, 5]
+    assert [row.verb for row in published_results("4")] == [
         "pipeline", "ablation-2", "ablation-3", "joint"
     ]  # fmt: skip
     for table in "2345":
-        for row in printed_rows(table):
+        for row in published_results(table):
             assert 0.1 < row.log_loss < 0.8 and 0.7 < row.accuracy < 1
             assert row.source.endswith(f"Table {table}")
 
@@ -62,56 +60,56 @@ def test_the_papers_figures():
 @pytest.mark.parametrize("table", TABLES)
 def test_needed_runs_come_first_and_each_run_once(table):
     plan = make_plan(table, OUT, (0, 1), {})
-    names = list(plan.jobs)
-    for job in plan.jobs.values():
-        if job.need is not None:
-            assert names.index(job.need) < names.index(job.name)
-            assert job.settings.acoustic_run == OUT / job.need
-            need = plan.jobs[job.need].settings
-            assert (need.feature, need.seed) == (job.settings.feature, job.settings.seed)
-    assert {name for row in plan.rows for name in row.jobs} <= {*names}
+    names = list(plan.runs)
+    for run in plan.runs.values():
+        if run.donor is not None:
+            assert names.index(run.donor) < names.index(run.name)
+            assert run.settings.acoustic_run == OUT / run.donor
+            donor = plan.runs[run.donor].settings
+            assert (donor.feature, donor.seed) == (run.settings.feature, run.settings.seed)
+    assert {name for row in plan.rows for name in row.runs} <= {*names}
 
 
 def test_tables_share_their_runs():
     plans = {table: make_plan(table, OUT, (0,), {}) for table in TABLES}
-    counts = {table: len(plan.jobs) for table, plan in plans.items()}
+    counts = {table: len(plan.runs) for table, plan in plans.items()}
     assert counts == {"2": 4, "3": 10, "4": 5, "5": 1, "augment": 8}
     every = {}
     for plan in plans.values():
-        for name, job in plan.jobs.items():
-            assert every.setdefault(name, job) == job, name
+        for name, run in plan.runs.items():
+            assert every.setdefault(name, run) == run, name
     assert len(every) == 4 + 8 + 2 + 7
-    rows = {row.label[:3]: row.jobs for row in plans["4"].rows}
+    rows = {row.label[:3]: row.runs for row in plans["4"].rows}
     assert rows["I: "] == ("pipeline-scalogram-effnetv2-s-seed0",)
-    assert rows["IV:"] == ("joint-scalogram-effnetv2-s-seed0",) == plans["5"].rows[-1].jobs
-    assert plans["augment"].rows[-1].jobs == rows["IV:"]
+    assert rows["IV:"] == ("joint-scalogram-effnetv2-s-seed0",) == plans["5"].rows[-1].runs
+    assert plans["augment"].rows[-1].runs == rows["IV:"]
 
 
 def test_the_augmentation_table_has_every_subset_once():
     plan = make_plan("augment", OUT, (0,), {})
-    chosen = [plan.jobs[row.jobs[0]].settings.augment for row in plan.rows]
+    chosen = [plan.runs[row.runs[0]].settings.augment for row in plan.rows]
     assert [len(each.split(",")) for each in chosen] == [1, 1, 1, 1, 2, 2, 2, 3]
     assert chosen[0] == "none" and len(set(chosen)) == 8
-    assert [row.printed is not None for row in plan.rows] == [False] * 7 + [True]
+    assert [row.published is not None for row in plan.rows] == [False] * 7 + [True]
     with pytest.raises(SettingError, match="--augment is what this table varies"):
         make_plan("augment", OUT, (0,), {"augment": "crop"})
 
 
 def test_settings_go_to_all_runs_and_defaults_to_none():
     plan = make_plan("3", OUT, (0,), {"batch_size": 64, "backbone": "resnet10t"})
-    assert {job.settings.batch_size for job in plan.jobs.values()} == {64}
-    assert len(plan.jobs) == 6 and "joint-fbank-resnet10t-seed0" in plan.jobs
-    plain = make_plan("3", OUT, (0,), {}).jobs["joint-scalogram-effnetv2-s-seed0"].settings
+    assert {run.settings.batch_size for run in plan.runs.values()} == {64}
+    assert len(plan.runs) == 6 and "joint-fbank-resnet10t-seed0" in plan.runs
+    plain = make_plan("3", OUT, (0,), {}).runs["joint-scalogram-effnetv2-s-seed0"].settings
     assert plain == Settings()
 
 
 def test_each_backbone_has_its_own_weights():
     given = {"visual_weights": "resnet50=a.pth,effnetv2-s=b.pth"}
     plan = make_plan("3", OUT, (0,), given)
-    for job in plan.jobs.values():
-        wanted = {"resnet50": "a.pth", "effnetv2-s": "b.pth"}[job.settings.backbone]
-        assert job.settings.visual_weights == (
-            "pretrained" if job.system.visual is None else wanted
+    for run in plan.runs.values():
+        wanted = {"resnet50": "a.pth", "effnetv2-s": "b.pth"}[run.settings.backbone]
+        assert run.settings.visual_weights == (
+            "pretrained" if run.system.visual is None else wanted
         )
     with pytest.raises(SettingError, match="it names none for resnet50; add resnet50=FILE"):
         make_plan("3", OUT, (0,), {"visual_weights": "effnetv2-s=b.pth"})
@@ -122,18 +120,18 @@ def test_the_command_of_a_run_says_the_same_settings(fit):
     from avsc.train.cli import program
 
     plan = make_plan("3", OUT, (3,), {"batch_size": 64, "store": Path("my store")})
-    for job in plan.jobs.values():
-        words = shlex.split(job.command())
-        assert words[:2] == ["avsc-fit", job.system.name]
+    for run in plan.runs.values():
+        words = shlex.split(run.command())
+        assert words[:2] == ["avsc-fit", run.system.name]
         command = program.get_command(click.Context(program), words[1])
         values = command.make_context(words[1], words[2:]).params
-        assert values.pop("out") == job.folder and values.pop("resume") is True
+        assert values.pop("out") == run.folder and values.pop("resume") is True
         assert values.pop("wait") is False
-        assert Settings(**values) == job.settings
+        assert Settings(**values) == run.settings
     code, said, _ = fit("table", "3", "--list", "--seeds", 3, "--batch-size", 64, "--store",
                         "my store")  # fmt: skip
     assert code == 0
-    assert said.splitlines() == [f"{job.name}\t{job.command()}" for job in plan.jobs.values()]
+    assert said.splitlines() == [f"{run.name}\t{run.command()}" for run in plan.runs.values()]
 
 
 def test_wrong_use_is_refused(fit):
@@ -164,13 +162,13 @@ def predictions(seed):
 def test_mean_and_deviation_over_seeds_by_hand():
     truth = Truth(Path("store"), CLIPS, CLASSES)
     runs = [predictions(seed) for seed in range(3)]
-    found = score(runs, truth, Resampling(500))
+    found = seed_scores(runs, truth, Resampling(500))
     losses = [scores(each, CLASSES).log_loss for each in runs]
     assert found.log_loss.mean == pytest.approx(np.mean(losses), rel=1e-12)
-    assert found.log_loss.deviation == pytest.approx(np.std(losses, ddof=1), rel=1e-12)
+    assert found.log_loss.std == pytest.approx(np.std(losses, ddof=1), rel=1e-12)
     assert found.log_loss.interval.low < found.log_loss.mean < found.log_loss.interval.high
-    alone = score(runs[:1], truth, Resampling(500))
-    assert alone.log_loss.deviation is None
+    alone = seed_scores(runs[:1], truth, Resampling(500))
+    assert alone.log_loss.std is None
     # The mean of three seeds wavers less over locations than one of them.
     width = [each.log_loss.interval.high - each.log_loss.interval.low for each in (found, alone)]
     assert width[0] < width[1]
@@ -178,16 +176,16 @@ def test_mean_and_deviation_over_seeds_by_hand():
 
 def test_layouts_hold_the_same_figures():
     truth = Truth(Path("store"), CLIPS, CLASSES)
-    found = score([predictions(0), predictions(1)], truth, Resampling(500))
-    printed = printed_rows("3")[-1]
+    found = seed_scores([predictions(0), predictions(1)], truth, Resampling(500))
+    printed = published_results("3")[-1]
     lines = [
-        Line("Joint", ("scalogram", "a_b"), "ImageNet", "strict", 2, found, printed),
-        Line("Others & co.", (), None, None, 0, None, printed),
+        TableLine("Joint", ("scalogram", "a_b"), "ImageNet", "strict", 2, found, printed),
+        TableLine("Others & co.", (), None, None, 0, None, printed),
     ]
     text = markdown(lines)
     low, high = found.log_loss.interval.low, found.log_loss.interval.high
     assert 0.01 < (high - low) / 2 < 0.0995, "so that it carries three decimals"
-    shown = f"{found.log_loss.mean:.3f} ± {found.log_loss.deviation:.3f} [{low:.3f}, {high:.3f}]"
+    shown = f"{found.log_loss.mean:.3f} ± {found.log_loss.std:.3f} [{low:.3f}, {high:.3f}]"
     assert shown in text
     assert f"{found.log_loss.mean - 0.1517:+.3f}" in text and "94.59" in text
     rows = list(csv.DictReader(comma_separated(lines).decode().splitlines()))
@@ -205,15 +203,15 @@ def test_layouts_hold_the_same_figures():
 
 
 def test_what_is_left_open_is_said_with_the_runs_own_values():
-    said = left_open(make_plan("3", OUT, (0,), {"validation": "random", "weight_decay": 0.1}))
+    said = open_choices(make_plan("3", OUT, (0,), {"validation": "random", "weight_decay": 0.1}))
     assert said["weight decay"] == "0.1"
     assert said["validation clips (the paper: about 10 % at random)"].startswith("random clips")
 
 
 def test_an_epochs_time_is_that_of_whole_epochs_on_the_last_device(tmp_path):
-    job = next(iter(make_plan("5", tmp_path, (0,), {}).jobs.values()))
-    assert recorded(job) == Pace()
-    job.folder.mkdir()
+    run = next(iter(make_plan("5", tmp_path, (0,), {}).runs.values()))
+    assert recorded(run) == Pace()
+    run.folder.mkdir()
     lines = [
         "epoch,first_batch,seconds,device,processes",
         '1,0,900.0,"cpu, 2 threads",1',
@@ -222,18 +220,18 @@ def test_an_epochs_time_is_that_of_whole_epochs_on_the_last_device(tmp_path):
         '4,0,50.0,"cuda:0, NVIDIA H100",1',
         '5,0,45.0,"cuda:0, NVIDIA H100",1',
     ]
-    timing = job.folder / "timing.csv"
+    timing = run.folder / "timing.csv"
     timing.write_text("\n".join([*lines, ""]))
-    assert recorded(job) == Pace(45.0, "cuda:0, NVIDIA H100", f"3 epochs of {job.name}")
+    assert recorded(run) == Pace(45.0, "cuda:0, NVIDIA H100", f"3 epochs of {run.name}")
     timing.write_text("\n".join([*lines, '6,0,12.5,"cuda:0, NVIDIA H100",4', ""]))
-    assert recorded(job).seconds == 12.5
-    assert recorded(job).device == "4 processes, each cuda:0, NVIDIA H100"
+    assert recorded(run).seconds == 12.5
+    assert recorded(run).device == "4 processes, each cuda:0, NVIDIA H100"
     timing.write_text("\n".join([*lines[:2], '2,5,40.0,"cuda:0, NVIDIA H100",1', ""]))
-    assert recorded(job).seconds is None
-    assert recorded(job).source == f"{job.name} has no epoch that was trained without interruption"
+    assert recorded(run).seconds is None
+    assert recorded(run).source == f"{run.name} has no epoch that was trained without interruption"
     timing.write_text("epoch\n1\n")
     with pytest.raises(AvscError, match=r"timing\.csv: not the epoch times .*may be removed"):
-        recorded(job)
+        recorded(run)
 
 
 def test_a_run_of_a_version_that_timed_no_epochs_gives_no_forecast(fit, small, tmp_path):
@@ -315,7 +313,7 @@ def test_table_4_is_made_from_nothing(fit, small):
 
     before = joint.stat().st_mtime_ns
     code, said, _ = fit("table", 4, *how(small))
-    assert code == 0 and said.count("trained before") == 5 and "epoch 1" not in said
+    assert code == 0 and said.count("already trained") == 5 and "epoch 1" not in said
     assert joint.stat().st_mtime_ns == before
     code, said, _ = fit("table", 4, *how(small), "--dry-run")
     assert code == 0 and "nothing is left to train" in said
@@ -325,7 +323,7 @@ def test_table_4_is_made_from_nothing(fit, small):
     intervals = values.pop("intervals")
     joint.write_text(json.dumps(values))
     code, said, _ = fit("table", 4, *how(small))
-    assert code == 0 and said.count("trained before") == 5 and said.count("test fold: ") == 1
+    assert code == 0 and said.count("already trained") == 5 and said.count("test fold: ") == 1
     assert json.loads(joint.read_text())["intervals"] == intervals
 
 
@@ -360,7 +358,7 @@ def test_seeds_are_averaged_and_one_run_can_be_made_alone(fit, small):
     assert (out / "audio-fbank-seed1" / "evaluation-test" / "report.md").exists()
     code, said, _ = fit("table", 2, *two)
     assert code == 0, said
-    assert "audio-fbank-seed1: trained before" in said
+    assert "audio-fbank-seed1: already trained" in said
     rows = csv_rows(out / "table-2.csv")
     losses = [
         json.loads((out / f"audio-fbank-seed{seed}/evaluation-test/metrics.json").read_text())[
@@ -387,27 +385,28 @@ def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(small, tmp
              "backbone": SIGHT[1], "visual_weights": "random", "image_size": 32}  # fmt: skip
     plan = make_plan("4", tmp_path / "out", (0,), given)
     audio, pipeline, joint = (
-        next(name for name in plan.jobs if name.startswith(each))
+        next(name for name in plan.runs if name.startswith(each))
         for each in ("audio", "pipeline", "joint")
     )
+    options = EvaluationOptions(Resampling(100), False)
     with Console() as console:
 
         def make():
-            return make_runs(plan, [audio, pipeline, joint], Resampling(100), False, console)
+            return make_runs(plan, [audio, pipeline, joint], options, console)
 
-        with claimed(plan.jobs[audio].folder, "busy", "", print) as claim:
+        with claimed(plan.runs[audio].folder, "busy", "", print) as claim:
             assert make() == 75
             said = capsys.readouterr().out
             for name in (audio, pipeline):
                 assert f"{name}: left to process {os.getpid()} on " in said
             assert f"left to other processes: {audio}, {pipeline}. The same command" in said
-            assert state(plan.jobs[joint]).finished and is_evaluated(plan.jobs[joint], False)
-            assert [path.name for path in plan.jobs[audio].folder.iterdir()] == ["claim"]
+            assert state(plan.runs[joint]).finished and is_evaluated(plan.runs[joint], False)
+            assert [path.name for path in plan.runs[audio].folder.iterdir()] == ["claim"]
             timer = threading.Timer(1, claim.give_up)
             timer.start()
-            assert make_runs(plan, [audio], Resampling(100), False, console, wait=True) == 0
+            assert make_runs(plan, [audio], options, console, wait=True) == 0
             timer.join()
-        assert is_evaluated(plan.jobs[audio], False)
+        assert is_evaluated(plan.runs[audio], False)
         assert "waiting for its end" in capsys.readouterr().out
 
 
@@ -447,15 +446,15 @@ def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_
 
 
 def test_forecasts_add_up_by_device():
-    jobs = list(make_plan("2", OUT, (0,), {}).jobs.values())
+    runs = list(make_plan("2", OUT, (0,), {}).runs.values())
     gpu, cpu = Pace(36.0, "cuda:0, A", "timing"), Pace(3.6, "cpu", "timing")
     made = [
-        Forecast(jobs[0], State(50, False), gpu),
-        Forecast(jobs[1], State(0, False), gpu),
-        Forecast(jobs[2], State(150, True), Pace()),
-        Forecast(jobs[3], State(0, False), cpu),
+        RunForecast(runs[0], RunState(50, False), gpu),
+        RunForecast(runs[1], RunState(0, False), gpu),
+        RunForecast(runs[2], RunState(150, True), Pace()),
+        RunForecast(runs[3], RunState(0, False), cpu),
     ]
     assert total(made) == pytest.approx({"cuda:0, A": 2.5, "cpu": 0.15})
     assert [each.hours for each in made] == pytest.approx([1.0, 1.5, 0.0, 0.15])
-    unknown = Forecast(jobs[0], State(0, False), Pace())
+    unknown = RunForecast(runs[0], RunState(0, False), Pace())
     assert unknown.hours is None and total([unknown]) == {"not measured": 1}

@@ -19,10 +19,9 @@ from avsc.train.data.samples import Samples
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
+from avsc.train.paper.tsne_embeddings import choose_points, embeddings, middle_samples, named_layers
 from avsc.train.paper.tsne_figure import COLOURS, Panel, draw, png, svg
-from avsc.train.paper.tsne_layers import embeddings, named_layers
-from avsc.train.paper.tsne_plane import measures, plane
-from avsc.train.paper.tsne_points import choose_points, middle_samples
+from avsc.train.paper.tsne_maps import plane, separation
 
 CPU = Computing(torch.device("cpu"), 16, 0)
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
@@ -41,7 +40,7 @@ def blobs(distance, scenes=3, each=40, seed=0):
 
 def test_numbers_are_high_for_what_is_apart_and_at_chance_for_what_is_not():
     among = np.arange(3)
-    apart, mixed = (measures(*blobs(distance), among) for distance in (20, 0))
+    apart, mixed = (separation(*blobs(distance), among) for distance in (20, 0))
     assert apart.silhouette > 0.7 and apart.purity == apart.purity_elsewhere == 1
     assert abs(mixed.silhouette) < 0.05
     assert mixed.purity == pytest.approx(1 / 3, abs=0.06)
@@ -55,7 +54,7 @@ def test_purity_equals_a_second_implementation():
     chosen = np.isin(scene, among)
     _, near = NearestNeighbors(n_neighbors=11).fit(values[chosen]).kneighbors(values[chosen])
     expected = (scene[chosen][near[:, 1:]] == scene[chosen][:, None]).mean()
-    assert measures(values, scene, group, among).purity == pytest.approx(expected, rel=1e-12)
+    assert separation(values, scene, group, among).purity == pytest.approx(expected, rel=1e-12)
 
 
 def test_purity_elsewhere_does_not_count_ones_own_location():
@@ -64,7 +63,7 @@ def test_purity_elsewhere_does_not_count_ones_own_location():
     scene = group % 2
     values = np.random.default_rng(0).normal(size=(72, 2)) * 0.01
     values += np.array([[0, 0], [1, 0], [50, 0], [51, 0], [0, 90], [1, 90]])[group]
-    found = measures(values, scene, group, np.arange(2))
+    found = separation(values, scene, group, np.arange(2))
     assert found.purity == 1 and found.purity_elsewhere == 0
 
 
@@ -72,7 +71,7 @@ def test_the_plane_keeps_apart_what_is_apart_and_is_seeded():
     values, scene, group = blobs(20)
     flat = plane(values.astype(np.float32), 0, 10)
     assert flat.shape == (120, 2)
-    assert measures(flat, scene, group, np.arange(3)).purity == 1
+    assert separation(flat, scene, group, np.arange(3)).purity == 1
     np.testing.assert_array_equal(plane(values.astype(np.float32), 0, 10), flat)
 
 
@@ -86,11 +85,11 @@ CLIPS = tuple(
 def test_points_are_chosen_evenly_seeded_and_from_what_both_have():
     common = [(clip.id, second) for clip in CLIPS for second in range(10)][::-1]
     points = choose_points(common, CLIPS, ("bus", "tram"), 20, 1)
-    assert len(points) == 20 and points.of == 120
+    assert len(points) == 20 and points.available == 120
     assert np.bincount(points.scene).tolist() == [10, 10]
-    assert list(points.places) == sorted(points.places)
-    assert choose_points(common[::-1], CLIPS, ("bus", "tram"), 20, 1).places == points.places
-    assert choose_points(common, CLIPS, ("bus", "tram"), 20, 2).places != points.places
+    assert list(points.segments) == sorted(points.segments)
+    assert choose_points(common[::-1], CLIPS, ("bus", "tram"), 20, 1).segments == points.segments
+    assert choose_points(common, CLIPS, ("bus", "tram"), 20, 2).segments != points.segments
     few = choose_points(common[:3], CLIPS, ("bus", "tram"), 20, 1)
     assert len(few) == 3 and few.scene.tolist() == [1, 1, 1]
     with pytest.raises(AvscError, match="no segment of these clips in common"):

@@ -1,4 +1,4 @@
-"""``avsc-fit compare``: two systems on the same segments, and whether they differ."""
+"""``avsc-fit compare``: compare two systems on the same segments."""
 
 from pathlib import Path
 
@@ -15,29 +15,29 @@ from avsc.manifests.shell import settings
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),
-    help="Store or manifest that says each clip's scene, city and location.  [default: the store "
-    "of a run]",
+    help="Store or manifest with each clip's scene, city and location.  [default: the store of "
+    "the first run]",
 )
 @click.option(
     "--fold",
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
-    help="Which evaluation of a run.",
+    help="Which evaluation of a run to compare.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["strict", "centred", "clip"]),
     default="strict",
     show_default=True,
-    help="Which predictions of a run.",
+    help="Which predictions of a run to compare.",
 )
 @click.option(
     "--resamples",
     type=click.IntRange(100),
     default=10_000,
     show_default=True,
-    help="Resamples of the locations within each scene, and sign flips.",
+    help="Resamples of the locations within each scene, and random sign patterns.",
 )
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resampling."
@@ -58,7 +58,7 @@ def compare(
     seed: int,
     out: Path | None,
 ) -> int:
-    """Compare FIRST and SECOND: evaluated runs, or predictions in the challenge's form."""
+    """Compare FIRST and SECOND: evaluated runs, or predictions files in the challenge's form."""
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.compare import compare as compare_segments
     from avsc.train.evaluate.compare_report import (
@@ -67,30 +67,31 @@ def compare(
         legend,
         write_comparison,
     )
-    from avsc.train.evaluate.submissions import find_truth, read_entrant
+    from avsc.train.evaluate.submissions import find_truth, read_submission
 
     known = find_truth(truth, first, second, fold=fold)
-    here, there = (read_entrant(path, protocol, known, fold) for path in (first, second))
-    how = Resampling(resamples, seed)
-    found = compare_segments(here, there, known.clips, known.classes, how)
-    rows = set(here.clip.tolist())
+    segments, others = (read_submission(path, protocol, known, fold) for path in (first, second))
+    resampling = Resampling(resamples, seed)
+    comparison = compare_segments(segments, others, known.clips, known.classes, resampling)
+    rows = set(segments.clip.tolist())
     tested = [row for row, clip in enumerate(known.clips) if clip.fold == "test"]
-    stamp = {
+    of_test_fold = f"{len(rows.intersection(tested))} of {len(tested)}"
+    provenance = {
         "first": str(first),
         "second": str(second),
         "truth": str(known.path),
         "protocol": protocol,
-        "segments": len(here),
+        "segments": len(segments),
         "clips": len(rows),
-        "clips of the test fold": f"{len(rows.intersection(tested))} of {len(tested)}",
+        "clips of the test fold": of_test_fold,
         "resamples": resamples,
         "seed": seed,
     }
     folder = out or Path("comparisons") / f"{first.stem}-{second.stem}"
-    write_comparison(folder, found, stamp)
+    write_comparison(folder, comparison, provenance)
     click.echo(f"first:  {first}\nsecond: {second}")
-    click.echo(f"{len(here):,} segments; {stamp['clips of the test fold']} clips of the test fold")
-    click.echo(f"\n{comparison_tables(found)}\n\n{legend(found, resamples)}")
-    click.echo(f"\n{in_words(found, resamples)}")
+    click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
+    click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")
+    click.echo(f"\n{in_words(comparison, resamples)}")
     click.echo(f"report: {folder / 'comparison.md'}")
     return DONE

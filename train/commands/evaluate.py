@@ -1,4 +1,4 @@
-"""``avsc-fit evaluate``: a run on the test fold, as the official task does it."""
+"""``avsc-fit evaluate``: evaluate a run on the test fold, as in the official task."""
 
 from pathlib import Path
 from typing import Any
@@ -32,19 +32,19 @@ GROUPS = {
     type=click.Choice(["best", "last"]),
     default="best",
     show_default=True,
-    help="Weights of the best epoch, or of the last save.",
+    help="Weights of the best epoch, or of the last checkpoint.",
 )
 @click.option(
     "--protocol",
     default="strict,centred",
     show_default=True,
     help="Which frames count: any of strict (windows wholly inside a second), centred (centred in "
-    "it), clip (one prediction a clip, the mean of its frames; not the official task).",
+    "it), clip (one prediction per clip, the mean over its frames; not the official task).",
 )
 @click.option(
     "--temperature",
     is_flag=True,
-    help="Give the predictions a temperature fitted on the run's validation part.",
+    help="Apply a temperature fitted on the run's validation clips.",
 )
 @click.option(
     "--resamples",
@@ -56,11 +56,15 @@ GROUPS = {
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resampling."
 )
-@click.option("--allow-missing", is_flag=True, help="Score what is there if segments are missing.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Score the segments that are there if some are missing.",
+)
 @click.option(
     "--allow-other-store",
     is_flag=True,
-    help="Accept a store whose contents are not those that the run was trained on.",
+    help="Accept a store whose contents differ from what the run was trained on.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -69,32 +73,31 @@ GROUPS = {
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Threads that prepare pictures; changes no result.  [default: one a core]",
+    help="Threads that prepare images; does not affect results.  [default: one per core]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/evaluation-FOLD, with -temperature if it has one]",
+    help="Folder of the report.  [default: RUN/evaluation-FOLD, or RUN/evaluation-FOLD-temperature "
+    "with --temperature]",
 )
 @settings
 def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
-    """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, pictures, report."""
+    """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, figures, report."""
     from avsc.train.evaluate.bootstrap import Resampling
-    from avsc.train.evaluate.evaluate_run import Request, evaluate_run
-    from avsc.train.evaluate.report import certainty, city_table, coverage, table
+    from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
+    from avsc.train.evaluate.report import summary
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
 
-    wanted = Request(
+    request = EvaluationRequest(
         run,
         protocols=named_protocols(protocol),
         resampling=Resampling(resamples, seed),
         **values,
     )
     with Console() as console:
-        found = evaluate_run(wanted, console)
-        for text in (table(found), city_table(found), coverage(found), certainty(found)):
-            if text:
-                console.say(text)
-        console.say(f"report: {wanted.folder / 'report.md'}")
+        for text in summary(evaluate_run(request, console)):
+            console.say(text)
+        console.say(f"report: {request.folder / 'report.md'}")
     return DONE

@@ -1,4 +1,4 @@
-"""``avsc-fit table``: a table of the paper, measured beside printed."""
+"""``avsc-fit table``: reproduce a table of the paper, next to its published figures."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -15,25 +15,25 @@ from avsc.train.commands.fit import GROUPS, parameter
 from avsc.train.settings import Settings
 
 if TYPE_CHECKING:
-    from avsc.train.paper.run_forecast import Forecast
-    from avsc.train.paper.table_plan import Plan
+    from avsc.train.paper.forecast import RunForecast
+    from avsc.train.paper.plan import TablePlan
 
 CHOSEN_HERE = (
     "seed", "feature", "acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings",
 )  # fmt: skip
-"""Settings that a table chooses itself, row by row."""
+"""Settings that a table sets itself, row by row."""
 
 TABLE = "seeds only listed dry_run probe predictions resamples allow_missing"
 """Options of the table itself, for the help."""
 
 
-def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command one option for each setting that goes to all runs; without a default."""
-    for each in reversed(fields(Settings)):
-        if each.name in CHOSEN_HERE:
+def run_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command one option for each setting that applies to all runs; without a default."""
+    for field in reversed(fields(Settings)):
+        if field.name in CHOSEN_HERE:
             continue
-        kind = str if each.name == "visual_weights" else parameter(Settings, each.name)
-        command = click.option(option(each.name), type=kind, help=each.metadata["help"])(command)
+        kind = str if field.name == "visual_weights" else parameter(Settings, field.name)
+        command = click.option(option(field.name), type=kind, help=field.metadata["help"])(command)
     return command
 
 
@@ -46,14 +46,17 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Path(path_type=Path),
     default=Path("runs/tables"),
     show_default=True,
-    help="Folder of the runs, each in a folder of its own, and of the table.",
+    help="Folder of the table and of the runs, each in its own subfolder.",
 )
 @click.option(
-    "--seeds", default="0", show_default=True, help="Seeds of each row's runs: 0,1,2 for three."
+    "--seeds",
+    default="0",
+    show_default=True,
+    help="Seeds of each row's runs, e.g. 0,1,2 for three.",
 )
-@click.option("--only", metavar="NAME", help="Make one run and no table.")
-@click.option("--list", "listed", is_flag=True, help="Print the runs, one a line, and do nothing.")
-@click.option("--dry-run", is_flag=True, help="Say what will be trained and how long that takes.")
+@click.option("--only", metavar="NAME", help="Train and evaluate one run, and write no table.")
+@click.option("--list", "listed", is_flag=True, help="Print the runs, one per line, and exit.")
+@click.option("--dry-run", is_flag=True, help="Print what will be trained and how long that takes.")
 @click.option(
     "--probe",
     type=click.FloatRange(0),
@@ -65,7 +68,7 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     "--predictions",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="Table 5: another system's predictions in the challenge's form; may be repeated.",
+    help="Table 5: another system's predictions file in the challenge's form; may be repeated.",
 )
 @click.option(
     "--resamples",
@@ -74,9 +77,13 @@ def passed_on(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Resamples of the locations within each scene, for the 95 % intervals.",
 )
-@click.option("--allow-missing", is_flag=True, help="Score what is there if segments are missing.")
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Score the segments that are there if some are missing.",
+)
 @click.option("--wait", is_flag=True, help="Wait for runs that another process trains.")
-@passed_on
+@run_settings
 @settings
 def table(
     table: str,
@@ -92,103 +99,91 @@ def table(
     wait: bool,
     **values: Any,
 ) -> int:
-    """Train what is missing of a TABLE of the paper (2, 3, 4, 5, augment), evaluate, write it.
+    """Train and evaluate the runs that a TABLE of the paper (2, 3, 4, 5, augment) lacks; write it.
 
-    Settings go to all its runs. --visual-weights takes BACKBONE=VALUE,BACKBONE=VALUE too.
+    Settings apply to all its runs. --visual-weights also takes BACKBONE=VALUE,BACKBONE=VALUE.
     """
-    from avsc.train.paper.table_plan import make_plan
+    from avsc.train.paper.plan import make_plan
 
     if predictions and table != "5":
         raise SettingError("--predictions is for table 5.")
-    given = {name: value for name, value in values.items() if value is not None}
+    overrides = {name: value for name, value in values.items() if value is not None}
     chosen = _seeds(seeds)
-    plan = make_plan(table, out, chosen, given)
+    plan = make_plan(table, out, chosen, overrides)
     if listed:
-        for job in plan.jobs.values():
-            click.echo(f"{job.name}\t{job.command()}")
+        for run in plan.runs.values():
+            click.echo(f"{run.name}\t{run.command()}")
         return DONE
-    if only is not None and only not in plan.jobs:
-        raise SettingError(f"--only is {only!r}; the runs are {', '.join(plan.jobs)}.")
+    if only is not None and only not in plan.runs:
+        raise SettingError(f"--only is {only!r}; the runs are {', '.join(plan.runs)}.")
     if dry_run:
-        return _say_forecast(plan, probe)
-    return _make(plan, out, chosen, given, only, predictions, resamples, allow_missing, wait)
+        return _print_forecast(plan, probe)
+
+    # Slow to import, and not needed before.
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.submissions import read_truth
+    from avsc.train.fit.console import Console
+    from avsc.train.paper.runs import EvaluationOptions, make_runs
+    from avsc.train.paper.table import make_table, with_submissions
+    from avsc.train.paper.table_report import markdown, remarks, write_table
+
+    options = EvaluationOptions(Resampling(resamples), allow_missing)
+    with Console() as console:
+        names = [only] if only else list(plan.runs)
+        status = make_runs(plan, names, options, console, wait)
+        if status != DONE or only:
+            return status
+        truth = read_truth(next(iter(plan.runs.values())).settings.store)
+        made = make_table(plan, truth, overrides, chosen, options.resampling)
+        if predictions:
+            made = with_submissions(made, predictions, truth, allow_missing)
+        page = write_table(out, made)
+        console.say(markdown(made.lines))
+        for note in remarks(made):
+            console.say(f"- {note}")
+        console.say(f"table: {page}, with .csv and .tex beside it")
+    return DONE
 
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        seeds = tuple(int(each) for each in text.split(","))
+        seeds = tuple(int(seed) for seed in text.split(","))
     except ValueError:
         seeds = ()
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
-        raise SettingError(f"--seeds is {text!r}; wanted different whole numbers, such as 0,1,2.")
+        raise SettingError(
+            f"--seeds is {text!r}; wanted distinct non-negative integers, such as 0,1,2."
+        )
     return seeds
 
 
-def _say_forecast(plan: "Plan", probe: float) -> int:
-    from avsc.train.evaluate.markdown import markdown_table
+def _print_forecast(plan: "TablePlan", probe: float) -> int:
+    from avsc.train.evaluate.writing import markdown_table
     from avsc.train.fit.console import Console
-    from avsc.train.paper.run_forecast import forecasts, total
+    from avsc.train.paper.forecast import forecasts, total
 
     with Console() as console:
-        made = forecasts(plan, probe, console)
-    click.echo(
-        markdown_table([["run", "epochs", "left", "hours", "from"], *map(_forecast_cells, made)])
-    )
-    if not any(each.epochs for each in made):
+        by_run = forecasts(plan, probe, console)
+    header = ["run", "epochs", "left", "hours", "from"]
+    click.echo(markdown_table([header, *map(_forecast_cells, by_run)]))
+    if not any(forecast.epochs for forecast in by_run):
         click.echo("nothing is left to train")
-    for device, amount in total(made).items():
+    for device, amount in total(by_run).items():
         if device == "not measured":
             click.echo(
-                f"not measured: {amount:.0f} runs; train one epoch of each kind, or give "
+                f"not measured: {amount:.0f} runs; train one epoch of each kind, or add "
                 "--probe SECONDS"
             )
         else:
-            click.echo(f"expected: {amount:.2f} hours on {device} (training alone)")
+            click.echo(f"expected: {amount:.2f} hours on {device} (training only)")
     return DONE
 
 
-def _forecast_cells(each: "Forecast") -> list[str]:
+def _forecast_cells(forecast: "RunForecast") -> list[str]:
     return [
-        each.job.name,
-        f"{each.state.epochs}/{each.job.settings.epochs}",
-        str(each.epochs),
-        "not measured" if each.hours is None else f"{each.hours:.2f}",
-        each.pace.source if each.epochs else "",
+        forecast.run.name,
+        f"{forecast.state.epochs}/{forecast.run.settings.epochs}",
+        str(forecast.epochs),
+        "not measured" if forecast.hours is None else f"{forecast.hours:.2f}",
+        forecast.pace.source if forecast.epochs else "",
     ]
-
-
-def _make(
-    plan: "Plan",
-    out: Path,
-    seeds: tuple[int, ...],
-    given: dict[str, Any],
-    only: str | None,
-    predictions: tuple[Path, ...],
-    resamples: int,
-    allow_missing: bool,
-    wait: bool,
-) -> int:
-    from avsc.train.evaluate.bootstrap import Resampling
-    from avsc.train.evaluate.submissions import read_entrant, read_truth
-    from avsc.train.fit.console import Console
-    from avsc.train.paper.make_runs import make_runs
-    from avsc.train.paper.table_layout import markdown
-    from avsc.train.paper.table_report import file_lines, remarks, table_lines, write_table
-
-    how = Resampling(resamples)
-    with Console() as console:
-        names = [only] if only else list(plan.jobs)
-        status = make_runs(plan, names, how, allow_missing, console, wait)
-        if status != DONE or only:
-            return status
-        truth = read_truth(next(iter(plan.jobs.values())).settings.store)
-        lines, found = table_lines(plan, truth, how)
-        if predictions:
-            ours = read_entrant(next(iter(plan.jobs.values())).folder, "centred", truth)
-            lines += file_lines(predictions, ours, truth, how, allow_missing)
-        page = write_table(out, plan, lines, found, given, seeds, how)
-        console.say(markdown(lines))
-        for note in remarks(plan, lines, found, given, seeds, how):
-            console.say(f"- {note}")
-        console.say(f"table: {page}, with .csv and .tex beside it")
-    return DONE

@@ -1,4 +1,4 @@
-"""``avsc-fit tsne``: embeddings of two runs in the plane, as Figure 2 of the paper."""
+"""``avsc-fit tsne``: t-SNE maps of two runs' embeddings, as in Figure 2 of the paper."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from avsc.manifests.shell import settings
     "--layers",
     default="fused,hidden,acoustic",
     show_default=True,
-    help="Rows of the picture: fused (the classifier's input), hidden (its hidden units), acoustic "
+    help="Rows of the figure: fused (the classifier's input), hidden (its hidden units), acoustic "
     "(the acoustic encoder's output).",
 )
 @click.option(
@@ -31,14 +31,14 @@ from avsc.manifests.shell import settings
     type=click.IntRange(10),
     default=2000,
     show_default=True,
-    help="Segments to draw, at most; as many of each scene.",
+    help="Largest number of segments to draw, balanced over the scenes.",
 )
 @click.option(
     "--perplexity",
     type=click.FloatRange(1),
     default=30.0,
     show_default=True,
-    help="Of t-SNE: about how many neighbours a point heeds.",
+    help="Of t-SNE: about how many neighbours each point is placed by.",
 )
 @click.option(
     "--seed",
@@ -52,12 +52,12 @@ from avsc.manifests.shell import settings
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Threads for pictures.  [default: one a core]",
+    help="Threads that prepare images.  [default: one per core]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the picture.  [default: tsne/FIRST-SECOND]",
+    help="Folder of the figure.  [default: tsne/FIRST-SECOND]",
 )
 @settings
 def tsne(
@@ -73,16 +73,16 @@ def tsne(
     workers: int | None,
     out: Path | None,
 ) -> int:
-    """Draw the embeddings of FIRST beside those of SECOND, by t-SNE, with numbers."""
+    """Map the embeddings of the runs FIRST and SECOND by t-SNE, side by side, with numbers."""
     from avsc.train.fit.compute import Computing, choose_device, cores
     from avsc.train.fit.console import Console
-    from avsc.train.paper.tsne_layers import named_layers
-    from avsc.train.paper.tsne_maps import Drawing, make_maps
+    from avsc.train.paper.tsne_embeddings import named_layers
+    from avsc.train.paper.tsne_maps import MapOptions, make_maps
     from avsc.train.paper.tsne_report import legend, numbers_table, write_maps
 
-    drawing = Drawing(named_layers(layers), fold, points, seed, perplexity)
+    options = MapOptions(named_layers(layers), fold, points, seed, perplexity)
     folder = out or Path("tsne") / f"{first.resolve().name}-{second.resolve().name}"
-    stamp = {
+    provenance = {
         "first": str(first),
         "second": str(second),
         "fold": fold,
@@ -93,9 +93,10 @@ def tsne(
         chosen, text = choose_device(device)
         console.say(text)
         threads = cores() if workers is None else workers
-        found = make_maps((first, second), drawing, Computing(chosen, batch_size, threads), console)
-        write_maps(folder, found, stamp)
-        console.say(numbers_table(found))
-        console.say(legend(found))
-        console.say(f"picture: {folder / 'tsne.png'}")
+        computing = Computing(chosen, batch_size, threads)
+        maps = make_maps((first, second), options, computing, console)
+        write_maps(folder, maps, provenance)
+        console.say(numbers_table(maps))
+        console.say(legend(maps))
+        console.say(f"figure: {folder / 'tsne.png'}")
     return DONE

@@ -1,31 +1,31 @@
-"""Confidence intervals of figures: a bootstrap-t over locations.
+"""Uncertainty of the scores: a bootstrap-t over recording locations.
 
-Segments of a clip, and clips of a location, resemble each other, so locations are the independent
-observations (clips in a set that does not say its locations). A group's figure (scene or city) is a
-ratio, R = sum over its segments / number of its segments, of locations of unequal size; the figure
-of a system is the unweighted mean of its scenes' ratios. Locations are nested in groups, so the
-variance is stratified (Cochran 1977, "Sampling techniques", chapter 6): of a group of n locations
-with sums T_l over m_l segments, N segments in all,
+Segments of a clip, and clips of a location, are correlated, so locations are the independent
+observations (clips in a set whose locations are not known). The figure of a group (scene or city)
+is a ratio, R = sum over its segments / number of its segments, over locations of unequal size; the
+figure of a system is the unweighted mean of its scenes' ratios. Locations are nested in groups, so
+the variance is stratified (Cochran 1977, "Sampling techniques", chapter 6): for a group of n
+locations with sums T_l over m_l segments, N segments in all,
 
     v = n / (n - 1) * sum over l of (T_l - R m_l)^2 / N^2,
 
 and that of the mean over S groups is the sum of theirs / S^2.
 
 In each resample n of a group's n locations are drawn with replacement, with all their segments, and
-figure and variance are computed anew; t* = (resampled figure - figure) / sqrt(resampled variance).
+figure and variance are recomputed; t* = (resampled figure - figure) / sqrt(resampled variance).
 The interval is [figure - q_high * se, figure - q_low * se] with the quantiles of t* (Efron and
 Tibshirani 1993, "An introduction to the bootstrap", chapter 12; Hall 1988, "Theoretical comparison
 of bootstrap confidence intervals"): where most locations have almost no loss and a few fail, a
-sample's figure and its variance rise and fall together, which quantiles of the figure alone do not
-see. The quantiles are those of the two tails for a figure of one system, whose losses are skewed to
-one side; those of |t*| for a difference of two systems, which may be skewed to either side and has
-heavy tails. `benchmarks/interval_coverage.py` prints how often each of them holds the truth.
+sample's figure and its variance rise and fall together, which quantiles of the figure alone miss.
+For a figure of one system, whose losses are skewed to one side, the quantiles are those of the two
+tails; for a difference of two systems, which may be skewed to either side and has heavy tails,
+those of |t*|. `benchmarks/interval_coverage.py` prints how often each covers the true value.
 
-An interval is withheld where there are fewer than `MINIMUM` locations, where a scene has a single
-one, and where t* has no finite quantile (hardly any location differs from the others). It ends at
-the figure's own range: no log-loss below 0, no accuracy above 1.
+An interval is withheld where there are fewer than `MINIMUM` locations, where a scene has only one,
+and where t* has no finite quantile (hardly any location differs from the others). It is clipped to
+the figure's range: no log-loss below 0, no accuracy above 1.
 
-Draws are keyed by (seed, group), so that any quantities meet the same resamples.
+Draws are keyed by (seed, group), so that all quantities share the same resamples.
 """
 
 from collections.abc import Sequence
@@ -41,24 +41,24 @@ from avsc.train.protocol import Segments
 
 LEVEL = 0.95
 MINIMUM = 48
-"""Units that an interval needs: where few locations fail, those of 32 hold the truth in 88 %."""
+"""Units that an interval needs: where few locations fail, coverage with 32 is only 88 %."""
 METHOD = "bootstrap-t, 1"
-"""Goes into every evaluation: one whose intervals were made otherwise is not current."""
+"""Recorded in every evaluation; one whose intervals were made by another method is outdated."""
 LOSS, ACCURACY = (0.0, np.inf), (0.0, 1.0)
 LOSS_DIFFERENCE, ACCURACY_DIFFERENCE = (-np.inf, np.inf), (-1.0, 1.0)
 """Ranges of figures, and of their differences."""
 AT_ONCE = 4_000_000
-"""Drawn numbers that are held at a time."""
+"""Drawn numbers held in memory at a time."""
 NOTHING = 1e-12
-"""Spread, relative to the values, that is rounding and not variance."""
+"""Spread, relative to the values, that counts as rounding."""
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How to resample.
+    """Settings of the resampling.
 
     Attributes:
-        resamples: how many times; of the sign flips too.
+        resamples: number of resamples, and of random sign patterns.
         seed: of the draws.
     """
 
@@ -68,7 +68,7 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Units:
-    """What is drawn: locations (or clips), each within its group.
+    """The units that are resampled: locations (or clips), each within its group.
 
     Attributes:
         kind: what they are.
@@ -105,14 +105,14 @@ class Units:
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a figure lies with 95 % confidence, ends included."""
+    """A 95 % confidence interval, ends included."""
 
     low: float
     high: float
 
     @classmethod
     def within(cls, low: float, high: float, span: tuple[float, float]) -> "Interval | None":
-        """Return the interval, cut off at a figure's own range; None for ends that are NaN."""
+        """Return the interval, clipped to the range of a figure; None for ends that are NaN."""
         if np.isnan(low):
             return None
         return cls(float(max(low, span[0])), float(min(high, span[1])))
@@ -120,7 +120,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Means of groups, and what they are in resamples.
+    """Means of groups, and of their resamples.
 
     Attributes:
         number: of units behind each mean, int64 [groups].
@@ -150,8 +150,8 @@ class Resampled:
     def statistics(self) -> NDArray[np.float64]:
         """Return t* [resamples, groups, quantities]; infinite where a resample has no variance."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = self.shift / np.sqrt(self.variances)
-        return np.where(self.shift == 0, 0.0, found)
+            statistics = self.shift / np.sqrt(self.variances)
+        return np.where(self.shift == 0, 0.0, statistics)
 
     def ends(
         self, symmetric: bool = False, minimum: int = MINIMUM
@@ -180,16 +180,16 @@ class Resampled:
         """Return the two-sided p-value of "the mean is 0" [groups, quantities]; NaN where unknown.
 
         The share of resamples, the sample itself being one of them, whose |t*| is no less than
-        |mean| / se. At most 0.05 if and only if the symmetric interval leaves 0 out.
+        |mean| / se. At most 0.05 if and only if the symmetric interval excludes 0.
         """
         with np.errstate(divide="ignore", invalid="ignore"):
             own = np.abs(self.mean) / np.sqrt(self.variance)
-        found = ((np.abs(self.statistics()) >= own).sum(0) + 1) / (len(self.shift) + 1)
-        return np.where(self.variance > 0, found, np.nan)
+        p = ((np.abs(self.statistics()) >= own).sum(0) + 1) / (len(self.shift) + 1)
+        return np.where(self.variance > 0, p, np.nan)
 
 
 def resampling_units(segments: Segments, clips: Sequence[Clip], groups: Groups) -> Units:
-    """Return the units of segments: their locations, or their clips where one has no location."""
+    """Return the units of segments: locations, or clips if one has no location."""
     rows, clip = np.unique(segments.clip, return_inverse=True)
     located = all(clips[row].location for row in rows)
     names = [clips[row].location if located else clips[row].id for row in rows]
@@ -200,17 +200,17 @@ def resampling_units(segments: Segments, clips: Sequence[Clip], groups: Groups) 
     return Units(kind, groups.names, unique // len(rows), of.reshape(-1))
 
 
-def resample(sums: NDArray[np.float64], units: Units, how: Resampling) -> Resampled:
-    """Return the means of groups and what they are in resamples.
+def resample(sums: NDArray[np.float64], units: Units, resampling: Resampling) -> Resampled:
+    """Resample the means of groups.
 
     Args:
         sums: of each unit's segments, [units, quantities].
-        units: that are drawn.
-        how: how to resample.
+        units: to draw.
+        resampling: number of resamples, and seed.
     """
     groups, quantities = len(units.groups), sums.shape[1]
     mean, variance = (np.empty((groups, quantities)) for _ in range(2))
-    shift, variances = (np.empty((how.resamples, groups, quantities)) for _ in range(2))
+    shift, variances = (np.empty((resampling.resamples, groups, quantities)) for _ in range(2))
     segments = units.segments.astype(np.float64)
     for group in range(groups):
         members = units.group == group
@@ -221,25 +221,25 @@ def resample(sums: NDArray[np.float64], units: Units, how: Resampling) -> Resamp
         number = len(size)
         ratio = number / (number - 1) if number > 1 else np.nan
         variance[group] = ratio * (rest**2).sum(0) / size.sum() ** 2
-        draw = np.random.default_rng((how.seed, group))
+        draw = np.random.default_rng((resampling.seed, group))
         step = max(1, AT_ONCE // number)
-        for start in range(0, how.resamples, step):
-            part = slice(start, min(start + step, how.resamples))
-            chance = np.full(number, 1 / number)
-            times = draw.multinomial(number, chance, part.stop - start).astype(np.float64)
+        for start in range(0, resampling.resamples, step):
+            rows = slice(start, min(start + step, resampling.resamples))
+            uniform = np.full(number, 1 / number)
+            times = draw.multinomial(number, uniform, rows.stop - start).astype(np.float64)
             moved, spread = _moved(times, rest, size)
-            shift[part, group], variances[part, group] = moved, ratio * spread
+            shift[rows, group], variances[rows, group] = moved, ratio * spread
     return Resampled(units.number, mean, variance, shift, variances)
 
 
 def _moved(
     times: NDArray[np.float64], rest: NDArray[np.float64], size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how far a group's mean moves in resamples, and the sums of squares of its variance.
+    """Return the shift of a group's mean in resamples, and the sums of squares of its variance.
 
     Args:
-        times: that each unit is drawn, [resamples, units].
-        rest: each unit's sum less what the group's mean gives it, [units, quantities].
+        times: how often each unit is drawn, [resamples, units].
+        rest: each unit's sum less its expectation under the group's mean, [units, quantities].
         size: segments of each unit, [units].
 
     Returns:
@@ -256,6 +256,6 @@ def _moved(
 
 
 def _rank(resamples: int, symmetric: bool) -> int:
-    """Return how many of the resamples lie beyond the interval's end, on one side."""
+    """Return the rank of the interval's end among the resamples, from the outside."""
     tail = (1 - LEVEL) if symmetric else (1 - LEVEL) / 2
     return max(1, int(tail * (resamples + 1) + 1e-9)) - 1

@@ -1,14 +1,14 @@
-"""Whether a predicted probability means what it says, and a temperature that mends it.
+"""Calibration of the predicted probabilities, and temperature scaling.
 
-Expected calibration error: the segments are parted by the probability of their predicted scene into
-15 bins of equal width, (0, 1/15] ... (14/15, 1]; the error is the mean over segments of the
-distance between a bin's accuracy and its mean probability (Guo et al. 2017, "On calibration of
-modern neural networks"). All segments count alike here, whatever their scene.
+Expected calibration error: segments are binned by the probability of their predicted scene into 15
+bins of equal width, (0, 1/15] ... (14/15, 1]; the error is the mean over segments of the distance
+between a bin's accuracy and its mean probability (Guo et al. 2017, "On calibration of modern neural
+networks"). All segments have equal weight here, whatever their scene.
 
 A temperature T turns each segment's probabilities p into p^(1/T), normalised (T > 1 makes them less
-sure). The predicted scene, and with it the accuracy, stays. T is the one with the least log-loss
-(official metric) on the segments that it is fitted on; as a function of 1/T that loss is convex, so
-that a bounded search finds it.
+confident). The predicted scene, and with it the accuracy, stays. T minimises the log-loss (official
+metric) of the segments that it is fitted on; that loss is convex in 1/T, so that a bounded search
+finds the minimum.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """How probabilities of the predicted scene agree with its being right.
+    """Probability of the predicted scene against accuracy, by bin.
 
     Attributes:
         segments: in each bin, int64 [bins].
         confidence: mean probability of the predicted scene, [bins]; NaN in an empty bin.
-        accuracy: share that is right, 0 to 1, [bins]; NaN in an empty bin.
+        accuracy: 0 to 1, [bins]; NaN in an empty bin.
     """
 
     segments: NDArray[np.int64]
@@ -42,18 +42,18 @@ class Calibration:
     @property
     def error(self) -> float:
         """Expected calibration error, 0 to 1."""
-        there = self.segments > 0
-        distance = np.abs(self.accuracy - self.confidence)[there]
-        return float(np.average(distance, weights=self.segments[there]))
+        filled = self.segments > 0
+        distance = np.abs(self.accuracy - self.confidence)[filled]
+        return float(np.average(distance, weights=self.segments[filled]))
 
 
 @dataclass(frozen=True)
 class Temperature:
-    """A temperature and what it did.
+    """A temperature and its effect.
 
     Attributes:
         value: T.
-        fitted_on: segments that it was fitted on.
+        fitted_on: number of segments that it was fitted on.
         log_loss_before: of the evaluated segments without it, nats.
     """
 
@@ -63,33 +63,48 @@ class Temperature:
 
 
 def calibration(segments: Segments) -> Calibration:
-    """Return how well the probabilities of segments are calibrated."""
+    """Return the calibration of the probabilities of segments."""
     confidence = segments.probability.max(1)
     right = segments.probability.argmax(1) == segments.scene
     bin_ = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
     count = np.bincount(bin_, minlength=BINS)
     sums = (np.bincount(bin_, weights, BINS) for weights in (confidence, right))
-    means = [np.divide(each, count, np.full(BINS, np.nan), where=count > 0) for each in sums]
+    means = [np.divide(total, count, np.full(BINS, np.nan), where=count > 0) for total in sums]
     return Calibration(count, means[0], means[1])
 
 
 def tempered(segments: Segments, temperature: float) -> Segments:
-    """Return segments with the probabilities that a temperature makes of theirs."""
+    """Return segments with a temperature applied to their probabilities."""
     logits = np.log(np.clip(segments.probability, CLIP, 1)) / temperature
     values = np.exp(logits - logits.max(1, keepdims=True))
     return replace(segments, probability=values / values.sum(1, keepdims=True))
 
 
 def fit_temperature(segments: Segments, classes: Sequence[str]) -> float:
-    """Return the temperature, 0.05 to 20, with the least log-loss on segments.
+    """Return the temperature, 0.05 to 20, with the lowest log-loss on segments.
 
     Raises:
         AvscError: a class has no segments.
     """
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         lambda logarithm: scores(tempered(segments, float(np.exp(logarithm))), classes).log_loss,
         bounds=(np.log(COLDEST), np.log(HOTTEST)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
+
+
+def with_temperature(
+    segments: Segments, held_out: Segments, classes: Sequence[str]
+) -> tuple[Segments, Temperature]:
+    """Fit a temperature on one set of predictions and apply it to another.
+
+    Args:
+        segments: the predictions to apply it to.
+        held_out: those of the run's validation clips, by the same protocol.
+        classes: scene labels in the order of their indices.
+    """
+    value = fit_temperature(held_out, classes)
+    before = scores(segments, classes).log_loss
+    return tempered(segments, value), Temperature(value, len(held_out), before)

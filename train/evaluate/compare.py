@@ -1,12 +1,12 @@
-"""Two systems on the same segments: how they differ, and how surely.
+"""Differences of two systems on the same segments, with intervals and p-values.
 
 Differences are second minus first: below 0, the second has the lower log-loss, or the lower
-accuracy. They are taken segment by segment, so that what is hard or easy about a location cancels
-out. Where there are enough locations, the interval and the p-value of a mean difference are those
-of one bootstrap-t (`bootstrap`) and agree: p is at most 0.05 if and only if the 95 % interval
-leaves 0 out. Where the interval is withheld, the p-value is that of flipping signs by location
-(`sign_flip`), which asks whether the systems are interchangeable at every location. Neither is
-corrected for the number of scenes and cities that are looked at.
+accuracy. They are taken segment by segment, so that the difficulty of a location cancels out. With
+enough locations, the interval and the p-value of a mean difference are from one bootstrap-t
+(`bootstrap`) and agree: p is at most 0.05 if and only if the 95 % interval excludes 0. Where the
+interval is withheld, the p-value is from flipping signs by location (`sign_flip`), which tests
+whether the systems are interchangeable at every location. Neither is corrected for the number of
+scenes and cities.
 """
 
 from collections.abc import Sequence
@@ -59,13 +59,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Row:
-    """Both figures of one scene, one city, or all.
+class ComparedGroup:
+    """Both figures of one scene, of one city, or of the mean over scenes.
 
     Attributes:
         group: ``"scene"``, ``"city"`` or ``"mean"``.
         name: of the scene or city.
-        segments: number of them.
+        segments: number of segments.
         units: number of locations (or clips).
         log_loss: nats.
         accuracy: 0 to 1.
@@ -81,14 +81,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that is found.
+    """All differences of two systems.
 
     Attributes:
         rows: the mean over scenes first, then every scene, then every city.
-        kind: what was resampled, ``"location"`` or ``"clip"``.
+        kind: the units that were resampled, ``"location"`` or ``"clip"``.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedGroup, ...]
     kind: str
 
 
@@ -97,7 +97,7 @@ def compare(
     second: Segments,
     clips: Sequence[Clip],
     classes: Sequence[str],
-    how: Resampling,
+    resampling: Resampling,
 ) -> Comparison:
     """Compare the predictions of two systems.
 
@@ -106,7 +106,7 @@ def compare(
         second: of the other, for the same segments.
         clips: the clip table that both refer to.
         classes: scene labels in the order of their indices.
-        how: how to resample.
+        resampling: of the intervals and p-values.
 
     Raises:
         AvscError: they are not of the same segments, or a scene has none.
@@ -116,12 +116,13 @@ def compare(
     values = np.concatenate([outcomes(first), outcomes(second)], axis=1)
     scenes, cities = by_scene(first, classes), by_city(first, clips)
     units = resampling_units(first, clips, scenes)
-    found, means = _differences(values, units, how), scenes.means(values)
-    rows = _rows("mean", _over_scenes(found), means.mean(0, keepdims=True), how)
-    rows += _rows("scene", found, means, how)
+    by_group, means = _differences(values, units, resampling), scenes.means(values)
+    overall = _over_scenes(by_group)
+    rows = _rows("mean", overall, means.mean(0, keepdims=True), resampling)
+    rows += _rows("scene", by_group, means, resampling)
     if cities is not None:
-        places = resampling_units(first, clips, cities)
-        rows += _rows("city", _differences(values, places, how), cities.means(values), how)
+        by_group = _differences(values, resampling_units(first, clips, cities), resampling)
+        rows += _rows("city", by_group, cities.means(values), resampling)
     return Comparison(tuple(rows), units.kind)
 
 
@@ -134,7 +135,7 @@ def check_same_segments(first: Segments, second: Segments, clips: Sequence[Clip]
     which = "first" if only[0] in set(here) else "second"
     raise AvscError(
         f"the two are not of the same segments: {len(here):,} and {len(there):,}; {only[0]!r} is "
-        f"in the {which} alone. Compare predictions of the same clips, by the same protocol."
+        f"only in the {which}. Compare predictions of the same clips, by the same protocol."
     )
 
 
@@ -153,42 +154,45 @@ class _Differences:
     shares: NDArray[np.float64]
 
 
-def _differences(values: NDArray[np.float64], units: Units, how: Resampling) -> _Differences:
-    """Return differences; columns are loss and rightness of the first, then of the second."""
+def _differences(values: NDArray[np.float64], units: Units, resampling: Resampling) -> _Differences:
+    """Return differences; columns are loss and correctness of the first, then of the second."""
     sums = units.sums(values[:, 2:] - values[:, :2])
     total = np.bincount(units.group, units.segments)[units.group]
-    return _Differences(units, resample(sums, units, how), sums / total[:, None])
+    return _Differences(units, resample(sums, units, resampling), sums / total[:, None])
 
 
-def _over_scenes(found: _Differences) -> _Differences:
+def _over_scenes(scenes: _Differences) -> _Differences:
     """Return the mean over all scenes as one group."""
-    units = found.units
-    whole = Units(units.kind, (OVERALL,), np.zeros_like(units.group), units.of)
-    return _Differences(whole, found.resampled.over_groups(), found.shares / len(units.groups))
+    units = scenes.units
+    pooled = Units(units.kind, (OVERALL,), np.zeros_like(units.group), units.of)
+    shares = scenes.shares / len(units.groups)
+    return _Differences(pooled, scenes.resampled.over_groups(), shares)
 
 
-def _rows(kind: str, found: _Differences, means: NDArray[np.float64], how: Resampling) -> list[Row]:
+def _rows(
+    kind: str, differences: _Differences, means: NDArray[np.float64], resampling: Resampling
+) -> list[ComparedGroup]:
     """Return a row for each group; `means` [groups, 4] have columns as in `_differences`."""
-    units = found.units
+    units = differences.units
     segments = np.bincount(units.group, units.segments).astype(np.int64)
-    low, high = found.resampled.ends(symmetric=True)
-    chance = found.resampled.p_values()
+    low, high = differences.resampled.ends(symmetric=True)
+    bootstrap_p = differences.resampled.p_values()
     rows = []
     for group, name in enumerate(units.groups):
-        shares = found.shares[units.group == group]
-        pair = []
+        shares = differences.shares[units.group == group]
+        figures = []
         for column, span in enumerate((LOSS_DIFFERENCE, ACCURACY_DIFFERENCE)):
             interval = Interval.within(low[group, column], high[group, column], span)
-            pair.append(
+            figures.append(
                 Difference(
                     float(means[group, column]),
                     float(means[group, column + 2]),
                     interval,
-                    p_value(shares[:, column], how, group)
+                    p_value(shares[:, column], resampling, group)
                     if interval is None
-                    else float(chance[group, column]),
+                    else float(bootstrap_p[group, column]),
                 )
             )
         count = int(units.number[group])
-        rows.append(Row(kind, name, int(segments[group]), count, *pair))
+        rows.append(ComparedGroup(kind, name, int(segments[group]), count, *figures))
     return rows

@@ -1,46 +1,59 @@
-"""The pictures of a report: confusion matrices, calibration, training curves; as PNG.
+"""The figures of a report: confusion matrices, calibration, training curves; and names in figures.
 
 Figures are made without pyplot, so that they need no display and leave no global state.
+
+matplotlib takes what stands between two dollar signs for a formula, and draws a box, with a
+warning, for a character that its font lacks. `drawable_names` has names drawn literally, in an
+installed font that has their characters; a character that no font has is written as its number,
+such as ``\\u4e2d``.
 """
 
 import csv
 import io
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from avsc.manifests import escape
 from avsc.train.evaluate.calibration import BINS, Calibration
-from avsc.train.evaluate.fonts import lettered
 
 DOTS_PER_INCH = 120
+LONGEST = 24
+"""Characters of a name that a figure has room for."""
+SYMBOLS = ("Last Resort", "cm", "STIXNon", "STIXSize")
+"""Beginnings of the names of fonts whose glyphs are boxes, or not those of their code points."""
 
 
-def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
+def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
     """Return a PNG of a confusion matrix, each cell in per cent of its true class.
 
     Args:
         confusion: [true class, predicted class], segments; every row has some.
         classes: scene labels.
-        title: above the picture.
+        title: above the figure.
     """
-    with lettered(*classes) as names:
-        return _confusion_picture(confusion, names, title)
+    with drawable_names(*classes) as names:
+        return _confusion_figure(confusion, names, title)
 
 
-def _confusion_picture(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
+def _confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
     percent = 100 * confusion / confusion.sum(1, keepdims=True)
     side = 2.4 + 0.55 * len(names)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
-    places = range(len(names))
-    axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(places, names)
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names)
     axes.set_xlabel("predicted scene")
     axes.set_ylabel("true scene")
     axes.set_title(f"{title}\n% of the segments of each true scene", fontsize=10)
@@ -52,42 +65,41 @@ def _confusion_picture(confusion: NDArray[np.int64], names: Sequence[str], title
     return _png(figure)
 
 
-def reliability_picture(found: Calibration, title: str) -> bytes:
-    """Return a PNG of accuracy against predicted probability, and of how many segments there are.
+def reliability_figure(calibration: Calibration, title: str) -> bytes:
+    """Return a PNG of accuracy against predicted probability, and of the segments in each bin.
 
     Args:
-        found: by bin.
-        title: above the picture.
+        calibration: by bin.
+        title: above the figure.
     """
     left = np.arange(BINS) / BINS
-    there = found.segments > 0
+    filled = calibration.segments > 0
+    confidence, accuracy = calibration.confidence, calibration.accuracy
     figure = Figure(figsize=(4.6, 5.9), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
-    upper.bar(left, found.accuracy, 1 / BINS, align="edge", color="C0", edgecolor="white")
-    upper.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="as predicted")
-    upper.plot(
-        found.confidence[there], found.accuracy[there], ".", color="black", label="bin's mean"
-    )
+    upper.bar(left, accuracy, 1 / BINS, align="edge", color="C0", edgecolor="white")
+    upper.plot([0, 1], [0, 1], "--", color="grey", linewidth=1, label="perfectly calibrated")
+    upper.plot(confidence[filled], accuracy[filled], ".", color="black", label="mean of the bin")
     upper.set_ylim(0, 1)
     upper.set_xlim(0, 1)
-    upper.set_ylabel("share that is right")
-    upper.set_title(f"{title}\nexpected calibration error {found.error:.3f}", fontsize=10)
+    upper.set_ylabel("accuracy")
+    upper.set_title(f"{title}\nexpected calibration error {calibration.error:.3f}", fontsize=10)
     upper.legend(loc="upper left", fontsize=9, frameon=False)
-    lower.bar(left, 100 * found.segments / found.segments.sum(), 1 / BINS, align="edge",
-              color="C0", edgecolor="white")  # fmt: skip
+    share = 100 * calibration.segments / calibration.segments.sum()
+    lower.bar(left, share, 1 / BINS, align="edge", color="C0", edgecolor="white")
     lower.set_ylabel("predictions / %")
     lower.set_xlabel("probability of the predicted scene")
     return _png(figure)
 
 
-def curves_picture(metrics: Path, epoch: int) -> bytes:
+def curves_figure(metrics: Path, epoch: int) -> bytes:
     """Return a PNG of a run's metrics.csv: losses, validation accuracy, learning rate.
 
     A run without validation has no accuracy, and no second curve beside the training loss.
 
     Args:
         metrics: the file.
-        epoch: the one that is evaluated; marked.
+        epoch: the one that is evaluated; it is marked.
     """
     with metrics.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -108,9 +120,9 @@ def curves_picture(metrics: Path, epoch: int) -> bytes:
         rate.set_yscale("log")
     rate.set_xlabel("epoch")
     rate.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    mark = f"evaluated: epoch {epoch}"
+    label = f"evaluated: epoch {epoch}"
     for axes in (loss, *middle, rate):
-        axes.axvline(epoch, color="grey", linestyle="--", linewidth=1, label=mark)
+        axes.axvline(epoch, color="grey", linestyle="--", linewidth=1, label=label)
         axes.grid(alpha=0.3)
     loss.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=9, frameon=False)
     return _png(figure)
@@ -125,13 +137,60 @@ def _curve(
     label: str | None = None,
     scale: float = 1,
 ) -> None:
-    """Draw one column of metrics.csv; epochs without a value are left out."""
+    """Draw one column of metrics.csv; epochs without a value are omitted."""
     points = [(int(row["epoch"]), scale * float(row[column])) for row in rows if row[column]]
     axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
 def _png(figure: Figure) -> bytes:
-    """Return the picture's bytes, without the name and version of what made them."""
+    """Return the figure as PNG, without the name and version of the software."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return data.getvalue()
+
+
+@contextmanager
+def drawable_names(*names: str) -> Iterator[list[str]]:
+    r"""Yield names for figures that are made, and drawn, within this context.
+
+    >>> with drawable_names("bar $5", "x" * 40) as names:
+    ...     print(*names)
+    bar \$5 xxxxxxxxxxx...xxxxxxxxxx
+    """
+    lacking = {c for name in names for c in name if not c.isascii()}
+    lacking -= _characters(findfont(FontProperties()))
+    families: list[str] = []
+    for family, file in _fonts() if lacking else ():
+        if supplied := lacking & _characters(file):
+            families.append(family)
+            lacking -= supplied
+    numbers = str.maketrans({c: ascii(c)[1:-1] for c in lacking})
+    before = matplotlib.rcParams["font.family"]
+    with matplotlib.rc_context({"font.family": [*before, *families]}):
+        yield [
+            escape.mathtext(_shortened(escape.terminal(name).translate(numbers))) for name in names
+        ]
+
+
+def _shortened(name: str) -> str:
+    wide = any(unicodedata.east_asian_width(character) in "WF" for character in name)
+    most = LONGEST // 2 if wide else LONGEST
+    end = (most - 3) // 2
+    return name if len(name) <= most else f"{name[: most - 3 - end]}...{name[-end:]}"
+
+
+def _fonts() -> Iterator[tuple[str, str]]:
+    """Yield families and files of the installed fonts that are upright and of normal weight."""
+    for font in sorted(fontManager.ttflist, key=lambda font: (font.name, font.fname)):
+        usual = (font.style, font.weight, font.stretch) == ("normal", 400, "normal")
+        if usual and not font.name.startswith(SYMBOLS):
+            yield font.name, font.fname
+
+
+def _characters(file: str) -> set[str]:
+    """Return the characters that a font can draw at any size."""
+    try:
+        font = get_font(file)
+        return {chr(code) for code in font.get_charmap()} if font.scalable else set()
+    except (OSError, RuntimeError, ValueError):  # a font that cannot be loaded draws nothing
+        return set()

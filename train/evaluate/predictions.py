@@ -1,11 +1,11 @@
-"""Predictions as a file, in the form of DCASE 2021 task 1B: one row a segment, or a whole clip.
+"""Predictions files in the form of DCASE 2021 task 1B: one row per segment, or per whole clip.
 
-TAB between columns, one line of column names: ``filename``, ``scene_label`` (the most probable
-class), then the probability of each class under its own name. The task's evaluation files are
-numbered and already cut to one second (``0.wav``); the development set's are not, so segment k of a
-clip is named ``<clip>_<k>.wav`` here, k counted from 0: this naming is ours. A whole clip is named
-``<clip>.wav``. Probabilities are written with as many digits as it takes to read the same float64
-back.
+Columns are separated by TABs; the first line names them: ``filename``, ``scene_label`` (the most
+probable class), then the probability of each class under its own name. The task's evaluation files
+are numbered and already cut to one second (``0.wav``); the development set's are not, so segment k
+of a clip, counted from 0, is named ``<clip>_<k>.wav``, which is a convention of this project. A
+whole clip is named ``<clip>.wav``. Probabilities are written with the digits needed to read back
+the same float64.
 """
 
 import re
@@ -26,7 +26,7 @@ ROUNDING = 1e-6  # of a single probability, in float32
 EXACT = 1e-12  # of a sum of float64
 SECOND = re.compile("[0-9]{1,9}")
 
-Place: TypeAlias = tuple[int, int | None]
+SegmentKey: TypeAlias = tuple[int, int | None]
 """Row of a clip, and the second of a segment; None for the whole clip."""
 
 
@@ -72,31 +72,31 @@ def read_predictions(
 ) -> Segments:
     """Read a predictions file, of this or of any other system.
 
-    Probabilities that were rounded, so that their sum is not quite 1, are divided by their sum.
+    Rounded probabilities, whose sum is not quite 1, are divided by their sum.
 
     Args:
         path: the file, of segments or of whole clips; class columns and rows may be in any order.
         clips: the clip table; the scenes are taken from it.
         classes: scene labels in the order of their indices.
-        whole: whether it is of whole clips; told from its names when None.
+        whole: whether it is of whole clips; inferred from its names when None.
 
     Raises:
         AvscError: the file is not of this form, names a segment twice or one of an unknown clip, or
-            holds what are not probabilities.
+            has values that are not probabilities.
     """
     scene_of = {scene: index for index, scene in enumerate(classes)}
     rows = list(_rows(path, classes))
-    places = _places(path, [(where, cells["filename"]) for where, cells in rows], clips, whole)
-    found: dict[Place, list[float]] = {}
-    for (where, cells), place in zip(rows, places, strict=True):
-        if place in found:
-            raise AvscError(f"{where}: {cells['filename']!r} is there twice; remove one.")
-        found[place] = _probabilities(where, cells, classes)
-    order = sorted(found, key=lambda place: (place[0], place[1] or 0))
+    keys = _keys(path, [(where, cells["filename"]) for where, cells in rows], clips, whole)
+    by_key: dict[SegmentKey, list[float]] = {}
+    for (where, cells), key in zip(rows, keys, strict=True):
+        if key in by_key:
+            raise AvscError(f"{where}: {cells['filename']!r} appears twice; remove one.")
+        by_key[key] = _probabilities(where, cells, classes)
+    order = sorted(by_key, key=lambda key: (key[0], key[1] or 0))
     clip = np.array([row for row, _ in order], np.int64)
     seconds = [second for _, second in order if second is not None]
     scene = np.array([scene_of[clips[row].scene] for row in clip], np.int64)
-    probability = np.array([found[each] for each in order], np.float64)
+    probability = np.array([by_key[key] for key in order], np.float64)
     return Segments(
         probability.reshape(-1, len(classes)),
         clip,
@@ -105,13 +105,13 @@ def read_predictions(
     )
 
 
-def _places(
+def _keys(
     path: Path, names: Sequence[tuple[str, str]], clips: Sequence[Clip], whole: bool | None
-) -> list[Place]:
+) -> list[SegmentKey]:
     """Return the clip's row and the second that each name means; the second is None in all or none.
 
-    Where ``rec`` and ``rec_1`` are clips, ``rec_1.wav`` is a second of one or the whole other: what
-    it means is told by the other names, which are all of segments or all of whole clips.
+    Where ``rec`` and ``rec_1`` are both clips, ``rec_1.wav`` may be a second of the one or all of
+    the other: the other names decide, which are all of segments or all of whole clips.
     """
     row_of = {composed(clip.id): row for row, clip in enumerate(clips)}
     row_of |= {clip.id: row for row, clip in enumerate(clips)}
@@ -120,31 +120,31 @@ def _places(
         for kind, read in ((False, _segment), (True, _whole_clip))
         if whole in (None, kind)
     ]
-    complete = [places for places in readings if None not in places]
+    complete = [keys for keys in readings if None not in keys]
     if names and len(complete) > 1:
         row, second = complete[0][0] or (0, None)
         raise AvscError(
             f"{path}: its names can be read in two ways: {names[0][1]!r} is second {second} of "
             f"clip {clips[row].id!r}, or a whole clip. Rename the clips, so that no id is "
-            "another's with _NUMBER behind it."
+            "another's with _NUMBER appended."
         )
     if not complete:
-        where, name = names[max(places.index(None) for places in readings)]
+        where, name = names[max(keys.index(None) for keys in readings)]
         raise AvscError(
             f"{where}: {name!r} is not a segment of this store; wanted a name such as "
             f"{segment_name(clips[0].id, 0)!r}, or {segment_name(clips[0].id, None)!r} in a file "
             "of whole clips."
         )
-    return [place for place in complete[0] if place is not None]
+    return [key for key in complete[0] if key is not None]
 
 
-def _segment(name: str, row_of: Mapping[str, int]) -> Place | None:
+def _segment(name: str, row_of: Mapping[str, int]) -> SegmentKey | None:
     stem, _, second = name.removesuffix(".wav").rpartition("_")
     row = _row(stem, row_of)
     return (row, int(second)) if row is not None and SECOND.fullmatch(second) else None
 
 
-def _whole_clip(name: str, row_of: Mapping[str, int]) -> Place | None:
+def _whole_clip(name: str, row_of: Mapping[str, int]) -> SegmentKey | None:
     row = _row(name.removesuffix(".wav"), row_of)
     return None if row is None else (row, None)
 
@@ -183,13 +183,13 @@ def _probabilities(where: str, cells: Mapping[str, str], classes: Sequence[str])
             f"{where}: the probabilities are {', '.join(map(str, values))}; wanted numbers from 0 "
             f"to 1 whose sum is 1 (to {SUM_TOLERANCE:g})."
         )
-    given = cells["scene_label"]
+    label = cells["scene_label"]
     best = {composed(name): value for name, value in zip(classes, values, strict=True)}
     best |= dict(zip(classes, values, strict=True))
-    if best.get(given, best.get(composed(given))) != max(values):
+    if best.get(label, best.get(composed(label))) != max(values):
         raise AvscError(
-            f"{where}: scene_label is {given!r}, which is not the most probable class; labels that "
-            "follow from something else cannot be compared here."
+            f"{where}: scene_label is {label!r}, which is not the most probable class; labels that "
+            "are derived in another way cannot be compared here."
         )
-    # What was not rounded is left to the last bit.
+    # Probabilities that were not rounded stay the same to the last bit.
     return values if abs(total - 1) <= EXACT else [value / total for value in values]

@@ -1,8 +1,8 @@
-"""What is compared: the predictions of a run, or of any system, and the truth they are held to.
+"""Predictions to compare, of a run or of any system, and the ground truth they refer to.
 
 A run's predictions are those that ``avsc-fit evaluate`` wrote; any other system's come as a file in
-the challenge's form (`predictions`). The truth (which scene, city and location a clip is of) is a
-store's clip table or a generic manifest.
+the challenge's form (`predictions`). The ground truth (which scene, city and location a clip is of)
+is a store's clip table or a generic manifest.
 """
 
 import json
@@ -39,7 +39,7 @@ class Truth:
 
 
 def read_truth(path: Path) -> Truth:
-    """Read the truth of a store (a folder) or a generic manifest (a file).
+    """Read the ground truth from a store (a folder) or a generic manifest (a file).
 
     Raises:
         AvscError: it is neither, or damaged.
@@ -51,44 +51,44 @@ def read_truth(path: Path) -> Truth:
     return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
 
 
-def find_truth(given: Path | None, *entrants: Path, fold: str = "test") -> Truth:
-    """Return the truth that was given, or that of the first entrant that is a run.
+def find_truth(named: Path | None, *submissions: Path, fold: str = "test") -> Truth:
+    """Return the ground truth that the user named, or that of the first submission that is a run.
 
     Raises:
-        SettingError: none was given, and no entrant is a run, or one is not there.
+        SettingError: none was named, and no submission is a run, or one does not exist.
     """
-    if given is not None:
-        return read_truth(given)
-    for path in entrants:
+    if named is not None:
+        return read_truth(named)
+    for path in submissions:
         if path.is_dir():
             return _evaluated_truth(path, fold)
-    missing = [path for path in entrants if not path.exists()]
+    missing = [path for path in submissions if not path.exists()]
     if missing:
-        raise SettingError(f"{missing[0]}: no such run, evaluation or file of predictions.")
+        raise SettingError(f"{missing[0]}: no such run, evaluation or predictions file.")
     raise SettingError(
-        f"{entrants[0]}: prediction files do not say which scene a clip is of: name a store or a "
-        "manifest by --truth."
+        f"{submissions[0]}: predictions files do not say which scene a clip is of: name a store or "
+        "a manifest by --truth."
     )
 
 
 def _evaluated_truth(path: Path, fold: str) -> Truth:
-    """Return the truth of the store that a run was evaluated on.
+    """Return the ground truth of the store that a run was evaluated on.
 
     Raises:
         AvscError: the store is not there, or has changed since.
     """
-    found = evaluated(path, fold)
-    store = Store.open(find_store(found["store"], path, "Name it, or a manifest, by --truth."))
-    changed = difference(store, found["store_fingerprint"], found.get("store_parts"))
+    evaluation = read_evaluation(path, fold)
+    store = Store.open(find_store(evaluation["store"], path, "Name it, or a manifest, by --truth."))
+    changed = difference(store, evaluation["store_fingerprint"], evaluation.get("store_parts"))
     if changed is not None:
         raise AvscError(
-            f"{store.path}: not what {path} was evaluated on, by its {changed}. Run `avsc-fit "
-            "evaluate` on it again, or name the truth by --truth."
+            f"{store.path}: differs from what {path} was evaluated on, in its {changed}. Run "
+            "`avsc-fit evaluate` on it again, or name the ground truth by --truth."
         )
     return Truth(store.path, store.clips, store.classes)
 
 
-def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") -> Segments:
+def read_submission(path: Path, protocol: str, truth: Truth, fold: str = "test") -> Segments:
     """Return the predictions of a run, of an evaluation's folder, or of a predictions file.
 
     Args:
@@ -98,11 +98,11 @@ def read_entrant(path: Path, protocol: str, truth: Truth, fold: str = "test") ->
         fold: which evaluation of a run.
 
     Raises:
-        AvscError: the run is not evaluated so, or the file is not of the form.
+        AvscError: the run has no such evaluation, or the file is not of the form.
     """
     whole = None
     if path.is_dir():
-        evaluated(path, fold)
+        read_evaluation(path, fold)
         whole = protocol == "clip"
         folder = report_folder(path, fold)
         path = folder / f"predictions-{protocol}.tsv"
@@ -119,7 +119,7 @@ def report_folder(path: Path, fold: str) -> Path:
     return path / f"evaluation-{fold}" if RunFolder(path).started else path
 
 
-def evaluated(path: Path, fold: str) -> dict[str, Any]:
+def read_evaluation(path: Path, fold: str) -> dict[str, Any]:
     """Return the metrics.json of a run's evaluation, of the best epoch that the run has now.
 
     Raises:
@@ -129,21 +129,21 @@ def evaluated(path: Path, fold: str) -> dict[str, Any]:
     command = ["avsc-fit", "evaluate", str(path), *(["--fold", fold] if fold != "test" else [])]
     again = f"Run `{shlex.join(command)}`."
     try:
-        found: dict[str, Any] = json.loads(file.read_bytes())
+        evaluation: dict[str, Any] = json.loads(file.read_bytes())
     except FileNotFoundError:
         raise AvscError(f"{file.parent}: no evaluation here (metrics.json). {again}") from None
     except ValueError as fault:
         raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
     run = RunFolder(path)
-    if run.started and found.get("checkpoint") == "best":
+    if run.started and evaluation.get("checkpoint") == "best":
         history = read_metrics(run.metrics)
         best = best_row(history)
-        epoch, wanted = found.get("epoch"), best and best.epoch
+        epoch, wanted = evaluation.get("epoch"), best and best.epoch
         if isinstance(epoch, int) and epoch > len(history):
             wanted = epoch  # a run that was killed has its best.pt before the epoch's row
-        if (found.get("run_digest"), epoch) != (read_record(run.settings).digest, wanted):
+        if (evaluation.get("run_digest"), epoch) != (read_record(run.settings).digest, wanted):
             raise AvscError(
                 f"{file}: evaluated epoch {epoch} of the run; its best is now epoch {wanted}. "
                 f"{again}"
             )
-    return found
+    return evaluation

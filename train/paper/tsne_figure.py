@@ -1,7 +1,7 @@
-"""The picture: a row for each layer, a column for each run, one colour and one mark a scene.
+"""The figure: a row for each layer, a column for each run, one colour and marker per scene.
 
-Colours are Petroff's ten (2021, "Accessible color sequences for data visualization"), made to be
-told apart with any colour vision; the mark says the scene once more, in print without colour too.
+Colours are Petroff's ten (2021, "Accessible color sequences for data visualization"), designed to
+be distinguishable with any colour vision; the markers are so in print without colour too.
 """
 
 import io
@@ -17,7 +17,7 @@ COLOURS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6",
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
-MARKS = "o^svDP*Xp<>h"
+MARKERS = "o^svDP*Xp<>h"
 DOTS_PER_INCH = 200
 
 
@@ -26,7 +26,7 @@ class Panel:
     """One map.
 
     Attributes:
-        title: above it.
+        title: above the map.
         note: below the title.
         points: [points, 2].
     """
@@ -44,35 +44,35 @@ def draw(
     Args:
         panels: rows of maps.
         scene: class index of each point.
-        classes: scene labels, as `lettered` gives them; so is what panels say.
+        classes: scene labels, as `drawable_names` returns them; so are names in the panels.
     """
     rows, columns = len(panels), len(panels[0])
     figure = Figure(figsize=(0.4 + 3.6 * columns, 0.9 + 3.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     letters = iter("abcdefghijklmnopqrstuvwxyz")
     for row, line in zip(axes, panels, strict=True):
-        for each, panel in zip(row, line, strict=True):
+        for axis, panel in zip(row, line, strict=True):
             for index in range(len(classes)):
-                mine = panel.points[scene == index]
-                each.scatter(
-                    mine[:, 0], mine[:, 1], s=9, linewidths=0, alpha=0.8,
-                    color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)],
+                members = panel.points[scene == index]
+                axis.scatter(
+                    members[:, 0], members[:, 1], s=9, linewidths=0, alpha=0.8,
+                    color=COLOURS[index % len(COLOURS)], marker=MARKERS[index % len(MARKERS)],
                 )  # fmt: skip
-            each.set_title(f"({next(letters)}) {panel.title}\n{panel.note}", fontsize=9)
-            _square(each, panel.points)
-    marks = [
+            axis.set_title(f"({next(letters)}) {panel.title}\n{panel.note}", fontsize=9)
+            _square(axis, panel.points)
+    markers = [
         matplotlib.lines.Line2D(
-            [], [], linestyle="", markersize=6, markeredgewidth=0,
-            color=COLOURS[index % len(COLOURS)], marker=MARKS[index % len(MARKS)], label="scene",
+            [], [], linestyle="", markersize=6, markeredgewidth=0, label="scene",
+            color=COLOURS[index % len(COLOURS)], marker=MARKERS[index % len(MARKERS)],
         )
         for index in range(len(classes))
     ]  # fmt: skip
     legend = figure.legend(
-        handles=marks, loc="outside lower center", ncols=min(5, len(marks)), fontsize=9,
+        handles=markers, loc="outside lower center", ncols=min(5, len(markers)), fontsize=9,
         frameon=False, columnspacing=1, handletextpad=0.1,
     )  # fmt: skip
     for text, name in zip(legend.get_texts(), classes, strict=True):
-        text.set_text(name)  # as a label, a name that begins with "_" would be left out
+        text.set_text(name)  # as a label, a name that begins with "_" would be omitted
     return figure
 
 
@@ -88,14 +88,14 @@ def _square(axes: matplotlib.axes.Axes, points: NDArray[np.float64]) -> None:
 
 
 def png(figure: Figure) -> bytes:
-    """Return the picture as PNG, without the name and version of what made it."""
+    """Return the figure as PNG, without the name and version of the software."""
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return data.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
-    """Return the picture as SVG; the same picture gives the same bytes."""
+    """Return the figure as SVG; the same figure gives the same bytes."""
     data = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "avsc"}):
         figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,7 +1,4 @@
-"""Evaluating a run: from its folder to its report.
-
-What ``avsc-fit evaluate`` does, for whoever else needs a run evaluated.
-"""
+"""Evaluation of a run, from its folder to its report; called by the commands evaluate and table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,15 +10,10 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
-from avsc.train.evaluate.calibration import Temperature
-from avsc.train.evaluate.predict import (
-    Evaluation,
-    check_store,
-    predict_clips,
-    with_temperature,
-)
+from avsc.train.evaluate.calibration import Temperature, with_temperature
+from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
-from avsc.train.evaluate.results import judge
+from avsc.train.evaluate.results import Evaluation, summarise
 from avsc.train.fit.compute import Computing, choose_device, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.refs import find_store
@@ -32,23 +24,23 @@ from avsc.train.protocol import PROTOCOLS, Protocol
 
 
 @dataclass(frozen=True)
-class Request:
+class EvaluationRequest:
     """What to evaluate, and how.
 
     Attributes:
         run: folder of the run.
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
-        checkpoint: weights of the best epoch, or of the last save.
+        checkpoint: weights of the best epoch, or of the last checkpoint.
         protocols: which frames count, and for what.
-        temperature: give the predictions a temperature fitted on the run's validation part.
+        temperature: apply a temperature fitted on the run's validation clips.
         resampling: of the bootstrap.
-        allow_missing: score what is there if segments are missing.
+        allow_missing: score the segments that are there if some are missing.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
         batch_size: samples at a time; None means the run's.
-        workers: threads that prepare pictures; None means one a core.
-        out: folder of the report; None means `report_folder`.
+        workers: threads that prepare images; None means one per core.
+        out: folder of the report; None means ``evaluation-FOLD`` in the run's.
     """
 
     run: Path
@@ -72,12 +64,12 @@ class Request:
         return self.out or self.run / name
 
 
-def evaluate_run(wanted: Request, console: Console, wait: bool = False) -> Evaluation:
+def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = False) -> Evaluation:
     """Evaluate a run and write its report.
 
     Args:
-        wanted: what to evaluate, and how.
-        console: told what is done.
+        request: what to evaluate, and how.
+        console: shows what is done.
         wait: for another process that writes a report there.
 
     Raises:
@@ -85,97 +77,105 @@ def evaluate_run(wanted: Request, console: Console, wait: bool = False) -> Evalu
         AvscError: the run, the store or the folder cannot be used, or segments are missing.
         SettingError: they do not belong together.
     """
-    check_folder(wanted.folder)
-    trained = restore(wanted.run, wanted.checkpoint)
-    doing, remedy = "an evaluation is being made here", "Let it end, or name another by --out."
-    with claimed(wanted.folder, doing, remedy, console.say, wait=wait) as claim:
-        found = _evaluate(trained, wanted, console)
+    check_folder(request.folder)
+    trained = restore(request.run, request.checkpoint)
+    doing = "an evaluation is being made here"
+    remedy = "Wait until it ends, or name another folder by --out."
+    with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
+        evaluation = _evaluate(trained, request, console)
         _check_same_run(trained)
-        write_report(wanted.folder, trained.folder, found, claim.check)
-    return found
+        write_report(request.folder, trained.folder, evaluation, claim.check)
+    return evaluation
 
 
 def _check_same_run(trained: Trained) -> None:
     """Raise an `AvscError` if the run's folder holds another run by now."""
     if read_record(trained.folder.settings).digest != trained.record.digest:
         raise AvscError(
-            f"{trained.folder.path}: another run was begun here while this one was evaluated; "
-            "nothing was written. Evaluate again the one that is wanted."
+            f"{trained.folder.path}: another run was started here while this one was evaluated; "
+            "nothing was written. Evaluate the run that is there now, or the one it replaced."
         )
 
 
-def _evaluate(trained: Trained, wanted: Request, console: Console) -> Evaluation:
-    mark = trained.record.store
-    path = wanted.store or find_store(mark.path, wanted.run, "Name it by --store.")
-    store = Store.open(path, list(mark.specs))
-    check_store(store, trained, wanted.allow_other_store)
-    rows = fold_rows(store, trained, wanted.fold)
-    held = _validation_rows(store, trained, wanted) if wanted.temperature else []
-    device, text = choose_device(wanted.device)
+def _evaluate(trained: Trained, request: EvaluationRequest, console: Console) -> Evaluation:
+    ref = trained.record.store
+    path = request.store or find_store(ref.path, request.run, "Name it by --store.")
+    store = Store.open(path, list(ref.specs))
+    check_store(store, trained, request.allow_other_store)
+    rows = fold_rows(store, trained, request.fold)
+    held_out = _validation_rows(store, trained, request) if request.temperature else []
+    device, text = choose_device(request.device)
     console.say(text)
     console.say(
-        f"{wanted.run}: {trained.record.system.name}, {wanted.checkpoint} checkpoint, epoch "
-        f"{trained.epoch}; {wanted.fold} fold: {len(rows)} clips of {store.path}"
+        f"{request.run}: {trained.record.system.name}, {request.checkpoint} checkpoint, epoch "
+        f"{trained.epoch}; {request.fold} fold: {len(rows)} clips of {store.path}"
     )
     for warning in name_warnings(store.clips):
         console.say(f"note: {warning}")
-    if trained.file.name != f"{wanted.checkpoint}.pt":
+    if trained.file.name != f"{request.checkpoint}.pt":
         console.say(
             f"{trained.folder.best} is damaged or not of the best epoch; {trained.file.name} holds "
             "the same weights"
         )
     computing = Computing(
         device,
-        wanted.batch_size or trained.record.settings.batch_size,
-        cores() if wanted.workers is None else wanted.workers,
+        request.batch_size or trained.record.settings.batch_size,
+        cores() if request.workers is None else request.workers,
     )
-    how = (wanted.protocols, computing, console)
-    predicted = predict_clips(trained, store, rows, *how, wanted.allow_missing)
-    given: dict[Protocol, Temperature | None] = dict.fromkeys(wanted.protocols)
-    if wanted.temperature:
-        fitted = predict_clips(trained, store, held, *how, allow_missing=True)
-        for protocol, segments in predicted.segments.items():
-            predicted.segments[protocol], given[protocol] = with_temperature(
-                segments, fitted.segments[protocol], store.classes
+    options = (request.protocols, computing, console)
+    predicted = predict_clips(trained, store, rows, *options, request.allow_missing)
+    segments = predicted.segments
+    temperatures: dict[Protocol, Temperature | None] = dict.fromkeys(request.protocols)
+    if request.temperature:
+        fitted = predict_clips(trained, store, held_out, *options, allow_missing=True).segments
+        for protocol in request.protocols:
+            segments[protocol], temperatures[protocol] = with_temperature(
+                segments[protocol], fitted[protocol], store.classes
             )
     return Evaluation(
-        _stamp(trained, store, wanted, rows),
+        _provenance(trained, store, request, rows),
         store.classes,
         store.clips,
         predicted.expected,
         predicted.missing,
         {
-            protocol: judge(
-                segments, store.clips, store.classes, wanted.resampling, given[protocol]
+            protocol: summarise(
+                segments[protocol],
+                store.clips,
+                store.classes,
+                request.resampling,
+                temperatures[protocol],
             )
-            for protocol, segments in predicted.segments.items()
+            for protocol in request.protocols
         },
     )
 
 
-def _validation_rows(store: Store, trained: Trained, wanted: Request) -> list[int]:
+def _validation_rows(store: Store, trained: Trained, request: EvaluationRequest) -> list[int]:
     if trained.record.settings.validation == "none":
         raise SettingError(
-            f"--temperature: the run in {trained.folder.path} kept no clips for validation "
-            "(--validation none), so there is nothing to fit a temperature on. Leave it away."
+            f"--temperature: the run in {trained.folder.path} has no validation clips "
+            "(--validation none), so there is nothing to fit a temperature on. Omit it."
         )
-    if wanted.fold == "validation":
+    if request.fold == "validation":
         raise SettingError(
-            "--temperature is fitted on the run's validation part, and --fold validation is that "
-            "part: it would be judged by what it was fitted on. Evaluate another fold."
+            "--temperature is fitted on the run's validation clips, and --fold validation would "
+            "evaluate it on the same clips. Evaluate another fold."
         )
     return fold_rows(store, trained, "validation")
 
 
-def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int]) -> dict[str, Any]:
+def _provenance(
+    trained: Trained, store: Store, request: EvaluationRequest, rows: Sequence[int]
+) -> dict[str, Any]:
     record = trained.record
     return {
         "system": record.system.name,
-        "fold": wanted.fold,
+        "fold": request.fold,
         "clips": len(rows),
-        "run": str(wanted.run),
+        "run": str(request.run),
         "run_digest": record.digest,
-        "checkpoint": wanted.checkpoint,
+        "checkpoint": request.checkpoint,
         "epoch": trained.epoch,
         "dataset": store.name,
         "store": str(store.path),
@@ -188,10 +188,10 @@ def _stamp(trained: Trained, store: Store, wanted: Request, rows: Sequence[int])
         "acoustic_digest": None if record.acoustic is None else record.acoustic.digest,
         "visual_encoder": None if record.visual is None else record.visual.origin,
         "visual_digest": None if record.visual is None else record.visual.digest,
-        "embeddings": {name: mark.fingerprint for name, mark in record.embeddings.items()},
+        "embeddings": {name: ref.fingerprint for name, ref in record.embeddings.items()},
         "intervals": METHOD,
-        "resamples": wanted.resampling.resamples,
-        "resampling_seed": wanted.resampling.seed,
+        "resamples": request.resampling.resamples,
+        "resampling_seed": request.resampling.seed,
         "settings": record.settings.record(),
         "versions_training": record.versions,
         "versions_evaluation": versions(),

@@ -19,8 +19,8 @@ from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.timing import read_timing
-from avsc.train.paper.make_runs import State, state
-from avsc.train.paper.table_plan import Job, Plan
+from avsc.train.paper.plan import PlannedRun, TablePlan
+from avsc.train.paper.runs import RunState, state
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class RunForecast:
     """What is left of one run.
 
     Attributes:
-        job: the run.
+        run: the run.
         state: how far it has come.
         pace: of its epochs.
     """
 
-    job: Job
-    state: State
+    run: PlannedRun
+    state: RunState
     pace: Pace
 
     @property
     def epochs(self) -> int:
         """Epochs that are left."""
-        return 0 if self.state.finished else self.job.settings.epochs - self.state.epochs
+        return 0 if self.state.finished else self.run.settings.epochs - self.state.epochs
 
     @property
     def hours(self) -> float | None:
@@ -65,7 +65,7 @@ class Forecast:
         return None if self.pace.seconds is None else self.epochs * self.pace.seconds / 3600
 
 
-def forecasts(plan: Plan, probe_seconds: float, console: Console) -> list[Forecast]:
+def forecasts(plan: TablePlan, probe_seconds: float, console: Console) -> list[RunForecast]:
     """Return what is left of each run of a table.
 
     Args:
@@ -76,37 +76,37 @@ def forecasts(plan: Plan, probe_seconds: float, console: Console) -> list[Foreca
     Raises:
         AvscError: a run's timing.csv is damaged, or a run cannot be trained by a probe.
     """
-    own = {job.name: recorded(job) for job in plan.jobs.values()}
+    own = {run.name: recorded(run) for run in plan.runs.values()}
     known: dict[str, Pace] = {}
-    for job in plan.jobs.values():
-        if own[job.name].seconds is not None:
-            known.setdefault(kind(job), own[job.name])
+    for run in plan.runs.values():
+        if own[run.name].seconds is not None:
+            known.setdefault(kind(run), own[run.name])
     made = []
-    for job in plan.jobs.values():
-        at, pace = state(job), own[job.name]
-        if not at.finished and kind(job) not in known and probe_seconds > 0 and _probeable(job):
-            known[kind(job)] = probe(job, probe_seconds, console)
+    for run in plan.runs.values():
+        at, pace = state(run), own[run.name]
+        if not at.finished and kind(run) not in known and probe_seconds > 0 and _probeable(run):
+            known[kind(run)] = probe(run, probe_seconds, console)
         if pace.seconds is None:
-            pace = known.get(kind(job), pace)
-        made.append(Forecast(job, at, pace))
+            pace = known.get(kind(run), pace)
+        made.append(RunForecast(run, at, pace))
     return made
 
 
-def kind(job: Job) -> str:
+def kind(run: PlannedRun) -> str:
     """Return what runs of equal pace have in common: all but the seed."""
-    return job.name.rpartition("-seed")[0]
+    return run.name.rpartition("-seed")[0]
 
 
-def recorded(job: Job) -> Pace:
+def recorded(run: PlannedRun) -> Pace:
     """Return the pace of a run's last device, from the epochs that it trained there in one go.
 
     Raises:
         AvscError: its timing.csv is damaged.
     """
-    folder = RunFolder(job.folder)
+    folder = RunFolder(run.folder)
     if not folder.timing.exists():
         early = folder.metrics.exists()  # a run that has epochs; version 0.1.0 did not time them
-        return Pace(source=f"{job.name} has no {folder.timing.name}" if early else "")
+        return Pace(source=f"{run.name} has no {folder.timing.name}" if early else "")
     rows = read_timing(folder.timing)
     machines = [(row.device, row.processes) for row in rows]
     seconds = [
@@ -115,26 +115,26 @@ def recorded(job: Job) -> Pace:
         if machine == machines[-1] and row.first_batch == 0
     ]
     if not seconds:
-        return Pace(source=f"{job.name} has no epoch that was trained without interruption")
+        return Pace(source=f"{run.name} has no epoch that was trained without interruption")
     device, processes = machines[-1]
     several = "" if processes == 1 else f"{processes} processes, each "
     count = f"{len(seconds)} epoch" if len(seconds) == 1 else f"{len(seconds)} epochs"
-    return Pace(statistics.median(seconds), f"{several}{device}", f"{count} of {job.name}")
+    return Pace(statistics.median(seconds), f"{several}{device}", f"{count} of {run.name}")
 
 
-def probe(job: Job, seconds: float, console: Console) -> Pace:
+def probe(run: PlannedRun, seconds: float, console: Console) -> Pace:
     """Train for some seconds in a temporary folder, and return the pace.
 
     Raises:
         AvscError: the run cannot be trained.
     """
-    job.folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".probe-", dir=job.folder.parent) as folder:
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".probe-", dir=run.folder.parent) as folder:
         clock = _Clock(seconds)
-        settings = replace(job.settings, epochs=1_000_000, patience=0)
+        settings = replace(run.settings, epochs=1_000_000, patience=0)
         quiet = Console(silent=True)
         session = Session.open(settings, quiet, clock)
-        trainer = prepare(job.system, settings, RunFolder(Path(folder) / "run"), False, session)
+        trainer = prepare(run.system, settings, RunFolder(Path(folder) / "run"), False, session)
         trainer.fit()
         ended = time.monotonic()
         at, batches = trainer.progress, trainer.run.batches
@@ -142,11 +142,11 @@ def probe(job: Job, seconds: float, console: Console) -> Pace:
         per_step = (ended - clock.first) / max(1, steps)
         device = device_name(session.device)
     pace = Pace(per_step * batches, device, f"a probe of {steps} steps")
-    console.say(f"{kind(job)}: {pace.seconds:.1f} s per epoch ({pace.source})")
+    console.say(f"{kind(run)}: {pace.seconds:.1f} s per epoch ({pace.source})")
     return pace
 
 
-def total(made: list[Forecast]) -> Mapping[str, float]:
+def total(made: list[RunForecast]) -> Mapping[str, float]:
     """Return the hours that are left, by device; ``"not measured"`` counts runs."""
     hours: dict[str, float] = {}
     for forecast in made:
@@ -158,11 +158,11 @@ def total(made: list[Forecast]) -> Mapping[str, float]:
     return hours
 
 
-def _probeable(job: Job) -> bool:
+def _probeable(run: PlannedRun) -> bool:
     """Whether nothing has to be made before the first step."""
-    system = job.settings.chosen(job.system)
-    ready = job.need is None or job.settings.acoustic_run is None or (
-        RunFolder(job.settings.acoustic_run).best.exists()
+    system = run.settings.chosen(run.system)
+    ready = run.donor is None or run.settings.acoustic_run is None or (
+        RunFolder(run.settings.acoustic_run).best.exists()
     )  # fmt: skip
     branches = (system.audio, system.visual)
     return ready and all(branch is None or branch.reads == "raw" for branch in branches)
