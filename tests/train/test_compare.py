@@ -98,7 +98,9 @@ def test_other_segments_are_refused_by_name():
     first, second = predicted(0, 1), predicted(0, 1)
     fewer = Segments(second.probability[:-1], second.clip[:-1], second.second[:-1],
                      second.scene[:-1])  # fmt: skip
-    with pytest.raises(AvscError, match=r"720 and 719; 'scene2-city-35-2_4.wav' is in the first"):
+    with pytest.raises(
+        AvscError, match=r"720 and 719; 'scene2-city-35-2_4.wav' is only in the first"
+    ):
         compare(first, fewer, CLIPS, CLASSES, HOW)
 
 
@@ -200,7 +202,7 @@ def test_a_temperature_needs_a_validation_part(fit, store, tmp_path):
     assert fit("audio", "--store", store, "--out", run, *how)[0] == 0
     quick = ["--device", "cpu", "--resamples", 100]
     code, said, _ = fit("evaluate", run, *quick, "--temperature")
-    assert code == 0 and "predictions of the run's validation part (log-loss without it" in said
+    assert code == 0 and "predictions for the run's validation clips (log-loss without it" in said
     values = json.loads((run / "evaluation-test-temperature" / "metrics.json").read_text())
     strict = values["protocols"]["strict"]
     assert 0.05 <= strict["temperature"]["value"] <= 20
@@ -211,7 +213,7 @@ def test_a_temperature_needs_a_validation_part(fit, store, tmp_path):
     assert strict["temperature"]["log_loss_before"] == plain["log_loss"]
     assert strict["accuracy"] == plain["accuracy"]
     refused(fit("evaluate", run, *quick, "--temperature", "--fold", "validation"), 2,
-            "--fold validation is that part")  # fmt: skip
+            "--fold validation would evaluate it on the same clips")  # fmt: skip
     refused(fit("evaluate", run, "--protocol", "whole"), 2, "'whole' is unknown")
     none = tmp_path / "none"
     how += ["--validation", "none"]

@@ -121,7 +121,7 @@ def test_worst_names_through_training_evaluation_comparison_and_maps(
     def alone(*given):  # one segment of each scene, of which no silhouette can be told
         found = choose_points(*given)
         return replace(
-            found, places=found.places[::2], scene=found.scene[::2], group=found.group[::2]
+            found, segments=found.segments[::2], scene=found.scene[::2], group=found.group[::2]
         )
 
     monkeypatch.setattr("avsc.train.paper.tsne_maps.choose_points", alone)

@@ -178,10 +178,8 @@ def test_an_interval_of_too_few_locations_is_withheld_and_the_reason_said(tmp_pa
     found = replace(found, clips=clips, results={"strict": few}, missing={"strict": ()})
     assert 3 < len(few.units.group) < 48
     assert few.log_loss_interval is None and few.accuracy_interval is None
-    assert (
-        "%  -" not in uncertainty(found)[0]
-        and "no interval (-): it needs 48" in uncertainty(found)[0]
-    )
+    said = uncertainty(found)[0]
+    assert "%  -" not in said and "no interval (-): it needs 48" in said
     write_report(tmp_path / "report", run, found)
     values = json.loads((tmp_path / "report" / "metrics.json").read_text())["protocols"]["strict"]
     assert values["log_loss_interval"] is None and values["accuracy_interval"] is None

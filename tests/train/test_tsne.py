@@ -202,5 +202,5 @@ def test_a_run_without_sound_has_no_acoustic_layer(fit, store, tmp_path):
     run = tmp_path / "video"
     assert fit("video", "--store", store, *FAST, "--batch-size", 8, *SIGHT, "--out", run)[0] == 0
     how = ["--device", "cpu", "--workers", 0, "--perplexity", 5, "--out", tmp_path / "out"]
-    refused(fit("tsne", run, run, *how), 2, "--layers names acoustic", "no sound")
+    refused(fit("tsne", run, run, *how), 2, "--layers includes acoustic", "no audio")
     assert fit("tsne", run, run, *how, "--layers", "hidden")[0] == 0
