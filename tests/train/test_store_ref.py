@@ -83,7 +83,7 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
     relabel(store)
     changed = "different store's clips" if form == "new" else "were changed since"
     refused(fit(*train), 2, str(run), changed, "--no-resume")
-    refused(fit("evaluate", run, *EVALUATE), 2, "not what the run in", "clips (ids, scenes", "--st")
+    refused(fit("evaluate", run, *EVALUATE), 2, "differs from what the run in", "clips (ids, scenes", "--st")
     assert losses(run) == before and (run / "last.pt").read_bytes() == last
     if form == "new":
         refused(fit("compare", run, run), 1, "was evaluated on, in its clips (ids", "--truth")
@@ -145,16 +145,16 @@ def test_a_table_trains_anew_on_corrected_scenes_and_keeps_the_old_run(fit, tmp_
     )
     before = metrics.read_bytes()
     code, said, _ = fit(*table)
-    assert code == 0 and "trained before" in said and metrics.read_bytes() == before
+    assert code == 0 and "already trained" in said and metrics.read_bytes() == before
 
     relabel(store)
     code, said, _ = fit(*table)
-    assert code == 0 and "trained anew" in said and "epoch 1" in said
+    assert code == 0 and "trained again" in said and "epoch 1" in said
     assert (out / "audio-fbank-seed0.1/evaluation-test/metrics.json").read_bytes() == before
     assert metrics.read_bytes() != before
     after = metrics.read_bytes()
     code, said, _ = fit(*table)
-    assert code == 0 and "trained before" in said and metrics.read_bytes() == after
+    assert code == 0 and "already trained" in said and metrics.read_bytes() == after
 
 
 def test_a_table_does_not_count_an_evaluation_that_lacks_segments(fit, tmp_path):

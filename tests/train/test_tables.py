@@ -294,11 +294,11 @@ def test_table_4_is_made_from_nothing(fit, small):
     ]  # fmt: skip
     page = (out / "table-4.md").read_text()
     assert "Not the paper's settings" in page and "--epochs 1" in page and "--batch-size 16" in page
-    assert "**VE: nothing**, and not Places365 as in the paper, is what the visual encoder" in page
-    assert "**Not the paper's test fold**: it has 36,450 segments, the one here 18" in page
+    assert "**VE: nothing**, not Places365 as in the paper, is what the visual encoder" in page
+    assert "**Not the paper's test fold**: it has 36,450 segments, this one 18" in page
     assert (
         "6 locations (no intervals: they need 48, and two in each scene)" in page
-        and "One run a row, seed 0" in page
+        and "One run per row, seed 0" in page
     )
     assert "weight decay: 0" in page
     rows = csv_rows(out / "table-4.csv")
@@ -416,7 +416,7 @@ def test_a_probe_times_an_epoch_and_leaves_nothing(fit, small, tmp_path):
     code, said, _ = fit("table", 4, *command, "--dry-run", "--probe", 0.2)
     assert code == 0
     assert re.search(r"audio-scalogram: \d+\.\d s per epoch \(a probe of \d+ steps\)", said)
-    assert re.search(r"expected: \d+\.\d\d hours on cpu, 1 threads \(training alone\)", said)
+    assert re.search(r"expected: \d+\.\d\d hours on cpu, 1 threads \(training only\)", said)
     assert "not measured: 3 runs" in said  # two read stored embeddings, one needs the audio run
     assert list(out.iterdir()) == []
 
