@@ -83,7 +83,13 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
     relabel(store)
     changed = "different store's clips" if form == "new" else "were changed since"
     refused(fit(*train), 2, str(run), changed, "--no-resume")
-    refused(fit("evaluate", run, *EVALUATE), 2, "differs from what the run in", "clips (ids, scenes", "--st")
+    refused(
+        fit("evaluate", run, *EVALUATE),
+        2,
+        "differs from what the run in",
+        "clips (ids, scenes",
+        "--st",
+    )
     assert losses(run) == before and (run / "last.pt").read_bytes() == last
     if form == "new":
         refused(fit("compare", run, run), 1, "was evaluated on, in its clips (ids", "--truth")
