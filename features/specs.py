@@ -142,6 +142,8 @@ class ImageSpec(Spec):
 SPECS: dict[str, type[Spec]] = {
     spec.product: spec for spec in (ScalogramSpec, FbankSpec, ImageSpec)
 }
+DEFAULT_PRODUCTS = ("scalogram", "fbank", "images")
+"""What is extracted unless other products are named: the paper's."""
 ACOUSTIC = tuple(name for name, spec in SPECS.items() if issubclass(spec, AcousticSpec))
 """The acoustic features, by product."""
 

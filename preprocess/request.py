@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
-from avsc.features.specs import SPECS, Spec
+from avsc.features.specs import DEFAULT_PRODUCTS, SPECS, Spec
 from avsc.features.store.layout import Description, description_file, read_description
 from avsc.manifests.clips import Dataset
 from avsc.manifests.errors import DamagedError, SettingError, StoreError
@@ -57,7 +57,7 @@ OPTIONS = (
     ),
     click.option(
         "--products",
-        default=",".join(SPECS),
+        default=",".join(DEFAULT_PRODUCTS),
         show_default=True,
         help="What to keep of each clip, by commas.",
     ),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from avsc.features.specs import ACOUSTIC
+
 
 def busy(*command: object) -> float:
     """Return the processor's time of a program, seconds."""
@@ -36,7 +38,7 @@ def test_version(program: str) -> None:
     ("program", "words", "offered"),
     [
         ("avsc-prep", "avsc-prep ext", ["extract"]),
-        ("avsc-fit", "avsc-fit joint --feature ", ["scalogram", "fbank"]),
+        ("avsc-fit", "avsc-fit joint --feature ", [*ACOUSTIC]),
     ],
 )
 def test_shell_completes(program: str, words: str, offered: list[str]) -> None:
