@@ -32,9 +32,8 @@ from turns import in_turn, table
 from avsc.features import jpeg
 from avsc.features.store.reader import Records
 from avsc.train.data import render_cpu, render_torch
-from avsc.train.data.augment import Augment
+from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.loader import ImageLoader, Request
-from avsc.train.data.views import ImageInput
 
 IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 AUGMENT = Augment()

@@ -31,8 +31,7 @@ from avsc.features import jpeg
 from avsc.features.images import frames_on_show, rgb
 from avsc.features.specs import ImageSpec
 from avsc.train.data import render_cpu, render_torch
-from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.views import Axis, ImageInput, Window
+from avsc.train.data.augment import UNCHANGED, Augment, Axis, ImageInput, Window
 
 IMAGE = ImageInput(288, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 SIDES, QUALITIES = (256, 320, 360, 480, 0), (80, 85, 90, 95)

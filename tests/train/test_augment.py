@@ -12,8 +12,14 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.augment import NEUTRAL, TRANSFORMS, UNCHANGED, Augment
-from avsc.train.data.views import ImageInput, evaluation_window
+from avsc.train.data.augment import (
+    NEUTRAL,
+    TRANSFORMS,
+    UNCHANGED,
+    Augment,
+    ImageInput,
+    evaluation_window,
+)
 
 N = 20_000
 LIKELY = 1e-4  # a right distribution fails a test with this probability; seeds are fixed

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import simplejpeg
 import torch
+from epochs import training_batches
 
 from avsc.features import jpeg
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data import render_cpu
-from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.batches import batches_per_epoch, image_batches, training_batches
+from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
+from avsc.train.data.batches import Preparation, batches_per_epoch, image_batches
 from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 
 CPU = torch.device("cpu")
 IMAGE = ImageInput(24, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
@@ -181,9 +181,7 @@ def test_a_batch_holds_what_its_samples_name(source):
         which = batch.index.numpy()
         np.testing.assert_array_equal(batch.acoustic, source.acoustic[samples.frame[which]])
         np.testing.assert_array_equal(batch.scene, samples.scene[which])
-        (views,) = image_batches(
-            source, samples.image[which], batch_size=99, image_input=IMAGE, workers=0, device=CPU
-        )
+        (views,) = image_batches(source, samples.image[which], 99, Preparation(IMAGE, 0, CPU))
         torch.testing.assert_close(batch.images, views, rtol=0, atol=0)
 
 
@@ -298,9 +296,7 @@ def test_global_generators_are_left_alone(source):
 
 def test_pictures_come_in_order_and_none_is_dropped(source):
     which = np.arange(49)[::-1].copy()
-    batches = list(
-        image_batches(source, which, batch_size=20, image_input=IMAGE, workers=2, device=CPU)
-    )
+    batches = list(image_batches(source, which, 20, Preparation(IMAGE, 2, CPU)))
     assert [len(batch) for batch in batches] == [20, 20, 9]
     neutral = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
     expected = np.empty((3, 24, 24), np.float32)
@@ -309,7 +305,7 @@ def test_pictures_come_in_order_and_none_is_dropped(source):
         window = UNCHANGED.window(neutral, *picture.shape[:2], IMAGE)
         render_cpu.render(picture, window, neutral, IMAGE, expected)
         np.testing.assert_array_equal(shown, expected)
-    none = image_batches(source, which[:0], batch_size=20, image_input=IMAGE, workers=2, device=CPU)
+    none = image_batches(source, which[:0], 20, Preparation(IMAGE, 2, CPU))
     assert list(none) == []
 
 
@@ -332,7 +328,7 @@ def test_a_damaged_picture_ends_the_epoch_with_its_error(workers):
     source = Source.open(store, None, images=True)
     with pytest.raises(AvscError, match="picture 7 in memory: 40 bytes are not a JPEG"):
         epoch(source, source.samples(range(5)), batch_size=49, workers=workers)
-    assert not [thread for thread in threading.enumerate() if "pictures" in thread.name]
+    assert not [thread for thread in threading.enumerate() if "images" in thread.name]
 
 
 def test_no_thread_outlives_an_epoch_that_is_left_early(source):
@@ -341,7 +337,7 @@ def test_no_thread_outlives_an_epoch_that_is_left_early(source):
         augment=Augment(), workers=2, device=CPU,
     )  # fmt: skip
     next(batches)
-    assert [thread for thread in threading.enumerate() if "pictures" in thread.name]
+    assert [thread for thread in threading.enumerate() if "images" in thread.name]
     batches.close()
     del batches
-    assert not [thread for thread in threading.enumerate() if "pictures" in thread.name]
+    assert not [thread for thread in threading.enumerate() if "images" in thread.name]

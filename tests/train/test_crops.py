@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from avsc.train.data.augment import Augment
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import Augment, ImageInput
 
 IMAGE = ImageInput(32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 

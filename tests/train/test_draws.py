@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 import stores
 import torch
+from epochs import training_batches
 from stores import small_store
 
 from avsc.features.store.part import Record
 from avsc.features.store.reader import Store
-from avsc.train.data.augment import Augment
-from avsc.train.data.batches import training_batches
+from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 
 IMAGE = ImageInput(16, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 

@@ -19,7 +19,7 @@ from avsc.features.store.verify import verify
 from avsc.manifests.errors import AvscError, SettingError, StoreError
 from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program as avsc_prep
-from avsc.train.data.batches import image_batches
+from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.source import Source
 from avsc.train.fit import embeddings
 from avsc.train.fit.encoders import ACOUSTIC, VISUAL
@@ -54,8 +54,8 @@ def test_embeddings_are_what_the_encoders_make_of_every_clip(home, tmp_path):
     assert len(offset) == len(store.clips) + 1
 
     visual, source = image_model(), Source.open(store, None, True)
-    how = {**HOW, "batch_size": 7, "image_input": visual.image_input}
-    batches = image_batches(source, source.every.image, **how)
+    preparation = Preparation(visual.image_input, HOW["workers"], HOW["device"])
+    batches = image_batches(source, source.every.image, 7, preparation)
     records, images = Store.open(paths[VISUAL]).records(VISUAL), store.records("images")
     found, _ = records.load()
     with torch.no_grad():

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from avsc.train.data.epoch_order import shuffled, shuffled_together
+from avsc.train.data.samples import shuffled, shuffled_together
 
 # Pictures of one to six samples each, the samples in no order.
 COUNTS = np.random.default_rng(5).integers(1, 7, 40)

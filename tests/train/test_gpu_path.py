@@ -7,16 +7,16 @@ from functools import partialmethod
 import numpy as np
 import pytest
 import torch
+from epochs import training_batches
 from stores import small_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
-from avsc.train.data import batches, render_torch
-from avsc.train.data.augment import Augment
-from avsc.train.data.batches import image_batches, training_batches
-from avsc.train.data.prefetch import DEPTH, ahead
+from avsc.train.data import render_torch
+from avsc.train.data.augment import Augment, ImageInput
+from avsc.train.data.batches import Preparation, image_batches
+from avsc.train.data.prefetch import DEPTH, prefetch
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
@@ -62,7 +62,7 @@ def make(store, folder, system="joint", **changes):
 
 
 def threads():
-    return [each for each in threading.enumerate() if each.name.startswith(("ahead", "pictures"))]
+    return [each for each in threading.enumerate() if each.name.startswith(("prefetch", "images"))]
 
 
 def test_items_come_in_order_and_a_few_are_made_ahead():
@@ -74,7 +74,7 @@ def test_items_come_in_order_and_a_few_are_made_ahead():
             yield torch.tensor(number)
 
     found = []
-    for item in ahead(items(), CPU):
+    for item in prefetch(items(), CPU):
         found.append(int(item))
         assert len(made) <= len(found) + DEPTH
     assert found == list(range(9))
@@ -86,7 +86,7 @@ def test_an_error_comes_when_its_turn_has_come():
         yield torch.zeros(1)
         raise OSError("the disk is gone")
 
-    made = ahead(items(), CPU)
+    made = prefetch(items(), CPU)
     next(made)
     with pytest.raises(OSError, match="the disk is gone"):
         next(made)
@@ -103,7 +103,7 @@ def test_what_is_left_early_is_closed():
             closed.append(True)
 
     source = items()  # held here, so that it does not close itself
-    made = ahead(source, CPU)
+    made = prefetch(source, CPU)
     next(made)
     made.close()
     assert closed == [True]
@@ -118,14 +118,17 @@ def test_batches_made_whole_show_what_others_do(store, monkeypatch, together):
     how = {"batch_size": 32, "image_input": IMAGE, "workers": 2, "device": CPU}
     fit = {**how, "seed": 1, "epoch": 0, "augment": Augment(), "together": together}
     ours = list(training_batches(source, samples, **fit))
-    shown = list(image_batches(source, np.arange(50), **how))
-    monkeypatch.setattr(batches, "_whole", lambda device: True)
+    preparation = Preparation(IMAGE, 2, CPU)
+    shown = list(image_batches(source, np.arange(50), 32, preparation))
+    monkeypatch.setattr(Preparation, "whole", True)
     for one, other in zip(ours, training_batches(source, samples, **fit), strict=True):
         for name in ("acoustic", "scene", "index", "view"):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
         # Two decoders of JPEG, which differ by a step of 255 here and there.
         assert (one.images - other.images).abs().mean() < 0.01
-    for one, other in zip(shown, image_batches(source, np.arange(50), **how), strict=True):
+    for one, other in zip(
+        shown, image_batches(source, np.arange(50), 32, preparation), strict=True
+    ):
         assert (one - other).abs().mean() < 0.01
     assert not threads()
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from avsc.features.jpeg import decode
 from avsc.features.store.reader import Store
+from avsc.train.data.augment import ImageInput
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.inference import embed_images, predict

@@ -9,8 +9,7 @@ from torchvision.transforms.v2 import functional as tv
 from avsc.features import jpeg
 from avsc.manifests.errors import AvscError
 from avsc.train.data import render_cpu, render_torch
-from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.views import ImageInput, crop_window
+from avsc.train.data.augment import UNCHANGED, Augment, ImageInput, crop_window
 
 IMAGE = ImageInput(96, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 SIZES = ((120, 213), (213, 120), (96, 96), (70, 90), (311, 180))
@@ -39,7 +38,7 @@ def planes(picture):
 
 def torchvision_view(picture, augment, drawn, image):
     """The same parameters through torchvision; float or uint8, as `picture` is; in [0, 255]."""
-    if "crop" in augment.parts:
+    if "crop" in augment.transforms:
         rows, columns = augment.window(drawn, *picture.shape[1:], image)
         box = (rows.start, columns.start, rows.length, columns.length)
         seen = tv.resized_crop(picture, *box, [image.size] * 2, antialias=True)
@@ -52,7 +51,7 @@ def torchvision_view(picture, augment, drawn, image):
     if seen.is_floating_point():
         seen = (seen / 255).clamp(0, 1)
     adjust = (tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation, tv.adjust_hue)
-    if "jitter" in augment.parts:
+    if "jitter" in augment.transforms:
         for part in drawn["order"]:
             seen = adjust[part](seen, float(drawn["factor"][part]))
     return seen * 255 if seen.is_floating_point() else seen

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from epochs import training_batches
 from stores import small_clips, small_store
 from systems import fit_for
 from torch import nn
@@ -18,7 +19,6 @@ from torch import nn
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.augment import Augment
-from avsc.train.data.batches import training_batches
 from avsc.train.fit.compute import Session, choose_device
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import ImageInput
 from avsc.train.model.visual import visual_encoder
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -1,29 +1,35 @@
-"""Augmentation of pictures: what is drawn at random for each sample.
+"""Augmentation of images: what is drawn at random for each sample, and which part of it is seen.
 
-The parts are those of the paper's section 2.2.2 with torchvision's meaning (transforms v2, 0.29):
+The transforms are those of the paper's section 2.2.2 with torchvision's meaning (transforms v2,
+0.29):
 
-- ``crop``: RandomResizedCrop. Up to ten tries of an area (a uniform share of the picture's) and an
-  aspect ratio (log-uniform), the first that fits is placed uniformly; when none fits, the largest
-  middle part whose ratio is allowed. Without it, the evaluation view (see `views`).
+- ``crop``: RandomResizedCrop. Up to ten tries of an area (a uniform share of the image's) and an
+  aspect ratio (log-uniform); the first that fits is placed uniformly. If none fits, the largest
+  centre crop whose ratio is allowed. Without it, the evaluation view.
 - ``flip``: RandomHorizontalFlip.
 - ``jitter``: ColorJitter. Brightness, contrast and saturation are factors around 1, hue is a turn
-  of the hue circle around 0, each uniform; the four are applied in an order drawn anew for each
-  sample.
+  of the hue circle around 0, each uniform; the four are applied in an order drawn for each sample.
 
-Draws do not depend on the pictures' sizes, nor on which parts are chosen: every part is drawn and
-those not chosen are then made neutral, so that runs with and without a part share the others.
+Draws depend neither on the images' sizes nor on which transforms are chosen: all are drawn, and
+those not chosen are then made neutral, so that runs with and without one share the others.
+
+A *window* is one `Axis` for the rows and one for the columns. Along an axis, the source pixels
+[start, start + length) are scaled to `scaled` pixels (antialiased bilinear, as torchvision), of
+which the [offset, offset + size) are seen, `size` being the network's. A training crop is scaled
+to just that size; the evaluation view is the whole image, its short side scaled to `size`, and the
+centre of it, in the arithmetic of torchvision's `Resize(size)` and `CenterCrop(size)`.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.views import ImageInput, Window, crop_window, evaluation_window
 
+VIEWS = ("crop", "squash")
 TRANSFORMS = ("crop", "flip", "jitter")
 TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -31,7 +37,7 @@ NEUTRAL = (1.0, 1.0, 1.0, 0.0)
 
 DRAWN = np.dtype(
     [
-        ("area", np.float64, TRIES),  # share of the picture's area, one for each try
+        ("area", np.float64, TRIES),  # share of the image's area, one for each try
         ("aspect", np.float64, TRIES),  # width / height, one for each try
         ("place", np.float64, 2),  # where the box lies down and across, in [0, 1)
         ("flip", np.bool_),
@@ -41,26 +47,95 @@ DRAWN = np.dtype(
 )
 
 
-@dataclass(frozen=True)
-class Augment:
-    """Which parts of the augmentation are used, and how far they go.
+class Axis(NamedTuple):
+    """What is seen along one axis of an image, in pixels.
 
     Attributes:
-        parts: of ``crop``, ``flip``, ``jitter``.
-        scale: least and greatest share of the picture's area in a crop.
+        start: first source pixel.
+        length: number of source pixels.
+        scaled: number of pixels that they are scaled to.
+        offset: first of the scaled pixels that is seen.
+    """
+
+    start: int
+    length: int
+    scaled: int
+    offset: int
+
+
+Window = tuple[Axis, Axis]
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """The input of a visual encoder.
+
+    Attributes:
+        size: height and width of its input, pixels.
+        mean: mean of red, green, blue, as shares of full intensity; subtracted.
+        std: standard deviation of red, green, blue, as shares of full intensity; divided by.
+        view: evaluation view: ``"crop"``, the short side scaled to `size` and the middle of the
+            long one; ``"squash"``, the whole image, its aspect ratio not kept.
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    view: str = "crop"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise SettingError(f"image size is {self.size}; 1 pixel or more.")
+        if min(self.std) <= 0:
+            raise SettingError(f"image std is {self.std}; three numbers > 0.")
+        if self.view not in VIEWS:
+            raise SettingError(f"image view is {self.view!r}; one of {', '.join(VIEWS)}.")
+
+
+def evaluation_window(height: int, width: int, image_input: ImageInput) -> Window:
+    """Return the evaluation view of an image of `height` by `width` pixels.
+
+    >>> image_input = ImageInput(288, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    >>> evaluation_window(320, 568, image_input)[1]
+    Axis(start=0, length=568, scaled=511, offset=112)
+    """
+    if image_input.view == "squash":
+        return crop_window((0, 0, height, width), image_input)
+    short = min(height, width)
+    rows, columns = (
+        Axis(0, length, scaled, round((scaled - image_input.size) / 2))
+        for length in (height, width)
+        for scaled in (image_input.size * length // short,)
+    )
+    return rows, columns
+
+
+def crop_window(box: tuple[int, int, int, int], image_input: ImageInput) -> Window:
+    """Return the view of a box (top, left, height, width), scaled to the network's size."""
+    top, left, height, width = box
+    return Axis(top, height, image_input.size, 0), Axis(left, width, image_input.size, 0)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Which transforms are used, and how strong they are.
+
+    Attributes:
+        transforms: of ``crop``, ``flip``, ``jitter``.
+        scale: least and greatest share of the image's area in a crop.
         ratio: least and greatest width / height of a crop.
-        flip: probability of a mirrored picture.
+        flip: probability of a mirrored image.
         strength: greatest distance from neutral of brightness, contrast, saturation and hue.
     """
 
-    parts: frozenset[str] = frozenset(TRANSFORMS)
+    transforms: frozenset[str] = frozenset(TRANSFORMS)
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: float = 0.5
     strength: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
 
     def __post_init__(self) -> None:
-        unknown = sorted(self.parts - set(TRANSFORMS))
+        unknown = sorted(self.transforms - set(TRANSFORMS))
         if unknown:
             raise SettingError(
                 f"augment: unknown part {unknown[0]!r}; any of {', '.join(TRANSFORMS)}, or none."
@@ -79,9 +154,9 @@ class Augment:
 
     @classmethod
     def named(cls, names: str) -> Self:
-        """Make the augmentation of the parts in a list such as ``"crop,flip"``, or ``"none"``.
+        """Make the augmentation of a list such as ``"crop,flip"``, or ``"none"``.
 
-        >>> sorted(Augment.named("flip, crop").parts), sorted(Augment.named("none").parts)
+        >>> sorted(Augment.named("flip, crop").transforms), sorted(Augment.named("none").transforms)
         (['crop', 'flip'], [])
         """
         if names.strip() == "none":
@@ -98,24 +173,24 @@ class Augment:
         drawn["flip"] = generator.random(n) < self.flip
         drawn["order"] = generator.permuted(np.tile(np.arange(4), (n, 1)), axis=1)
         drawn["factor"] = NEUTRAL + generator.uniform(-1, 1, (n, 4)) * self.strength
-        if "flip" not in self.parts:
+        if "flip" not in self.transforms:
             drawn["flip"] = False
-        if "jitter" not in self.parts:
+        if "jitter" not in self.transforms:
             drawn["factor"] = NEUTRAL
         return drawn
 
-    def window(self, drawn: Any, height: int, width: int, image: ImageInput) -> Window:
-        """Return what one sample shows of a picture of `height` by `width` pixels.
+    def window(self, drawn: Any, height: int, width: int, image_input: ImageInput) -> Window:
+        """Return the window of one sample in an image of `height` by `width` pixels.
 
         Args:
             drawn: one element of what `draw` returned.
-            height: of the picture, pixels.
-            width: of the picture, pixels.
-            image: the network's input.
+            height: of the image, pixels.
+            width: of the image, pixels.
+            image_input: what the network takes.
         """
-        if "crop" not in self.parts:
-            return evaluation_window(height, width, image)
-        return crop_window(self._box(drawn, height, width), image)
+        if "crop" not in self.transforms:
+            return evaluation_window(height, width, image_input)
+        return crop_window(self._box(drawn, height, width), image_input)
 
     def _box(self, drawn: Any, height: int, width: int) -> tuple[int, int, int, int]:
         """Return the crop's top, left, height and width by torchvision's rule."""
@@ -132,4 +207,4 @@ class Augment:
         return (height - high) // 2, (width - wide) // 2, high, wide
 
 
-UNCHANGED = Augment(frozenset())  # the evaluation view of every picture
+UNCHANGED = Augment(frozenset())  # the evaluation view of every image

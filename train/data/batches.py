@@ -1,14 +1,15 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
-Everything random comes from generators keyed by what it is for: the order of an epoch (see
-`epoch_order`) by (seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is
-therefore the same whatever the number of workers, and wherever in an epoch a run is taken up again.
+Everything random comes from generators keyed by purpose: the order of an epoch (see `samples`) by
+(seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same
+whatever the number of workers, and wherever in an epoch a run is resumed.
 
-For a GPU a whole batch is made ahead of need, on a stream of its own (see `prefetch`).
+For a GPU whole batches are made ahead, on a stream of their own (see `prefetch`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
@@ -16,13 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.augment import UNCHANGED, Augment
-from avsc.train.data.epoch_order import BatchSlice, shuffled, shuffled_together
+from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
 from avsc.train.data.loader import ImageLoader, Request
-from avsc.train.data.prefetch import ahead, upload
-from avsc.train.data.samples import Samples
+from avsc.train.data.prefetch import prefetch, upload
+from avsc.train.data.samples import BatchSlice, EpochOrder, Samples, shuffled, shuffled_together
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 
 ORDER, AUGMENTATION = 1, 2  # what a generator is for: the first word of its key
 
@@ -33,11 +32,11 @@ class Batch:
 
     Attributes:
         acoustic: frames, float32 [batch, channels, bins], or vectors [batch, features]; None
-            without sound.
+            without audio.
         images: normalised, float32 [views, 3, size, size], or vectors [batch, features]; None
             without images.
         scene: class indices, int64 [batch].
-        index: which of the run's samples these are, int64 [batch].
+        index: which of the run's samples these are, int64 [batch]; always on the CPU.
         view: which of the images each sample sees, int64 [batch]; None where each has its own.
     """
 
@@ -46,6 +45,44 @@ class Batch:
     scene: Tensor
     index: Tensor
     view: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How batches are prepared.
+
+    Attributes:
+        image_input: the visual encoder's input; needed where there are encoded images.
+        workers: threads that prepare images; 0 prepares none ahead.
+        device: where the batches are wanted.
+    """
+
+    image_input: ImageInput | None
+    workers: int
+    device: torch.device
+
+    @property
+    def whole(self) -> bool:
+        """Whether whole batches are made on the device, rather than image by image in threads."""
+        return self.device.type != "cpu"
+
+    def loader(self, source: Source, augment: Augment) -> ImageLoader:
+        """Return what prepares the images of a source.
+
+        Raises:
+            SettingError: the number of workers is negative.
+        """
+        if source.images is None or self.image_input is None:
+            raise ValueError("batches of images need a source opened with them, and an image_input")
+        if self.workers < 0:
+            raise SettingError(f"workers is {self.workers}; 0 or more.")
+        return ImageLoader(
+            source.images, self.image_input, augment, self.workers, self.device, self.whole
+        )
+
+    def rows(self, data: NDArray[np.float32], which: NDArray[np.int64]) -> Tensor:
+        """Return rows of a matrix, on the device."""
+        return upload(data[which], self.device)
 
 
 def batches_per_epoch(samples: Samples, batch_size: int) -> int:
@@ -64,86 +101,96 @@ def batches_per_epoch(samples: Samples, batch_size: int) -> int:
     return len(samples) // batch_size
 
 
-def training_batches(
-    source: Source,
-    samples: Samples,
-    *,
-    batch_size: int,
-    seed: int,
-    epoch: int,
-    start_batch: int = 0,
-    image_input: ImageInput | None,
-    augment: Augment | None,
-    workers: int,
-    device: torch.device,
-    shard: tuple[int, int] = (0, 1),
-    together: int = 1,
-) -> Iterator[Batch]:
-    """Return the batches of one epoch, each sample once at most, the last incomplete one dropped.
+@dataclass(frozen=True, kw_only=True)
+class TrainingBatches:
+    """The batches that a run is trained on, epoch by epoch.
 
-    Args:
+    Attributes:
         source: what the samples refer to.
         samples: the run's training samples.
         batch_size: samples in a batch, over all shards.
         seed: the run's, 0 or more.
-        epoch: counted from 0.
-        start_batch: first batch wanted, for a run that is taken up in the middle of an epoch.
-        image_input: the visual encoder's input; needed where the samples have encoded images.
-        augment: of the images; None shows each in its evaluation view.
-        workers: threads that prepare images; 0 prepares none ahead of need.
-        device: where the batches are wanted.
-        shard: (i, n) gives the i-th of n equal runs of each batch's samples: the n shards of a
-            batch are disjoint and, one after the other, the batch of an unsharded run.
-        together: samples of one image that share a view; without effect where the samples have
-            no sound, so that there is one of each image, or read vectors in the images' place.
-
-    Raises:
-        SettingError: fewer samples than one batch, or a batch that n does not divide.
+        preparation: how, and for which device.
+        augment: augmentation of the images; without it, each is shown in its evaluation view.
+        shard: (i, n) gives the i-th of n equal slices of each batch: the n shards of a batch are
+            disjoint and, concatenated, the batch of an unsharded run.
+        together: samples of one image that share a view; without effect where the samples have no
+            audio, so that there is one of each image, or read vectors in the images' place.
     """
-    count = batches_per_epoch(samples, batch_size)
-    if batch_size % shard[1]:
-        raise SettingError(
-            f"a batch of {batch_size} cannot be shared evenly by {shard[1]} processes."
+
+    source: Source
+    samples: Samples
+    batch_size: int
+    seed: int
+    preparation: Preparation
+    augment: Augment = UNCHANGED
+    shard: tuple[int, int] = (0, 1)
+    together: int = 1
+
+    def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
+        """Return the batches of one epoch, each sample once at most; an incomplete last is dropped.
+
+        Args:
+            number: of the epoch, from 0.
+            start_batch: first batch wanted, for a run that is resumed in the middle of an epoch.
+
+        Raises:
+            SettingError: fewer samples than one batch, or a batch that n does not divide.
+        """
+        count = batches_per_epoch(self.samples, self.batch_size)
+        if self.batch_size % self.shard[1]:
+            raise SettingError(
+                f"a batch of {self.batch_size} cannot be shared evenly by {self.shard[1]} "
+                "processes."
+            )
+        order, numbers = self._order(number), range(start_batch, count)
+        slices = {b: order.batch(b, self.batch_size, self.shard) for b in numbers}
+        images = self._images(number, slices)
+        batches = (self._batch(slices[b], shown) for b, shown in zip(numbers, images, strict=True))
+        device = self.preparation.device
+        return prefetch(batches, device) if self.preparation.whole else batches
+
+    def _order(self, epoch: int) -> EpochOrder:
+        generator = np.random.default_rng((ORDER, self.seed, epoch))
+        image = self.samples.image
+        shared = self.samples.frame is not None and self.source.visual is None
+        if image is not None and shared and self.together > 1:
+            return shuffled_together(image, self.together, generator)
+        return shuffled(len(self.samples), generator)
+
+    def _images(self, epoch: int, slices: Mapping[int, BatchSlice]) -> Iterator[Tensor | None]:
+        image, vectors = self.samples.image, self.source.visual
+        if image is None:
+            return repeat(None, len(slices))
+        if vectors is not None:
+            return (self.preparation.rows(vectors, image[s.sample]) for s in slices.values())
+
+        def request(b: int) -> Request:
+            generator = np.random.default_rng((AUGMENTATION, self.seed, epoch, b))
+            drawn = self.augment.draw(generator, self.batch_size)
+            own = slices[b]
+            return Request(image[own.sample[own.first]], drawn[own.drawn])
+
+        return self.preparation.loader(self.source, self.augment).load(map(request, slices))
+
+    def _batch(self, own: BatchSlice, images: Tensor | None) -> Batch:
+        samples, which, device = self.samples, own.sample, self.preparation.device
+        acoustic = None
+        if samples.frame is not None:
+            assert self.source.acoustic is not None
+            acoustic = self.preparation.rows(self.source.acoustic, samples.frame[which])
+        shared = len(own.first) < len(which)
+        return Batch(
+            acoustic,
+            images,
+            upload(samples.scene[which], device),
+            torch.from_numpy(which),
+            upload(own.view, device) if shared else None,
         )
-    augment = augment or UNCHANGED
-    generator = np.random.default_rng((ORDER, seed, epoch))
-    shared = samples.frame is not None and source.visual is None and together > 1
-    if shared and samples.image is not None:
-        order = shuffled_together(samples.image, together, generator)
-    else:
-        order = shuffled(len(samples), generator)
-    numbers = range(start_batch, count)
-    parts = {b: order.batch(b, batch_size, shard) for b in numbers}
-
-    def request(b: int) -> Request:
-        assert samples.image is not None
-        drawn = augment.draw(np.random.default_rng((AUGMENTATION, seed, epoch, b)), batch_size)
-        part = parts[b]
-        return Request(samples.image[part.sample[part.first]], drawn[part.drawn])
-
-    images: Iterator[Tensor | None]
-    if samples.image is None:
-        images = iter([None] * len(numbers))
-    elif source.visual is not None:
-        vectors, rows = source.visual, samples.image
-        images = (_rows(vectors, rows[parts[b].sample], device) for b in numbers)
-    else:
-        images = _loader(source, image_input, augment, workers, device).load(map(request, numbers))
-    batches = (
-        _batch(source, samples, parts[b], shown, device)
-        for b, shown in zip(numbers, images, strict=True)
-    )
-    return ahead(batches, device) if _whole(device) else batches
 
 
 def image_batches(
-    source: Source,
-    which: NDArray[np.int64],
-    *,
-    batch_size: int,
-    image_input: ImageInput | None,
-    workers: int,
-    device: torch.device,
+    source: Source, which: NDArray[np.int64], batch_size: int, preparation: Preparation
 ) -> Iterator[Tensor]:
     """Return the evaluation views of images, or the vectors in their place, in their order.
 
@@ -153,9 +200,7 @@ def image_batches(
         source: what the images are read from.
         which: record numbers, or rows of the vectors [images].
         batch_size: images in a batch; the last may hold fewer.
-        image_input: the visual encoder's input; needed where there are encoded images.
-        workers: threads that prepare images; 0 prepares none ahead of need.
-        device: where the images are wanted.
+        preparation: how, and for which device.
 
     Returns:
         Normalised images, float32 [batch, 3, size, size] each, or vectors [batch, features].
@@ -165,52 +210,8 @@ def image_batches(
     cuts = (which[start : start + batch_size] for start in range(0, len(which), batch_size))
     vectors = source.visual
     if vectors is not None:
-        return (_rows(vectors, cut, device) for cut in cuts)
+        return (preparation.rows(vectors, cut) for cut in cuts)
     neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
-    images = _loader(source, image_input, UNCHANGED, workers, device).load(requests)
-    return ahead(images, device) if _whole(device) else images
-
-
-def _loader(
-    source: Source,
-    image_input: ImageInput | None,
-    augment: Augment,
-    workers: int,
-    device: torch.device,
-) -> ImageLoader:
-    if source.images is None or image_input is None:
-        raise ValueError("batches of images need a source opened with them, and an image_input")
-    if workers < 0:
-        raise SettingError(f"workers is {workers}; 0 or more.")
-    return ImageLoader(source.images, image_input, augment, workers, device, _whole(device))
-
-
-def _whole(device: torch.device) -> bool:
-    """Whether whole batches are made on the device, rather than image by image in threads."""
-    return device.type != "cpu"
-
-
-def _rows(data: NDArray[np.float32], which: NDArray[np.int64], device: torch.device) -> Tensor:
-    return upload(data[which], device)
-
-
-def _batch(
-    source: Source,
-    samples: Samples,
-    part: BatchSlice,
-    images: Tensor | None,
-    device: torch.device,
-) -> Batch:
-    which, acoustic = part.sample, None
-    if samples.frame is not None:
-        assert source.acoustic is not None
-        acoustic = _rows(source.acoustic, samples.frame[which], device)
-    shared = len(part.first) < len(which)
-    return Batch(
-        acoustic,
-        images,
-        upload(samples.scene[which], device),
-        upload(which, device),
-        upload(part.view, device) if shared else None,
-    )
+    images = preparation.loader(source, UNCHANGED).load(requests)
+    return prefetch(images, preparation.device) if preparation.whole else images

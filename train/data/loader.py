@@ -1,14 +1,13 @@
-"""From encoded pictures to network input, ahead of need.
+"""From encoded images to network input, ahead of need.
 
-The work is done by threads: decoding and rendering leave the interpreter's lock alone, so that
-threads scale as processes would, and there is nothing to start, to copy between processes, or to
-lose to a signal. For the CPU the threads read, decode and render, each picture straight into its
-place in the batch; for a GPU they only read, and the whole batch is decoded and rendered there.
+Threads do the work: decoding and rendering release the interpreter's lock, so that threads scale as
+processes would, with nothing to start, to copy between processes, or to lose to a signal. For the
+CPU the threads read, decode and render, each image straight into its place in the batch; for a GPU
+they only read, and the whole batch is decoded and rendered there.
 
-Who does the work, and when, changes nothing in the result: all that is random was drawn before.
+The number of threads changes nothing in the result: all that is random was drawn before.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,27 +21,27 @@ from torch import Tensor
 from avsc.features import jpeg
 from avsc.manifests.errors import AvscError, MediaError
 from avsc.train.data import render_cpu, render_torch
-from avsc.train.data.augment import Augment
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import Augment, ImageInput
+from avsc.train.data.prefetch import DEPTH, look_ahead
 
-PORTION = 16  # pictures in one thread's task: long beside the cost of handing it over
+PORTION = 16  # images in one thread's task: long beside the cost of handing it over
 
 
 class Encoded(Protocol):
-    """Pictures as JPEG, by number: the records of a store, or files."""
+    """Images as JPEG, by number: the records of a store, or files."""
 
     def read(self, record: int) -> NDArray[np.uint8]:
-        """Return the bytes of one picture."""
+        """Return the bytes of one image."""
         ...
 
     def where(self, record: int) -> str:
-        """Say where that picture lies, for messages."""
+        """Return where that image is, for messages."""
         ...
 
 
 @dataclass(frozen=True)
 class Request:
-    """Pictures of one batch.
+    """Images of one batch.
 
     Attributes:
         which: record numbers [batch].
@@ -61,50 +60,44 @@ class Request:
 
 @dataclass(frozen=True)
 class ImageLoader:
-    """Makes network input of requests.
+    """Makes network input from requests.
 
     Attributes:
-        images: the encoded pictures.
-        image: the network's input.
+        images: the encoded images.
+        image_input: what the network takes.
         augment: what `Request.drawn` was drawn by.
-        workers: number of threads; 0 prepares nothing ahead of need.
-        device: where the pictures are wanted.
-        whole: decode and render a whole batch at once on `device`; otherwise picture by picture
+        workers: number of threads; 0 prepares nothing ahead.
+        device: where the images are wanted.
+        whole: decode and render a whole batch at once on `device`; otherwise image by image
             in the threads, which only the CPU can.
     """
 
     images: Encoded
-    image: ImageInput
+    image_input: ImageInput
     augment: Augment
     workers: int
     device: torch.device
     whole: bool
 
     def load(self, requests: Iterable[Request]) -> Iterator[Tensor]:
-        """Yield the pictures of each request, float32 [batch, 3, size, size], in their order.
+        """Yield the images of each request, float32 [batch, 3, size, size], in their order.
 
         Two batches at most are in the making while one is used.
 
         Raises:
-            AvscError: a picture is damaged, or cannot be decoded.
+            AvscError: an image is damaged, or cannot be decoded.
         """
-        ahead = 2 if self.workers else 0
-        pool = ThreadPoolExecutor(max(1, self.workers), "pictures")
-        making: deque[_Making] = deque()
+        pool = ThreadPoolExecutor(max(1, self.workers), "images")
+        making = (self._start(pool, request) for request in requests)
         try:
-            for request in requests:
-                making.append(self._start(pool, request))
-                if len(making) > ahead:
-                    yield self._finish(making.popleft())
-            while making:
-                yield self._finish(making.popleft())
+            yield from look_ahead(making, self._finish, DEPTH if self.workers else 0)
         finally:
             pool.shutdown(cancel_futures=True)
 
     def _start(self, pool: ThreadPoolExecutor, request: Request) -> "_Making":
         if self.whole:
             return request, None, [pool.submit(self._read, part) for part in request.portions()]
-        shape = (len(request.which), 3, self.image.size, self.image.size)
+        shape = (len(request.which), 3, self.image_input.size, self.image_input.size)
         out = np.empty(shape, np.float32)  # in huge pages, unlike torch.empty: fewer page faults
         tasks = [
             pool.submit(self._render, part, out[i * PORTION : (i + 1) * PORTION])
@@ -114,30 +107,30 @@ class ImageLoader:
 
     def _finish(self, making: "_Making") -> Tensor:
         request, out, tasks = making
-        done = [picture for task in tasks for picture in task.result()]
+        done = [image for task in tasks for image in task.result()]
         if out is not None:
             return torch.from_numpy(out)
         try:
-            pictures = render_torch.decode_on_device(done, self.device)
+            images = render_torch.decode_on_device(done, self.device)
         except AvscError:
             for record, data in zip(request.which.tolist(), done, strict=True):
                 self._decode(record, data)  # to name the one that is damaged
             raise
         windows = [
-            self.augment.window(drawn, picture.shape[1], picture.shape[2], self.image)
-            for drawn, picture in zip(request.drawn, pictures, strict=True)
+            self.augment.window(drawn, image.shape[1], image.shape[2], self.image_input)
+            for drawn, image in zip(request.drawn, images, strict=True)
         ]
-        return render_torch.render(pictures, windows, request.drawn, self.image)
+        return render_torch.render(images, windows, request.drawn, self.image_input)
 
     def _read(self, request: Request) -> list[NDArray[np.uint8]]:
         return [self.images.read(record) for record in request.which.tolist()]
 
     def _render(self, request: Request, out: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         for record, drawn, place in zip(request.which.tolist(), request.drawn, out, strict=True):
-            picture = self._decode(record, self.images.read(record))
-            height, width, _ = picture.shape
-            window = self.augment.window(drawn, height, width, self.image)
-            render_cpu.render(picture, window, drawn, self.image, place)
+            image = self._decode(record, self.images.read(record))
+            height, width, _ = image.shape
+            window = self.augment.window(drawn, height, width, self.image_input)
+            render_cpu.render(image, window, drawn, self.image_input, place)
         return []
 
     def _decode(self, record: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,27 +1,46 @@
-"""Making batches ahead of need, on a stream of a GPU's own.
+"""Prefetching: what comes next is made while the current item is used.
 
-A thread makes the next batches while the last is trained on. What it asks of a GPU goes to a second
-stream, which works beside that of the training steps; a step's stream waits for its batch there,
-and the program for neither. Without a GPU the thread alone is left.
+`look_ahead` keeps a few items in the making, whoever makes them: the threads of `loader`, or the
+one thread of `prefetch`. What that thread asks of a GPU goes to a second stream, which works beside
+that of the training steps; a step's stream waits for its batch there, the program for neither.
 """
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
+from itertools import repeat
 from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+S = TypeVar("S")
 T = TypeVar("T")
 DEPTH = 2
 """Batches in the making, or made and not yet used."""
 
 
+def look_ahead(started: Iterable[S], finish: Callable[[S], T], depth: int) -> Generator[T]:
+    """Yield what items come to that are started in turn, in their order.
+
+    Args:
+        started: items in the making; to ask for one starts it.
+        finish: waits for an item and returns it.
+        depth: items in the making while one is used.
+    """
+    making: deque[S] = deque()
+    for item in started:
+        making.append(item)
+        if len(making) > depth:
+            yield finish(making.popleft())
+    while making:
+        yield finish(making.popleft())
+
+
 def upload(data: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array on the device; a GPU fetches it from pinned memory while the program goes on.
+    """Return an array on the device; a GPU fetches it from pinned memory asynchronously.
 
     On the CPU the tensor is the array itself.
     """
@@ -31,7 +50,7 @@ def upload(data: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-def ahead(items: Iterator[T], device: torch.device) -> Generator[T]:
+def prefetch(items: Iterator[T], device: torch.device) -> Generator[T]:
     """Yield the items of an iterator, which a thread asks for them, in their order.
 
     Args:
@@ -39,7 +58,7 @@ def ahead(items: Iterator[T], device: torch.device) -> Generator[T]:
         device: where the tensors are.
 
     Raises:
-        Exception: what the iterator raises, when its turn has come.
+        Exception: re-raised when the failed item is reached.
     """
     on_gpu = device.type == "cuda"
     stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
@@ -50,15 +69,12 @@ def ahead(items: Iterator[T], device: torch.device) -> Generator[T]:
             item = next(items, end)
             return item, None if stream is None else stream.record_event()
 
-    pool = ThreadPoolExecutor(1, "ahead")
-    making: deque[Future[tuple[Any, torch.cuda.Event | None]]] = deque()
+    pool = ThreadPoolExecutor(1, "prefetch")
+    making = (pool.submit(make) for _ in repeat(None))
     try:
-        making.extend(pool.submit(make) for _ in range(DEPTH))
-        while True:
-            item, made = making.popleft().result()
+        for item, made in look_ahead(making, Future.result, DEPTH):
             if item is end:
                 return
-            making.append(pool.submit(make))
             if made is not None:
                 _take_over(item, made, torch.cuda.current_stream(device))
             yield item
@@ -72,7 +88,8 @@ def _take_over(item: Any, made: torch.cuda.Event, stream: torch.cuda.Stream) -> 
     """Let a stream wait for an item that another made, and keep its memory while it is used."""
     stream.wait_event(made)
     for tensor in _tensors(item):
-        tensor.record_stream(stream)
+        if tensor.is_cuda:
+            tensor.record_stream(stream)
 
 
 def _tensors(item: Any) -> list[Tensor]:

@@ -23,8 +23,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.train.data.augment import BRIGHTNESS, CONTRAST, HUE
-from avsc.train.data.views import Axis, ImageInput, Window
+from avsc.train.data.augment import BRIGHTNESS, CONTRAST, HUE, Axis, ImageInput, Window
 
 RED, GREEN, BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
 F = TypeVar("F", bound=Callable[..., Any])

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION
+from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION, Axis, ImageInput, Window
 from avsc.train.data.prefetch import upload
-from avsc.train.data.views import Axis, ImageInput, Window
 
 GREY = (0.2989, 0.587, 0.114)
 RGB = 3  # torchvision.io.ImageReadMode.RGB

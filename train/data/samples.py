@@ -1,9 +1,18 @@
-"""Samples: which acoustic frame, which image and which scene belong together.
+"""Samples: which acoustic frame, image and scene belong together, and their order in an epoch.
 
 A *pair* is (acoustic frame i, the image of second floor(t_i), the clip's scene), t_i being the
-frame's centre (section 2.3 of the paper). Frames are rows of the acoustic matrix, in which the
-frames of all records follow one another; images are records of the product ``images``. Whatever
-is drawn later, samples themselves come in a fixed order: by clip, then by frame or second.
+frame's centre (section 2.3 of the paper). Frames are rows of the acoustic matrix, the concatenated
+frames of all records; images are records of the product ``images``. Samples themselves come in a
+fixed order: by clip, then by frame or second.
+
+Four to six acoustic frames share the image of their second. In the paper's training each of the
+pairs sees it augmented for itself. Where N of them are to share one view, samples of one image are
+split at random into groups of N (the last may be smaller); groups are shuffled, concatenated and
+cut into batches, which hold as many samples as without. A group that straddles two batches gets one
+view in each.
+
+Processes that train together take equal, consecutive slices of a batch, so that hardly an image is
+prepared by two of them.
 """
 
 from dataclasses import dataclass
@@ -96,3 +105,74 @@ def pair(frames: Samples, images: Samples) -> Samples:
     return Samples(
         kept.frame, images.image[place[found]], kept.scene, kept.clip, kept.second, kept.strict
     )
+
+
+@dataclass(frozen=True)
+class BatchSlice:
+    """A batch, or what one of several processes has of it.
+
+    Attributes:
+        sample: the samples, int64 [n].
+        view: number of the view that each sees, from 0, int64 [n].
+        first: first of the n samples that sees each view, int64 [views].
+        drawn: row of the whole batch, whose augmentation each view has, int64 [views].
+    """
+
+    sample: Ints
+    view: Ints
+    first: Ints
+    drawn: Ints
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """The order of an epoch.
+
+    Attributes:
+        sample: samples in the order in which they are seen, int64 [samples].
+        group: what they share a view by; equal ones lie side by side, int64 [samples].
+    """
+
+    sample: Ints
+    group: Ints
+
+    def batch(self, number: int, size: int, shard: tuple[int, int] = (0, 1)) -> BatchSlice:
+        """Return a batch of `size` samples, or the i-th of the n equal runs that it is cut into.
+
+        Args:
+            number: of the batch, from 0.
+            size: samples in a batch; a multiple of n.
+            shard: (i, n).
+        """
+        rows = slice(number * size, (number + 1) * size)
+        sample, begins = self.sample[rows], np.diff(self.group[rows], prepend=-1) != 0
+        which, (i, n) = np.cumsum(begins) - 1, shard
+        own = slice(i * size // n, (i + 1) * size // n)
+        views, first, view = np.unique(which[own], return_index=True, return_inverse=True)
+        return BatchSlice(sample[own], view, first, np.flatnonzero(begins)[views])
+
+
+def shuffled(count: int, generator: np.random.Generator) -> EpochOrder:
+    """Return an order in which each of `count` samples has a view of its own."""
+    order = generator.permutation(count)
+    return EpochOrder(order, order)
+
+
+def shuffled_together(
+    image: NDArray[np.int64], together: int, generator: np.random.Generator
+) -> EpochOrder:
+    """Return an order in which up to `together` samples of an image share a view.
+
+    Args:
+        image: image of each sample [samples].
+        together: 1 or more.
+        generator: of all that is random.
+    """
+    sample = generator.permutation(len(image))
+    sample = sample[np.argsort(image[sample], kind="stable")]
+    rows, begins = np.arange(len(sample)), np.diff(image[sample], prepend=-1) != 0
+    within = rows - np.maximum.accumulate(np.where(begins, rows, 0))
+    group = np.cumsum(within % together == 0) - 1
+    place = generator.permutation(group.max(initial=-1) + 1)[group]
+    order = np.argsort(place, kind="stable")
+    return EpochOrder(sample[order], place[order])

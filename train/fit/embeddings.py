@@ -41,7 +41,7 @@ from avsc.manifests.errors import AvscError, StoreError
 from avsc.manifests.files import publish, remove, remove_stale_files
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import encode_table
-from avsc.train.data.batches import image_batches
+from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.source import Source, encoded_images
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.run_record import versions
@@ -228,14 +228,8 @@ def _visual_encoding(store: Store, encoder: VisualEncoder, computing: Computing)
 
     def encode(rows: range) -> list[Record]:
         which = _within(records.clip, rows)
-        batches = image_batches(
-            source,
-            which,
-            batch_size=computing.batch_size,
-            image_input=encoder.image_input,
-            workers=computing.workers,
-            device=computing.device,
-        )
+        preparation = Preparation(encoder.image_input, computing.workers, computing.device)
+        batches = image_batches(source, which, computing.batch_size, preparation)
         vectors = _joined([encoder(batch) for batch in batches], encoder.features)
         return [
             Record(int(records.clip[each]) - rows.start, int(records.key[each]), vectors[i : i + 1])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import Augment
-from avsc.train.data.batches import Batch, training_batches
+from avsc.train.data.batches import Batch, Preparation, TrainingBatches
 from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
@@ -146,20 +146,17 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         """Return the epoch's batches from the first that is not done."""
         run, session, settings = self.run, self.session, self.run.settings
-        return training_batches(
-            run.source,
-            run.training,
+        batches = TrainingBatches(
+            source=run.source,
+            samples=run.training,
             batch_size=settings.batch_size,
             seed=settings.seed,
-            epoch=self.progress.epoch,
-            start_batch=self.progress.batch,
-            image_input=self.network.image_input,
+            preparation=Preparation(self.network.image_input, session.workers, session.device),
             augment=Augment.named(settings.augment),
-            workers=session.workers,
-            device=session.device,
             shard=session.processes.shard,
             together=self.task.together,
         )
+        return batches.epoch(self.progress.epoch, self.progress.batch)
 
     def _step(self, batch: Batch) -> None:
         """Update the weights by one batch."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import timm
 
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import ImageInput
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network

@@ -23,7 +23,7 @@ import timm
 from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import ImageInput
 from avsc.train.fit.compute import choose_device
 from avsc.train.infer.architecture import build_described
 from avsc.train.infer.model import Model, Runtime

@@ -20,9 +20,8 @@ from avsc.features.piecewise import Piece, Wanted, pieces
 from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
-from avsc.train.data.augment import UNCHANGED
+from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, Request
-from avsc.train.data.views import ImageInput
 from avsc.train.fit.compute import choose_device, cores
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (

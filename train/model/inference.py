@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from avsc.train.data.batches import image_batches
+from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.model.network import Network
@@ -48,14 +48,8 @@ def embed_images(
         workers: threads that prepare images.
         device: where to compute.
     """
-    batches = image_batches(
-        source,
-        which,
-        batch_size=batch_size,
-        image_input=network.image_input,
-        workers=workers,
-        device=device,
-    )
+    preparation = Preparation(network.image_input, workers, device)
+    batches = image_batches(source, which, batch_size, preparation)
     with evaluating(network):
         return torch.cat([network.embed_images(batch).cpu() for batch in batches])
 

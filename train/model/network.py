@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import ImageInput
 
 BFLOAT16_ON = frozenset({"cuda"})
 """Kinds of devices whose fast units multiply bfloat16."""

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.augment import UNCHANGED
+from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.data.samples import Ints, Samples
 from avsc.train.data.source import Source
-from avsc.train.data.views import ImageInput
 
 SECONDS = 10
 """As long as a clip of TAU2021, which is one batch."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.views import ImageInput
+from avsc.train.data.augment import ImageInput
 from avsc.train.model.weights import digest, starting_model
 
 PAPER_BACKBONES = {
