@@ -30,110 +30,115 @@ class Settings(CheckedSettings):
     feature: str = setting("scalogram", "Acoustic feature.", belongs_to="audio", choices=ACOUSTIC)
     concat: Literal["input", "all"] = setting(
         "input",
-        "What the acoustic encoder's first linear layer sees beside its last block: its input, or "
-        "its input and all other blocks.",
+        "What the acoustic encoder concatenates with the output of its last block: its input, or "
+        "its input and the outputs of all other blocks.",
         belongs_to="audio",
     )
     backbone: str = setting(
-        "effnetv2-s", "Image model: effnetv2-s, resnet50, or a name of timm's.", belongs_to="visual"
+        "effnetv2-s",
+        "Image model: effnetv2-s, resnet50, or any model of timm.",
+        belongs_to="visual",
     )
     visual_weights: str = setting(
         "pretrained",
-        "First weights of the image model: pretrained, random, or a file.",
+        "Initial weights of the image model: pretrained, random, or a file.",
         belongs_to="visual",
     )
     image_size: int | None = setting(
         None,
-        "Height and width that the image model sees, pixels.  [default: its own]",
+        "Input height and width of the image model, pixels.  [default: its own]",
         least=1,
         belongs_to="visual",
     )
     view: Literal["crop", "squash"] = setting(
-        "crop", "How pictures that are not augmented are brought to that size.", belongs_to="visual"
+        "crop",
+        "How images that are not augmented are resized: short side and centre crop, or squashed.",
+        belongs_to="visual",
     )
     augment: str = setting(
         "crop,flip,jitter",
-        "Augmentation of training pictures: any of crop, flip, jitter; or none.",
+        "Augmentation of training images: any of crop, flip, jitter; or none.",
         belongs_to="views",
     )
     acoustic_run: Path | None = setting(
         None,
-        "Run that a frozen acoustic encoder is taken from, as avsc-fit audio made it.",
+        "Run to take a frozen acoustic encoder from, e.g. one of avsc-fit audio.",
         free=True,
     )
     visual_run: Path | None = setting(
-        None, "Run that the visual encoder is taken from, in place of --visual-weights.", free=True
+        None, "Run to take the visual encoder from, instead of --visual-weights.", free=True
     )
     acoustic_embeddings: Path | None = setting(
         None,
-        "HDF5 file of vectors from elsewhere, in place of an acoustic encoder's embeddings.",
+        "HDF5 file of vectors from elsewhere, instead of an acoustic encoder's embeddings.",
         free=True,
         belongs_to="audio",
     )
     visual_embeddings: Path | None = setting(
         None,
-        "HDF5 file of vectors from elsewhere, in place of a visual encoder's embeddings.",
+        "HDF5 file of vectors from elsewhere, instead of a visual encoder's embeddings.",
         free=True,
         belongs_to="visual",
     )
     embeddings: Path | None = setting(
-        None, "Folder that stored embeddings are kept in.  [default: STORE-embeddings]", free=True
+        None, "Folder of stored embeddings.  [default: STORE-embeddings]", free=True
     )
-    batch_size: int = setting(256, "Samples in a batch.", least=2)
+    batch_size: int = setting(256, "Samples per batch.", least=2)
     frames_per_image: str = setting(
         "1",
-        "Acoustic frames of a picture that share one augmented view of it in a batch: a number, or "
-        "all; 1 is the paper's, and slowest.",
+        "Acoustic frames of one image that share an augmented view of it within a batch: a number, "
+        "or all; 1 is the paper's setting, and the slowest.",
         belongs_to="pairs",
         absent="1",
     )
     epochs: int = setting(150, "Epochs to train.", least=1, free=True)
-    optimiser: Literal["sgd", "adam"] = setting(
-        "sgd", "Rule by which weights are updated; momentum is SGD's alone."
-    )
-    lr_max: float = setting(1e-2, "Learning rate after each restart.", above=0)
-    lr_min: float = setting(1e-5, "Learning rate that each cycle ends at.", least=0)
+    optimiser: Literal["sgd", "adam"] = setting("sgd", "Optimiser; --momentum applies to SGD only.")
+    lr_max: float = setting(1e-2, "Learning rate after each warm restart.", above=0)
+    lr_min: float = setting(1e-5, "Learning rate at the end of each cycle.", least=0)
     lr_period: int = setting(10, "Epochs in the first cycle of the learning rate.", least=1)
-    lr_factor: int = setting(2, "How many times as long each cycle is as the last.", least=1)
+    lr_factor: int = setting(2, "Length of each cycle relative to the previous one.", least=1)
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(0.0, "Weight decay.", least=0)
-    dropout: float = setting(0.5, "Probability of dropping a hidden unit.", least=0, most=1)
+    dropout: float = setting(0.5, "Dropout probability of hidden units.", least=0, most=1)
     validation: Literal["location", "random", "file", "none"] = setting(
         "location",
-        "What is kept of the training fold to choose the best epoch by: whole locations, random "
-        "clips, the clips that a file lists, or none.",
+        "What is held out of the training fold to select the best epoch: whole locations, random "
+        "clips, the clips listed in a file, or none.",
     )
     validation_fraction: float = setting(
-        0.1, "Share of the training clips kept (location, random).", above=0, most=0.9
+        0.1, "Fraction of the training clips held out (location, random).", above=0, most=0.9
     )
     validation_file: Path | None = setting(
-        None, "List of the clips kept (with --validation file).", free=True
+        None, "List of the clips held out (with --validation file).", free=True
     )
     protocol: Literal["strict", "centred"] = setting(
         "strict",
-        "Frames that count for a second in validation: windows wholly inside it, or centred in it.",
+        "Acoustic frames that count for a second of validation: window or centre inside it.",
     )
     patience: int = setting(
-        0, "Stop after so many epochs without a better validation; 0: never.", least=0, free=True
+        0,
+        "Stop after this many epochs without improvement in validation; 0: never.",
+        least=0,
+        free=True,
     )
-    seed: int = setting(0, "Seed of all that is random.", least=0)
+    seed: int = setting(0, "Random seed.", least=0)
     device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
     workers: int | None = setting(
         None,
-        "Threads that prepare pictures; changes no result.  [default: one a core]",
+        "Threads that prepare images; does not affect results.  [default: one per core]",
         least=0,
         free=True,
         belongs_to="views",
     )
     compile: Literal["auto", "yes", "no"] = setting(
         "auto",
-        "Let PyTorch compile the frozen image model, which takes a minute at first; auto: on CUDA.",
+        "Compile the frozen image model with PyTorch, about a minute at the start; auto: on CUDA.",
         free=True,
         belongs_to="views",
     )
     save_minutes: float = setting(
         10.0,
-        "Minutes between saves within an epoch; every epoch's end is saved.",
+        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
         above=0,
         free=True,
     )
@@ -149,17 +154,17 @@ class Settings(CheckedSettings):
         if (self.validation == "file") != (self.validation_file is not None):
             raise SettingError(
                 f"--validation is {self.validation} and --validation-file is "
-                f"{self.validation_file}; a file goes with --validation file, and with it alone."
+                f"{self.validation_file}; a file goes with --validation file, and only with it."
             )
         if self.validation == "none" and self.patience:
             raise SettingError(
                 f"--patience is {self.patience}, but --validation none leaves nothing to judge "
-                "an epoch by; give one of the others."
+                "epochs by; use only one of them."
             )
 
     @property
     def together(self) -> int:
-        """How many samples of a picture share a view; more than there can be for all of them."""
+        """How many samples of an image share a view; for all, more than there can be."""
         text = self.frames_per_image
         if text == "all":
             return sys.maxsize
@@ -216,37 +221,39 @@ class PlacesSettings(CheckedSettings):
 
     data: Path = setting(
         MISSING,
-        "Folder of the pictures: train/CLASS/*.jpg and val/CLASS/*.jpg, or Places365 as "
+        "Folder of images: train/CLASS/*.jpg and val/CLASS/*.jpg, or Places365 as "
         "torchvision unpacks it.",
         free=True,
     )
     data_name: str | None = setting(
         None,
-        "Name of the pictures.  [default: Places365 in torchvision's layout, else the folder's]",
+        "Name of the data set.  [default: Places365 in torchvision's layout, else the folder's]",
     )
     size: Literal["small", "large"] = setting(
-        "small", "Which pictures of Places365: 256 x 256, or as they were found.", free=True
+        "small", "Which images of Places365: 256 x 256, or in their original size.", free=True
     )
-    backbone: str = setting("effnetv2-s", "Image model: effnetv2-s, resnet50, or a name of timm's.")
+    backbone: str = setting(
+        "effnetv2-s", "Image model: effnetv2-s, resnet50, or any model of timm."
+    )
     visual_weights: str = setting(
         "pretrained",
-        "First weights of the image model: pretrained (on ImageNet), random, a file, "
+        "Initial weights of the image model: pretrained (on ImageNet), random, a file, "
         "or the folder of a run of places.",
     )
     image_size: int | None = setting(
-        None, "Height and width that the image model sees, pixels.  [default: its own]", least=1
+        None, "Input height and width of the image model, pixels.  [default: its own]", least=1
     )
     view: Literal["crop", "squash"] = setting(
-        "crop", "How validation pictures are brought to that size."
+        "crop", "How validation images are resized: short side and centre crop, or squashed."
     )
     augment: str = setting(
-        "crop,flip", "Augmentation of training pictures: any of crop, flip, jitter; or none."
+        "crop,flip", "Augmentation of training images: any of crop, flip, jitter; or none."
     )
-    batch_size: int = setting(256, "Pictures in a batch.", least=2)
+    batch_size: int = setting(256, "Images per batch.", least=2)
     epochs: int = setting(10, "Epochs to train.", least=1)
     lr_max: float = setting(1e-2, "Highest learning rate.", above=0)
-    lr_min: float = setting(1e-5, "Learning rate at the beginning and the end.", least=0)
-    warmup: float = setting(0.25, "Epochs in which the learning rate rises.", least=0)
+    lr_min: float = setting(1e-5, "Learning rate at the start and the end.", least=0)
+    warmup: float = setting(0.25, "Warm-up epochs, in which the learning rate rises.", least=0)
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(
         1e-4, "Weight decay of the weights of linear layers and convolutions.", least=0
@@ -255,19 +262,22 @@ class PlacesSettings(CheckedSettings):
         0.0, "Share of a label that is spread over all classes.", least=0, most=0.9
     )
     patience: int = setting(
-        0, "Stop after so many epochs without a better validation; 0: never.", least=0, free=True
+        0,
+        "Stop after this many epochs without improvement in validation; 0: never.",
+        least=0,
+        free=True,
     )
-    seed: int = setting(0, "Seed of all that is random.", least=0)
+    seed: int = setting(0, "Random seed.", least=0)
     device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
     workers: int | None = setting(
         None,
-        "Threads that prepare pictures; changes no result.  [default: one a core]",
+        "Threads that prepare images; does not affect results.  [default: one per core]",
         least=0,
         free=True,
     )
     save_minutes: float = setting(
         10.0,
-        "Minutes between saves within an epoch; every epoch's end is saved.",
+        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
         above=0,
         free=True,
     )

@@ -21,7 +21,7 @@ from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program as avsc_prep
 from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.source import Source
-from avsc.train.fit import embeddings
+from avsc.train.fit import make_embeddings
 from avsc.train.fit.encoders import ACOUSTIC, VISUAL
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.signals import StoppedError
@@ -83,7 +83,7 @@ def test_a_pipeline_is_its_encoders_and_its_classifier_on_raw_input(home, tmp_pa
 
 
 def test_making_goes_on_where_it_was_stopped_and_then_does_nothing(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(embeddings, "BLOCK", 8)
+    monkeypatch.setattr(make_embeddings, "BLOCK", 8)
     folder, stop = tmp_path / "made", StopAfter(1)
     stop.signal = signal.SIGTERM
     with pytest.raises(StoppedError, match=r"SIGTERM after 2 of 3 parts .*same command") as fault:
@@ -179,7 +179,7 @@ def test_embed_says_what_it_cannot_use(fit, home, tmp_path):
     code, _, err = fit("embed", home / "audio", "--backbone", "resnet50")
     assert code == 2 and "--backbone says which image model, and so does" in err
     code, _, err = fit("embed", home / "baseline-audio", "--out", tmp_path)
-    assert code == 2 and "has no encoder of frames or pictures" in err
+    assert code == 2 and "has no encoder of frames or images" in err
     code, _, err = fit("embed", tmp_path / "none")
     assert code == 1 and "holds no run that can be read" in err
 

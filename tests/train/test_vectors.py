@@ -10,7 +10,7 @@ from stores import small_clips, small_store
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.train.data.source import Source
-from avsc.train.data.vectors import Vectors, ends
+from avsc.train.data.vector_file import VectorFile, ends
 
 CLIPS = small_clips()
 SECONDS = 3
@@ -45,8 +45,8 @@ def write(path, clip, time, vector, window=None):
 
 
 def test_sound_belongs_to_the_second_of_its_centre(store, tmp_path):
-    vectors = Vectors.open(write(tmp_path / "v.h5", *rows(), window=0.4), store)
-    sound = vectors.sound(store)
+    vectors = VectorFile.open(write(tmp_path / "v.h5", *rows(), window=0.4), store)
+    sound = vectors.frames(store)
     samples = sound.samples
     clip, time, _ = sound.data.T.astype(float).round(5)
     np.testing.assert_array_equal(clip, samples.clip)
@@ -62,11 +62,13 @@ def test_a_device_is_no_file_of_vectors(store):
     with pytest.raises(
         AvscError, match=r"^/dev/zero: .* \(no file, but a device or a pipe\)\. Name"
     ):
-        Vectors.open(Path("/dev/zero"), store)
+        VectorFile.open(Path("/dev/zero"), store)
 
 
 def test_without_a_window_every_vector_is_strict(store, tmp_path):
-    assert Vectors.open(write(tmp_path / "v.h5", *rows()), store).sound(store).samples.strict.all()
+    assert (
+        VectorFile.open(write(tmp_path / "v.h5", *rows()), store).frames(store).samples.strict.all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,16 +83,16 @@ def test_without_a_window_every_vector_is_strict(store, tmp_path):
 def test_a_second_has_the_picture_nearest_to_its_middle(store, tmp_path, times, kept):
     name = CLIPS[4].id
     path = write(tmp_path / "v.h5", [name] * len(times), times, [[t, 1] for t in times])
-    sight = Vectors.open(path, store).images(store)
+    sight = VectorFile.open(path, store).images(store)
     np.testing.assert_allclose(sight.data[:, 0], kept)
     np.testing.assert_array_equal(sight.samples.second, np.floor(kept))
     assert set(sight.samples.clip) == {4}
 
 
 def test_sound_and_pictures_pair_by_second(store, tmp_path):
-    heard = Vectors.open(write(tmp_path / "a.h5", *rows(0.25)), store)
-    seen = Vectors.open(write(tmp_path / "v.h5", *rows(0.5)), store)
-    source = Source.of(heard.sound(store), seen.images(store))
+    heard = VectorFile.open(write(tmp_path / "a.h5", *rows(0.25)), store)
+    seen = VectorFile.open(write(tmp_path / "v.h5", *rows(0.5)), store)
+    source = Source.of(heard.frames(store), seen.images(store))
     pairs = source.samples(range(len(CLIPS)))
     assert len(pairs) == len(CLIPS) * SECONDS * 4
     sound, sight = source.acoustic[pairs.frame], source.visual[pairs.image]
@@ -102,15 +104,15 @@ def test_only_the_clips_asked_for_are_looked_at(store, tmp_path):
     clip, time, vector = rows()
     vector = np.array(vector, np.float32)
     vector[[name == CLIPS[3].id for name in clip]] = np.nan
-    vectors = Vectors.open(write(tmp_path / "v.h5", clip, time, vector), store)
+    vectors = VectorFile.open(write(tmp_path / "v.h5", clip, time, vector), store)
     others = [row for row in range(len(CLIPS)) if row != 3]
-    assert set(vectors.sound(store, others).samples.clip) == set(others)
+    assert set(vectors.frames(store, others).samples.clip) == set(others)
     with pytest.raises(AvscError, match=f"30 vectors hold .* not finite.*{CLIPS[3].id!r} at 0 s"):
-        vectors.sound(store, [3])
+        vectors.frames(store, [3])
 
 
 def test_missing_clips_are_named(store, tmp_path):
-    vectors = Vectors.open(write(tmp_path / "v.h5", *rows(clips=CLIPS[2:])), store)
+    vectors = VectorFile.open(write(tmp_path / "v.h5", *rows(clips=CLIPS[2:])), store)
     assert vectors.missing == tuple(clip.id for clip in CLIPS[:2])
 
 
@@ -185,13 +187,13 @@ N = len(rows()[0])
 def test_what_does_not_fit_is_named(store, tmp_path, spoil, told):
     path = spoilt(tmp_path / "v.h5", spoil)
     with pytest.raises(AvscError, match=f"v.h5: .*{told}"):
-        Vectors.open(path, store).sound(store)
+        VectorFile.open(path, store).frames(store)
 
 
 def test_two_vectors_of_one_time_are_refused(store, tmp_path):
     path = write(tmp_path / "v.h5", [CLIPS[0].id] * 2, [0.5, 0.5], [[1.0], [2.0]])
     with pytest.raises(AvscError, match=f"{CLIPS[0].id!r} has two vectors at 0.5 s"):
-        Vectors.open(path, store)
+        VectorFile.open(path, store)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"clip,time\n"])
@@ -200,7 +202,7 @@ def test_what_is_no_file_of_vectors_is_named(store, tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AvscError, match=r"v\.h5: .*(cannot be read|not a file of vectors)"):
-        Vectors.open(path, store)
+        VectorFile.open(path, store)
 
 
 def test_a_clip_ends_after_its_frames_or_else_its_pictures(tmp_path):
@@ -222,11 +224,11 @@ def test_vectors_that_cannot_be_used_are_named(store, tmp_path):
         with h5py.File(path, "w") as file:
             file["clip"], file["time"] = clip, time
             file.create_dataset("vector", **how)
-        return Vectors.open(path, store)
+        return VectorFile.open(path, store)
 
     vector[5, 1] = 1e300
     with pytest.raises(AvscError, match=r"v\.h5: 1 vectors hold values that are not finite"):
-        make(data=vector).sound(store)
+        make(data=vector).frames(store)
     vectors = make(data=vector, chunks=(8, 3), fletcher32=True)
     with h5py.File(path, "r") as file:
         at = file["vector"].id.get_chunk_info(0).byte_offset
@@ -234,4 +236,4 @@ def test_vectors_that_cannot_be_used_are_named(store, tmp_path):
     data[at] ^= 1
     path.write_bytes(data)
     with pytest.raises(AvscError, match=r"v\.h5: \d+ vectors of 3 values cannot be read \(Can't"):
-        vectors.sound(store)
+        vectors.frames(store)

@@ -28,27 +28,31 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder that sets of embeddings are kept in.  [default: STORE-embeddings]",
+    help="Folder of stored embeddings.  [default: STORE-embeddings]",
 )
-@click.option("--backbone", help="Image model, where no run is named.")
+@click.option("--backbone", help="Image model, if no run is named.")
 @click.option("--visual-weights", help="Its weights: pretrained, random, or a file.")
-@click.option("--image-size", type=click.IntRange(1), help="Height and width that it sees, pixels.")
+@click.option("--image-size", type=click.IntRange(1), help="Its input height and width, pixels.")
 @click.option(
-    "--view", type=click.Choice(choices(Settings, "view")), help="How they are brought to it."
+    "--view", type=click.Choice(choices(Settings, "view")), help="How images are resized to it."
 )
 @click.option(
     "--checkpoint",
     type=click.Choice(["best", "last"]),
     default="best",
     show_default=True,
-    help="Weights of the run's best epoch, or of its last save.",
+    help="Weights of the run's best epoch, or of its last checkpoint.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, help="Seed of random weights.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Items at a time."
 )
-@click.option("--workers", type=click.IntRange(0), help="Threads for pictures.  [default: cores]")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Threads that prepare images.  [default: one per core]",
+)
 @settings
 def embed(
     run: Path | None,
@@ -61,22 +65,24 @@ def embed(
     workers: int | None,
     **model: Any,
 ) -> int:
-    """Make the embeddings of a RUN's encoders, of every clip of a store, and keep them.
+    """Compute and store the embeddings of all clips of a store, by the encoders of a RUN.
 
-    Without a RUN, those of the image model that --visual-weights and --backbone name. pipeline and
-    ablation-2 make what they lack by themselves; this makes it beforehand, on another machine say.
+    Without a RUN, by the image model that --visual-weights and --backbone name. pipeline and
+    ablation-2 compute missing embeddings themselves; this does so beforehand, e.g. on another
+    machine.
     """
     from avsc.features.store.reader import Store
     from avsc.train.fit.compute import Computing, Session, choose_device, cores
     from avsc.train.fit.console import Console
-    from avsc.train.fit.embeddings import embeddings_folder, make_embeddings
+    from avsc.train.fit.embeddings import embeddings_folder
+    from avsc.train.fit.make_embeddings import make_embeddings
     from avsc.train.fit.signals import StopRequest
     from avsc.train.model.acoustic import AcousticEncoder
 
     given = {name: value for name, value in model.items() if value is not None}
     if run is not None and given:
         name = option(next(iter(given)))
-        raise SettingError(f"{name} says which image model, and so does {run}; leave one away.")
+        raise SettingError(f"{name} says which image model, and so does {run}; omit one.")
     chosen, text = choose_device(device)
     computing = Computing(chosen, batch_size, cores() if workers is None else workers)
     if run is None:
@@ -102,7 +108,7 @@ class Found(NamedTuple):
 
     Attributes:
         encoders: acoustic, visual, or both.
-        feature: acoustic product that the acoustic one hears.
+        feature: acoustic product that the acoustic one takes.
         store: the store that they belong to.
     """
 
@@ -118,7 +124,7 @@ def _named(settings: Settings) -> Found:
 
 
 def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> Found:
-    """Return the encoders of a run that encode frames or pictures, and the store: its, or given."""
+    """Return the encoders of a run that encode frames or images, and the store: its, or given."""
     from avsc.train.fit.encoders import donor_encoder
     from avsc.train.fit.refs import find_store
     from avsc.train.fit.trained_run import restore
@@ -137,7 +143,7 @@ def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) 
     if not encoders:
         raise SettingError(
             f"{run}: a run of {trained.record.system.name}, which reads stored embeddings and has "
-            "no encoder of frames or pictures. Name a run that has, such as one of avsc-fit audio."
+            "no encoder of frames or images. Name a run that has, such as one of avsc-fit audio."
         )
     record = trained.record
     store = store or find_store(record.store.path, run, "Name it by --store.")

@@ -1,20 +1,21 @@
 """Source: what a run's batches are read from.
 
-Of each modality a run reads one `Stream`: acoustic frames or encoded images as a store of
-recordings has them, embeddings that an encoder made of them, or vectors from elsewhere. Frames and
-vectors are held in memory, by the main process alone (1.6 GB for the frames of TAU2021); images
-stay encoded in the store and are read by whoever needs them. Only records of the clips that are
-asked for are read.
+Of each modality a run reads one `Stream`: acoustic frames or encoded images of a store of
+recordings, or in their place `StoredVectors`: embeddings that an encoder made of them, or a vector
+file. Frames and vectors are held in memory, by the main process alone (1.6 GB for the frames of
+TAU2021); images stay encoded in the store until they are needed. Only records of the requested
+clips are read.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbeddingSpec
+from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.loader import Encoded
@@ -28,7 +29,7 @@ class Stream:
     Attributes:
         data: acoustic frames, float32 [frames, channels, bins]; vectors, float32 [n, features]; or
             the records of the encoded images.
-        samples: of sound, samples whose `frame` is a row of the data; of images, samples whose
+        samples: of audio, samples whose `frame` is a row of the data; of images, samples whose
             `image` is a row or a record.
     """
 
@@ -54,33 +55,6 @@ def encoded_images(store: Store, rows: Sequence[int] | None = None) -> Stream:
     return Stream(images, every.take(_of(images, rows)))
 
 
-def acoustic_embeddings(
-    store: Store, feature: str, embedded: Store, rows: Sequence[int] | None = None
-) -> Stream:
-    """Read embeddings of a store's acoustic frames, which lie in time as the frames do.
-
-    Args:
-        store: the store of the frames.
-        feature: what the frames are, for their times.
-        embedded: the store of the embeddings, with the same clips.
-        rows: rows of the clips; None means all.
-    """
-    spec = store.spec(feature)
-    assert isinstance(spec, AcousticSpec)
-    return _rows_in_time(store, embedded.records(AcousticEmbeddingSpec.product), spec, rows)
-
-
-def visual_embeddings(store: Store, embedded: Store, rows: Sequence[int] | None = None) -> Stream:
-    """Read embeddings of a store's images; the arguments are as above."""
-    records = embedded.records(VisualEmbeddingSpec.product)
-    which = _of(records, rows)
-    data, _ = records.load(which)
-    samples = image_samples(
-        records.clip[which].astype(np.int64), records.key[which].astype(np.int64), scenes(store)
-    )
-    return Stream(data, samples)
-
-
 def scenes(store: Store) -> Ints:
     """Return the class index of each clip of a store, int64 [clips]."""
     number = {scene: index for index, scene in enumerate(store.classes)}
@@ -103,13 +77,88 @@ def _of(records: Records, rows: Sequence[int] | None) -> Ints:
     return np.flatnonzero(np.isin(records.clip, np.asarray(rows, np.int64)))
 
 
+class StoredVectors(Protocol):
+    """What is read in place of acoustic frames or images: stored embeddings, or a vector file."""
+
+    @property
+    def path(self) -> Path:
+        """The set's folder, or the file."""
+        ...
+
+    @property
+    def spec(self) -> str:
+        """Digest of the embeddings' spec; ``vectors`` for a file."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """Digest of all vectors and what they belong to."""
+        ...
+
+    def frames(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Read the vectors of some clips of `store`, or of all, in the place of acoustic frames."""
+        ...
+
+    def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Read the vectors of some clips of `store`, or of all, in the place of images."""
+        ...
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Embeddings that an encoder made of a store's frames or images, as `StoredVectors`.
+
+    Attributes:
+        embedded: the store of one product that holds them.
+    """
+
+    embedded: Store
+
+    @property
+    def path(self) -> Path:
+        """The set's folder."""
+        return self.embedded.path
+
+    @property
+    def product(self) -> str:
+        """``acoustic-embeddings`` or ``visual-embeddings``."""
+        (product,) = self.embedded.products
+        return product
+
+    @property
+    def spec(self) -> str:
+        """Digest of their spec."""
+        return self.embedded.spec(self.product).digest
+
+    @property
+    def content(self) -> str:
+        """Digest of the records."""
+        return self.embedded.content(self.product)
+
+    def frames(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Read embeddings of the acoustic frames of `store`, which lie in time as the frames do."""
+        spec = self.embedded.spec(self.product)
+        assert isinstance(spec, AcousticEmbeddingSpec)
+        shown = store.spec(spec.shown)
+        assert isinstance(shown, AcousticSpec)
+        return _rows_in_time(store, self.embedded.records(self.product), shown, rows)
+
+    def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Read embeddings of the images of `store`."""
+        records = self.embedded.records(self.product)
+        which = _of(records, rows)
+        data, _ = records.load(which)
+        clip, second = records.clip[which].astype(np.int64), records.key[which].astype(np.int64)
+        return Stream(data, image_samples(clip, second, scenes(store)))
+
+
 @dataclass(frozen=True)
 class Source:
     """Samples, and what they refer to.
 
     Attributes:
         acoustic: acoustic frames, float32 [frames, channels, bins], or vectors in their place,
-            float32 [frames, features]; None without sound.
+            float32 [frames, features]; None without audio.
         images: the records of the encoded images; None without them.
         every: every sample.
         visual: vectors in the images' place, float32 [images, features]; None without them.
@@ -123,33 +172,27 @@ class Source:
     image_samples: Samples | None = None
 
     @classmethod
-    def of(cls, audio: Stream | None, visual_stream: Stream | None) -> Self:
+    def of(cls, audio: Stream | None, visual: Stream | None) -> Self:
         """Join the streams of both modalities, or take that of one.
 
         Raises:
             SettingError: there is neither.
         """
-        acoustic, visual = None, None
+        acoustic, vectors = None, None
         images: Encoded | None = None
         if audio is not None:
             assert isinstance(audio.data, np.ndarray)
             acoustic = audio.data
-        if visual_stream is not None:
-            if isinstance(visual_stream.data, np.ndarray):
-                visual = visual_stream.data
+        if visual is not None:
+            if isinstance(visual.data, np.ndarray):
+                vectors = visual.data
             else:
-                images = visual_stream.data
-        samples = [stream.samples for stream in (audio, visual_stream) if stream is not None]
+                images = visual.data
+        samples = [stream.samples for stream in (audio, visual) if stream is not None]
         if not samples:
-            raise SettingError("a system needs sound, images or both; neither was asked for.")
+            raise SettingError("a system needs audio, images or both; neither was asked for.")
         every = samples[0] if len(samples) == 1 else pair(*samples)
-        return cls(
-            acoustic,
-            images,
-            every,
-            visual,
-            None if visual_stream is None else visual_stream.samples,
-        )
+        return cls(acoustic, images, every, vectors, None if visual is None else visual.samples)
 
     @classmethod
     def open(
@@ -181,7 +224,7 @@ class Source:
             rows: rows of the clips in the store's clip table, in any order.
 
         Returns:
-            Pairs where the source has sound and images (a frame whose second has no image is
+            Pairs where the source has audio and images (a frame whose second has no image is
             left out), else every frame or every image; by clip, then by frame or second.
         """
         return self.every.take(np.isin(self.every.clip, np.asarray(rows, np.int64)))

@@ -14,7 +14,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.data.vectors import Vectors
+from avsc.train.data.vector_file import VectorFile
 from avsc.train.fit.build_network import normalise
 from avsc.train.fit.console import Console
 from avsc.train.fit.refs import EncoderRef
@@ -61,7 +61,7 @@ class EncoderSet:
     visual: EncoderRef | None
     image_model: VisualEncoder | None
     donors: Mapping[Modality, DonorEncoder] = field(default_factory=dict)
-    vectors: Mapping[str, Vectors] = field(default_factory=dict)
+    vectors: Mapping[str, VectorFile] = field(default_factory=dict)
 
     @property
     def acoustic(self) -> EncoderRef | None:
@@ -100,7 +100,7 @@ def resolve_encoders(
         VISUAL: (system.visual, settings.visual_embeddings),
     }
     vectors = {
-        product: Vectors.open(file, store)
+        product: VectorFile.open(file, store)
         for product, (branch, file) in files.items()
         if branch is not None and branch.reads == "vectors" and file is not None
     }

@@ -13,23 +13,23 @@ from avsc.features.store.layout import index_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.source import (
+    EmbeddingSet,
     Source,
+    StoredVectors,
     Stream,
-    acoustic_embeddings,
     acoustic_frames,
     encoded_images,
-    visual_embeddings,
 )
-from avsc.train.data.vectors import Vectors
+from avsc.train.data.vector_file import VECTORS, VectorFile
 from avsc.train.fit.compute import Session
 from avsc.train.fit.embeddings import (
     Encoder,
     embeddings_folder,
-    make_embeddings,
     open_embeddings,
     set_folder,
 )
 from avsc.train.fit.encoders import ACOUSTIC, VISUAL, EncoderSet
+from avsc.train.fit.make_embeddings import make_embeddings
 from avsc.train.fit.refs import EmbeddingRef, EncoderRef, find, is_store
 from avsc.train.fit.run_record import SceneRecord
 from avsc.train.fit.trained_run import first_visual
@@ -37,9 +37,6 @@ from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.settings import Settings
 from avsc.train.systems import System
-
-VECTORS = "vectors"
-"""What a vector file's reference has in the place of a spec's digest."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Inputs:
     store: Store
     system: System
     feature: str
-    stored: dict[str, Store | Vectors]
+    stored: dict[str, StoredVectors]
 
     def source(self, rows: Sequence[int]) -> Source:
         """Return the samples of some clips; records of other clips are not read.
@@ -69,21 +66,15 @@ class Inputs:
     def _audio(self, rows: Sequence[int]) -> Stream | None:
         if self.system.audio is None:
             return None
-        stored = self.stored.get(ACOUSTIC)
-        if isinstance(stored, Vectors):
-            return stored.sound(self.store, rows)
-        if stored is not None:
-            return acoustic_embeddings(self.store, self.feature, stored, rows)
+        if ACOUSTIC in self.stored:
+            return self.stored[ACOUSTIC].frames(self.store, rows)
         return acoustic_frames(self.store, self.feature, rows)
 
     def _visual(self, rows: Sequence[int]) -> Stream | None:
         if self.system.visual is None:
             return None
-        stored = self.stored.get(VISUAL)
-        if isinstance(stored, Vectors):
-            return stored.images(self.store, rows)
-        if stored is not None:
-            return visual_embeddings(self.store, stored, rows)
+        if VISUAL in self.stored:
+            return self.stored[VISUAL].images(self.store, rows)
         return encoded_images(self.store, rows)
 
 
@@ -115,12 +106,9 @@ def _features(encoders: EncoderSet, product: str, encoder: EncoderRef | None) ->
     return 0 if encoder is None else encoder.features
 
 
-def embedding_ref(stored: Store | Vectors) -> EmbeddingRef:
+def embedding_ref(stored: StoredVectors) -> EmbeddingRef:
     """Return the reference of a run's record to stored embeddings or to a vector file."""
-    if isinstance(stored, Vectors):
-        return EmbeddingRef(str(stored.path), VECTORS, stored.sha256)
-    (product,) = stored.products
-    return EmbeddingRef(str(stored.path), stored.spec(product).digest, stored.content(product))
+    return EmbeddingRef(str(stored.path), stored.spec, stored.content)
 
 
 def new_embeddings(
@@ -145,9 +133,8 @@ def new_embeddings(
         if branch is not None and branch.reads == "embeddings":
             encoder = encoders.image_model if donor is None else donor.encoder
             assert isinstance(encoder, AcousticEncoder | VisualEncoder)
-            refs[product] = embedding_ref(
-                make_embeddings(store, settings.feature, encoder, folder, session)
-            )
+            made = make_embeddings(store, settings.feature, encoder, folder, session)
+            refs[product] = embedding_ref(EmbeddingSet(made))
     return refs
 
 
@@ -186,18 +173,19 @@ def open_inputs(
         AvscError: embeddings are damaged, not those that the run started with, or cannot be made.
     """
     system, feature = record.settings.chosen(record.system), record.settings.feature
-    stored: dict[str, Store | Vectors] = {**encoders.vectors}
+    stored: dict[str, StoredVectors] = {**encoders.vectors}
     for product, ref in record.embeddings.items():
         if product in stored:
             continue
         path = Path(ref.path)
         if index_file(path).exists():
-            stored[product] = open_embeddings(path, product, ref.spec)
+            embedded = open_embeddings(path, product, ref.spec)
         else:
             encoder = _encoder(product, record, encoders)
-            stored[product] = make_embeddings(
+            embedded = make_embeddings(
                 store, feature, encoder, path.parent, session, known=ref.spec
             )
+        stored[product] = EmbeddingSet(embedded)
         _check_content(path, stored[product], ref)
     return Inputs(store, system, feature, stored)
 
@@ -237,11 +225,11 @@ def trained_inputs(record: SceneRecord, store: Store, run: Path) -> Inputs:
             another store.
     """
     system = record.settings.chosen(record.system)
-    stored: dict[str, Store | Vectors] = {}
+    stored: dict[str, StoredVectors] = {}
     for product, ref in record.embeddings.items():
         if ref.spec == VECTORS:
             path = find(Path(ref.path), run, Path.is_file)
-            stored[product] = Vectors.open(path, store)
+            stored[product] = VectorFile.open(path, store)
         else:
             path = find(Path(ref.path), run, is_store)
             if not index_file(path).exists():
@@ -251,12 +239,12 @@ def trained_inputs(record: SceneRecord, store: Store, run: Path) -> Inputs:
                 )
             embedded = open_embeddings(path, product, ref.spec)
             _check_source(embedded, product, store, record.settings.feature)
-            stored[product] = embedded
+            stored[product] = EmbeddingSet(embedded)
         _check_content(path, stored[product], ref)
     return Inputs(store, system, record.settings.feature, stored)
 
 
-def _check_content(path: Path, stored: Store | Vectors, ref: EmbeddingRef) -> None:
+def _check_content(path: Path, stored: StoredVectors, ref: EmbeddingRef) -> None:
     content = embedding_ref(stored).fingerprint
     if content != ref.fingerprint:
         raise SettingError(

@@ -1,15 +1,15 @@
-"""Vectors from elsewhere: a file of what another model made of the clips' sound or images.
+"""Vector files: what another model made of the clips' audio or images.
 
 An HDF5 file with three datasets of equal length n and, on ``time``, one attribute:
 
     clip     text [n]                ids of the clips, as the store has them
-    time     number [n]              centre of the sound or image that the vector is of, s
+    time     number [n]              centre of the audio or image that the vector is of, s
     vector   float [n, features]
-    window   number                  length of the sound around it, s; 0 where it is left out
+    window   number                  length of the audio around it, s; 0 if omitted
 
-in any order. Times are taken as those of our own frames and images are: second k of a clip is
-[k, k + 1); a vector of sound belongs to the second of its centre, and is *strict* where its window
-lies wholly inside it (always, where the window is 0); of the vectors of images, second k has the
+in any order. Times are read as those of our own frames and images: second k of a clip is
+[k, k + 1); an acoustic vector belongs to the second of its centre, and is *strict* where its window
+lies wholly inside it (always, where the window is 0); of visual vectors, second k has the
 one nearest to k + 0.5 s, the earlier of two.
 
 The file is somebody else's: it is read only where it holds its data itself, and whatever in it does
@@ -32,6 +32,8 @@ from avsc.manifests.errors import AvscError
 from avsc.train.data.samples import Bools, Ints, Samples, image_samples
 from avsc.train.data.source import Stream, scenes
 
+VECTORS = "vectors"
+"""What a vector file's reference has in the place of a spec's digest."""
 NAMED = 3
 """Clips that a message names."""
 PORTION = 65_536
@@ -39,7 +41,7 @@ PORTION = 65_536
 
 
 @dataclass(frozen=True)
-class Vectors:
+class VectorFile:
     """A file of vectors that fits a store, ordered by (clip, time).
 
     Attributes:
@@ -48,7 +50,7 @@ class Vectors:
         features: values of a vector.
         clip: row of the clip in the store's clip table [n].
         time: centre, s, float64 [n].
-        window: length of the sound around it, s.
+        window: length of the audio around it, s.
         row: row of the vector in the file [n].
         missing: ids of the store's clips that have none.
     """
@@ -63,7 +65,7 @@ class Vectors:
     missing: tuple[str, ...]
 
     @classmethod
-    def open(cls, path: Path, store: Store) -> "Vectors":
+    def open(cls, path: Path, store: Store) -> "VectorFile":
         """Read clips and times, and check that they fit a store.
 
         Raises:
@@ -92,8 +94,18 @@ class Vectors:
         missing = tuple(each.id for row, each in enumerate(store.clips) if row not in there)
         return cls(path, sha256, shape[1], clip, time, window, order.astype(np.int64), missing)
 
-    def sound(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
-        """Return the vectors of some clips as samples of sound."""
+    @property
+    def spec(self) -> str:
+        """What stands in the place of a spec's digest (see `StoredVectors`)."""
+        return VECTORS
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of the file."""
+        return self.sha256
+
+    def frames(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
+        """Return the vectors of some clips in the place of acoustic frames."""
         which = self._of(rows)
         clip, time = self.clip[which], self.time[which]
         second = np.floor(time).astype(np.int64)
@@ -106,7 +118,7 @@ class Vectors:
         )
 
     def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
-        """Return a vector of each second of some clips as samples of images."""
+        """Return a vector of each second of some clips in the place of images."""
         which = self._of(rows)
         second = np.floor(self.time[which]).astype(np.int64)
         distance = np.abs(self.time[which] - second - 0.5)
