@@ -25,6 +25,7 @@ VERBS = {
     "table": ("avsc.train.commands.table:table", "Make a table of the paper, beside its figures."),
     "tsne": ("avsc.train.commands.tsne:tsne", "Draw the embeddings of two runs, as Figure 2."),
     "compare": ("avsc.train.commands.compare:compare", "Compare two systems, paired by location."),
+    "doctor": ("avsc.train.commands.doctor:doctor", "Try out what training needs."),
 }
 
 program = LazyGroup(
