@@ -30,7 +30,7 @@ BROADCAST = ("mpegts", "mpeg")
 """Transport and program streams: one may begin anywhere, and its clock may jump."""
 
 MAX_BACK_SECONDS = Fraction(1, 10)
-"""What a clock may go back by: more, and it began anew."""
+"""What a clock may go back by; beyond that, it was restarted."""
 
 MAX_JUMP_SECONDS = 10
 """What the clock of a transport or program stream may go forward by, as FFmpeg has it."""

@@ -32,7 +32,7 @@ class SoundFile:
         path: the file.
         file: as libsndfile has it.
         packed: the samples themselves, where they are little-endian 24-bit PCM.
-        warnings: what is odd and was put up with: nothing.
+        warnings: oddities that were accepted: none.
     """
 
     path: Path

@@ -3,7 +3,7 @@
 A *product* is one kind of thing that a store keeps of each clip. Its *spec* is a frozen dataclass
 of every parameter that changes the result; the SHA-256 of the spec's canonical JSON (sorted keys,
 no spaces) is the digest that names the product's folder. `version` is the version of the algorithm
-and is raised by hand when a mended defect changes results. Defaults are the paper's (section 2.2.1
+and is raised by hand when a bug fix changes results. Defaults are the paper's (section 2.2.1
 and Table 1); what the paper leaves open is stated in docs/choices.md.
 """
 

@@ -41,8 +41,8 @@ class Video:
         limits: what may be decoded of it.
         stream: where it is in the file.
         context: its decoder.
-        tolerant: a decoder that goes on after an error and marks the pictures that it spoiled, for
-            H.264 that does not begin with an IDR picture: what precedes its first pictures is
+        tolerant: a decoder that continues after an error and marks the pictures that it spoiled,
+            for H.264 that does not begin with an IDR picture: what precedes its first pictures is
             missed, which is no damage. None for any other video.
         packets: in decoding order, at least one.
         timed: whether the file says when its pictures are on show, and not only when their packets

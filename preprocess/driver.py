@@ -33,7 +33,7 @@ class Driver:
         claims: of this run.
         events: its record.
         reporter: what the user sees.
-        renew: plans a block anew: its task, or None when there is nothing left to be made.
+        renew: plans a block again: its task, or None if nothing is left to do.
 
     Attributes:
         left: who is making the blocks that this run leaves to others.
@@ -64,7 +64,7 @@ class Driver:
 
         Raises:
             AvscError: a file could not be written, a block lost too many workers, or there are no
-                workers to be had.
+                workers.
         """
         self._waiting.extend(tasks)
         with self._pool:
@@ -144,7 +144,7 @@ class Driver:
                 f"times over. Look at their memory ({self._workers.remedy}) and at what the system "
                 "says of them; what is done is kept."
             )
-        why = f"block {task.block} lost its workers; going on with it clip by clip."
+        why = f"block {task.block} lost its workers; retrying it clip by clip."
         self._reporter.say(why)
         self._events.write("retried", block=task.block, why=why)
         self._pool.submit(replace(task, isolate=True))
@@ -168,7 +168,7 @@ class Driver:
             return
         self._events.write(notice.event, worker=notice.worker, blocks=notice.blocks)
         if notice.event == "worker-lost" and notice.blocks:
-            self._reporter.say(f"a worker was lost; block {notice.blocks[0]} is begun again.")
+            self._reporter.say(f"a worker was lost; block {notice.blocks[0]} is retried.")
         if notice.event == "worker-retired":
             self._retirements.update(notice.blocks)
         for block in notice.blocks:

@@ -1,12 +1,11 @@
-"""What an extraction will take, from a few clips that are made and thrown away.
+"""Estimating the cost of an extraction from a sample of clips.
 
-The clips that a plan asks for are cut into as many runs of equal length as are to be measured, and
-one clip is drawn from each, so that they are spread over the set. They are made one after the other
-in one process, by the code that a worker runs; a clip that ends it is told. Totals are the number
-of clips times the mean, with the 95 % interval of the mean by Student's t (a sample as small as
-this knows no more); time on several workers is that of handing out whole blocks in their order,
-each to the first worker that is free. What several workers cost each other (disk, memory) is not
-known here.
+The planned clips are divided into n equal strata and one clip is sampled from each. They are
+extracted one after the other in one process, by the code that a worker runs, and thrown away; a
+clip that kills the process is reported. Totals are the number of clips times the mean, with the
+95 % interval of the mean by Student's t; time on several workers assumes that whole blocks are
+handed out in order, each to the first free worker. Contention between workers (disk, memory) is not
+modelled.
 """
 
 import heapq

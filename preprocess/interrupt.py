@@ -1,4 +1,4 @@
-"""Ctrl-C: once to stop cleanly, twice to leave at once; workers leave it to their driver."""
+"""Ctrl-C: once to stop cleanly, twice to exit at once; workers leave it to their driver."""
 
 import os
 import signal

@@ -1,11 +1,11 @@
 """The plan: which clips of which blocks must be made, for which products, and why.
 
-A clip of a block is done when the block's receipt is whole and names the same clips, the part has
-the size that the receipt says, the clip's recordings are as they were and nothing of it failed.
-Recordings are told by size and time, and any other time is a change, also an earlier one; under
-``check="content"`` by their digests, and the part by its own. What is done is kept, record by
-record, also when its block must be written again. A block that is done entirely is not touched.
-`avsc-prep explain` says the same reasons in full.
+A clip of a block is done when the block's receipt is intact and names the same clips, the part has
+the size that the receipt says, the clip's recordings are unchanged and nothing of it failed.
+Changed recordings are detected by size and mtime (any other mtime is a change, also an earlier
+one); under ``check="content"`` by their digests, and the part by its own. What is done is kept,
+record by record, also when its block must be rewritten. A block that is done is not touched.
+`avsc-prep explain` gives the same reasons in full.
 """
 
 from collections import Counter
@@ -119,7 +119,7 @@ def make_plan(
         store: the store's folder.
         dataset: the clips.
         description: what the store is to hold.
-        check: how a changed recording is told.
+        check: how to detect changed recordings.
         which: of the blocks; the others are not looked at.
         limits: what of a recording is refused; the defaults when None.
         only: ids of clips by product: of those that failed or whose recordings changed, no others

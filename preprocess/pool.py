@@ -1,4 +1,4 @@
-"""Blocks on their way through Dask: handing them out, and learning what became of them.
+"""Submitting blocks to Dask and collecting their outcomes.
 
 Everything that Dask says arrives in its own threads; here it is put in one queue, which the driver
 alone reads. A result is released as it arrives, so that nothing held by a worker that is lost later

@@ -1,7 +1,7 @@
-"""What a store is asked to hold: the options that every verb which plans an extraction shares.
+"""What a store is to hold: the options shared by all verbs that plan an extraction.
 
-`request_options` gives a command the options and hands it one `Request` in their place, so that
-``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same words.
+`request_options` gives a command the options and passes it one `Request` in their place, so that
+``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same options.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,15 +23,15 @@ from avsc.manifests.table import name_warnings, read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
 from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan
 
-# Options of specs: name -> (product, parameter, help). One that is not given leaves the spec alone.
+# Options of specs: name -> (product, parameter, help). An omitted one leaves the spec unchanged.
 SPEC_OPTIONS = {
     "image_short_side": (
         "images",
         "short_side",
-        "Shorter side of the stored pictures, pixels; 0 keeps the source's size.",
+        "Shorter side of the stored images, pixels; 0 keeps the source's size.",
     ),
     "image_quality": ("images", "quality", "JPEG quality, 1 to 100."),
-    "scalogram_q": ("scalogram", "q", "Wavelets an octave."),
+    "scalogram_q": ("scalogram", "q", "Wavelets per octave."),
     "fbank_bands": ("fbank", "bands", "Mel bands."),
 }
 DEFAULTS: dict[str, Spec] = {name: spec() for name, spec in SPECS.items()}
@@ -59,7 +59,7 @@ OPTIONS = (
         "--products",
         default=",".join(DEFAULT_PRODUCTS),
         show_default=True,
-        help="What to keep of each clip, by commas.",
+        help="Products to keep of each clip, separated by commas.",
     ),
     *SPEC_CHOICES,
     click.option(
@@ -74,35 +74,35 @@ OPTIONS = (
         type=click.Choice(["time", "content"]),
         default="time",
         show_default=True,
-        help="How a changed recording is told: size and time, or digests.",
+        help="How to detect changed recordings: by size and mtime, or by content hash.",
     ),
     click.option(
         "--max-megabytes",
         type=click.IntRange(1),
         default=Limits().megabytes,
         show_default=True,
-        help="Larger files are refused.",
+        help="Refuse larger files.",
     ),
     click.option(
         "--max-seconds",
         type=click.IntRange(1),
         default=Limits().seconds,
         show_default=True,
-        help="Longer sound and video is refused.",
+        help="Refuse longer recordings.",
     ),
     click.option(
         "--max-pixels",
         type=click.IntRange(1, MAX_JPEG_PIXELS),
         default=Limits().pixels,
         show_default=True,
-        help="Video whose pictures have more pixels is refused.",
+        help="Refuse video with more pixels per frame.",
     ),
     click.option(
         "--clip-timeout",
         type=click.IntRange(1),
         default=Limits().timeout,
         show_default=True,
-        help="Seconds after which a clip is given up.",
+        help="Give up a clip after so many seconds.",
     ),
 )
 
@@ -115,7 +115,7 @@ class Request:
         store: the store's folder; absolute, as is the data set's, because workers start elsewhere.
         dataset: its clips.
         description: what the store is to hold: what it holds already, and the products asked for.
-        check: how a changed recording is told.
+        check: how to detect changed recordings.
         limits: what of a recording is refused.
         only: as of `make_plan`.
     """
@@ -133,7 +133,7 @@ class Request:
         return make_plan(*what, which, self.limits, self.only)
 
     def renew(self, block: int) -> Task | None:
-        """Plan one block anew; None when nothing of it is to be made."""
+        """Plan one block again; None if nothing is left to do in it."""
         tasks = self.plan(slice(block, block + 1)).tasks
         return tasks[0] if tasks else None
 
@@ -242,7 +242,7 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
     try:
         found = read_description(store)
     except DamagedError as fault:
-        click.echo(f"{fault} It is written anew now, with the products named here.", err=True)
+        click.echo(f"{fault} It is rewritten now, with the products named here.", err=True)
         return wanted
     if found.dataset != clips.name:
         raise StoreError(

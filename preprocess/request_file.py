@@ -1,8 +1,8 @@
-"""What the last run was asked that its store does not say: request.json.
+"""request.json: what the last run was asked that its store does not say.
 
-``STORE/request.json`` holds the data set's folder and the limits, so that `explain` and `failures
---retry` need not be told again. It is no part of the store's content: a copy of the store on
-another machine is whole without it, and the folder can be named anew with ``--root``.
+``STORE/request.json`` holds the data set's folder and the limits, for `explain` and `failures
+--retry`. It is not part of the store's content: a copy of the store on another machine is complete
+without it, and another folder can be named with ``--root``.
 """
 
 import json
@@ -41,7 +41,7 @@ def load_request(
     Args:
         store: the store's folder.
         root: of the data set, where it is not what it was.
-        check: how a changed recording is told.
+        check: how to detect changed recordings.
         given: options of specs that are to differ.
 
     Raises:

@@ -76,8 +76,7 @@ def read_failures(path: Path) -> tuple[Failure, ...]:
             return tuple(Failure(key=_key(row.pop("key")), **row) for row in rows)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as fault:
         raise DamagedError(
-            f"{path}: damaged ({fault}). Run the same `avsc-prep extract` again, which writes it "
-            "anew."
+            f"{path}: damaged ({fault}). Run the same `avsc-prep extract` again, which rewrites it."
         ) from fault
 
 

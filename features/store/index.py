@@ -3,8 +3,8 @@
 Closing a store reads the tables of all its parts once and writes them as one file, so that a reader
 opens a single small file and then takes every record by one positioned read. The index names the
 SHA-256 of store.json, clips.csv and failures.csv, and of each part: a store that was changed after
-it was closed is told from one that was not. It keeps the fingerprint (`identity`) that the store
-was closed with; readers compute it from what is there, and `verify` compares the two.
+it was closed is detected. It keeps the fingerprint (`identity`) that the store was closed with;
+readers compute it from what is there, and `verify` compares the two.
 
 One group a product, with the datasets
 
@@ -163,7 +163,7 @@ def read_index(store: Path) -> Index:
         StoreError: the store is not closed, was changed since, or the index is damaged.
     """
     path, specs = index_file(store), read_description(store).specs
-    remedy = "Run `avsc-prep extract` again, which makes it anew from the parts."
+    remedy = "Run `avsc-prep extract` again, which rebuilds it from the parts."
     try:
         with opened(path, remedy) as file:
             said = {name: str(attribute(file, name)) for name in ("fingerprint", *HEADS)}

@@ -152,7 +152,7 @@ def read_description(store: Path) -> Description:
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingError) as fault:
         raise DamagedError(
             f"{path}: damaged ({type(fault).__name__}: {fault}). Run the same `avsc-prep extract` "
-            "again, which writes it anew; parts that are whole are kept."
+            "again, which rewrites it; intact parts are kept."
         ) from fault
     raise StoreError(
         f"{path}: schema version {values['schema']!r}, and this version of avsc reads {SCHEMA}. "

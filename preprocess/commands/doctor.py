@@ -16,15 +16,15 @@ from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
     type=click.Path(path_type=Path),
     default="stores",
     show_default=True,
-    help="Where stores are to be made; it need not exist yet.",
+    help="Folder for stores; it need not exist yet.",
 )
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of a data set.")
 @click.option(
-    "--cluster", type=click.Choice(list(BATCH_SYSTEMS)), help="Try this batch system too."
+    "--cluster", type=click.Choice(list(BATCH_SYSTEMS)), help="Also check this batch system."
 )
 @settings
 def doctor(out: Path, root: Path | None, cluster: str | None) -> int:
-    """Try out what extraction needs of this machine, its file systems and its cluster.
+    """Check what extraction needs of this machine, its file systems and its cluster.
 
     One line for each check; one that fails names the remedy. Leaves nothing behind. Run it where
     the workers will run, for what holds on a login node may not hold on the others.

@@ -1,4 +1,4 @@
-"""``avsc-prep download``: get a known data set."""
+"""``avsc-prep download``: download a known data set."""
 
 import shlex
 from pathlib import Path
@@ -18,23 +18,29 @@ from avsc.preprocess.progress import Reporter
 @click.command(
     "download", cls=Verb, example="avsc-prep download --dataset TAU2021 --only meta,examples"
 )
-@click.option("--dataset", type=click.Choice(list(RELEASES)), required=True, help="Which one.")
+@click.option("--dataset", type=click.Choice(list(RELEASES)), required=True, help="The data set.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
-    help="Folder to make it in.  [default: $AVSC_DATA/NAME, else ./data/NAME]",
+    help="Folder to put it in.  [default: $AVSC_DATA/NAME, else ./data/NAME]",
 )
 @click.option(
-    "--only", default="", help="Kinds or names by commas, such as meta,examples or audio.8."
+    "--only",
+    default="",
+    help="Kinds or names of archives, separated by commas, such as meta,examples or audio.8.",
 )
 @click.option(
-    "--parallel", type=click.IntRange(1), default=4, show_default=True, help="Archives at a time."
+    "--parallel",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Archives to fetch at a time.",
 )
 @click.option(
     "--keep-archives/--no-keep-archives",
     default=False,
     show_default=True,
-    help="Keep each archive after it was unpacked.",
+    help="Keep each archive after unpacking it.",
 )
 @click.option("--url", help="A mirror: the folder of the archives, or an address with {file}.")
 @click.option(
@@ -42,7 +48,7 @@ from avsc.preprocess.progress import Reporter
     type=click.IntRange(1),
     default=RetryPolicy().attempts,
     show_default=True,
-    help="Attempts in a row that may bring nothing new.",
+    help="Give up after so many attempts in a row that bring no new data.",
 )
 @settings
 def download_command(
@@ -56,8 +62,8 @@ def download_command(
 ) -> int:
     """Fetch the archives of a data set, verify their size and MD5, and unpack them.
 
-    Run it again at will: it goes on where it was stopped, and does nothing when all is there. An
-    archive is removed once it is unpacked, unless --keep-archives.
+    Safe to run again: it resumes where it stopped, and does nothing when all is there. An archive
+    is removed once it is unpacked, unless --keep-archives.
     """
     release = RELEASES[dataset]
     names = [name.strip() for name in only.split(",") if name.strip()]

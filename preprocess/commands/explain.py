@@ -1,4 +1,4 @@
-"""``avsc-prep explain``: why a clip will or will not be made again."""
+"""``avsc-prep explain``: why a clip will be extracted again or not."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -38,16 +38,16 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["time", "content"]),
     default="time",
     show_default=True,
-    help="How a changed recording is told, as in `extract`.",
+    help="How to detect changed recordings, as in `extract`.",
 )
 @spec_options
 @settings
 def explain_command(
     clip: str, store: Path, root: Path | None, check: Check, **given: int | None
 ) -> int:
-    """Say of each product of CLIP whether `extract` will make it again, why, and what made it.
+    """Explain for each product of CLIP whether `extract` will make it again, why, and what made it.
 
-    Options of specs are those that `extract` would be given; without them, the store's own.
+    Options of specs are those that `extract` would be given; by default, the store's own.
     """
     from avsc.preprocess.explain import explain
     from avsc.preprocess.request_file import load_request

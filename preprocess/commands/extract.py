@@ -1,4 +1,4 @@
-"""``avsc-prep extract``: make what a store is missing."""
+"""``avsc-prep extract``: extract what a store is missing."""
 
 import shlex
 from importlib.metadata import version
@@ -12,12 +12,12 @@ from avsc.manifests.errors import DONE, DONE_WITH_FAILURES, STOPPED, StoreError
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.manifests.table import encode_table
-from avsc.preprocess.array_share import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, request_options
+from avsc.preprocess.workers.job_array import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     "--part",
     type=ARRAY_SHARE,
     metavar="I/N",
-    help="Make only every N-th block, from the I-th (1 to N) on, and leave the store open: for "
+    help="Extract only every N-th block, from the I-th (1 to N) on, and leave the store open: for "
     "job arrays. `avsc-prep close` finishes it.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @settings
 def extract(
     request: Request, worker_options: WorkerOptions, part: ArrayShare | None, dry_run: bool
 ) -> int:
-    """Make acoustic features and pictures of every clip, and keep them in a store.
+    """Extract acoustic features and images of every clip into a store.
 
-    Run it again at will: only what is missing, changed or failed is made.
+    Safe to run again: only what is missing, changed or failed is extracted.
     """
     plan = request.plan(part.blocks) if part else request.plan()
     show_plan(plan, request, part)
@@ -136,7 +136,7 @@ def _leave(left: dict[int, str]) -> int:
     for maker in sorted(set(left.values())):
         blocks = sorted(block for block, other in left.items() if other == maker)
         click.echo(f"Left to {maker}, which is making them: blocks {number_ranges(blocks)}.")
-    click.echo("Everything else is made; whoever ends last closes the store.")
+    click.echo("Everything else is made; the run that ends last closes the store.")
     return STOPPED
 
 

@@ -1,4 +1,4 @@
-"""``avsc-prep failures``: list, export and retry what could not be made."""
+"""``avsc-prep failures``: list, export and retry failures."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -29,10 +29,10 @@ from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
     groups={"Which": "product code export retry", **OPTION_GROUPS},
 )
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--product", type=click.Choice(list(SPECS)), help="Of this product alone.")
-@click.option("--code", help="With this reason alone, such as truncated.")
+@click.option("--product", type=click.Choice(list(SPECS)), help="Only of this product.")
+@click.option("--code", help="Only with this reason, such as truncated.")
 @click.option("--export", type=click.Path(path_type=Path), help="Write them to a CSV file.")
-@click.option("--retry", is_flag=True, help="Make their clips again, and no others.")
+@click.option("--retry", is_flag=True, help="Extract their clips again, and no others.")
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -51,8 +51,8 @@ def failures_command(
 ) -> int:
     """List what a STORE lacks and why, by product and reason.
 
-    --retry works on the clips that are listed, with the specs of the store and the limits of the
-    last extraction, and closes the store again; where it works is said as in `extract`.
+    --retry extracts the listed clips again, with the specs of the store and the limits of the last
+    extraction, and closes the store again; workers are chosen as in `extract`.
     """
     closed = index_file(store).exists()
     every = Store.open(store).failures if closed else _so_far(store)

@@ -26,7 +26,7 @@ from avsc.manifests.table import name_warnings, read_rows
 @click.command(cls=Verb, example="avsc-prep info stores/TAU2021")
 @click.argument("store", type=click.Path(path_type=Path))
 def info(store: Path) -> int:
-    """Say what a STORE holds, how complete it is and how big."""
+    """Show what a STORE holds, how complete it is and how big."""
     description = read_description(store)
     clips = read_rows(clips_file(store))
     blocks = range(-(-len(clips) // description.block_size))

@@ -1,4 +1,4 @@
-"""``avsc-prep plan``: predict what an extraction will take, and write its batch script."""
+"""``avsc-prep plan``: estimate the cost of an extraction, and write its batch script."""
 
 import os
 import shlex
@@ -15,8 +15,8 @@ from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
 from avsc.preprocess.request import Request, given_options, request_options
-from avsc.preprocess.workers.array_script import ArrayJob, jobs_needed, script
 from avsc.preprocess.workers.batch_systems import walltime_seconds
+from avsc.preprocess.workers.job_array import ArrayJob, jobs_needed, script
 
 if TYPE_CHECKING:
     from avsc.preprocess.forecast import Estimate, Forecast
@@ -30,21 +30,23 @@ WORKER_BYTES = 600_000_000  # the least that a worker is given
     "plan", cls=Verb, example="avsc-prep plan --dataset TAU2021 --workers 16", groups=OPTION_GROUPS
 )
 @request_options
-@click.option("--workers", type=click.IntRange(1), help="Predict for these.  [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Estimate for this many.  [default: one per core]"
+)
 @click.option(
     "--sample", type=click.IntRange(2), default=8, show_default=True, help="Clips to measure."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of clips.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed of the sample.")
 @click.option(
     "--cluster-script",
     type=click.Path(path_type=Path),
     help="Write a batch script for Slurm: a job array that makes the store in parts.",
 )
 @click.option(
-    "--walltime", default="04:00:00", show_default=True, help="Time of each job of the array."
+    "--walltime", default="04:00:00", show_default=True, help="Time limit of each job of the array."
 )
 @click.option(
-    "--cores", type=click.IntRange(1), default=8, show_default=True, help="Of each such job."
+    "--cores", type=click.IntRange(1), default=8, show_default=True, help="Cores of each such job."
 )
 @settings
 def plan_command(
@@ -56,9 +58,9 @@ def plan_command(
     walltime: str,
     cores: int,
 ) -> int:
-    """Measure a few clips, and predict hours, bytes and files of the whole; makes no store.
+    """Measure a few clips and estimate the time, storage and files of the whole; makes no store.
 
-    What is predicted is what `extract` with the same options has left to do.
+    The estimate is of what `extract` with the same options has left to do.
     """
     from avsc.preprocess.forecast import forecast
 

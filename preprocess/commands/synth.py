@@ -1,4 +1,4 @@
-"""``avsc-prep synth``: make a miniature data set."""
+"""``avsc-prep synth``: synthesise a miniature data set."""
 
 import os
 import shlex
@@ -23,30 +23,30 @@ def read_size(ctx: click.Context, option: click.Parameter, value: str) -> tuple[
 @click.command(cls=Verb, example="avsc-prep synth --out data/miniature")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make it in.")
 @click.option("--clips-per-scene", type=int, default=12, show_default=True, help="At least 4.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything drawn.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 @click.option(
     "--size",
     metavar="WxH",
     callback=read_size,
     default="320x180",
     show_default=True,
-    help="Pixels of a picture.",
+    help="Size of the images, pixels.",
 )
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of a clip.")
 @click.option(
-    "--world", is_flag=True, help="Scenes that overlap, in place of the miniature's ring."
+    "--world", is_flag=True, help="Use scenes that overlap, instead of the miniature's ring."
 )
 @click.option(
     "--pictures-out",
     type=click.Path(path_type=Path),
-    help="Folder to make labelled pictures in, too, for avsc-fit places.",
+    help="Also make labelled images in this folder, for avsc-fit places.",
 )
 @click.option(
     "--pictures-per-class",
     type=int,
-    help="Of them, to train on of each kind of sight; a fifth as many validate.  [default: 200]",
+    help="Training images per class; a fifth as many for validation.  [default: 200]",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one per core]")
 @settings
 def synth(
     out: Path,
@@ -59,15 +59,15 @@ def synth(
     pictures_per_class: int | None,
     workers: int | None,
 ) -> int:
-    """Make a miniature of TAU2021: its layout and scenes, with made sounds and sights.
+    """Synthesise a miniature of TAU2021: its layout and scenes, with synthetic audio and video.
 
-    Sound alone or sight alone tells half of the scenes, both together all of them. With --world
-    scenes overlap, and both together tell most. What is the best possible is kept in world.json.
-    Run it again at will: only what is missing is made.
+    Audio alone or video alone identifies half of the scenes, both together all of them. With
+    --world scenes overlap, and both together identify most. The best possible scores are kept in
+    world.json. Safe to run again: only what is missing is made.
     """
+    from avsc.preprocess.synth.design import RING, WORLD
     from avsc.preprocess.synth.labelled_images import write_labelled
     from avsc.preprocess.synth.miniature import write_miniature
-    from avsc.preprocess.synth.worlds import RING, WORLD
 
     if pictures_per_class is not None and pictures_out is None:
         raise click.UsageError("--pictures-per-class needs --pictures-out.")
@@ -99,7 +99,7 @@ def synth(
             seed=seed,
             size=size,
         )
-        click.echo(f"{pictures_out}: {made} labelled pictures")
+        click.echo(f"{pictures_out}: {made} labelled images")
     command = ["avsc-prep", "extract", "--dataset", "TAU2021", "--root", str(out)]
     click.echo(f"Next: {shlex.join(command)}")
     return DONE

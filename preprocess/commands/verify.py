@@ -1,4 +1,4 @@
-"""``avsc-prep verify``: compute every checksum of a store again."""
+"""``avsc-prep verify``: recompute every checksum of a store."""
 
 from pathlib import Path
 

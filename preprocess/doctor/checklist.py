@@ -45,8 +45,8 @@ FILES = (
     Check(
         "clock",
         file_system.clock,
-        "Let time be kept by NTP on this machine and the file server: who still works on a block "
-        "is told by the times of files.",
+        "Let time be kept by NTP on this machine and the file server: whether a block is still "
+        "worked on is judged by file times.",
     ),
 )
 MEDIA = (

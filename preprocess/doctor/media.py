@@ -11,7 +11,7 @@ from avsc.features.jpeg import encode
 from avsc.features.specs import ImageSpec, ScalogramSpec, Spec
 from avsc.manifests.checks import CheckFailed
 from avsc.preprocess.doctor.target import Target
-from avsc.preprocess.synth.encode import encode_mp4, encode_wav
+from avsc.preprocess.synth.render import encode_mp4, encode_wav
 
 RATE = 48_000
 SIZE = (64, 48)  # width, height

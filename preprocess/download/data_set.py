@@ -1,8 +1,8 @@
-"""Getting a data set: its archives fetched, verified and unpacked, several at a time.
+"""Downloading a data set: archives are fetched, verified and unpacked, several at a time.
 
 Archives lie in ``ROOT/archives`` until they are unpacked. ``ROOT/archives/FILE.json`` marks an
-archive as done: it is written last and lists the files that came of it. An archive is done when
-its mark is there and each of those files has its size; what a stopped run left is gone on with.
+archive as done: it is written last and lists the unpacked files. An archive is done when its mark
+is there and each of those files has its size; a stopped download is resumed.
 """
 
 import json
@@ -29,15 +29,15 @@ SECONDS_TO_END = 1.0  # for a thread to finish the file that it writes
 
 @dataclass(frozen=True)
 class Download:
-    """What a download is asked to do.
+    """What to download, and how.
 
     Attributes:
         root: the data set's folder.
         url: address of an archive, in which ``{file}`` stands for its file name.
-        archives: those to get.
-        keep_archives: keep each archive after it was unpacked.
+        archives: those to fetch.
+        keep_archives: keep each archive after unpacking it.
         parallel: how many to fetch at a time.
-        retries: how long faults that may pass are put up with.
+        retries: when to retry, and when to give up.
     """
 
     root: Path
@@ -57,7 +57,7 @@ class Download:
         return tuple(archive for archive in self.archives if not self.is_done(archive))
 
     def is_done(self, archive: Archive) -> bool:
-        """Tell whether an archive was unpacked and all that came of it is still there."""
+        """Return whether an archive was unpacked and all its files are still there."""
         mark = self._read_mark(archive)
         try:
             return bool(mark["md5"] == archive.md5) and all(
@@ -119,10 +119,10 @@ def address(base: str | None, release: Release) -> str:
 
 
 def check_room(job: Download, missing: Sequence[Archive]) -> None:
-    """Refuse to begin what the disk has no room for.
+    """Refuse to start what the disk has no room for.
 
     Raises:
-        AvscError: names the room that there is, and that is needed.
+        AvscError: names the free and the needed room.
     """
     sizes = sorted(archive.size for archive in missing)
     archives = sum(sizes) if job.keep_archives else sum(sizes[-job.parallel :])
@@ -136,7 +136,7 @@ def _need(root: Path, bytes_needed: int, what: str) -> None:
         raise AvscError(
             f"{root}: {free / 1e9:.1f} GB free; {what} and their files need "
             f"{(bytes_needed + MARGIN) / 1e9:.1f} GB. Make room, name another folder with --root, "
-            "or get fewer archives with --only."
+            "or fetch fewer archives with --only."
         )
 
 
@@ -154,8 +154,8 @@ def download(
         The archives that were made.
 
     Raises:
-        AvscError: at the first fault that concerns all archives; at the end when archives could
-            not be had, after all others were.
+        AvscError: at the first error that concerns all archives; at the end when some archives
+            could not be fetched.
     """
     missing = job.missing()
     make_folder(job.folder)
@@ -184,8 +184,8 @@ def download(
         crew.end()
     if spoilt:
         raise ManifestError(
-            f"{len(spoilt)} of {len(missing)} archives could not be had: {', '.join(spoilt)}; the "
-            "lines above say why. All others are there; run the command again for these."
+            f"{len(spoilt)} of {len(missing)} archives could not be fetched: {', '.join(spoilt)}. "
+            "The lines above say why. All others are there; run the command again for these."
         )
     return missing
 
@@ -213,7 +213,7 @@ class _Crew:
             thread.start()
 
     def end(self) -> None:
-        """Stop, and give each thread the time to put down what it holds."""
+        """Stop, and give each thread time to finish its current write."""
         self._stop.set()
         limit = time.monotonic() + SECONDS_TO_END
         for thread in self._threads:
@@ -231,7 +231,7 @@ class _Crew:
             except Stopped:
                 return
             except OSError as fault:
-                text = f"{archive.file}: {fault.strerror or fault}. Make room or mend the "
+                text = f"{archive.file}: {fault.strerror or fault}. Make room or fix the "
                 text += f"permissions in {self.job.root} and run the command again to resume."
                 self.news.put((archive.name, AvscError(text)))
             except Exception as fault:  # whatever it is, the thread that waits must hear of it

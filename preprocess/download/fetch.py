@@ -1,16 +1,15 @@
-"""One file over HTTP, whole or to be gone on with.
+"""Fetching one file over HTTP, resumable.
 
-What has arrived is kept in ``FILE.part`` and the rest is asked for by a range (RFC 9110, section
-14), under the condition that the file on the server is still the one that the part began with
-(``If-Range`` with its entity tag, kept in ``FILE.etag``). A server that ignores ranges gives the
-file from its beginning, and so does one whose file has changed. Faults that pass (no connection, a
-body that breaks off, statuses 408, 425, 429 and 5xx) are tried again after a growing delay, or
-after the one that the server asks for; attempts are counted since the last byte that was new. So is
-status 403, a few times: mirrors and limiters of rates answer so, too, to whom they serve later.
+Received data is kept in ``FILE.part``; the rest is requested by a range (RFC 9110, section 14), on
+condition that the server's file is still the one that the part began with (``If-Range`` with its
+entity tag, kept in ``FILE.etag``). A server that ignores ranges, or whose file has changed, sends
+the file from its beginning. Transient errors (no connection, a truncated body, statuses 408, 425,
+429 and 5xx) are retried after a growing delay, or after the one that the server asks for; attempts
+are counted since the last new byte. Status 403 is retried a few times: mirrors and rate limiters
+also answer so to clients that they serve later.
 
-requests does the talking: of the kept libraries it is the one that takes proxies, exceptions to
-them, certificates and credentials from the environment as clusters set them, and urllib3 under it
-finds bodies shorter than their headers say.
+requests takes proxies, certificates and credentials from the environment, as clusters set them, and
+urllib3 under it detects bodies shorter than their headers say.
 """
 
 import hashlib
@@ -28,28 +27,26 @@ if TYPE_CHECKING:
     import requests
 
 CHUNK = 1 << 18
-PASSING = (408, 425, 429)
-FORBIDDEN = 403
-FORBIDDEN_ATTEMPTS = 4  # in a row; more often than not it is meant
+PASSING, FORBIDDEN = (408, 425, 429), 403
+FORBIDDEN_ATTEMPTS = 4  # in a row; usually it is final
 LONGEST_ASKED = 900.0  # seconds; a server that asks for more is asked again after this
 REPACKED = (
-    "Either the record was packed anew since this version of avsc (its page then names this size "
-    "or MD5: fetch its archives and unpack them by hand in the data set's folder, or take a newer "
-    "avsc), or something on the way changes the file: name another server with --url."
+    "Either the record was repacked since this version of avsc (its page then names this size or "
+    "MD5: fetch and unpack its archives by hand in the data set's folder, or use a newer avsc), or "
+    "something on the way changes the file: name another server with --url."
 )
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a fault that may pass is put up with.
+    """When to retry after a transient error, and when to give up.
 
     Attributes:
-        attempts: how many in a row may bring nothing new.
-        delay: seconds before another attempt after one that brought nothing new; doubled for each
-            further one.
-        longest: seconds that the delay grows to.
-        timeout: seconds without an answer or a byte, after which a connection is given up.
+        attempts: how many in a row may bring no new data.
+        delay: seconds before the next attempt; doubled after each one without new data.
+        longest: seconds, upper limit of the delay.
+        timeout: seconds without an answer or a byte before a connection is given up.
     """
 
     attempts: int = 10
@@ -59,7 +56,7 @@ class RetryPolicy:
 
 
 class ArchiveError(ManifestError):
-    """One archive cannot be had as it should be; others may."""
+    """One archive cannot be fetched intact; others may."""
 
 
 class Stopped(BaseException):
@@ -67,9 +64,9 @@ class Stopped(BaseException):
 
 
 class _AttemptError(Exception):
-    """An attempt that failed and may be made again, after `wait` seconds if the server said so.
+    """A failed attempt that may be retried, after `wait` seconds if the server said so.
 
-    After `attempts` of them in a row it is given up, where that is fewer than retries allows.
+    After `attempts` of them in a row it is given up, if that is fewer than the policy allows.
     """
 
     def __init__(self, reason: str, wait: float | None = None, attempts: int | None = None) -> None:
@@ -83,34 +80,26 @@ class _OtherSizeError(_AttemptError):
 
 @dataclass(frozen=True)
 class Listener:
-    """Who hears how a transfer goes on, and who ends it.
-
-    Attributes:
-        at: called with the number of bytes that are there.
-        say: called with a line that the user should read.
-        stop: set when the transfer should end.
-    """
+    """Callbacks of a transfer (bytes received, a message for the user); `stop` is set to end it."""
 
     at: Callable[[int], None]
     say: Callable[[str], None]
     stop: threading.Event
 
 
-def fetch(
-    url: str, archive: Archive, folder: Path, listener: Listener, retries: RetryPolicy
-) -> Path:
-    """Bring an archive into a folder and return its path; nothing is asked of one that is there.
+def fetch(url: str, archive: Archive, folder: Path, listener: Listener, retry: RetryPolicy) -> Path:
+    """Fetch an archive into a folder, unless it is there, and return its path.
 
     Raises:
         ArchiveError: the server has no such file, or one of another size or digest.
         AvscError: no server could be reached, or the file not be written.
-        Stopped: the listener stopped it; what has arrived is kept.
+        Stopped: the listener stopped it; received data is kept.
     """
     path, part = folder / archive.file, folder / f"{archive.file}.part"
     if path.is_file():
-        path.replace(part)  # whole or not is found below, as for any part
+        path.replace(part)  # checked below like any part
     for last in (False, True):
-        _complete(url, archive, part, listener, retries)
+        _complete(url, archive, part, listener, retry)
         found = md5_file(part, listener.stop)
         if found == archive.md5:
             _tag_file(part).unlink(missing_ok=True)
@@ -119,7 +108,7 @@ def fetch(
         _tag_file(part).unlink(missing_ok=True)
         listener.at(0)
         if not last:
-            listener.say(f"{archive.name}: MD5 {found}, wanted {archive.md5}; fetched once more.")
+            listener.say(f"{archive.name}: MD5 {found}, wanted {archive.md5}; fetching it again.")
     raise ArchiveError(f"{url}: MD5 {found}, wanted {archive.md5}, twice. {REPACKED}")
 
 
@@ -135,9 +124,9 @@ def md5_file(path: Path, stop: threading.Event) -> str:
 
 
 def _complete(
-    url: str, archive: Archive, part: Path, listener: Listener, retries: RetryPolicy
+    url: str, archive: Archive, part: Path, listener: Listener, retry: RetryPolicy
 ) -> None:
-    """Go on with a part until it has the archive's size."""
+    """Resume a part until it has the archive's size."""
     import requests
     import urllib3
     from requests import exceptions
@@ -149,20 +138,20 @@ def _complete(
             if there > most:
                 most, tried = there, 0
             try:
-                _attempt(session, url, archive.size, part, listener, retries.timeout)
+                _attempt(session, url, archive.size, part, listener, retry.timeout)
             except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema):
-                raise SettingError(f"--url: {url!r} is no address that can be asked.") from None
+                raise SettingError(f"--url: {url!r} is not a usable address.") from None
             except faults as fault:
                 if _length(part) <= most:
                     tried += 1
-                asked, most_tries = None, retries.attempts
+                asked, most_tries = None, retry.attempts
                 if isinstance(fault, _AttemptError):
                     asked, most_tries = fault.wait, min(fault.attempts or most_tries, most_tries)
                 if tried >= most_tries:
                     raise _given_up(url, fault, tried) from fault
-                wait = min(retries.delay * 2**tried / 2, retries.longest)
+                wait = min(retry.delay * 2**tried / 2, retry.longest)
                 wait = wait if asked is None else min(asked, LONGEST_ASKED)
-                listener.say(f"{archive.name}: {_reason(fault)}; going on in {wait:.1f} s.")
+                listener.say(f"{archive.name}: {_reason(fault)}; retrying in {wait:.1f} s.")
                 if listener.stop.wait(wait):
                     raise Stopped from None
 
@@ -175,7 +164,7 @@ def _attempt(
     listener: Listener,
     timeout: float,
 ) -> None:
-    """Ask once for what is missing, and write down what comes."""
+    """Request the missing bytes once, and write what arrives."""
     there, tag = _length(part), _tag(part)
     headers = {"Accept-Encoding": "identity"}
     if there > size:
@@ -194,16 +183,18 @@ def _attempt(
             file.seek(begin)
             for position, data in _body(answer, begin, size):
                 file.write(data)
-                file.flush()  # what came is kept, whatever kills this process
+                file.flush()  # kept whatever kills this process
                 listener.at(position)
                 if listener.stop.is_set():
                     raise Stopped
 
 
 def _body(answer: "requests.Response", begin: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (bytes there after it, data) for each piece of a body, never beyond the file's end."""
+    """Yield (position after it, data) for each piece of a body, never beyond the file's end."""
     position = begin
-    while data := answer.raw.read1(CHUNK, decode_content=False):  # also the last before a break
+    while data := answer.raw.read1(
+        CHUNK, decode_content=False
+    ):  # also the last before a disconnect
         if position + len(data) > size:
             raise _AttemptError(f"more than the {size} bytes that the file has")
         position += len(data)
@@ -215,40 +206,35 @@ def _body(answer: "requests.Response", begin: int, size: int) -> Iterator[tuple[
 def _begin(answer: "requests.Response", there: int, size: int, part: Path) -> int:
     """Return the position in the file at which the answer's body begins."""
     status, headers = answer.status_code, answer.headers
-    if status in PASSING or status >= 500:
-        raise _AttemptError(f"status {status} ({answer.reason})", _retry_after(headers))
-    if status == FORBIDDEN:
-        reason = f"status {status} ({answer.reason})"
-        raise _AttemptError(reason, _retry_after(headers), FORBIDDEN_ATTEMPTS)
+    if status in (*PASSING, FORBIDDEN) or status >= 500:
+        attempts = FORBIDDEN_ATTEMPTS if status == FORBIDDEN else None
+        raise _AttemptError(f"status {status} ({answer.reason})", _retry_after(headers), attempts)
     if status == 416:
         part.unlink(missing_ok=True)
-        raise _AttemptError("the server's file ends before what is here of it; begun anew")
+        raise _AttemptError("the server's file is shorter than the part; starting over")
     if status not in (200, 206):
         raise ArchiveError(f"{answer.url}: status {status} ({answer.reason}). Look at --url.")
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise _AttemptError(f"encoded as {headers['Content-Encoding']}, which was not asked for")
+        raise _AttemptError(f"encoded as {headers['Content-Encoding']}, which was not requested")
     if status == 200:
-        _check_size(headers.get("Content-Length", str(size)), size)
-        return 0
-    found = CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != there:
-        said = headers.get("Content-Range", "nothing")
-        raise _AttemptError(f"asked for the bytes from {there} on, the server gives {said}")
-    _check_size(str(size) if found[2] == "*" else found[2], size)
+        begin, length = 0, headers.get("Content-Length", str(size))
+    else:
+        sent = headers.get("Content-Range", "nothing")
+        match = CONTENT_RANGE.fullmatch(sent)
+        if match is None or int(match[1]) != there:
+            raise _AttemptError(f"requested bytes from {there} on, the server sends {sent}")
+        begin, length = there, str(size) if match[2] == "*" else match[2]
+    if length != str(size):
+        raise _OtherSizeError(f"the server says the file has {length} bytes; wanted {size}")
     tag = _tag(part)
-    if tag and headers.get("ETag", tag) != tag:
+    if status == 206 and tag and headers.get("ETag", tag) != tag:
         part.unlink(missing_ok=True)
-        raise _AttemptError("the server's file changed; begun anew")
-    return there
-
-
-def _check_size(said: str, size: int) -> None:
-    if said != str(size):
-        raise _OtherSizeError(f"the server says that the file has {said} bytes; wanted {size}")
+        raise _AttemptError("the server's file changed; starting over")
+    return begin
 
 
 def _retry_after(headers: "requests.structures.CaseInsensitiveDict[str]") -> float | None:
-    """Return the seconds that a server asks to be left alone for."""
+    """Return the delay that a server asks for, seconds."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 
@@ -264,7 +250,7 @@ def _tag_file(part: Path) -> Path:
 
 
 def _tag(part: Path) -> str:
-    """Return the entity tag of the file that a part began with, or nothing."""
+    """Return the entity tag of the file that a part began with, or an empty text."""
     try:
         return _tag_file(part).read_text(encoding="latin-1")
     except OSError:
@@ -272,7 +258,7 @@ def _tag(part: Path) -> str:
 
 
 def _keep_tag(part: Path, tag: str) -> None:
-    """Keep an entity tag, unless it is weak: equal ones do not promise equal bytes."""
+    """Keep an entity tag, unless it is weak: equal weak tags do not promise equal bytes."""
     if tag.startswith('"'):
         _tag_file(part).write_text(tag, encoding="latin-1")
     else:
@@ -280,14 +266,11 @@ def _keep_tag(part: Path, tag: str) -> None:
 
 
 def _length(part: Path) -> int:
-    try:
-        return part.stat().st_size
-    except FileNotFoundError:
-        return 0
+    return part.stat().st_size if part.exists() else 0
 
 
 def _reason(fault: Exception) -> str:
-    """Return what went wrong, in words; the library's own texts name objects and addresses."""
+    """Return what went wrong; the library's own texts name objects and addresses."""
     from requests import exceptions
     from urllib3.exceptions import HTTPError, TimeoutError
 
@@ -297,19 +280,19 @@ def _reason(fault: Exception) -> str:
         exceptions.ProxyError: "the proxy could not be reached, or refused",
         exceptions.SSLError: "the server's certificate was not accepted",
         exceptions.Timeout: "no answer in time",
-        TimeoutError: "nothing more came in time",
-        HTTPError: "the connection broke off",
-        exceptions.ConnectionError: "no connection, or it broke off",
+        TimeoutError: "no more data in time",
+        HTTPError: "the connection was lost",
+        exceptions.ConnectionError: "no connection, or it was lost",
     }
     return next((text for kind, text in kinds.items() if isinstance(fault, kind)), str(fault))
 
 
 def _given_up(url: str, fault: Exception, tried: int) -> AvscError:
-    """Return the error after the last attempt; one that the server answered is the archive's."""
+    """Return the error after the last attempt; an answer from the server concerns the archive."""
     if isinstance(fault, _OtherSizeError):
         return ArchiveError(f"{url}: {fault}, {tried} times in a row. {REPACKED}")
     kind = ArchiveError if isinstance(fault, _AttemptError) else AvscError
     return kind(
-        f"{url}: {_reason(fault)}, {tried} times in a row. What has arrived is kept; run the "
-        "command again to go on, on a machine that reaches the server (HTTPS_PROXY names a proxy)."
+        f"{url}: {_reason(fault)}, {tried} times in a row. Received data is kept; run the "
+        "command again to resume, on a machine that reaches the server (HTTPS_PROXY names a proxy)."
     )

@@ -4,28 +4,37 @@
     OUT/audio/airport-barcelona-1-1.wav  24 bit, 48 kHz, stereo; some one sample short or long
     OUT/video/airport-barcelona-1-1.mp4  H.264, 30 pictures a second
     OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
-    OUT/world.json                       what is known of it (`ground_truth`)
+    OUT/world.json                       what is known of it because it was made
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
 
 A scene has four to forty locations of about equally many clips, in the cities of TAU2021; the first
 ones, about 30 % of them and at least one, are in the test fold and the others in the training fold.
 Locations are names: the clips of one resemble each other no more than any two of a scene.
+
+``world.json``:
+
+    design     p(symbols | scene) of each scene
+    seed       of everything drawn
+    optimum    the best accuracy and log-loss (nats) that can be expected from the sound, the sight
+               and both, to three digits
+    oracle     the same of p(scene | symbols) on the clips drawn, by fold
+    symbols    sound and sight of each clip
+
+The best for one segment is the best for its clip: a clip's symbols never change.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from avsc.manifests.clips import Clip
-from avsc.manifests.errors import SettingError
+from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.files import publish
-from avsc.preprocess.synth.design import Design, Kinds
-from avsc.preprocess.synth.ground_truth import NAME, check_answer, encode_answer
+from avsc.preprocess.synth.design import RING, Design, Kinds, Score, draw_symbols
 from avsc.preprocess.synth.render import RenderJob, render_all
 from avsc.preprocess.synth.settings_file import claim
 from avsc.preprocess.synth.sounds import RATE
-from avsc.preprocess.synth.symbols import draw_symbols
-from avsc.preprocess.synth.worlds import RING
 
 CITIES = (
     "barcelona",
@@ -39,6 +48,7 @@ CITIES = (
     "stockholm",
     "vienna",
 )
+GROUND_TRUTH = "world.json"
 PICTURE_RATE = 30
 LOCATIONS = 40
 """Of a scene, at most."""
@@ -117,11 +127,11 @@ def write_miniature(
     clips = list(make_clips(design, clips_per_scene))
     drawn = draw_symbols(design, clips, seed)
     jobs = [job for job in _jobs(out, settings, clips, drawn) if job.missing]
-    answer = encode_answer(design, seed, clips, drawn)
-    check_answer(out / NAME, answer)
+    ground_truth = encode_ground_truth(design, seed, clips, drawn)
+    check_ground_truth(out / GROUND_TRUTH, ground_truth)
     begin(len(jobs))
     render_all(jobs, workers, done)
-    for name, data in ({NAME: answer} | encode_lists(clips)).items():
+    for name, data in ({GROUND_TRUTH: ground_truth} | encode_lists(clips)).items():
         if not (out / name).exists():
             publish(out / name, data)
     return clips
@@ -186,3 +196,59 @@ def _jobs(
             rate=PICTURE_RATE,
             size=settings.size,
         )
+
+
+def encode_ground_truth(
+    design: Design, seed: int, clips: Sequence[Clip], drawn: Sequence[Kinds]
+) -> bytes:
+    """Return what ``world.json`` holds.
+
+    Args:
+        design: of the data set.
+        seed: of everything drawn.
+        clips: of the data set, some of each scene in each fold.
+        drawn: the symbols of each clip.
+    """
+    known = list(zip(clips, drawn, strict=True))
+    oracle = {
+        fold: _rounded(design.oracle((c.scene, kinds) for c, kinds in known if c.fold == fold))
+        for fold in ("train", "test")
+    }
+    held = {
+        "design": {
+            "name": design.name,
+            "scenes": {
+                scene: {_named(kinds): round(p, 9) for kinds, p in draws.items()}
+                for scene, draws in design.scenes.items()
+            },
+        },
+        "seed": seed,
+        "optimum": _rounded(design.best_possible()),
+        "oracle": oracle,
+        "symbols": {clip.id: _named(kinds) for clip, kinds in known},
+    }
+    return (json.dumps(held, indent=1) + "\n").encode()
+
+
+def check_ground_truth(path: Path, wanted: bytes) -> None:
+    """Check that what is known of a set that is there is what would be known of it now.
+
+    Raises:
+        ManifestError: it was drawn from another design, as by another version of avsc.
+    """
+    if path.is_file() and path.read_bytes() != wanted:
+        raise ManifestError(
+            f"{path}: not what these settings give: the set was made by another version of avsc, "
+            "or the file was changed. Name another folder."
+        )
+
+
+def _named(kinds: Kinds) -> str:
+    return f"{kinds.sound} {kinds.sight}"
+
+
+def _rounded(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    return {
+        name: {key: round(value, 3) for key, value in each._asdict().items()}
+        for name, each in scores.items()
+    }

@@ -1,36 +1,43 @@
-"""From what a clip is to be to its two files, on every core.
+"""Rendering: from the symbols of a clip to its two files, on every core.
 
 A clip is a row of shots of one second. Each has its clip's symbols, and all else about it (level,
-tuning, background; texture, hue, light, who passes by) is drawn anew, so that a network can learn
+tuning, background; texture, hue, light, who passes by) is drawn again, so that a network can learn
 nothing but symbols: with a background for each place or clip it would learn the clips by heart.
 
 A shot's noise comes from a generator keyed by (seed, what it is for, number of the clip, number of
-the shot), so that each file has the same bytes whoever makes it, in whatever order, alone or with
-others.
-Files are whole or absent; a rerun makes those that are absent.
+the shot), so that each file has the same bytes in any process and any order. Files are whole or
+absent; a rerun makes those that are absent.
+
+The files are like TAU2021's. WAV: PCM, 24 bit. MP4: H.264, yuv420p, without sound, with B-frames
+and a key frame every two seconds and nowhere else, cuts or no cuts. x264 runs with one thread and
+without macroblock-tree rate control, so that the same images give the same bytes: with it, small
+images gave others now and then, by its vectorised code alone.
 """
 
+import io
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import publish
 from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.encode import encode_mp4, encode_wav
 from avsc.preprocess.synth.sights import SIGHTS, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 
 SHOT_SECONDS = 1.0
 """As long as a segment of the official task, and in step with it."""
 SOUND, SIGHT = range(2)
+X264 = {"preset": "veryfast", "crf": "23", "bf": "2", "x264-params": "mbtree=0:scenecut=0"}
 
 
 @dataclass(frozen=True)
@@ -118,3 +125,33 @@ def _shots(
     for number, start in enumerate(range(0, total, length)):
         generator = np.random.default_rng([job.seed, purpose, job.clip, number])
         yield generator, min(length, total - start)
+
+
+def encode_wav(samples: NDArray[np.float64], rate: int) -> bytes:
+    """Return [samples, channels] in [-1, 1) as a WAV file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="PCM_24")
+    return file.getvalue()
+
+
+def encode_mp4(pictures: Iterable[NDArray[np.uint8]], size: tuple[int, int], rate: int) -> bytes:
+    """Return pictures, uint8 RGB [height, width, 3], as an MP4 file.
+
+    Args:
+        pictures: all of one size.
+        size: (width, height), both even.
+        rate: pictures a second.
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate, options=X264)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = 2 * rate
+        stream.codec_context.thread_count = 1
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return file.getvalue()

@@ -1,4 +1,4 @@
-"""Workers of a Dask cluster that is up: ``--scheduler ADDRESS`` or ``--scheduler FILE.json``.
+"""Workers of a running Dask cluster: ``--scheduler ADDRESS`` or ``--scheduler FILE.json``.
 
 Its scheduler and its workers are not ours, so they are looked at before anything is handed to them:
 they must have this version of avsc, one thread each, and see the store and the recordings.
@@ -16,7 +16,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.preprocess.receipt import versions
 from avsc.preprocess.workers.local import Workers, quiet
 
-OPEN = "{address} has no TLS: whoever reaches it can run programs as its user."
+OPEN = "{address} has no TLS: any client that reaches it can run programs as its user."
 PATIENCE = 30.0  # seconds to wait for the first worker
 
 
@@ -29,7 +29,7 @@ def look_around(folders: Sequence[Path]) -> tuple[dict[str, str], list[str]]:
 def attached_workers(
     scheduler: str, folders: Sequence[Path], most: int | None
 ) -> Iterator[Workers]:
-    """Connect to a cluster that is up and see that its workers can do the work.
+    """Connect to a running cluster and check that its workers can do the work.
 
     Args:
         scheduler: address, such as ``tcp://host:8786``, or the path of a scheduler file.
@@ -48,16 +48,16 @@ def attached_workers(
 
 
 def _connect(scheduler: str) -> Client:
-    how: dict[str, Any] = {"address": scheduler}
+    kwargs: dict[str, Any] = {"address": scheduler}
     if "://" not in scheduler:
         if not Path(scheduler).is_file():
             raise SettingError(
                 f"--scheduler {scheduler}: neither tcp://HOST:PORT or tls://HOST:PORT nor the file "
                 "that `dask scheduler --scheduler-file FILE` writes."
             )
-        how = {"scheduler_file": scheduler}
+        kwargs = {"scheduler_file": scheduler}
     try:
-        return Client(**how, set_as_default=False)
+        return Client(**kwargs, set_as_default=False)
     except (OSError, ValueError, TypeError, ImportError) as fault:
         raise AvscError(
             f"--scheduler {scheduler}: no Dask scheduler can be spoken with there "

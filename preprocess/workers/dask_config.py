@@ -40,13 +40,13 @@ def check_dask_files() -> list[Path]:
             where = "" if mark is None else f", line {mark.line + 1}"
             reason = getattr(fault, "problem", None) or str(fault)
             raise SettingError(
-                f"{path}{where}: a file of Dask's settings that is not YAML ({reason}). Mend it or "
-                "take it away."
+                f"{path}{where}: a file of Dask's settings that is not YAML ({reason}). Fix it or "
+                "remove it."
             ) from fault
         if content is not None and not isinstance(content, dict):
             raise SettingError(
                 f"{path}: found {type(content).__name__}, wanted Dask's settings by their names. "
-                "Mend it or take it away."
+                "Fix it or remove it."
             )
     return found
 

@@ -1,6 +1,6 @@
 """The script of a batch job, from a cluster's file and the user's configuration of dask-jobqueue.
 
-A worker has one thread and serves no page; it retires before its job's walltime, and its job ends.
+A worker has one thread and no dashboard; it retires before its job's walltime, and its job ends.
 """
 
 import os
@@ -33,15 +33,15 @@ def job_script(kind: str, settings: ClusterConfig, store: Path) -> str:
     """Return the script of a job, as it would be submitted; changes nothing."""
     logs = log_folder(kind, settings, store)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        how = arguments(kind, settings, Path(folder))
+        kwargs = arguments(kind, settings, Path(folder))
         security = None
         if settings.tls:
             keys = {f"tls_worker_{n}": f"{logs}/{n}.pem" for n in ("key", "cert")}
             security = Security(tls_ca_file=f"{logs}/ca.pem", **keys)
         for name in ("shared_temp_directory", "scheduler_options", "silence_logs"):
-            del how[name]
+            del kwargs[name]
         job = job_class(kind, cluster_class(kind).job_cls, logs)(
-            f"{how['protocol']}SCHEDULER:PORT", name="avsc-0", security=security, **how
+            f"{kwargs['protocol']}SCHEDULER:PORT", name="avsc-0", security=security, **kwargs
         )
         return str(job.job_script())
 
@@ -57,7 +57,7 @@ def job_class(kind: str, base: Any, logs: Path) -> Any:
         logs: the folder of the jobs' logs.
 
     Raises:
-        SettingError: the batch system cannot be told of this folder.
+        SettingError: a directive of the batch system cannot hold this path.
     """
     name, remedy = "the folder of the jobs' logs", "Name another by log_folder."
     if os.path.expandvars(logs) != str(logs):  # which dask-jobqueue does
@@ -71,8 +71,8 @@ def job_class(kind: str, base: Any, logs: Path) -> Any:
     class Job(base):  # type: ignore[misc]
         job_header: Any
 
-        def __init__(self, *scheduler: str, security: Any = None, **how: Any) -> None:
-            super().__init__(*scheduler, security=security and _Quoted(security), **how)
+        def __init__(self, *scheduler: str, security: Any = None, **kwargs: Any) -> None:
+            super().__init__(*scheduler, security=security and _Quoted(security), **kwargs)
             if self.job_header is None:  # HTCondor's
                 self.job_header_dict |= {"LogDirectory": written("")}
                 return
@@ -120,7 +120,7 @@ def arguments(
     memory = settings.memory or _configured(kind, "memory")
     memory = memory or f"{processes * bytes_of(WORKER_MEMORY, 'memory')} B"
     bytes_of(memory, "memory")
-    how: dict[str, Any] = {
+    kwargs: dict[str, Any] = {
         "cores": cores,
         "processes": processes,
         "memory": memory,
@@ -140,14 +140,14 @@ def arguments(
             **(_configured(kind, "scheduler-options") or {}),
         },
     }
-    how |= {
+    kwargs |= {
         name: value
         for name, value in asked.defaults.items()
         if _configured(kind, name.replace("_", "-")) is None
     }
-    how |= _requests(kind, settings, walltime)
+    kwargs |= _requests(kind, settings, walltime)
     return {
-        name: value for name, value in {**how, **settings.jobqueue}.items() if value is not None
+        name: value for name, value in {**kwargs, **settings.jobqueue}.items() if value is not None
     }
 
 
@@ -168,7 +168,7 @@ def _walltime(kind: str, settings: ClusterConfig) -> int | None:
 def _requests(kind: str, settings: ClusterConfig, walltime: int | None) -> dict[str, Any]:
     """Return queue, account, walltime and directives as a batch system's class takes them."""
     asked = BATCH_SYSTEMS[kind]
-    how: dict[str, Any] = {}
+    kwargs: dict[str, Any] = {}
     lines = list(settings.directives)
     wanted: dict[str, Any] = {"queue": settings.queue, "account": settings.account}
     if walltime is not None:
@@ -179,15 +179,15 @@ def _requests(kind: str, settings: ClusterConfig, walltime: int | None) -> dict[
         if value is None:
             continue
         if name in asked.names:
-            how[asked.names[name]] = value
+            kwargs[asked.names[name]] = value
         elif name in asked.lines:
             lines.append(asked.lines[name].format(**{name: value}, total=walltime))
         else:
             raise SettingError(f"{kind} has no {name}; leave it out of the cluster's file.")
     if lines:
         known = _configured(kind, "job-extra-directives")
-        how["job_extra_directives"] = _as_mapping(lines) if isinstance(known, Mapping) else lines
-    return how
+        kwargs["job_extra_directives"] = _as_mapping(lines) if isinstance(known, Mapping) else lines
+    return kwargs
 
 
 def _as_mapping(lines: list[str]) -> dict[str, str]:
@@ -212,7 +212,7 @@ def _quoted(value: object) -> str:
 
 
 def _worker_options(kind: str, walltime: int | None) -> list[str]:
-    """Return what a worker is told besides what dask-jobqueue tells it; one thread, no page."""
+    """Return the worker options besides dask-jobqueue's own: one thread, no dashboard."""
     own = [str(option) for option in _configured(kind, "worker-extra-args") or ()]
     ours = ["--nthreads", "1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
     if walltime is not None and "--lifetime" not in own:

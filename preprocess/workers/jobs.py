@@ -2,7 +2,7 @@
 
 The scheduler runs in the driver, on a login node. Jobs are submitted while there are blocks for
 them, replaced when they end, and cancelled when the run ends, however it ends. Scheduler and
-workers speak TLS with credentials made for the run: whoever is let in can run programs as the user.
+workers speak TLS with credentials made for the run: any client could run programs as the user.
 
 dask-jobqueue looks after the workers that came; `BatchJobs` looks after the jobs whose workers did
 not: those that the batch system refused, and those that ended before their worker arrived.
@@ -33,7 +33,7 @@ from avsc.preprocess.workers.local import Record, Say, Workers, quiet
 REFUSALS = 20  # jobs in a row that the batch system may refuse when it took some before
 FRUITLESS = 5  # jobs in a row that may end before their worker arrives
 LOOK_AFTER = 30.0  # seconds between two looks at the jobs
-TLS_IS_OFF = "TLS is off: whoever reaches the scheduler's port can run programs as you."
+TLS_IS_OFF = "TLS is off: any client that reaches the scheduler's port can run programs as you."
 ANSWER = 60.0  # seconds that the batch system may take to say whether there is a job
 
 
@@ -58,19 +58,19 @@ def job_workers(
             "array."
         )
     with quiet():
-        how = arguments(kind, settings, log_folder(kind, settings, store), dashboard)
-        logs = Path(how["log_directory"])
+        kwargs = arguments(kind, settings, log_folder(kind, settings, store), dashboard)
+        logs = Path(kwargs["log_directory"])
         logs.mkdir(parents=True, exist_ok=True)
         jobs = BatchJobs(kind, logs)
         security = Security.temporary() if settings.tls else None
         with (
-            jobs.cluster_class(cluster_class(kind))(security=security, **how) as cluster,
+            jobs.cluster_class(cluster_class(kind))(security=security, **kwargs) as cluster,
             Client(cluster) as client,
         ):
             jobs.cluster = cluster
             adaptive = {"interval": "1s", "wait_count": 10, "target_duration": "0.1s"}
             cluster.adapt(minimum=min(settings.minimum, most), maximum=most, **adaptive)
-            memory = f"{how['memory']} for {how['processes']} in a job"
+            memory = f"{kwargs['memory']} for {kwargs['processes']} in a job"
             link = client.dashboard_link if dashboard else ""
             remedy = "memory in the cluster's file"
             note = "" if settings.tls else TLS_IS_OFF
@@ -152,7 +152,7 @@ class BatchJobs:
             self._refusals += 1
             if self._refusals >= REFUSALS or not self._accepted:
                 raise AvscError(
-                    f"{self._asked.submit} refuses the jobs: {_reason(text)}. Mend the cluster's "
+                    f"{self._asked.submit} refuses the jobs: {_reason(text)}. Fix the cluster "
                     "file (--dry-run prints the script of a job)."
                 )
         if time.monotonic() - self._looked >= LOOK_AFTER:

@@ -1,7 +1,6 @@
-"""Who works: Dask workers, one thread and one decoder each.
+"""Dask workers, one thread and one decoder each.
 
-Here the workers of this machine; `attached` and `jobs` give those of a cluster that is up and those
-in batch jobs. What they work on, and how, is the same.
+Here those of this machine; `attached` and `jobs` give those of a running cluster and of batch jobs.
 """
 
 import logging
@@ -63,7 +62,7 @@ class Workers:
         dashboard: address of Dask's dashboard, or empty.
         note: what the user should know of them, or empty.
         check: looks after them; called every second with a function that records an event and one
-            that tells the user something. Raises an AvscError when no workers are to be had.
+            that tells the user something. Raises an AvscError when there are no workers.
     """
 
     client: Client
@@ -105,7 +104,7 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
     """Start worker processes on this machine; only this user can reach them.
 
     The scheduler listens on the loopback device, which every user of the machine can reach, and
-    whoever is let in can run programs: hence TLS, with credentials that live as long as the run.
+    any client can run programs: hence TLS, with credentials that live as long as the run.
 
     Args:
         count: number of processes.
@@ -129,7 +128,7 @@ def local_workers(count: int, memory_limit: str | None, dashboard: bool) -> Iter
 
 
 class _Supervisor:
-    """Starts workers anew that their own keepers gave up."""
+    """Replaces workers whose nannies gave up."""
 
     def __init__(self, cluster: LocalCluster) -> None:
         self._cluster, self._left = cluster, RESTARTS

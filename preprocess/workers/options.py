@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     click.option(
-        "--workers", type=click.IntRange(1), help="Worker processes.  [default: one a core]"
+        "--workers", type=click.IntRange(1), help="Worker processes.  [default: one per core]"
     ),
-    click.option("--memory-limit", metavar="SIZE", help="End a worker that takes more, as in 2GB."),
+    click.option("--memory-limit", metavar="SIZE", help="Kill a worker that uses more, e.g. 2GB."),
     click.option(
         "--cluster",
         type=click.Choice(list(BATCH_SYSTEMS)),
@@ -32,14 +32,13 @@ OPTIONS = (
         "--cluster-config",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="TOML file of what a job asks for; see docs/cluster.toml. What it leaves out is "
+        help="TOML file of what a job requests; see docs/cluster.toml. What it omits is "
         "taken from your configuration of dask-jobqueue.",
     ),
     click.option(
         "--scheduler",
         metavar="ADDRESS",
-        help="Use the workers of a Dask cluster that is up: tcp://..., tls://... or scheduler "
-        "file.",
+        help="Use the workers of a running Dask cluster: tcp://..., tls://... or scheduler file.",
     ),
     click.option("--dashboard/--no-dashboard", default=False, help="Serve Dask's dashboard here."),
 )
@@ -54,7 +53,7 @@ class WorkerOptions:
         memory_limit: what one of this machine may have, or None.
         cluster: batch system whose jobs they are to run in, or None.
         cluster_config: what to ask it for, or None.
-        scheduler: address or file of a Dask scheduler that is up, or None.
+        scheduler: address or file of a Dask running scheduler, or None.
         dashboard: whether Dask's dashboard is to be served.
     """
 
@@ -76,7 +75,7 @@ class WorkerOptions:
                 "--memory-limit is for workers of this machine; a cluster's is in its file."
             )
         if self.scheduler and self.dashboard:
-            raise click.UsageError("--dashboard: a cluster that is up has its own.")
+            raise click.UsageError("--dashboard: a running cluster has its own.")
         read = read_cluster_config(self.cluster_config) if self.cluster_config else ClusterConfig()
         object.__setattr__(self, "settings", read)
 

@@ -368,7 +368,7 @@ def test_workers_of_a_cluster_that_is_up(manifest: Path, tmp_path: Path, up: Up)
     up.worker("--nworkers", "2")
     done = extract(manifest, tmp_path / "a", "--scheduler", up.file)
     assert done.returncode == 0, done.stderr
-    assert "has no TLS: whoever reaches it can run programs as its user" in done.stderr
+    assert "has no TLS: any client that reaches it can run programs as its user" in done.stderr
     address = json.loads(up.file.read_text())["address"]
     assert extract(manifest, tmp_path / "b", "--scheduler", address).returncode == 0
     assert extract(manifest, tmp_path / "c", "--workers", 1).returncode == 0

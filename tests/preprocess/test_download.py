@@ -214,7 +214,7 @@ def test_archive_that_cannot_be_had_costs_itself_only(mirror: Mirror) -> None:
     mirror.fault("examples", servers.status(404))
     done = mirror.run()
     said = error(done)
-    assert "2 of 5 archives could not be had: " in said
+    assert "2 of 5 archives could not be fetched: " in said
     assert "audio.1" in said and "examples" in said
     assert "twice" in done.stderr and "status 404" in done.stderr
     mirror.server.faults.clear()
@@ -231,7 +231,7 @@ def test_evil_archive_is_refused_and_the_others_are_made(
     release = Release(mirror.release.url, (*others, mirror._serve("examples")))
     monkeypatch.setitem(RELEASES, "TAU2021", release)
     done = mirror.run()
-    assert "1 of 5 archives could not be had: examples" in error(done)
+    assert "1 of 5 archives could not be fetched: examples" in error(done)
     assert "'../../evil' leaves the data set's folder" in done.stderr
     assert not list(mirror.root.parent.parent.glob("**/evil"))
     assert (mirror.root / f"video/{STEMS[0]}.mp4").is_file()
@@ -242,7 +242,7 @@ def test_no_server_ends_at_the_first_archive(mirror: Mirror) -> None:
     with Server() as other:
         nobody = other.url
     done = mirror.run("--url", nobody, "--attempts", 1, "--parallel", 1)
-    assert "no connection, or it broke off, 1 times in a row" in error(done)
+    assert "no connection, or it was lost, 1 times in a row" in error(done)
     assert "could not be had" not in error(done)
 
 

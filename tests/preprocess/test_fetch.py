@@ -90,8 +90,8 @@ def test_part_of_an_earlier_run_is_gone_on_with(transfer: Transfer) -> None:
         (servers.saying_length(1000), "has 1501000 bytes; wanted 1500000"),
         (servers.saying_length(-1000), "has 1499000 bytes; wanted 1500000"),
         (servers.too_much, "more than the 1500000 bytes"),
-        (servers.another_range, "the server gives bytes 1-1499999/1500000"),
-        (servers.breaking_after(0), "broke off"),
+        (servers.another_range, "the server sends bytes 1-1499999/1500000"),
+        (servers.breaking_after(0), "connection was lost"),
     ],
 )
 def test_fault_that_passes_is_put_up_with(
@@ -109,12 +109,12 @@ def test_fault_that_passes_is_put_up_with(
         (
             servers.saying_length(7),
             ArchiveError,
-            r"has 1500007 bytes; wanted 1500000, 3 times in a row\. Either the record was packed "
-            r"anew .*unpack them by hand .*--url",
+            r"has 1500007 bytes; wanted 1500000, 3 times in a row\. Either the record was "
+            r"repacked .*unpack its archives by hand .*--url",
         ),
-        (servers.breaking_after(0), AvscError, "broke off, 3 times in a row"),
-        (servers.ignoring_ranges_and_breaking_after(900_000), AvscError, "broke off, 3 times"),
-        (servers.another_range, ArchiveError, "asked for the bytes from 0 on"),
+        (servers.breaking_after(0), AvscError, "was lost, 3 times in a row"),
+        (servers.ignoring_ranges_and_breaking_after(900_000), AvscError, "was lost, 3 times"),
+        (servers.another_range, ArchiveError, "requested bytes from 0 on"),
     ],
 )
 def test_fault_that_stays_ends_the_transfer(
@@ -158,7 +158,7 @@ def test_changed_file_of_a_server_that_ignores_the_condition(transfer: Transfer)
 
     transfer.faults.append(ignoring)
     check(transfer, transfer.fetch())
-    assert "changed; begun anew" in transfer.said[0] and transfer.ranges[1] is None
+    assert "changed; starting over" in transfer.said[0] and transfer.ranges[1] is None
 
 
 def test_weak_tag_is_no_condition(transfer: Transfer) -> None:
@@ -188,12 +188,12 @@ def test_part_that_is_longer_than_the_file(transfer: Transfer) -> None:
 def test_wrong_byte_is_fetched_once_more(transfer: Transfer) -> None:
     transfer.faults.append(servers.wrong_byte)
     check(transfer, transfer.fetch())
-    assert "fetched once more" in transfer.said[0] and transfer.ranges == [None, None]
+    assert "fetching it again" in transfer.said[0] and transfer.ranges == [None, None]
 
 
 def test_wrong_byte_that_stays(transfer: Transfer) -> None:
     transfer.faults += [servers.wrong_byte] * 9
-    with pytest.raises(ArchiveError, match=f"wanted {ARCHIVE.md5}, twice.* packed anew .*by hand"):
+    with pytest.raises(ArchiveError, match=f"wanted {ARCHIVE.md5}, twice.* repacked .*by hand"):
         transfer.fetch()
     assert list(transfer.folder.iterdir()) == []
 
@@ -210,7 +210,7 @@ def test_server_says_when_to_come_again(transfer: Transfer) -> None:
     begin = time.monotonic()
     check(transfer, transfer.fetch())
     assert time.monotonic() - begin >= 1
-    assert "going on in 1.0 s" in transfer.said[0] and "going on in 0.0 s" in transfer.said[1]
+    assert "retrying in 1.0 s" in transfer.said[0] and "retrying in 0.0 s" in transfer.said[1]
 
 
 def test_absent_file_is_not_asked_for_again(transfer: Transfer) -> None:
@@ -224,7 +224,7 @@ def test_forbidden_is_asked_for_again_a_few_times(transfer: Transfer) -> None:
     """Mirrors and limiters of rates say so, too, to whom they serve later."""
     transfer.faults += [servers.status(403)]
     check(transfer, transfer.fetch())
-    assert len(transfer.said) == 1 and "status 403 (Forbidden); going on in" in transfer.said[0]
+    assert len(transfer.said) == 1 and "status 403 (Forbidden); retrying in" in transfer.said[0]
 
 
 def test_what_stays_forbidden_is_given_up_soon(transfer: Transfer) -> None:
@@ -252,7 +252,7 @@ def test_silent_server(transfer: Transfer) -> None:
 def test_what_is_no_address(tmp_path: Path) -> None:
     listener = Listener(print, print, threading.Event())
     for url in ("mirror/a.zip", "ftp://mirror/a.zip", "http://"):
-        with pytest.raises(SettingError, match="no address that can be asked"):
+        with pytest.raises(SettingError, match="not a usable address"):
             fetch(url, ARCHIVE, tmp_path, listener, QUICK)
 
 

@@ -25,7 +25,7 @@ from avsc.preprocess.block import make_block
 from avsc.preprocess.cli import program
 from avsc.preprocess.forecast import draw, forecast, interval, span
 from avsc.preprocess.plan import Task, make_plan
-from avsc.preprocess.workers.array_script import ArrayJob, jobs_needed, script
+from avsc.preprocess.workers.job_array import ArrayJob, jobs_needed, script
 
 MANY = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=30)
 

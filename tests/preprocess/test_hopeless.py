@@ -79,7 +79,7 @@ def test_damaged_store_is_mended(manifest: Path, whole: dict[str, str], tmp_path
             (store / name).write_bytes(damaged)
     done = extract(manifest, store, "--workers", 1, "--check", "content")
     assert done.returncode == 0, done.stderr
-    assert "store.json: damaged" in done.stderr and "It is written anew now" in done.stderr
+    assert "store.json: damaged" in done.stderr and "It is rewritten now" in done.stderr
     assert timeless(store) == whole
 
 

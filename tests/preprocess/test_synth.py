@@ -27,13 +27,11 @@ from stale import stale_file
 
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.tau2021 import SCENES, read_tau2021
-from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.encode import encode_mp4
+from avsc.preprocess.synth.design import RING, Kinds
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
-from avsc.preprocess.synth.render import RenderJob, render, render_all
+from avsc.preprocess.synth.render import RenderJob, encode_mp4, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
-from avsc.preprocess.synth.worlds import RING
 from avsc.train.fit.split import validation_rows
 
 PREP = Path(sys.executable).with_name("avsc-prep")

@@ -14,12 +14,19 @@ from digests import digests
 from avsc.features.jpeg import decode
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import SCENES, read_tau2021
-from avsc.preprocess.synth.design import Design, Kinds, score
+from avsc.preprocess.synth.design import (
+    RING,
+    WORLD,
+    Design,
+    Kinds,
+    draw_symbols,
+    independent,
+    pairs,
+    score,
+)
 from avsc.preprocess.synth.labelled_images import write_labelled
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.sights import SIGHTS
-from avsc.preprocess.synth.symbols import draw_symbols
-from avsc.preprocess.synth.worlds import RING, WORLD, independent, pairs
 from avsc.train.data.image_folder import open_image_folder
 
 PREP = Path(sys.executable).with_name("avsc-prep")
@@ -245,7 +252,7 @@ def test_program_makes_world_and_pictures(world: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "  best from both: accuracy 0.908, log-loss 0.216\n" in done.stdout
-    assert f"{tmp_path / 'pictures'}: 30 labelled pictures\n" in done.stdout
+    assert f"{tmp_path / 'pictures'}: 30 labelled images\n" in done.stdout
     assert digests(tmp_path / "world") == digests(world)
 
 

@@ -1,4 +1,4 @@
-"""The batch script of a job array: each job makes one part of a store, on one node of Slurm."""
+"""Job arrays: each job makes one share of a store's blocks, on one node of Slurm."""
 
 import re
 import shlex
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 from pathlib import Path
+from typing import Any
+
+import click
 
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.workers.batch_systems import directive_path
@@ -31,6 +34,51 @@ TEMPLATE = """\
 set -eu
 exec {command} --workers {cores} --part "$SLURM_ARRAY_TASK_ID/{jobs}"
 """
+
+
+@dataclass(frozen=True)
+class ArrayShare:
+    """ArrayShare `number` of `count`, counted from 1.
+
+    Attributes:
+        number: 1 to `count`.
+        count: number of parts.
+    """
+
+    number: int
+    count: int
+
+    @property
+    def blocks(self) -> slice:
+        """Which of all blocks belong to this share.
+
+        >>> list(range(7)[ArrayShare(2, 3).blocks])
+        [1, 4]
+        """
+        return slice(self.number - 1, None, self.count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+class ArrayShareType(click.ParamType[ArrayShare]):
+    """A share as typed, such as ``2/20``."""
+
+    name = "part"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ArrayShare:
+        """Return the share that a text names."""
+        if isinstance(value, ArrayShare):
+            return value
+        match = re.fullmatch(r"(\d+)/(\d+)", str(value))
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
+            self.fail(f"{value!r} is no part; wanted is I/N with I from 1 to N, as in 2/20.")
+        return ArrayShare(int(match[1]), int(match[2]))
+
+
+ARRAY_SHARE = ArrayShareType()
 
 
 @dataclass(frozen=True)
