@@ -20,6 +20,7 @@ from stale import stale_file
 from stores import small_clips, small_store
 
 from avsc.manifests.folder_claims import claimed
+from avsc.train.evaluate import evaluate as evaluate_module
 
 FAST = ["--batch-size", "32", "--device", "cpu", "--workers", "0"]
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",
@@ -360,14 +361,14 @@ def test_an_evaluation_is_of_one_run_and_written_by_one_process(fit, store, tmp_
     ]
     assert len(right) >= 18 and sum(right) > 0.9 * len(right)
 
-    summarise = evaluation.summarise
+    summarise = evaluate_module.summarise
 
     def summarise_while_another_run_begins(*args):
         assert fit(*run, "--no-resume", "--lr-max", 0.02, "--epochs", 1)[0] == 0
-        monkeypatch.setattr(evaluation, "summarise", summarise)
+        monkeypatch.setattr(evaluate_module, "summarise", summarise)
         return summarise(*args)
 
-    monkeypatch.setattr(evaluation, "summarise", summarise_while_another_run_begins)
+    monkeypatch.setattr(evaluate_module, "summarise", summarise_while_another_run_begins)
     refused(fit(*evaluation), 1, "another run was started here while this one was evaluated")
     assert not (out / "evaluation-test" / "report.md").exists()
 

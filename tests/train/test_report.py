@@ -16,7 +16,7 @@ from avsc.train.evaluate.calibration import Temperature, calibration
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.evaluate.report import city_table, coverage, scene_table, uncertainty, write_report
-from avsc.train.evaluate.results import Evaluation, summarise
+from avsc.train.evaluate.results import RunEvaluation, summarise
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import scores
@@ -39,7 +39,7 @@ def make(missing=None, temperature=None):
         logits = rng.normal(0, 2, (len(clip), 3)) + 2 * np.eye(3)[SCENE[clip]]
         probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
         segments[protocol] = Segments(probability, clip, second, SCENE[clip])
-    return Evaluation(
+    return RunEvaluation(
         provenance={
             "system": "joint",
             "fold": "test",

@@ -399,7 +399,7 @@ def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(small, tmp
             said = capsys.readouterr().out
             for name in (audio, pipeline):
                 assert f"{name}: left to process {os.getpid()} on " in said
-            assert f"left to other processes: {audio}, {pipeline}. The same command" in said
+            assert f"left to other processes: {audio}, {pipeline}. Run the same command" in said
             assert state(plan.runs[joint]).finished and is_evaluated(plan.runs[joint], False)
             assert [path.name for path in plan.runs[audio].folder.iterdir()] == ["claim"]
             timer = threading.Timer(1, claim.give_up)
@@ -438,7 +438,7 @@ def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_
     code, said, _ = fit(*command, "--epochs", 100_000)
     sender.join()
     assert code == 75
-    assert "stopped by SIGUSR1" in said and "The same command goes on." in said
+    assert "stopped by SIGUSR1" in said and "The same command resumes." in said
     assert not (out / "table-2.md").exists()
     done = len(metrics.read_text().splitlines()) - 1
     code, said, _ = fit(*command, "--epochs", done + 1, "--only", "audio-fbank-seed0")

@@ -13,7 +13,7 @@ from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.calibration import Temperature, with_temperature
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
-from avsc.train.evaluate.results import Evaluation, summarise
+from avsc.train.evaluate.results import RunEvaluation, summarise
 from avsc.train.fit.compute import Computing, choose_device, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.refs import find_store
@@ -64,7 +64,7 @@ class EvaluationRequest:
         return self.out or self.run / name
 
 
-def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = False) -> Evaluation:
+def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = False) -> RunEvaluation:
     """Evaluate a run and write its report.
 
     Args:
@@ -97,7 +97,7 @@ def _check_same_run(trained: Trained) -> None:
         )
 
 
-def _evaluate(trained: Trained, request: EvaluationRequest, console: Console) -> Evaluation:
+def _evaluate(trained: Trained, request: EvaluationRequest, console: Console) -> RunEvaluation:
     ref = trained.record.store
     path = request.store or find_store(ref.path, request.run, "Name it by --store.")
     store = Store.open(path, list(ref.specs))
@@ -132,7 +132,7 @@ def _evaluate(trained: Trained, request: EvaluationRequest, console: Console) ->
             segments[protocol], temperatures[protocol] = with_temperature(
                 segments[protocol], fitted[protocol], store.classes
             )
-    return Evaluation(
+    return RunEvaluation(
         _provenance(trained, store, request, rows),
         store.classes,
         store.clips,

@@ -18,7 +18,14 @@ from avsc.train.evaluate.bootstrap import MINIMUM, Interval
 from avsc.train.evaluate.calibration import BINS
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.results import MEAN, POOLED, Evaluation, Results, metrics_csv, metrics_json
+from avsc.train.evaluate.results import (
+    MEAN,
+    POOLED,
+    Results,
+    RunEvaluation,
+    metrics_csv,
+    metrics_json,
+)
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
     PERCENT,
@@ -38,7 +45,7 @@ UNITS = {"location": "locations", "clip": "clips (locations are not known)"}
 def write_report(
     folder: Path,
     run: RunFolder,
-    evaluation: Evaluation,
+    evaluation: RunEvaluation,
     before: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the files of a report.
@@ -83,13 +90,13 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def summary(evaluation: Evaluation) -> list[str]:
+def summary(evaluation: RunEvaluation) -> list[str]:
     """Return what is printed of an evaluation: tables by scene and by city, coverage, intervals."""
     tables = [scene_table(evaluation), city_table(evaluation)]
     return [*filter(None, tables), *map("\n".join, (coverage(evaluation), uncertainty(evaluation)))]
 
 
-def scene_table(evaluation: Evaluation) -> str:
+def scene_table(evaluation: RunEvaluation) -> str:
     """Return log-loss and accuracy by scene and over scenes, as a Markdown table."""
     columns = {
         protocol: (
@@ -101,7 +108,7 @@ def scene_table(evaluation: Evaluation) -> str:
     return _figures("scene", [*evaluation.classes, MEAN], evaluation, columns)
 
 
-def city_table(evaluation: Evaluation) -> str:
+def city_table(evaluation: RunEvaluation) -> str:
     """Return log-loss and accuracy by city and over all segments; empty when no clip has a city."""
     names: list[str] = []
     columns: dict[Protocol, tuple[list[float], list[float]]] = {}
@@ -119,7 +126,7 @@ def city_table(evaluation: Evaluation) -> str:
 def _figures(
     kind: str,
     names: Sequence[str],
-    evaluation: Evaluation,
+    evaluation: RunEvaluation,
     columns: Mapping[Protocol, tuple[list[float], list[float]]],
 ) -> str:
     """Return a table, with the digits that the interval of the mean over scenes carries."""
@@ -134,7 +141,7 @@ def _figures(
     return markdown_table(rows)
 
 
-def coverage(evaluation: Evaluation) -> list[str]:
+def coverage(evaluation: RunEvaluation) -> list[str]:
     """Return how many of the segments were scored, one line per protocol."""
     lines = []
     for protocol, lost in evaluation.missing.items():
@@ -153,7 +160,7 @@ def coverage(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def uncertainty(evaluation: Evaluation) -> list[str]:
+def uncertainty(evaluation: RunEvaluation) -> list[str]:
     """Return scores with intervals, calibration error and temperature, one line per protocol."""
     resamples = evaluation.provenance["resamples"]
     lines = []
@@ -195,7 +202,7 @@ def _withheld(results: Results) -> str:
     return f"; no interval (-): too few {units.kind}s differ from the others"
 
 
-def _page(evaluation: Evaluation) -> str:
+def _page(evaluation: RunEvaluation) -> str:
     """Return report.md."""
     provenance = evaluation.provenance
     cities = city_table(evaluation)

@@ -71,7 +71,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class RunEvaluation:
     """Results of one run on some clips.
 
     Attributes:
@@ -135,7 +135,7 @@ def _city_scores(groups: Groups | None, values: NDArray[np.float64]) -> CityScor
     return CityScores(groups.names, np.bincount(groups.of), loss, accuracy)
 
 
-def metrics_json(evaluation: Evaluation) -> bytes:
+def metrics_json(evaluation: RunEvaluation) -> bytes:
     """Return the bytes of metrics.json."""
     protocols = {
         protocol: {
@@ -191,7 +191,7 @@ def _by_city(results: Results, name: str) -> dict[str, Any]:
     return dict(zip(results.cities.names, getattr(results.cities, name).tolist(), strict=True))
 
 
-def metrics_csv(evaluation: Evaluation) -> bytes:
+def metrics_csv(evaluation: RunEvaluation) -> bytes:
     """Return the bytes of metrics.csv."""
     first = next(iter(evaluation.results.values()))
     classes = evaluation.classes

@@ -117,7 +117,7 @@ class TableLine:
 
 
 @dataclass(frozen=True)
-class Table:
+class PaperTable:
     """A table whose runs are all evaluated.
 
     Attributes:
@@ -143,7 +143,7 @@ def make_table(
     overrides: Mapping[str, Any],
     seeds: Sequence[int],
     resampling: Resampling,
-) -> Table:
+) -> PaperTable:
     """Return a table whose runs are all evaluated.
 
     Raises:
@@ -165,7 +165,7 @@ def make_table(
             replace(row_line, protocol=protocol, scores=by_protocol)
             for protocol, by_protocol in scores.by_protocol.items()
         ]
-    return Table(plan, tuple(lines), rows, overrides, seeds, resampling)
+    return PaperTable(plan, tuple(lines), rows, overrides, seeds, resampling)
 
 
 def row_name(row: TableRow) -> str:
@@ -220,8 +220,8 @@ def _seed_mean(runs: NDArray[np.float64], interval: Interval | None) -> SeedMean
 
 
 def with_submissions(
-    table: Table, files: Sequence[Path], truth: Truth, allow_missing: bool
-) -> Table:
+    table: PaperTable, files: Sequence[Path], truth: Truth, allow_missing: bool
+) -> PaperTable:
     """Return a table with a line for each predictions file of other systems.
 
     Args:

@@ -16,7 +16,7 @@ from avsc.train.evaluate.bootstrap import MINIMUM
 from avsc.train.evaluate.writing import LOG_LOSS, NONE, PERCENT, NumberFormat, markdown_table
 from avsc.train.model.visual import PAPER_BACKBONES
 from avsc.train.paper.plan import TablePlan
-from avsc.train.paper.table import SeedMean, Table, TableLine, row_name
+from avsc.train.paper.table import PaperTable, SeedMean, TableLine, row_name
 from avsc.train.settings import Settings
 
 HEADER = (
@@ -47,7 +47,7 @@ TITLES = {
 }
 
 
-def write_table(folder: Path, table: Table) -> Path:
+def write_table(folder: Path, table: PaperTable) -> Path:
     """Write a table's files; return the path of the page.
 
     Raises:
@@ -157,7 +157,7 @@ def _figure(figure: SeedMean, form: NumberFormat) -> str:
     return f"{form.figure(figure.mean, decimals)}{spread} {form.interval(figure.interval)}"
 
 
-def remarks(table: Table) -> list[str]:
+def remarks(table: PaperTable) -> list[str]:
     """Return what a reader of the table has to know, in Markdown."""
     notes = [
         "Log-loss in nats and accuracy are the official class-wise means on one-second segments of "
