@@ -17,6 +17,7 @@ from faults.damage import places
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import Progress, load_last, load_weights, save_best, save_last
+from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
@@ -41,8 +42,9 @@ class Target:
             (self.world.root / "audio/clip-1.wav").unlink()  # so that failures.csv says something
             self.world.make()
             optimiser = torch.optim.SGD(self.network.parameters(), lr=0.1)
-            save_last(folder / "last.pt", DIGEST, self.network, optimiser, Progress(2, 5, 0.25, []))
-            save_best(folder / "best.pt", DIGEST, self.network, 4)
+            run = RunFolder(folder)
+            save_last(run, DIGEST, self.network, optimiser, Progress(2, 5, 0.25, []))
+            save_best(run, DIGEST, self.network, 4)
         self.files = sorted({path for path, _ in places(folder)})
         self.whole, self.wanted = timeless(self.world.store), everything(self.world.store)
 

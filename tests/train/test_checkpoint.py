@@ -74,7 +74,7 @@ def test_last_brings_back_weights_momentum_and_progress(tmp_path):
     a_step(network, optimiser)
     history = [Row(1, 0.01, 0.3, None, None), Row(2, 0.01, 0.1 + 0.2, 0.5, 0.25)]
     progress = Progress(2, 5, 0.1 * 3, history)
-    save_last(tmp_path / "last.pt", DIGEST, network, optimiser, progress)
+    save_last(RunFolder(tmp_path), DIGEST, network, optimiser, progress)
 
     other = a_network(seed=1)
     its_optimiser = an_optimiser(other)
@@ -97,7 +97,7 @@ def test_a_frozen_image_model_is_not_in_it_and_anything_else_is(frozen):
 @pytest.mark.parametrize("length", [0, 10, 100_000])
 def test_a_truncated_file_is_named(tmp_path, length):
     path = tmp_path / "best.pt"
-    save_best(path, DIGEST, a_network(), 4)
+    save_best(RunFolder(tmp_path), DIGEST, a_network(), 4)
     assert load_weights(path, DIGEST, a_network()) == 4
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(AvscError, match=r"best\.pt: not a checkpoint.*or damaged.*--no-resume"):
@@ -107,7 +107,7 @@ def test_a_truncated_file_is_named(tmp_path, length):
 def test_a_flipped_bit_is_never_loaded(tmp_path):
     """Torch compares no checksum by itself, and takes what is marked as a folder as unwritten."""
     path = tmp_path / "best.pt"
-    save_best(path, DIGEST, a_network(), 4)
+    save_best(RunFolder(tmp_path), DIGEST, a_network(), 4)
     data = path.read_bytes()
     with zipfile.ZipFile(path) as archive:
         largest = max(archive.infolist(), key=lambda member: member.file_size)
@@ -124,7 +124,7 @@ def test_files_of_others_are_named(tmp_path):
     path = tmp_path / "best.pt"
     with pytest.raises(AvscError, match="no such checkpoint"):
         load_weights(path, DIGEST, a_network())
-    save_best(path, DIGEST, a_network(), 4)
+    save_best(RunFolder(tmp_path), DIGEST, a_network(), 4)
     with pytest.raises(AvscError, match="found the checkpoint of a run with digest ddd"):
         load_weights(path, "e" * 64, a_network())
     with pytest.raises(AvscError, match=r"acoustic\.deviation has shape \(2, 24\), wanted \(2, 32"):
@@ -147,14 +147,14 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
 
 def test_a_failed_write_leaves_the_former_file(tmp_path, monkeypatch):
     path = tmp_path / "best.pt"
-    save_best(path, DIGEST, a_network(), 4)
+    save_best(RunFolder(tmp_path), DIGEST, a_network(), 4)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(AvscError, match=r"best\.pt: could not be written"):
-        save_best(path, DIGEST, a_network(), 5)
+        save_best(RunFolder(tmp_path), DIGEST, a_network(), 5)
     assert load_weights(path, DIGEST, a_network()) == 4
     assert [file.name for file in tmp_path.iterdir()] == ["best.pt"]
 

@@ -5,6 +5,7 @@ import torch
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import load_weights, save_best
+from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.network import Network
@@ -33,7 +34,7 @@ def network():
 )
 def test_what_does_not_fit_is_named(network, tmp_path, change, said):
     path = tmp_path / "best.pt"
-    save_best(path, DIGEST, network, 1)
+    save_best(RunFolder(tmp_path), DIGEST, network, 1)
     assert load_weights(path, DIGEST, network) == 1
     content = torch.load(path, weights_only=True)
     change(content)

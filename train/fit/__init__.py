@@ -1,1 +1,1 @@
-"""The training loop: schedule, checkpoints, stopping and going on."""
+"""The training loop: schedule, checkpoints, stopping and resuming."""

@@ -11,7 +11,6 @@ Nothing random is saved: every draw is keyed by (seed, epoch, batch).
 
 import io
 import pickle
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import torch
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.files import publish
 from avsc.train.fit.history import Row
+from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
 from avsc.train.model.torch_file import load_archive
 from avsc.train.model.visual import VisualEncoder
@@ -29,9 +28,6 @@ from avsc.train.model.weights import check_values
 
 FORMAT = 1
 FROZEN = "visual."
-Write = Callable[[Path, bytes], None]
-"""Writes a file atomically: `publish`, or a function that first checks whether it may."""
-
 REMEDY = (
     "Put an undamaged copy in its place, or start over with --no-resume, which keeps the old "
     "folder beside the new."
@@ -68,25 +64,23 @@ class Progress:
 
 
 def save_last(
-    path: Path,
+    folder: RunFolder,
     digest: str,
     network: Network,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
-    write: Write = publish,
 ) -> None:
     """Write last.pt.
 
     Args:
-        path: the file.
-        digest: of the run's record.
+        folder: of the run.
+        digest: of its record.
         network: what is trained.
-        optimiser: its state.
+        optimiser: its state is saved, too.
         progress: how far the run has come.
-        write: what writes the file.
     """
     state = {"optimiser": optimiser.state_dict(), "progress": asdict(progress)}
-    _save(path, digest, network, progress.epoch, state, write)
+    folder.publish(folder.last, _encode({**_weights(digest, network, progress.epoch), **state}))
 
 
 def load_last(
@@ -109,24 +103,18 @@ def load_last(
 
 
 def save_best(
-    path: Path,
-    digest: str,
-    network: Network,
-    epoch: int,
-    trained_on: str | None = None,
-    write: Write = publish,
+    folder: RunFolder, digest: str, network: Network, epoch: int, trained_on: str | None = None
 ) -> None:
     """Write best.pt: the network's weights after so many epochs.
 
     Args:
-        path: the file.
-        digest: of the run's record.
+        folder: of the run.
+        digest: of its record.
         network: what is trained.
         epoch: epochs done.
         trained_on: images that a visual encoder learned from, for the origin of its weights.
-        write: what writes the file.
     """
-    _save(path, digest, network, epoch, {"trained_on": trained_on} if trained_on else {}, write)
+    _publish_best(folder, _weights(digest, network, epoch), trained_on)
 
 
 def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None = None) -> int:
@@ -158,7 +146,7 @@ def epoch_of(path: Path, digest: str, *, epoch: int | None = None) -> int:
 
 
 def copy_weights(
-    path: Path, best: Path, digest: str, epoch: int, trained_on: str | None, write: Write
+    path: Path, folder: RunFolder, digest: str, epoch: int, trained_on: str | None
 ) -> None:
     """Write best.pt from a checkpoint that ends with so many epochs; arguments as above.
 
@@ -167,8 +155,13 @@ def copy_weights(
     """
     content = _load(path, digest)
     _check_ends(path, content, epoch)
-    kept = {name: content[name] for name in ("format", "digest", "epoch", "network")}
-    write(best, _encode({**kept, **({"trained_on": trained_on} if trained_on else {})}))
+    weights = {name: content[name] for name in ("format", "digest", "epoch", "network")}
+    _publish_best(folder, weights, trained_on)
+
+
+def _publish_best(folder: RunFolder, weights: dict[str, Any], trained_on: str | None) -> None:
+    more = {"trained_on": trained_on} if trained_on else {}
+    folder.publish(folder.best, _encode({**weights, **more}))
 
 
 def _check_ends(path: Path, content: dict[str, Any], epoch: int) -> None:
@@ -209,17 +202,15 @@ def load_state(path: Path, network: Network, state: dict[str, Tensor]) -> None:
     network.load_state_dict(state, strict=False)
 
 
-def save_visual(path: Path, visual: VisualEncoder, write: Write = publish) -> None:
-    """Write the weights of a visual encoder as a plain state dict, for `visual_encoder`."""
-    write(path, _encode(visual.model.state_dict()))
+def save_visual(folder: RunFolder, visual: VisualEncoder) -> None:
+    """Write visual.pt: a visual encoder's weights as a plain state dict, for `visual_encoder`."""
+    folder.publish(folder.visual, _encode(visual.model.state_dict()))
 
 
-def _save(
-    path: Path, digest: str, network: Network, epoch: int, more: dict[str, Any], write: Write
-) -> None:
+def _weights(digest: str, network: Network, epoch: int) -> dict[str, Any]:
+    """Return what every checkpoint holds."""
     state = changing_state(network)
-    content = {"format": FORMAT, "digest": digest, "epoch": epoch, "network": state, **more}
-    write(path, _encode(content))
+    return {"format": FORMAT, "digest": digest, "epoch": epoch, "network": state}
 
 
 def _encode(content: dict[str, Any]) -> bytes:

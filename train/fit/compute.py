@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 
@@ -10,6 +10,7 @@ from avsc.manifests.errors import SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.signals import StopRequest
+from avsc.train.settings import PlacesSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,6 @@ class Computing:
     device: torch.device
     batch_size: int
     workers: int
-
-
-class ComputeSettings(Protocol):
-    """The settings that a session is made from."""
-
-    @property
-    def device(self) -> str: ...  # noqa: D102
-    @property
-    def workers(self) -> int | None: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -57,7 +47,7 @@ class Session:
     @classmethod
     def open(
         cls,
-        settings: ComputeSettings,
+        settings: Settings | PlacesSettings,
         console: Console,
         stop: StopRequest | None = None,
         processes: Processes = ALONE,

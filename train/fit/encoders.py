@@ -20,7 +20,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.refs import EncoderRef
 from avsc.train.fit.run_record import RunRecord
 from avsc.train.fit.split import part_clips
-from avsc.train.fit.trained_run import Trained, VisualSettings, first_visual, restore
+from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model import acoustic, baseline
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
@@ -107,7 +107,9 @@ def resolve_encoders(
     return replace(chosen, donors=donors, vectors=vectors)
 
 
-def resolve_image_model(settings: VisualSettings, previous: RunRecord | None) -> EncoderSet:
+def resolve_image_model(
+    settings: Settings | PlacesSettings, previous: RunRecord | None
+) -> EncoderSet:
     """Find the image model that a run starts from.
 
     It is loaded only where it must be: a resumed run keeps its own, and compares another only where
@@ -130,13 +132,13 @@ def _known(ref: EncoderRef, previous: RunRecord | None) -> EncoderRef:
     return known if known is not None and known.digest == ref.digest else ref
 
 
-def _other_file(settings: VisualSettings, previous: RunRecord) -> bool:
+def _other_file(settings: Settings | PlacesSettings, previous: RunRecord) -> bool:
     """Whether weights are named by another path; whether they are the same, digests tell."""
     names = {settings.visual_weights, previous.settings.visual_weights}
     return len(names) == 2 and names.isdisjoint(WORDS)
 
 
-def recorded(settings: S, previous: RunRecord | None) -> S:
+def settings_to_record(settings: S, previous: RunRecord | None) -> S:
     """Return settings for a run's record, in which a resumed run's weights keep their first path.
 
     They are compared by their digest.

@@ -28,9 +28,9 @@ from avsc.train.fit.encoders import (
     check_donor,
     initialise,
     load_donors,
-    recorded,
     resolve_encoders,
     resolve_image_model,
+    settings_to_record,
 )
 from avsc.train.fit.inputs import kept_embeddings, new_embeddings, open_inputs, products, shapes
 from avsc.train.fit.refs import ImagesRef, store_ref
@@ -86,7 +86,7 @@ def prepare(
     frame, vector = shapes(chosen, settings, store, encoders)
     record = SceneRecord(
         system=system,
-        settings=recorded(settings, previous),
+        settings=settings_to_record(settings, previous),
         store=store_ref(
             store,
             used,
@@ -132,7 +132,7 @@ def prepare_images(
         training=len(training),
         validation=len(validation),
     )
-    record = ImagesRecord(recorded(settings, previous), ref, encoders.visual, versions())
+    record = ImagesRecord(settings_to_record(settings, previous), ref, encoders.visual, versions())
     if previous is not None:
         check_same(previous, record, folder.path)
     if encoders.visual is not None:
@@ -187,7 +187,7 @@ def _start(
         if split is not None:
             folder.publish(folder.split, split)
         if visual is not None:
-            save_visual(folder.visual, visual, folder.publish)
+            save_visual(folder, visual)
     if session.processes.main:
         folder.publish(folder.settings, record.encode())
     console.log_to(folder.log)

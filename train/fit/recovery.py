@@ -10,8 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
 from avsc.train.fit.checkpoint import (
     REMEDY,
     LostError,
@@ -25,25 +23,16 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import Row, best_row, read_metrics
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.tasks import Run, Task
 from avsc.train.model.network import Network
 
 
-def load_newest(
-    folder: RunFolder,
-    digest: str,
-    network: Network,
-    optimiser: torch.optim.Optimizer,
-    row: type[Row],
-    session: Session,
-) -> Progress:
+def load_newest(run: Run, task: Task, session: Session) -> Progress:
     """Read the newest checkpoint that can be read, and make it last.pt.
 
     Args:
-        folder: of the run.
-        digest: of its record.
-        network: gets the weights.
-        optimiser: gets its state.
-        row: what is recorded of an epoch.
+        run: whose checkpoint is read.
+        task: its network and optimiser get their states.
         session: its process 0 alone goes back to previous.pt, and says so; another process that did
             would resume from another step than the rest.
 
@@ -51,14 +40,15 @@ def load_newest(
         LostError: none can be read.
         AvscError: a checkpoint belongs to another run or network.
     """
+    folder = run.folder
     try:
-        return load_last(folder.last, digest, network, optimiser, row)
+        return load_last(folder.last, run.digest, task.network, task.optimiser, task.row)
     except LostError as fault:
         if not session.processes.main:
             raise
         lost = fault
     try:
-        progress = load_last(folder.previous, digest, network, optimiser, row)
+        progress = load_last(folder.previous, run.digest, task.network, task.optimiser, task.row)
     except LostError as fault:
         also = f" {fault.found}" if folder.previous.exists() else ""
         raise LostError(f"{lost.found}{also}", REMEDY) from fault
@@ -108,33 +98,29 @@ def _best(folder: RunFolder, read: Callable[[Path, int | None], int]) -> tuple[i
     raise _nowhere(lost, best) from lost
 
 
-def restore_best(
-    folder: RunFolder, digest: str, history: list[Row], trained_on: str | None, console: Console
-) -> LostError | None:
+def restore_best(run: Run, history: list[Row], console: Console) -> LostError | None:
     """Write best.pt again if it is lost and a kept checkpoint has its weights.
 
     Args:
-        folder: of the run.
-        digest: of its record.
+        run: whose best.pt is checked.
         history: the epochs done.
-        trained_on: as of `save_best`.
         console: told what was found and done.
 
     Returns:
         What is wrong with best.pt and could not be fixed; None when it is as it should be.
     """
-    best = best_row(history)
+    folder, best = run.folder, best_row(history)
     if best is None:
         return None
     try:
-        _check_epoch(folder, epoch_of(folder.best, digest), history)
+        _check_epoch(folder, epoch_of(folder.best, run.digest), history)
     except LostError as fault:
         lost = fault
     else:
         return None
     for path in (folder.last, folder.previous):
         with suppress(LostError):
-            copy_weights(path, folder.best, digest, best.epoch, trained_on, folder.publish)
+            copy_weights(path, folder, run.digest, best.epoch, run.trained_on)
             console.say(f"{lost.found} Restored from {path.name}, which holds the same epoch.")
             return None
     found = _nowhere(lost, best)

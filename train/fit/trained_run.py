@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from avsc.manifests.errors import AvscError
 from avsc.train.fit.build_network import build_network
@@ -14,21 +14,7 @@ from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import WORDS
-
-
-class VisualSettings(Protocol):
-    """The settings that a visual encoder is made from."""
-
-    @property
-    def backbone(self) -> str: ...  # noqa: D102
-    @property
-    def visual_weights(self) -> str: ...  # noqa: D102
-    @property
-    def image_size(self) -> int | None: ...  # noqa: D102
-    @property
-    def view(self) -> str: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
+from avsc.train.settings import PlacesSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ def kept_visual(record: RunRecord, folder: RunFolder) -> VisualEncoder | None:
     return visual
 
 
-def first_visual(settings: VisualSettings) -> VisualEncoder:
+def first_visual(settings: Settings | PlacesSettings) -> VisualEncoder:
     """Return the visual encoder that a new run starts from.
 
     Raises:
@@ -122,7 +108,7 @@ def _run_of_images(folder: RunFolder) -> tuple[str, str | None]:
         ) from fault
 
 
-def _load_visual(settings: VisualSettings, weights: str) -> VisualEncoder:
+def _load_visual(settings: Settings | PlacesSettings, weights: str) -> VisualEncoder:
     return visual_encoder(
         settings.backbone, weights, settings.image_size, view=settings.view, seed=settings.seed
     )

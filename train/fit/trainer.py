@@ -74,12 +74,10 @@ class Trainer:
                     "the first epoch"
                 )
             return
-        self.progress = at = load_newest(
-            folder, run.digest, self.network, self.optimiser, self.task.row, self.session
-        )
+        self.progress = at = load_newest(run, self.task, self.session)
         self._loss.fill_(at.loss)
         if self.session.processes.main:
-            self._lost = restore_best(folder, run.digest, at.history, run.trained_on, console)
+            self._lost = restore_best(run, at.history, console)
         console.say(f"resuming after {at.epoch} epochs and {at.batch} of {run.batches} batches")
 
     @property
@@ -200,10 +198,7 @@ class Trainer:
         self._loss.zero_()
         self._save()  # before best.pt, which can be made again from it
         if main and best_row(at.history) is row:
-            folder = run.folder
-            save_best(
-                folder.best, run.digest, self.network, at.epoch, run.trained_on, folder.publish
-            )
+            save_best(run.folder, run.digest, self.network, at.epoch, run.trained_on)
             self._lost = None
         if main:
             self._write_metrics()
@@ -243,14 +238,7 @@ class Trainer:
         run = self.run
         self._mean_loss()
         if self.session.processes.main:
-            save_last(
-                run.folder.last,
-                run.digest,
-                self.network,
-                self.optimiser,
-                self.progress,
-                run.folder.publish,
-            )
+            save_last(run.folder, run.digest, self.network, self.optimiser, self.progress)
         self._saved = time.monotonic()
 
 
