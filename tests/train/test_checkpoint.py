@@ -175,7 +175,7 @@ def test_a_record_comes_back(tmp_path):
     with pytest.raises(AvscError, match="do not match its digest"):
         read_record(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(AvscError, match=r"settings\.json: not the settings of such a run"):
+    with pytest.raises(AvscError, match=r"settings\.json: not the settings of a run"):
         read_record(path)
     path.unlink()
     with pytest.raises(AvscError, match=r"no run that can be read \(settings\.json is missing"):

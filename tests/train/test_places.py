@@ -157,7 +157,7 @@ def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
     assert "different set of pictures" in err
     code, _, err = fit("evaluate", straight)
     assert code == 1
-    assert "not the settings of such a run" in err
+    assert "not the settings of a run" in err
 
 
 def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, monkeypatch):

@@ -254,7 +254,7 @@ def read_record(path: Path, kind: type[RunRecord] = SceneRecord) -> RunRecord:
         ) from fault
     except (ValueError, KeyError, TypeError, SettingError) as fault:
         raise AvscError(
-            f"{path}: not the settings of such a run of this version ({fault}). Name another "
+            f"{path}: not the settings of a run of this version ({fault}). Name another "
             "folder by --out, or start over with --no-resume, which keeps the old folder beside "
             "the new."
         ) from fault
