@@ -93,11 +93,15 @@ class Progress:
         self._file = path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._read(request)
         except BlockingIOError:
+            self._file.close()
             raise AvscError(
                 f"{out}: another process writes answers there. Let it end, or name another --out."
             ) from None
-        self._read(request)
+        except BaseException:
+            self._file.close()
+            raise
 
     def _read(self, request: Mapping[str, Any]) -> None:
         """Take over what is there, up to the first line that was not written whole."""
