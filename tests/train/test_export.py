@@ -91,6 +91,24 @@ def test_an_exported_folder_answers_as_its_run(world, joint):
     assert torch.equal(torch_model.runtime.embed(*given), wanted)
 
 
+def test_predict_takes_an_exported_folder_by_either_runtime(world, joint, fit):
+    _, video = world.files("clip-7")
+    audio = ("--audio", world.files("clip-7")[0])
+    answers = []
+    for runtime in folders.FORM_OF:
+        options = ("--runtime", runtime, "--format", "jsonl", "--device", "cpu")
+        status, out, err = fit("predict", joint, video, *audio, *options)
+        assert status == 0, err
+        answers.append([json.loads(line) for line in out.splitlines()])
+    assert len(answers[0]) == len(answers[1]) >= 12
+    values = []
+    for line in (*answers[0], *answers[1]):
+        (ranked,) = (value for value in line.values() if isinstance(value, list))
+        values.append([each["score"] for each in sorted(ranked, key=lambda each: each["label"])])
+    torch_scores, onnx_scores = np.split(np.array(values), 2)
+    assert 0 < np.abs(torch_scores - onnx_scores).max() < exporting.TOLERANCE
+
+
 @pytest.mark.parametrize("system", ["audio", "video"])
 def test_one_modality_alone(world, tmp_path, fit, system):
     run, out = world.fit(system), tmp_path / "out"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES
+from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ SHOWN = 3
 """Scenes of an answer in the table, unless another number is asked for."""
 
 
-@click.command()
+GROUPS = {
+    "Recordings": "audio root max_seconds max_megabytes clip_timeout",
+    "Answers": "window hop smooth protocol top_k form out",
+    "Where it runs": "workers runtime device store",
+}
+
+
+@click.command(cls=Verb, example="avsc-fit predict runs/joint walk.mp4", groups=GROUPS)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
 @click.option("--audio", type=click.Path(path_type=Path), help="File of the sound of one INPUT.")
@@ -109,10 +117,6 @@ def predict(
     INPUT: a file, a folder, a manifest (CSV with columns audio, video, id), or - for any container
     on standard input. Answers go to standard output or --out, what else is to be said to standard
     error. With --out, the same command resumes after an interruption.
-
-    \b
-    avsc-fit predict runs/joint walk.mp4
-    avsc-fit predict runs/joint recordings/ --format csv --out answers.csv
     """
     from avsc.features.limits import Limits
     from avsc.manifests.progress import Display
