@@ -12,8 +12,7 @@ from torch import nn
 
 from avsc.train.fit.distributed import joined
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.network import Network
+from avsc.train.model.network import Network, SceneClassifier
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 

@@ -9,8 +9,9 @@ the challenge, and not normalised again afterwards, as it did: that would change
 than the number of classes times 1e-15. Of equal probabilities the class with the lowest index is
 predicted.
 
-Beside the official figures stand the means over all segments alike, and over those of each city: a
-city has one location of most scenes, or none, and a mean over its scenes would rest on one each.
+Besides the official figures there are means over all segments, and over those of each city: a city
+has one location of most scenes, or none, so that a per-city mean over scenes would rest on one
+location each.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Groups:
-    """Segments parted into groups: by scene or by city.
+    """Segments grouped by scene or by city.
 
     Attributes:
         names: of the groups.
@@ -67,12 +68,12 @@ class Groups:
 
 
 def by_scene(segments: Segments, classes: Sequence[str]) -> Groups:
-    """Part segments by their true scene."""
+    """Group segments by their true scene."""
     return Groups(tuple(classes), segments.scene)
 
 
 def by_city(segments: Segments, clips: Sequence[Clip]) -> Groups | None:
-    """Part segments by the city of their clip; None when no clip has one."""
+    """Group segments by the city of their clip; None when no clip has one."""
     cities = [clips[row].city for row in segments.clip]
     if not any(cities):
         return None
@@ -88,8 +89,8 @@ def outcomes(segments: Segments) -> NDArray[np.float64]:
     """
     if not np.isfinite(segments.probability).all():
         raise AvscError(
-            "the network predicts what are not finite numbers: its training went astray. Train "
-            "again with a lower --lr-max."
+            "the network's predictions are not finite: training diverged. Train again with a lower "
+            "--lr-max."
         )
     true = segments.probability[np.arange(len(segments)), segments.scene]
     right = segments.probability.argmax(1) == segments.scene

@@ -1,11 +1,11 @@
-"""From the probabilities of samples to those of one-second segments, or of whole clips.
+"""From probabilities of samples to those of one-second segments, or of whole clips.
 
 Source: section 3.2 of the paper ("we took the average of the frame-wise probability distribution in
 the same segment") and the official task, which cuts each clip into segments of one second. Which
 frames are *in* a segment is left open: ``strict`` takes those whose window lies wholly inside the
-second, so that nothing is heard that a cut segment would not hold (2 or 3 frames a second);
-``centred`` takes those whose centre does (4 to 6). ``clip`` is not the official task: one
-prediction a clip, the mean of all its frames.
+second, so that no audio outside the segment is used (2 or 3 frames per second); ``centred`` takes
+those whose centre does (4 to 6). ``clip`` is not the official task: one prediction per clip, the
+mean of all its frames.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Segments:
 
 
 def named_protocols(names: str) -> tuple[Protocol, ...]:
-    """Return the protocols that a list such as ``"strict,clip"`` names, in their own order.
+    """Return the protocols that a list such as ``"strict,clip"`` names, in canonical order.
 
     Raises:
         SettingError: one is unknown, or there is none.
@@ -67,10 +67,10 @@ def segments(probability: NDArray[np.float64], samples: Samples, protocol: Proto
 
     Args:
         probability: of the samples, [samples, classes].
-        samples: what they are of.
+        samples: to which they belong.
         protocol: which samples count, and for what.
     """
-    counts = counted(samples, protocol)
+    counts = frame_mask(samples, protocol)
     clip, second = samples.clip[counts], samples.second[counts]
     place = np.stack([clip, np.zeros_like(second) if protocol == "clip" else second])
     unique, first, segment = np.unique(place, axis=1, return_index=True, return_inverse=True)
@@ -84,6 +84,6 @@ def segments(probability: NDArray[np.float64], samples: Samples, protocol: Proto
     )
 
 
-def counted(samples: Samples, protocol: Protocol) -> NDArray[np.bool_]:
+def frame_mask(samples: Samples, protocol: Protocol) -> NDArray[np.bool_]:
     """Return which samples count in a protocol, bool [samples]."""
     return samples.strict if protocol == "strict" else np.ones(len(samples), np.bool_)

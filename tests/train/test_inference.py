@@ -11,9 +11,8 @@ from avsc.features.store.reader import Store
 from avsc.train.data.augment import ImageInput
 from avsc.train.data.source import Source
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
 from avsc.train.model.inference import embed_images, predict
-from avsc.train.model.network import Network
+from avsc.train.model.network import Network, SceneClassifier
 
 CPU = torch.device("cpu")
 HOW = {"batch_size": 7, "workers": 0, "device": CPU}

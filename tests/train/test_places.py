@@ -229,7 +229,7 @@ def test_places365_as_torchvision_lays_it_out(tmp_path, monkeypatch, size, folde
         with Image.open(tmp_path / found.files[record]) as image:
             assert np.asarray(image).mean((0, 1)).argmax() == label
     other = "large" if size == "small" else "small"
-    with pytest.raises(AvscError, match=rf"no such folder, which holds the {other} pictures"):
+    with pytest.raises(AvscError, match=rf"no such folder, which holds the {other} images"):
         open_image_folder(tmp_path, other)
 
 

@@ -13,7 +13,7 @@ from avsc.features.store.failures import Failure
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples, frame_samples, image_samples, pair
 from avsc.train.evaluate.predict import expected_segments, missing_segments, within
-from avsc.train.protocol import PROTOCOLS, counted, named_protocols, segments
+from avsc.train.protocol import PROTOCOLS, frame_mask, named_protocols, segments
 
 SPEC = ScalogramSpec()
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
@@ -69,7 +69,7 @@ def test_frames_a_second_are_those_that_the_page_states():
     strict = [sum(k <= s and s + length <= k + 1 for s in starts) for k in range(10)]
     samples = sound([len(starts)])
     for protocol, count in (("strict", strict), ("centred", centred)):
-        heard = samples.second[counted(samples, protocol)]
+        heard = samples.second[frame_mask(samples, protocol)]
         np.testing.assert_array_equal(np.bincount(heard), count)
         line = next(x for x in PAGE.read_text().splitlines() if x.startswith(f"| `{protocol}` |"))
         cells = [cell.strip() for cell in line.split("|")]
@@ -125,7 +125,7 @@ def test_seconds_of_sound_that_does_not_end_on_a_second(tenths):
     expected = expected_segments(*fake(every, 1), [0])
     for protocol in PROTOCOLS:
         heard = within(every, expected)
-        assert missing_segments(expected, heard.take(counted(heard, protocol))).size == 0
+        assert missing_segments(expected, heard.take(frame_mask(heard, protocol))).size == 0
         assert np.unique(heard.second).tolist() == expected[1].tolist()
     assert abs(expected.shape[1] - tenths / 10) < 1
 

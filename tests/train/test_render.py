@@ -241,7 +241,7 @@ def test_windows_and_outputs_that_do_not_fit_are_refused():
     picture = pictures(np.random.default_rng(9))[0]
     drawn = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
     out = np.empty((3, 96, 96), np.float32)
-    with pytest.raises(ValueError, match="leaves a picture of 120 pixels"):
+    with pytest.raises(ValueError, match="leaves an image of 120 pixels"):
         render_cpu.render(picture, crop_window((30, 0, 91, 90), IMAGE), drawn, IMAGE, out)
     with pytest.raises(ValueError, match="out is"):
         inside = crop_window((30, 0, 90, 90), IMAGE)

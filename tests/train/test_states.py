@@ -7,8 +7,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import load_weights, save_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.network import Network
+from avsc.train.model.network import Network, SceneClassifier
 
 DIGEST = "d" * 64
 

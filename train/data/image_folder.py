@@ -1,7 +1,7 @@
-"""Labelled pictures in files: Places365 as torchvision lays it out, or any folder of images.
+"""Labelled images in files: Places365 as torchvision lays it out, or any folder of images.
 
     DIR/categories_places365.txt            Places365: torchvision.datasets.Places365 (0.29) reads
-    DIR/places365_train_standard.txt        the lists and checks their MD5; pictures of 256 x 256
+    DIR/places365_train_standard.txt        the lists and checks their MD5; images of 256 x 256
     DIR/places365_val.txt                   ("small") in the folders named here, larger ones
     DIR/data_256_standard/a/airfield/...    ("large") in data_large_standard and val_large
     DIR/val_256/...
@@ -9,8 +9,8 @@
     DIR/train/CLASS/NAME.jpg                any other, Places365's "easy format" among them; CLASS
     DIR/val/CLASS/NAME.jpg                  names are class names, in alphabetical order
 
-Pictures are JPEG. A file or folder that does not belong is an error that names it, before training
-begins; nothing is left out. A picture that turns out damaged in training is an error, too.
+Images are JPEG. A file or folder that does not belong is an error that names it, before training
+begins; nothing is left out. An image that turns out damaged in training is an error, too.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """Labelled pictures: those to train on, then those to validate on.
+    """Labelled images: those to train on, then those to validate on.
 
     Attributes:
         path: the folder that holds them all.
         name: of the set, for the origin of the weights that it makes.
         classes: names in the order of their indices.
-        files: their names below `path` [pictures].
-        label: class index of each, int64 [pictures].
+        files: their names below `path` [images].
+        label: class index of each, int64 [images].
         training: how many of them, from the first on, are for training.
     """
 
@@ -55,14 +55,14 @@ class ImageFolder:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the names and labels of all pictures, not of their contents."""
+        """SHA-256 of the names and labels of all images, not of their contents."""
         total = hashlib.sha256(f"{self.training} {' '.join(self.classes)}\n".encode())
         for file, label in zip(self.files, self.label.tolist(), strict=True):
             total.update(f"{label} {file}\n".encode())
         return total.hexdigest()
 
     def read(self, record: int) -> NDArray[np.uint8]:
-        """Return the bytes of one picture.
+        """Return the bytes of one image.
 
         Raises:
             AvscError: the file cannot be read.
@@ -71,25 +71,25 @@ class ImageFolder:
             return np.fromfile(self.path / self.files[record], np.uint8)
         except OSError as fault:
             raise AvscError(
-                f"{self.where(record)}: cannot be read ({fault.strerror}). Put the picture "
+                f"{self.where(record)}: cannot be read ({fault.strerror}). Put the image "
                 "back, or begin anew without it."
             ) from fault
 
     def where(self, record: int) -> str:
-        """Return the path of one picture."""
+        """Return the path of one image."""
         return str(self.path / self.files[record])
 
 
 def open_image_folder(path: Path, size: str = "small", name: str | None = None) -> ImageFolder:
-    """Find the pictures of a folder.
+    """Find the images of a folder.
 
     Args:
         path: the folder, in either layout.
-        size: which pictures of Places365, ``"small"`` or ``"large"``.
+        size: which images of Places365, ``"small"`` or ``"large"``.
         name: of the set; None takes ``"Places365"`` in torchvision's layout, else the folder's.
 
     Raises:
-        AvscError: neither layout, something that does not belong, or a class without pictures.
+        AvscError: neither layout, something that does not belong, or a class without images.
     """
     if (path / "categories_places365.txt").is_file() and not (path / "train").is_dir():
         return _places365(path, size, name or "Places365")
@@ -140,7 +140,7 @@ def _jpegs(folder: Path) -> list[str]:
                 f"{entry.path}: not a JPEG by its name (.jpg, .jpeg). Convert it, or remove it."
             )
     if not found:
-        raise AvscError(f"{folder}: found no pictures. Wanted some, or no such class.")
+        raise AvscError(f"{folder}: found no images. Wanted some, or no such class.")
     return sorted(entry.name for entry in found)
 
 
@@ -160,7 +160,7 @@ def _places365(path: Path, size: str, name: str) -> ImageFolder:
     for each in sets:
         if not Path(each.images_dir).is_dir():
             raise AvscError(
-                f"{each.images_dir}: there is no such folder, which holds the {size} pictures. "
+                f"{each.images_dir}: there is no such folder, which holds the {size} images. "
                 "Name the others by --size, or download these with torchvision."
             )
     files = [file.removeprefix(f"{each.root}/") for each in sets for file, _ in each.imgs]

@@ -1,15 +1,15 @@
-"""Pictures to network input on the CPU: crop, antialiased resize, flip, jitter, normalise.
+"""Images to network input on the CPU: crop, antialiased resize, flip, jitter, normalise.
 
-One picture at a time, uint8 [height, width, 3] in, float32 [3, size, size] out, written straight
+One image at a time, uint8 [height, width, 3] in, float32 [3, size, size] out, written straight
 into the caller's array, which is also the only working space. Intensities are float in [0, 255]
 until they are normalised; nothing is rounded in between.
 
 The meaning of every step is torchvision's (transforms v2, 0.29, on tensors): bilinear with
 antialiasing (a triangle of half-width max(1, source / scaled) pixels, its weights normalised to
-sum 1), grey = 0.2989 R + 0.587 G + 0.114 B, contrast towards the mean grey of the picture as it is
-at that step, hue turned in HSV, clipping after each blend. On float pictures torchvision gives
+sum 1), grey = 0.2989 R + 0.587 G + 0.114 B, contrast towards the mean grey of the image as it is
+at that step, hue turned in HSV, clipping after each blend. On float images torchvision gives
 the same to within float rounding. On uint8 it rounds after the resize (mean difference 0.3 of 255)
-and cuts to whole numbers after each jitter, which makes its pictures darker by 1.2 of 255 on
+and cuts to whole numbers after each jitter, which makes its images darker by 1.2 of 255 on
 average (both measured by `tests/train/test_render.py`).
 
 Compiled by numba for this machine's processor, without fast-math, when the module is first
@@ -69,9 +69,9 @@ def taps(axis: Axis, size: int, flip: bool) -> tuple[Ints, Floats]:
 
 @compiled
 def resize(
-    picture: Bytes, rows: tuple[Ints, Floats], columns: tuple[Ints, Floats], out: Floats
+    image: Bytes, rows: tuple[Ints, Floats], columns: tuple[Ints, Floats], out: Floats
 ) -> None:
-    """Scale a part of a picture: an output row is a sum of source rows, a pixel one of its pixels.
+    """Scale a part of an image: an output row is a sum of source rows, a pixel one of its pixels.
 
     Across, a tap is added along the whole row before the next one, the first two at once: faster
     than a short loop over taps inside the loop over pixels.
@@ -79,9 +79,9 @@ def resize(
     row_first, row_weight = rows
     first, weight = columns
     left = first.min() * 3
-    right = min(first.max() + weight.shape[1], picture.shape[1]) * 3
+    right = min(first.max() + weight.shape[1], image.shape[1]) * 3
     at = first * 3 - left
-    flat = picture.reshape(picture.shape[0], -1)
+    flat = image.reshape(image.shape[0], -1)
     line = np.zeros(at.max() + weight.shape[1] * 3, np.float32)
     for y in range(out.shape[1]):
         line[:] = 0
@@ -120,7 +120,7 @@ def blend(out: Floats, share: np.float32, grey_share: np.float32, constant: np.f
 
 @compiled
 def mean_grey(out: Floats) -> np.float32:
-    """Return the mean grey of a picture; summed by columns first, in a fixed order."""
+    """Return the mean grey of an image; summed by columns first, in a fixed order."""
     total = np.zeros(out.shape[2], np.float32)
     for y in range(out.shape[1]):
         r, g, b = out[0, y], out[1, y], out[2, y]
@@ -185,7 +185,7 @@ def jitter(out: Floats, order: NDArray[np.int8], factor: Floats) -> None:
 
 @compiled
 def _render(
-    picture: Bytes,
+    image: Bytes,
     rows: Axis,
     columns: Axis,
     flip: bool,
@@ -196,7 +196,7 @@ def _render(
     out: Floats,
 ) -> None:
     size = out.shape[1]
-    resize(picture, taps(rows, size, False), taps(columns, size, flip), out)
+    resize(image, taps(rows, size, False), taps(columns, size, flip), out)
     jitter(out, order, factor)
     for c in range(3):
         for y in range(size):
@@ -205,37 +205,40 @@ def _render(
                 line[x] = line[x] * gain[c] + offset[c]
 
 
-def normalisation(image: ImageInput) -> tuple[Floats, Floats]:
+def normalisation(image_input: ImageInput) -> tuple[Floats, Floats]:
     """Return gain and offset [3] that turn intensities in [0, 255] into normalised ones."""
-    std = np.array(image.std)
-    return (1 / (255 * std)).astype(np.float32), (-np.array(image.mean) / std).astype(np.float32)
+    std = np.array(image_input.std)
+    gain, offset = 1 / (255 * std), (-np.array(image_input.mean) / std)
+    return gain.astype(np.float32), offset.astype(np.float32)
 
 
 def render(
-    picture: Bytes,
+    image: Bytes,
     window: Window,
     drawn: Any,
-    image: ImageInput,
+    image_input: ImageInput,
     out: Floats,
 ) -> None:
-    """Write what a network sees of one picture.
+    """Write what a network sees of one image.
 
     Args:
-        picture: RGB, uint8 [height, width, 3], contiguous.
-        window: the part that is seen, inside the picture.
+        image: RGB, uint8 [height, width, 3], contiguous.
+        window: the part that is seen, inside the image.
         drawn: one element of `Augment.draw`.
-        image: the network's input.
+        image_input: the network's input.
         out: float32 [3, size, size], contiguous, overwritten; normalised red, green, blue.
     """
     rows, columns = window
-    for axis, length in ((rows, picture.shape[0]), (columns, picture.shape[1])):
+    for axis, length in ((rows, image.shape[0]), (columns, image.shape[1])):
         if not 0 <= axis.start <= axis.start + axis.length <= length:
-            raise ValueError(f"window {axis} leaves a picture of {length} pixels")
-    if out.shape != (3, image.size, image.size) or not out.flags.c_contiguous:
-        raise ValueError(f"out is {out.shape}; contiguous [3, {image.size}, {image.size}]")
-    gain, offset = normalisation(image)
+            raise ValueError(f"window {axis} leaves an image of {length} pixels")
+    if out.shape != (3, image_input.size, image_input.size) or not out.flags.c_contiguous:
+        raise ValueError(
+            f"out is {out.shape}; contiguous [3, {image_input.size}, {image_input.size}]"
+        )
+    gain, offset = normalisation(image_input)
     _render(
-        picture,
+        image,
         rows,
         columns,
         bool(drawn["flip"]),

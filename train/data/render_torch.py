@@ -1,8 +1,8 @@
-"""Pictures to network input by torch, a whole batch at a time, on any device.
+"""Images to network input by torch, a whole batch at a time, on any device.
 
 The same parameters and the same meaning as `render_cpu`, step by step: crop and antialiased
 bilinear resize, flip, the four jitters in each sample's own order, normalisation. The resize is
-two batched matrix products with each sample's own weights (rows, then columns), so that pictures
+two batched matrix products with each sample's own weights (rows, then columns), so that images
 of different sizes and crops go through one call; a step of the jitter handles all samples at once.
 In float32 it agrees with `render_cpu` to within rounding. On a GPU the resize's products take their
 factors in float16, in which intensities are whole and weights right to 2^-12: that is what its fast
@@ -28,7 +28,7 @@ RGB = 3  # torchvision.io.ImageReadMode.RGB
 
 
 def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device) -> list[Tensor]:
-    """Decode JPEGs to RGB pictures, uint8 [3, height, width], on the device.
+    """Decode JPEGs to RGB images, uint8 [3, height, width], on the device.
 
     On CUDA this is nvJPEG's batch decoder, which wants the bytes on the CPU and takes them to the
     device itself; they lie for that in one pinned buffer. The operator is called where torchvision
@@ -37,10 +37,10 @@ def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device)
 
     Args:
         encoded: the bytes of each.
-        device: where the pictures are wanted.
+        device: where the images are wanted.
 
     Raises:
-        AvscError: a picture cannot be decoded, or torchvision lacks its image operators.
+        AvscError: an image cannot be decoded, or torchvision lacks its image operators.
     """
     import torchvision.io  # noqa: F401  registers torch.ops.image; seconds to import
 
@@ -49,8 +49,8 @@ def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device)
         if device.type == "cuda":
             # nvJPEG writes on a stream of its own, into memory that this one may still read from.
             torch.cuda.current_stream(device).synchronize()
-            pictures: list[Tensor] = torch.ops.image.decode_jpegs_cuda(together, RGB, device)
-            return pictures
+            images: list[Tensor] = torch.ops.image.decode_jpegs_cuda(together, RGB, device)
+            return images
         return [torch.ops.image.decode_jpeg(data, RGB, False) for data in together]
     except (AttributeError, RuntimeError) as error:
         raise AvscError(
@@ -60,7 +60,7 @@ def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device)
 
 
 def packed(encoded: Sequence[NDArray[np.uint8]], *, pin: bool) -> list[Tensor]:
-    """Return the same bytes, one picture after the other in one buffer, which may be pinned."""
+    """Return the same bytes, one image after the other in one buffer, which may be pinned."""
     sizes = [len(data) for data in encoded]
     buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=pin)
     np.concatenate(encoded, out=buffer.numpy())
@@ -79,7 +79,7 @@ def resize_weights(
         axes: one for each sample.
         flip: samples whose outputs are in reverse order [batch].
         size: number of output pixels.
-        source: number of source pixels of the (padded) pictures.
+        source: number of source pixels of the (padded) images.
         device: where the weights are wanted.
     """
     start, length, scaled, offset = np.array(axes, dtype=np.float64).T[..., None]
@@ -98,16 +98,16 @@ def resize_weights(
     return weight
 
 
-def turn_hue(pictures: Tensor, turn: Tensor) -> Tensor:
+def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
     """Turn the hue by a share of the full circle; saturation and value (HSV) are kept.
 
     Args:
-        pictures: [batch, 3, height, width], any range.
+        images: [batch, 3, height, width], any range.
         turn: [batch, 1, 1, 1].
     """
-    red, green, blue = (pictures[:, c : c + 1] for c in range(3))
-    value = pictures.amax(1, keepdim=True)
-    span = value - pictures.amin(1, keepdim=True)
+    red, green, blue = (images[:, c : c + 1] for c in range(3))
+    value = images.amax(1, keepdim=True)
+    span = value - images.amin(1, keepdim=True)
     safe = torch.where(span > 0, span, 1)
     sixths = torch.where(
         value == red,
@@ -118,66 +118,67 @@ def turn_hue(pictures: Tensor, turn: Tensor) -> Tensor:
     return value - span * torch.minimum(k, 4 - k).clamp_(0, 1)
 
 
-def jitter(pictures: Tensor, order: NDArray[np.int8], factor: NDArray[np.float32]) -> Tensor:
-    """Apply the four colour jitters, each sample in its own order; may overwrite `pictures`.
+def jitter(images: Tensor, order: NDArray[np.int8], factor: NDArray[np.float32]) -> Tensor:
+    """Apply the four colour jitters, each sample in its own order; may overwrite `images`.
 
     Args:
-        pictures: intensities in [0, 255], [batch, 3, height, width].
+        images: intensities in [0, 255], [batch, 3, height, width].
         order: parts in the order they are applied [batch, 4].
         factor: of brightness, contrast, saturation; turn of hue [batch, 4].
     """
     if (factor == np.array(NEUTRAL, np.float32)).all():
-        return pictures
-    device = pictures.device
+        return images
+    device = images.device
     amount = np.take_along_axis(factor, order.astype(np.int64), axis=1)
     rest = 1 - amount
-    # What each step makes of a pixel: shares of itself, its own grey and the picture's mean grey.
+    # What each step makes of a pixel: shares of itself, its own grey and the image's mean grey.
     shares = np.stack([np.where(order == HUE, 1, amount), rest * (order == SATURATION),
                        rest * (order == CONTRAST)]).astype(np.float32)  # fmt: skip
     own, grey_share, mean_share = upload(shares, device)[..., None, None, None]
     turns = upload(amount, device)[..., None, None, None]
     for step in range(order.shape[1]):
-        red, green, blue = (pictures[:, c : c + 1] for c in range(3))
+        red, green, blue = (images[:, c : c + 1] for c in range(3))
         grey = GREY[0] * red + GREY[1] * green + GREY[2] * blue
         other = grey * grey_share[:, step] + grey.mean((2, 3), keepdim=True) * mean_share[:, step]
-        pictures = torch.addcmul(other, pictures, own[:, step]).clamp_(0, 255)
+        images = torch.addcmul(other, images, own[:, step]).clamp_(0, 255)
         turned = np.flatnonzero(order[:, step] == HUE)
         if turned.size:
             which = upload(turned, device)
-            pictures[which] = turn_hue(pictures[which], turns[which, step])
-    return pictures
+            images[which] = turn_hue(images[which], turns[which, step])
+    return images
 
 
 def render(
-    pictures: Sequence[Tensor],
+    images: Sequence[Tensor],
     windows: Sequence[Window],
     drawn: NDArray[np.void],
-    image: ImageInput,
+    image_input: ImageInput,
     kind: torch.dtype | None = None,
 ) -> Tensor:
-    """Return what a network sees of a batch of pictures.
+    """Return what a network sees of a batch of images.
 
     Args:
-        pictures: RGB, uint8 [3, height, width] each, all on one device; sizes may differ.
+        images: RGB, uint8 [3, height, width] each, all on one device; sizes may differ.
         windows: the part of each that is seen.
         drawn: from `Augment.draw` [batch].
-        image: the network's input.
+        image_input: the network's input.
         kind: of the factors of the resize's products; None means float16 on a GPU, else float32.
 
     Returns:
-        Normalised pictures, float32 [batch, 3, size, size], on the pictures' device.
+        Normalised images, float32 [batch, 3, size, size], on the images' device.
     """
-    device = pictures[0].device
+    device = images[0].device
     kind = kind or (torch.float16 if device.type == "cuda" else torch.float32)
-    height, width = (max(picture.shape[axis] for picture in pictures) for axis in (1, 2))
-    padded = torch.zeros(len(pictures), 3, height, width, dtype=torch.uint8, device=device)
-    for place, picture in zip(padded, pictures, strict=True):
-        place[:, : picture.shape[1], : picture.shape[2]] = picture
+    height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
+    padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8, device=device)
+    for place, image in zip(padded, images, strict=True):
+        place[:, : image.shape[1], : image.shape[2]] = image
     rows, columns = zip(*windows, strict=True)
-    down = resize_weights(rows, np.zeros(len(rows), bool), image.size, height, device)
-    across = resize_weights(columns, drawn["flip"], image.size, width, device)
+    down = resize_weights(rows, np.zeros(len(rows), bool), image_input.size, height, device)
+    across = resize_weights(columns, drawn["flip"], image_input.size, width, device)
     seen = down.to(kind)[:, None] @ padded.to(kind) @ across.to(kind).mT[:, None]
     seen = jitter(seen.float(), drawn["order"], drawn["factor"])
-    mean, std = upload(np.array([image.mean, image.std], np.float32), device)[..., None, None]
+    moments = np.array([image_input.mean, image_input.std], np.float32)
+    mean, std = upload(moments, device)[..., None, None]
     normalised: Tensor = (seen / 255 - mean) / std
     return normalised

@@ -33,7 +33,7 @@ from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes
 from avsc.train.model.inference import embed_images, evaluating, predict
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
-from avsc.train.protocol import Protocol, Segments, counted, segments
+from avsc.train.protocol import Protocol, Segments, frame_mask, segments
 
 SHOWN = 8
 """Batches of images between two updates of the progress."""
@@ -110,7 +110,7 @@ def predict_clips(
     samples = within(source.samples(rows), expected)
     missing: dict[Protocol, tuple[str, ...]] = {}
     for protocol in protocols:
-        scored = samples.take(counted(samples, protocol))
+        scored = samples.take(frame_mask(samples, protocol))
         lost = missing_segments(expected, scored)
         missing[protocol] = tuple(segment_name(store.clips[c].id, k) for c, k in lost.T)
         if lost.size and not allow_missing:

@@ -11,8 +11,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.network import Network
+from avsc.train.model.network import Network, SceneClassifier
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 from avsc.train.systems import Branch

@@ -22,7 +22,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.network import Network
-from avsc.train.model.torch_file import load_archive
+from avsc.train.model.state_dict import load_archive
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import check_values
 

@@ -7,8 +7,7 @@ import timm
 
 from avsc.train.data.augment import ImageInput
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.network import Network
+from avsc.train.model.network import Network, SceneClassifier
 from avsc.train.model.visual import VisualEncoder
 
 

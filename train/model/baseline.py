@@ -5,7 +5,7 @@ audio-visual scene analysis", ICASSP 2021, and the authors' code for DCASE 2021,
 (shanwangshan/TAU-urban-audio-visual-scenes: ``train`` and ``train_combine``), which reports
 0.658 / 77.0 % on the official test fold.
 
-Documented there, and so here: OpenL3 vectors of sound and of pictures (512 values, content ``env``,
+Documented there, and so here: OpenL3 vectors of audio and of images (512 values, content ``env``,
 input ``mel256``, every 0.1 s), each value normalised by its mean and deviation over the training
 vectors; a sub-network for each, ``512-BN-ReLU-Dropout, 128-BN-ReLU-Dropout, 64-BN-ReLU-Dropout,
 10``, trained alone for 199 epochs; then both cut after the layer of 128 (before its BN) and frozen,
@@ -32,7 +32,7 @@ EMBEDDING = 128
 class DenseEncoder(nn.Module):
     """Vectors [B, features] to embeddings [B, 128]: normalised, Linear 512-BN-ReLU-Dropout-128.
 
-    Mean and deviation are buffers and so travel with the weights.
+    Mean and standard deviation are buffers, and so are saved with the weights.
 
     Args:
         features: values of a vector.
@@ -49,7 +49,7 @@ class DenseEncoder(nn.Module):
         self.layers = nn.Sequential(*_layer(features, 512, dropout), nn.Linear(512, EMBEDDING))
 
     def set_normalisation(self, mean: Tensor, deviation: Tensor) -> None:
-        """Set the mean and the deviation of the training vectors, each [features].
+        """Set the mean and the standard deviation of the training vectors, each [features].
 
         Raises:
             AvscError: another shape, or a value that is not finite.
@@ -95,7 +95,7 @@ class LateLayers(nn.Module):
         self.layers = nn.Sequential(nn.Linear(inputs, 128), nn.Linear(128, classes))
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Classify joined embeddings [B, inputs]: logits [B, classes]."""
+        """Classify concatenated embeddings [B, inputs]: logits [B, classes]."""
         return self.layers(embedding)  # type: ignore[no-any-return]
 
 

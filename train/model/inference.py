@@ -1,6 +1,6 @@
 """Probabilities of every sample, each image embedded once.
 
-Pictures are seen in their evaluation view, so all the acoustic frames of one second share one
+Images are shown in their evaluation view, so that all acoustic frames of one second share one
 embedding; a frozen visual encoder gives the same one in every epoch.
 """
 

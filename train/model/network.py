@@ -1,6 +1,6 @@
 """The whole network: acoustic encoder, visual encoder, scene classifier.
 
-Source: equation 1 of the paper: e = AE(a) + VE(v) joined end to end, acoustic first, then SC(e).
+Source: equation 1 of the paper: e = AE(a) + VE(v) concatenated, acoustic first, then SC(e).
 Either encoder may be absent: audio only, video only. Embeddings made beforehand pass through an
 identity in its place.
 
@@ -18,6 +18,34 @@ from avsc.train.data.augment import ImageInput
 
 BFLOAT16_ON = frozenset({"cuda"})
 """Kinds of devices whose fast units multiply bfloat16."""
+HIDDEN = 1024
+"""Hidden units of the scene classifier."""
+
+
+class SceneClassifier(nn.Module):
+    """Embeddings [B, inputs] to logits [B, classes]: Linear 1024-BN-ReLU-Dropout, Linear classes.
+
+    The last two layers of Table 1, without the softmax, which the loss includes.
+
+    Args:
+        inputs: values of the (concatenated) embedding.
+        classes: number of scenes.
+        dropout: probability that a hidden unit is dropped.
+    """
+
+    def __init__(self, inputs: int, classes: int, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, HIDDEN),
+            nn.BatchNorm1d(HIDDEN),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(HIDDEN, classes),
+        )
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """Classify embeddings [B, inputs]: logits [B, classes]."""
+        return self.layers(embedding)  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):

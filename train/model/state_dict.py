@@ -1,4 +1,4 @@
-"""The state dict in what a file of weights holds, and whether its tensors can be loaded.
+"""Reading files of weights: checksums, the state dict among the content, whether it can be loaded.
 
 Training programs save a model's tensors as they are (timm, torchvision), under a name beside other
 things (``state_dict``: Lightning, MMPretrain; ``model``: DeiT, Swin, ConvNeXt), twice, the second
@@ -9,14 +9,17 @@ name alone, or where there is nothing else.
 """
 
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+ARCHIVE = b"PK\x03\x04"
 PREFERRED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "backbone")
 """Names by which one of several state dicts is taken."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.")
@@ -24,6 +27,35 @@ DEPTH = 4  # dicts within dicts that are looked into
 NAMED = 3  # tensors that a message names
 
 State = dict[str, Tensor]
+
+
+def load_archive(path: Path) -> Any:
+    """Return what a file of `torch.save` holds, on the CPU: tensors and plain values alone.
+
+    Such a file is a ZIP archive with a CRC-32 for each tensor, which `torch.load` does not check: a
+    flipped bit would give other weights and no error. Files from before PyTorch 1.6 are no archives
+    and have no checksums.
+
+    Raises:
+        ValueError: a checksum differs, or the archive is damaged otherwise.
+        Exception: whatever else `torch.load` raises for a file that it cannot read.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == ARCHIVE:
+            _compare_checksums(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _compare_checksums(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            # What is marked as a folder, torch returns as memory that was never written.
+            folders = [each.filename for each in archive.infolist() if each.external_attr]
+    except Exception as fault:  # damaged archives raise nearly every type there is
+        raise ValueError(f"a damaged archive: {fault}") from fault
+    if damaged or folders:
+        raise ValueError(f"the checksum of {damaged or folders[0]} differs")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Layers that see a whole batch though its samples lie with several processes.
+"""Layers synchronised over processes: they see a whole batch, of which each process has a slice.
 
 Batch normalisation takes its mean and variance over the samples of all processes. On GPUs this is
-PyTorch's `SyncBatchNorm`, put in by timm, which knows its own layers of normalisation with
+PyTorch's `SyncBatchNorm`, inserted by timm, which knows its own layers of normalisation with
 activation; on a CPU, where PyTorch has none, `BatchNormOverProcesses`. Dropout draws the mask of a
 whole batch and uses the rows of its own samples, so that no two processes drop alike.
 
@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def over_processes(network: nn.Module, rank: int, count: int) -> None:
-    """Exchange the layers that see a whole batch, in the parts that are in training mode.
+    """Replace the layers that see a whole batch, in the parts that are in training mode.
 
     Args:
         network: on its device; changed in place.
@@ -37,7 +37,7 @@ def over_processes(network: nn.Module, rank: int, count: int) -> None:
 
 
 class BatchDropout(nn.Dropout):
-    """Dropout of a process's own rows, one of n equal runs, of the whole batch [batch, ...].
+    """Dropout of a process's own rows, one of n equal slices, of the whole batch [batch, ...].
 
     Args:
         p: probability that a value is dropped.
@@ -50,7 +50,7 @@ class BatchDropout(nn.Dropout):
         self.rank, self.count = rank, count
 
     def forward(self, value: Tensor) -> Tensor:
-        """Drop; the mask depends on PyTorch's stream, which is alike in all processes."""
+        """Drop; the mask depends on PyTorch's stream, which is the same in all processes."""
         if not self.training or self.p == 0:
             return value
         shape = (self.count * len(value), *value.shape[1:])

@@ -1,4 +1,4 @@
-"""Where an image model's first weights come from: timm, a file, or a seed.
+"""Initial weights of an image model: from timm, a file, or a seed.
 
 - ``"pretrained"``: timm's own, from the Hugging Face cache or the network (``HF_HUB_OFFLINE=1``
   means the cache alone);
@@ -32,8 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.model.state_dict import Found, find_state, some, unlike, unusable
-from avsc.train.model.torch_file import load_archive
+from avsc.train.model.state_dict import Found, find_state, load_archive, some, unlike, unusable
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "
@@ -56,14 +55,14 @@ class WeightsError(AvscError):
 
 @contextmanager
 def starting_weights(seed: int) -> Iterator[None]:
-    """Draw the first weights of the modules made inside from `seed`; the global stream is kept."""
+    """Draw initial weights of modules made inside from `seed`; the global stream is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 
 
 def starting_model(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
-    """Make timm's model `name` without its classification layer, and say whence its weights.
+    """Make timm's model `name` without its classification layer; tell the origin of its weights.
 
     Args:
         name: a name of timm's, with or without a tag.
@@ -123,7 +122,7 @@ def load_file(
         heads: names of the classification layers that are dropped from the file.
 
     Returns:
-        The origin: the pictures that it was trained on, where the file tells, its name and
+        The origin: the images that it was trained on, where the file tells, its name and
         SHA-256, and what of the file was taken, where that was a choice.
 
     Raises:
