@@ -24,8 +24,7 @@ from avsc.train.data.augment import Augment
 from avsc.train.data.loader import ImageLoader, Request
 from avsc.train.fit.compute import choose_device, cores
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
-from avsc.train.model.classifier import SceneClassifier
-from avsc.train.model.network import BFLOAT16_ON, Network
+from avsc.train.model.network import BFLOAT16_ON, Network, SceneClassifier
 from avsc.train.model.visual import PAPER_BACKBONES, VisualEncoder, visual_encoder
 
 FRAME = (2, 290)
