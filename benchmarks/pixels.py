@@ -33,7 +33,7 @@ from avsc.features import jpeg
 from avsc.features.store.reader import Records
 from avsc.train.data import render_cpu, render_torch
 from avsc.train.data.augment import Augment, ImageInput
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 
 IMAGE = ImageInput(288, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 AUGMENT = Augment()
@@ -227,7 +227,7 @@ def loader_ms(encoded: list[bytes], workers: int, batches: int = 5, batch: int =
         cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu"), False
     )
     drawn = AUGMENT.draw(np.random.default_rng(0), batch)
-    request = Request(np.arange(batch) % len(encoded), drawn)
+    request = ImageRequest(np.arange(batch) % len(encoded), drawn)
     start = time.perf_counter()
     count = sum(len(pictures) for pictures in loader.load([request] * batches))
     return (time.perf_counter() - start) / count * 1000

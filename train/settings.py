@@ -113,7 +113,8 @@ class Settings(CheckedSettings):
     )
     protocol: Literal["strict", "centred"] = setting(
         "strict",
-        "Acoustic frames that count for a second of validation: window or centre inside it.",
+        "Acoustic frames that count for a second of validation: those whose window lies inside it, "
+        "or those whose centre does.",
     )
     patience: int = setting(
         0,

@@ -18,7 +18,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
 from avsc.train.data.batches import Preparation, batches_per_epoch, image_batches
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.source import Source
 
 CPU = torch.device("cpu")
@@ -312,7 +312,7 @@ def test_pictures_come_in_order_and_none_is_dropped(source):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_whole_batches_at_once_show_the_same(source, workers):
     augment = Augment()
-    request = Request(np.arange(40), augment.draw(np.random.default_rng(0), 40))
+    request = ImageRequest(np.arange(40), augment.draw(np.random.default_rng(0), 40))
     one, whole = (
         next(ImageLoader(source.images, IMAGE, augment, workers, CPU, way).load([request]))
         for way in (False, True)

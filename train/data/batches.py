@@ -18,7 +18,7 @@ from torch import Tensor
 
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.prefetch import prefetch, upload
 from avsc.train.data.samples import BatchSlice, EpochOrder, Samples, shuffled, shuffled_together
 from avsc.train.data.source import Source
@@ -165,11 +165,11 @@ class TrainingBatches:
         if vectors is not None:
             return (self.preparation.rows(vectors, image[s.sample]) for s in slices.values())
 
-        def request(b: int) -> Request:
+        def request(b: int) -> ImageRequest:
             generator = np.random.default_rng((AUGMENTATION, self.seed, epoch, b))
             drawn = self.augment.draw(generator, self.batch_size)
             own = slices[b]
-            return Request(image[own.sample[own.first]], drawn[own.drawn])
+            return ImageRequest(image[own.sample[own.first]], drawn[own.drawn])
 
         return self.preparation.loader(self.source, self.augment).load(map(request, slices))
 
@@ -212,6 +212,6 @@ def image_batches(
     if vectors is not None:
         return (preparation.rows(vectors, cut) for cut in cuts)
     neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
-    requests = (Request(cut, neutral[: len(cut)]) for cut in cuts)
+    requests = (ImageRequest(cut, neutral[: len(cut)]) for cut in cuts)
     images = preparation.loader(source, UNCHANGED).load(requests)
     return prefetch(images, preparation.device) if preparation.whole else images

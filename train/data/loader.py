@@ -40,7 +40,7 @@ class Encoded(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class ImageRequest:
     """Images of one batch.
 
     Attributes:
@@ -51,11 +51,11 @@ class Request:
     which: NDArray[np.int64]
     drawn: NDArray[np.void]
 
-    def portions(self) -> Iterator["Request"]:
+    def portions(self) -> Iterator["ImageRequest"]:
         """Cut into tasks for the threads."""
         for start in range(0, len(self.which), PORTION):
             part = slice(start, start + PORTION)
-            yield Request(self.which[part], self.drawn[part])
+            yield ImageRequest(self.which[part], self.drawn[part])
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ImageLoader:
     Attributes:
         images: the encoded images.
         image_input: what the network takes.
-        augment: what `Request.drawn` was drawn by.
+        augment: what `ImageRequest.drawn` was drawn by.
         workers: number of threads; 0 prepares nothing ahead.
         device: where the images are wanted.
         whole: decode and render a whole batch at once on `device`; otherwise image by image
@@ -79,7 +79,7 @@ class ImageLoader:
     device: torch.device
     whole: bool
 
-    def load(self, requests: Iterable[Request]) -> Iterator[Tensor]:
+    def load(self, requests: Iterable[ImageRequest]) -> Iterator[Tensor]:
         """Yield the images of each request, float32 [batch, 3, size, size], in their order.
 
         Two batches at most are in the making while one is used.
@@ -94,7 +94,7 @@ class ImageLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _start(self, pool: ThreadPoolExecutor, request: Request) -> "_Making":
+    def _start(self, pool: ThreadPoolExecutor, request: ImageRequest) -> "_Making":
         if self.whole:
             return request, None, [pool.submit(self._read, part) for part in request.portions()]
         shape = (len(request.which), 3, self.image_input.size, self.image_input.size)
@@ -122,10 +122,10 @@ class ImageLoader:
         ]
         return render_torch.render(images, windows, request.drawn, self.image_input)
 
-    def _read(self, request: Request) -> list[NDArray[np.uint8]]:
+    def _read(self, request: ImageRequest) -> list[NDArray[np.uint8]]:
         return [self.images.read(record) for record in request.which.tolist()]
 
-    def _render(self, request: Request, out: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+    def _render(self, request: ImageRequest, out: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
         for record, drawn, place in zip(request.which.tolist(), request.drawn, out, strict=True):
             image = self._decode(record, self.images.read(record))
             height, width, _ = image.shape
@@ -140,4 +140,4 @@ class ImageLoader:
             raise AvscError(f"{self.images.where(record)}: {fault}") from fault
 
 
-_Making = tuple[Request, NDArray[np.float32] | None, list[Future[list[NDArray[np.uint8]]]]]
+_Making = tuple[ImageRequest, NDArray[np.float32] | None, list[Future[list[NDArray[np.uint8]]]]]

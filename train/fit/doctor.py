@@ -21,7 +21,7 @@ from avsc.features.specs import ImageSpec
 from avsc.manifests import control_group
 from avsc.manifests.checks import Check, CheckFailed
 from avsc.train.data.augment import Augment
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.fit.compute import choose_device, cores
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.network import BFLOAT16_ON, Network, SceneClassifier
@@ -75,7 +75,7 @@ class Trial:
         loader = ImageLoader(
             jpegs, self.visual.image_input, augment, cores(), self.device, self.on_gpu
         )
-        return next(iter(loader.load([Request(np.arange(self.batch_size), drawn)])))
+        return next(iter(loader.load([ImageRequest(np.arange(self.batch_size), drawn)])))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED, ImageInput
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.fit.compute import choose_device, cores
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
@@ -180,7 +180,7 @@ class Model:
         whole = device.type != "cpu"
         loader = ImageLoader(encoded, self.image_input, UNCHANGED, workers, device, whole)
         neutral = UNCHANGED.draw(np.random.default_rng(0), len(jpegs))
-        return next(iter(loader.load([Request(np.arange(len(jpegs)), neutral)])))
+        return next(iter(loader.load([ImageRequest(np.arange(len(jpegs)), neutral)])))
 
     def classify(
         self, frames: Tensor | None, images: Tensor | None, view: Tensor | None = None

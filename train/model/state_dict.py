@@ -59,7 +59,7 @@ def _compare_checksums(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundState:
     """A state dict, and how it was found.
 
     Attributes:
@@ -71,7 +71,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[str]) -> Found:
+def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[str]) -> FoundState:
     """Find a model's state dict in the content of a file.
 
     Args:
@@ -107,7 +107,7 @@ def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[s
         notes.append(f"names without {prefix}")
         if outside:
             notes.append(f"{len(outside)} other tensors left out: {some(outside)}")
-    return Found(tensors, tuple(notes))
+    return FoundState(tensors, tuple(notes))
 
 
 def unlike(found: Tensor, wanted: Tensor) -> str | None:

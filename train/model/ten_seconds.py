@@ -16,7 +16,7 @@ from torch import Tensor
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import UNCHANGED, ImageInput
-from avsc.train.data.loader import ImageLoader, Request
+from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.samples import Ints, Samples
 from avsc.train.data.source import Source
 
@@ -86,7 +86,7 @@ def _images(
     if source.images is None or image_input is None:
         raise AvscError("the samples have images, and the network takes none")
     neutral = UNCHANGED.draw(np.random.default_rng(0), max(map(len, which), default=0))
-    requests = (Request(rows, neutral[: len(rows)]) for rows in which)
+    requests = (ImageRequest(rows, neutral[: len(rows)]) for rows in which)
     whole = device.type != "cpu"
     loader = ImageLoader(source.images, image_input, UNCHANGED, workers, device, whole)
     return iter(loader.load(requests))

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
-from avsc.train.model.state_dict import Found, find_state, load_archive, some, unlike, unusable
+from avsc.train.model.state_dict import FoundState, find_state, load_archive, some, unlike, unusable
 
 WAYS = (
     "Ways to have weights: 'pretrained' (timm's, over the network or from the cache that HF_HOME "
@@ -196,7 +196,7 @@ def pretraining(origin: str) -> str:
 
 def read_weights(
     path: Path, chosen: str | None = None, wanted: Collection[str] = ()
-) -> tuple[Found, str | None]:
+) -> tuple[FoundState, str | None]:
     """Read the state dict of a file, on the CPU, and what it says that it was trained on.
 
     Args:
