@@ -21,6 +21,9 @@ from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import CheckedSettings, setting
 from avsc.train.systems import System
 
+Validation = Literal["location", "random", "file", "none"]
+"""How validation clips are chosen; see `avsc.train.fit.split`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(CheckedSettings):
@@ -100,7 +103,7 @@ class Settings(CheckedSettings):
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(0.0, "Weight decay.", least=0)
     dropout: float = setting(0.5, "Dropout probability of hidden units.", least=0, most=1)
-    validation: Literal["location", "random", "file", "none"] = setting(
+    validation: Validation = setting(
         "location",
         "What is held out of the training fold to select the best epoch: whole locations, random "
         "clips, the clips listed in a file, or none.",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import read_tau2021
-from avsc.train.fit.split import Method, validation_rows
+from avsc.train.fit.split import validation_rows
+from avsc.train.settings import Validation
 
 
 def some_clips(sizes: dict[str, list[int]]) -> tuple[Clip, ...]:
@@ -32,7 +33,7 @@ ROWS = range(len(CLIPS))
 
 
 @pytest.mark.parametrize("method", ["random", "location"])
-def test_seeded_and_independent_of_order(method: Method) -> None:
+def test_seeded_and_independent_of_order(method: Validation) -> None:
     train, held = validation_rows(CLIPS, ROWS, method, seed=3)
     assert sorted(train + held) == list(ROWS) and train == sorted(train) and held == sorted(held)
     assert validation_rows(CLIPS, list(reversed(ROWS)), method, seed=3) == (train, held)

@@ -17,7 +17,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -29,9 +28,8 @@ from avsc.manifests.text import composed, read_text, table_rows
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.trained_run import Trained
-from avsc.train.settings import Settings
+from avsc.train.settings import Settings, Validation
 
-Method = Literal["location", "random", "file", "none"]
 PARTS = {"train": "training", "validation": "validation"}
 """What split.csv calls the parts of the training fold, by what ``--fold`` calls them."""
 FOLDS = ("test", *PARTS)
@@ -170,7 +168,7 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
 def validation_rows(
     clips: Sequence[Clip],
     rows: Sequence[int],
-    method: Method,
+    method: Validation,
     fraction: float = 0.1,
     seed: int = 0,
     file: Path | None = None,
@@ -201,9 +199,8 @@ def validation_rows(
     else:
         if not 0 < fraction < 1:
             raise SettingError(f"validation fraction {fraction}: wanted between 0 and 1.")
-        draw = {"random": _by_clip, "location": _by_location}[method]
         ordered = sorted(rows, key=lambda row: clips[row].id)
-        held = draw(clips, ordered, fraction, np.random.default_rng(seed))
+        held = DRAWN[method](clips, ordered, fraction, np.random.default_rng(seed))
     if not held or len(held) == len(rows):
         raise SettingError(
             f"validation split {method!r}: {len(held)} of {len(rows)} clips are for validation; "
@@ -266,6 +263,10 @@ def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) 
     least = sorted(left, key=len)[0]
     closer = len(left) > 1 and len(held) + len(least) / 2 < room
     return set(held + least if closer or not held else held)
+
+
+DRAWN = {"random": _by_clip, "location": _by_location}
+"""The methods that draw a fraction of the clips."""
 
 
 def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) -> set[int]:

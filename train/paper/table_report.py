@@ -216,7 +216,7 @@ def open_choices(plan: TablePlan) -> dict[str, str]:
         "random": f"random clips, {settings.validation_fraction:.0%}; they leak locations",
         "file": f"the clips that {escape.markdown(str(settings.validation_file))} lists",
         "none": "none; the last epoch is kept",
-    }[settings.validation]
+    }.get(settings.validation, f"{settings.validation}, {settings.validation_fraction:.0%}")
     models = ", ".join(f"{name} is timm's {tag}" for name, tag in PAPER_BACKBONES.items())
     return {
         "which frames belong to a second": "both readings are given, strict and centred",
