@@ -9,7 +9,8 @@ curves.png                  the run's training curves
 report.md                   everything on one page; written last
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
@@ -35,7 +36,6 @@ from avsc.train.evaluate.writing import (
     provenance_table,
 )
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.protocol import Protocol
 
 LISTED = 20
 """Missing segments that the report names; metrics.json names all."""
@@ -96,49 +96,64 @@ def summary(evaluation: RunEvaluation) -> list[str]:
     return [*filter(None, tables), *map("\n".join, (coverage(evaluation), uncertainty(evaluation)))]
 
 
+@dataclass(frozen=True)
+class Column:
+    """One column of a report's table.
+
+    Attributes:
+        header: at its top.
+        values: by row.
+        form: how they are printed.
+        interval: the one of the mean over scenes, which decides their digits.
+    """
+
+    header: str
+    values: Sequence[float]
+    form: NumberFormat
+    interval: Interval | None
+
+    def cells(self) -> list[str]:
+        """Return the header, then the values as they are printed."""
+        digits = self.form.decimals(self.interval)
+        return [self.header, *(self.form.figure(value, digits) for value in self.values)]
+
+
 def scene_table(evaluation: RunEvaluation) -> str:
     """Return log-loss and accuracy by scene and over scenes, as a Markdown table."""
-    columns = {
-        protocol: (
-            [*results.scores.class_log_loss, results.scores.log_loss],
-            [*results.scores.class_accuracy, results.scores.accuracy],
-        )
-        for protocol, results in evaluation.results.items()
-    }
-    return _figures("scene", [*evaluation.classes, MEAN], evaluation, columns)
+    columns = []
+    for protocol, results in evaluation.results.items():
+        scores = results.scores
+        losses = [*scores.class_log_loss, scores.log_loss]
+        accuracies = [*scores.class_accuracy, scores.accuracy]
+        columns += _log_loss_and_accuracy(protocol, results, losses, accuracies)
+    return _table("scene", [*evaluation.classes, MEAN], columns)
 
 
 def city_table(evaluation: RunEvaluation) -> str:
     """Return log-loss and accuracy by city and over all segments; empty when no clip has a city."""
-    names: list[str] = []
-    columns: dict[Protocol, tuple[list[float], list[float]]] = {}
+    columns, names = [], [POOLED]
     for protocol, results in evaluation.results.items():
-        if results.cities is None:
+        if (cities := results.cities) is None:
             return ""
-        names = [*results.cities.names, POOLED]
-        columns[protocol] = (
-            [*results.cities.log_loss, results.pooled[0]],
-            [*results.cities.accuracy, results.pooled[1]],
-        )
-    return _figures("city", names, evaluation, columns)
+        names = [*cities.names, POOLED]
+        log_loss, accuracy = results.pooled
+        losses, accuracies = [*cities.log_loss, log_loss], [*cities.accuracy, accuracy]
+        columns += _log_loss_and_accuracy(protocol, results, losses, accuracies)
+    return _table("city", names, columns)
 
 
-def _figures(
-    kind: str,
-    names: Sequence[str],
-    evaluation: RunEvaluation,
-    columns: Mapping[Protocol, tuple[list[float], list[float]]],
-) -> str:
+def _log_loss_and_accuracy(
+    protocol: str, results: Results, losses: Sequence[float], accuracies: Sequence[float]
+) -> list[Column]:
+    return [
+        Column(f"{protocol} log-loss", losses, LOG_LOSS, results.log_loss_interval),
+        Column("acc. %", accuracies, PERCENT, results.accuracy_interval),
+    ]
+
+
+def _table(kind: str, names: Sequence[str], columns: Sequence[Column]) -> str:
     """Return a table, with the digits that the interval of the mean over scenes carries."""
-    rows = [[kind], *([name] for name in names)]
-    for protocol, (losses, accuracies) in columns.items():
-        rows[0] += [f"{protocol} log-loss", "acc. %"]
-        results = evaluation.results[protocol]
-        digits = LOG_LOSS.decimals(results.log_loss_interval)
-        percent = PERCENT.decimals(results.accuracy_interval)
-        for row, loss, accuracy in zip(rows[1:], losses, accuracies, strict=True):
-            row += [LOG_LOSS.figure(loss, digits), PERCENT.figure(accuracy, percent)]
-    return markdown_table(rows)
+    return markdown_table([*zip([kind, *names], *(each.cells() for each in columns), strict=True)])
 
 
 def coverage(evaluation: RunEvaluation) -> list[str]:
