@@ -7,7 +7,7 @@ from pathlib import Path
 
 from avsc.features.pages.clip_media import ClipMedia
 from avsc.features.pages.opus import opus
-from avsc.features.pages.page import Cell, Column, Page, Section
+from avsc.features.pages.page import Cell, Column, Page, Section, Value
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
@@ -76,7 +76,7 @@ def page(store: Store, rows: Sequence[int], root: Path | None) -> Page:
         except MediaError:
             return None  # the page's list of failures says what is wrong with it
 
-    def cells(row: int) -> list[str | float | None]:
+    def cells(row: int) -> list[Value]:
         clip = store.clips[row]
         state = "failed" if clip.id in failures else "complete"
         held = [float(counts[name][row]) for name in store.products]

@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlencode
 
 import jinja2
@@ -33,6 +33,9 @@ EMBEDDED = 100
 """Most clips of a page that is one file."""
 OPENED_BY = re.compile(r"</(?=script)|<!--", re.IGNORECASE)
 """What ends a script in HTML, or begins a comment in it; only ever inside of texts."""
+
+
+Value: TypeAlias = str | float | None | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,14 @@ class Column:
         title: its head.
         filtered: its values may be chosen from a list.
         number: its values are numbers, with so many digits after the point; None for text.
+        several: a clip may have several values; those of a row are then a list.
     """
 
     name: str
     title: str
     filtered: bool = False
     number: int | None = None
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ class Page:
     text: Sequence[str]
     sections: Sequence[Section]
     columns: Sequence[Column]
-    rows: Sequence[Sequence[str | float | None]]
+    rows: Sequence[Sequence[Value]]
     clip: Callable[[int], dict[str, Any]]
     sound: Callable[[int], bytes | None] | None = None
     after: Sequence[Section] = ()

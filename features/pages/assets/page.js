@@ -18,13 +18,18 @@
     element.append(...children.filter((child) => child !== null));
     return element;
   };
-  const shown = (value, column) =>
-    value === null ? "–" : column.number === null ? String(value) : value.toFixed(column.number);
+  const shown = (value, column) => {
+    if (value === null) return "–";
+    if (column.several) return value.join(", ");
+    return column.number === null ? String(value) : value.toFixed(column.number);
+  };
+  const values = (value) => (value === null ? ["–"] : [value].flat().map(String));
 
   for (const select of filters.elements) {
     if (select.tagName !== "SELECT") continue;
-    const values = new Set(data.rows.map((row) => shown(row[names.indexOf(select.name)], { number: null })));
-    for (const value of [...values].sort((a, b) => a.localeCompare(b, "en", { numeric: true })))
+    const index = names.indexOf(select.name);
+    const every = new Set(data.rows.flatMap((row) => values(row[index])));
+    for (const value of [...every].sort((a, b) => a.localeCompare(b, "en", { numeric: true })))
       select.append(make("option", { value }, value));
   }
 
@@ -39,7 +44,7 @@
   }
   function cell(column) {
     return (value, type) => {
-      if (type === "sort" || type === "type") return value === null ? -Infinity : value;
+      if (column.number !== null && type !== "display") return value ?? -Infinity;
       const text = shown(value, column);
       return type === "display" ? make("span", {}, text).innerHTML : text;
     };
@@ -81,7 +86,7 @@
       if (select.tagName === "SELECT") select.value = wanted.get(select.name) ?? "";
     names.forEach((name, i) => {
       const value = wanted.get(name);
-      const test = value === null ? null : (_, row) => shown(row[i], { number: null }) === value;
+      const test = value === null ? null : (_, row) => values(row[i]).includes(value);
       table.column(i).search.fixed("address", test);
     });
     table.draw();
@@ -93,8 +98,8 @@
   }
 
   filters.addEventListener("change", () => {
-    const values = [...new FormData(filters)].filter(([, value]) => value !== "");
-    location.hash = values.length ? new URLSearchParams(values).toString() : "all";
+    const set = [...new FormData(filters)].filter(([, value]) => value !== "");
+    location.hash = set.length ? new URLSearchParams(set).toString() : "all";
   });
   filters.addEventListener("reset", () => { location.hash = "all"; });
   filters.addEventListener("submit", (event) => event.preventDefault());
