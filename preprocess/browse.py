@@ -2,17 +2,15 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
 from avsc.features.pages.clip_media import ClipMedia
-from avsc.features.pages.opus import opus
 from avsc.features.pages.page import Cell, Column, Page, Section, Value
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip, located
-from avsc.manifests.errors import AvscError, MediaError, SettingError
+from avsc.manifests.clips import Clip
+from avsc.manifests.errors import SettingError
 from avsc.preprocess.receipt import read_receipt
 
 LISTED = 1000
@@ -49,13 +47,15 @@ def choose(store: Store, ids: Sequence[str], sample: int | None, seed: int) -> l
     return sorted(row for _, _, row in turns[:sample])
 
 
-def page(store: Store, rows: Sequence[int], root: Path | None) -> Page:
+def page(
+    store: Store, rows: Sequence[int], sound: Callable[[int], bytes | None] | None = None
+) -> Page:
     """Return the page of some clips of a store.
 
     Args:
         store: the store.
         rows: of the clips, in the clip table.
-        root: folder of the recordings, to play their sound; None without sound.
+        sound: returns that of a clip, by its row; None without sound.
     """
     media, warnings = ClipMedia(store), _warnings(store)
     failures: dict[str, list[Failure]] = defaultdict(list)
@@ -66,15 +66,6 @@ def page(store: Store, rows: Sequence[int], root: Path | None) -> Page:
     def clip(number: int) -> dict[str, object]:
         said = [("failed", _said(failure)) for failure in failures[store.clips[rows[number]].id]]
         return {**media.shown(rows[number]), "facts": said}
-
-    def sound(number: int) -> bytes | None:
-        audio = store.clips[rows[number]].audio
-        if root is None or audio is None:
-            return None
-        try:
-            return opus(located(root, audio))
-        except MediaError:
-            return None  # the page's list of failures says what is wrong with it
 
     def cells(row: int) -> list[Value]:
         clip = store.clips[row]
@@ -96,7 +87,7 @@ def page(store: Store, rows: Sequence[int], root: Path | None) -> Page:
         columns=columns,
         rows=[cells(row) for row in rows],
         clip=clip,
-        sound=None if root is None else sound,
+        sound=None if sound is None else lambda number: sound(rows[number]),
         after=[_products(store)],
     )
 
@@ -168,15 +159,3 @@ def _products(store: Store) -> Section:
         for spec in [store.spec(name)]
     ]
     return Section("Products", (), ["product", "digest", "spec"], rows)
-
-
-def check_root(root: Path | None) -> Path:
-    """Return the folder of the recordings.
-
-    Raises:
-        AvscError: it is not known, or not there.
-    """
-    if root is None or not root.is_dir():
-        what = "is not recorded with the store" if root is None else f"{root} is not a folder"
-        raise AvscError(f"--media: the folder of the recordings {what}; name it with --root.")
-    return root

@@ -60,11 +60,6 @@ def load_request(
     return Request(store.absolute(), dataset, description, check, limits)
 
 
-def recorded_root(store: Path) -> Path | None:
-    """Return the folder of the data set that the last run read, if it is recorded."""
-    return _read(store)[0]
-
-
 def _read(store: Path) -> tuple[Path | None, Limits]:
     """Return the root and the limits of the last run; None and the defaults where none are said."""
     try:

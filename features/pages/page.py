@@ -34,8 +34,12 @@ EMBEDDED = 100
 OPENED_BY = re.compile(r"</(?=script)|<!--", re.IGNORECASE)
 """What ends a script in HTML, or begins a comment in it; only ever inside of texts."""
 
+NUMBERED = re.compile(r' id="[a-zA-Z0-9]+_[0-9]+"')
+"""Ids that every drawing has anew, and nothing refers to."""
+BLACK = re.compile(r"#000000\b|\bblack\b")
 
-Value: TypeAlias = str | float | None | Sequence[str]
+
+Value: TypeAlias = str | float | Sequence[str] | None
 
 
 @dataclass(frozen=True)
@@ -84,8 +88,8 @@ class Section:
         return re.sub(r"\W+", "-", self.title.lower())
 
     def drawings(self) -> dict[str, Markup]:
-        """Return the figures as markup; they are drawn here, of escaped text."""
-        return {title: Markup(svg) for title, svg in self.figures.items()}
+        """Return the figures as markup; matplotlib escapes their texts."""
+        return {title: Markup(_inline(svg)) for title, svg in self.figures.items()}
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def write_page(
     path: Path,
     page: Page,
     single: bool = False,
-    work: Callable[[Iterable[int]], Iterable[int]] = lambda rows: rows,
+    work: Callable[[Sequence[int]], Iterable[int]] = lambda rows: rows,
     before: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a page and what it shows of its clips; the page comes last.
@@ -203,6 +207,13 @@ def render(page: Page, beside: str, scripts: Sequence[str] = ()) -> str:
         script=_in_script((ASSETS / "page.js").read_text("utf-8")),
         clips=[_in_script(script) for script in scripts],
     )
+
+
+def _inline(svg: str) -> str:
+    """Return a drawing by matplotlib to stand in HTML, where black is the page's own colour."""
+    drawing = svg[svg.index("<svg") :]
+    drawing = NUMBERED.sub("", drawing)
+    return BLACK.sub("currentColor", drawing)
 
 
 def _json(value: Any) -> str:

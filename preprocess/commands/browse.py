@@ -49,14 +49,14 @@ def browse(
     Example: avsc-prep browse store --sample 200 --media
     """
     from avsc.features.pages.page import write_page
+    from avsc.features.pages.recordings import clip_sounds
     from avsc.features.store.reader import Store
-    from avsc.preprocess.browse import check_root, choose, page
+    from avsc.preprocess.browse import choose, page
     from avsc.preprocess.progress import Reporter
-    from avsc.preprocess.request_file import recorded_root
 
     opened = Store.open(store)
     rows = choose(opened, clips, None if every else sample, seed)
-    recordings = check_root(root or recorded_root(store)) if media else None
+    sound = clip_sounds(opened, root) if media else None
     path = out or store / "browse" / "index.html"
 
     def shown(numbers: Iterable[int]) -> Iterator[int]:
@@ -65,6 +65,6 @@ def browse(
                 yield number
                 reporter.advance(1, 0)
 
-    write_page(path, page(opened, rows, recordings), single_file, shown)
+    write_page(path, page(opened, rows, sound), single_file, shown)
     click.echo(f"{len(rows)} of {len(opened.clips)} clips: {path}")
     return DONE

@@ -81,6 +81,21 @@ GROUPS = {
     help="Folder of the report.  [default: RUN/evaluation-FOLD, or RUN/evaluation-FOLD-temperature "
     "with --temperature]",
 )
+@click.option(
+    "--page/--no-page",
+    default=True,
+    show_default=True,
+    help="Write report.html with the images, scalograms and probabilities of every clip, too.",
+)
+@click.option("--media", is_flag=True, help="The clips' sound (Opus) beside report.html, too.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the recordings, for --media.  [default: that of the last extraction]",
+)
+@click.option(
+    "--single-file", is_flag=True, help="Write report.html as one file, of at most 100 clips."
+)
 @settings
 def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, figures, report."""
@@ -99,5 +114,5 @@ def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any)
     with Console() as console:
         for text in summary(evaluate_run(request, console)):
             console.say(text)
-        console.say(f"report: {request.folder / 'report.md'}")
+        console.say(f"report: {request.folder / ('report.html' if request.page else 'report.md')}")
     return DONE

@@ -1,16 +1,21 @@
 """Evaluation of a run, from its folder to its report; called by the commands evaluate and table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from avsc.features.pages.page import write_page
+from avsc.features.pages.recordings import clip_sounds
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.files import remove
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.calibration import Temperature, with_temperature
+from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import RunEvaluation, summarise
@@ -21,6 +26,8 @@ from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.protocol import PROTOCOLS, Protocol
+
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,10 @@ class EvaluationRequest:
         batch_size: samples at a time; None means the run's.
         workers: threads that prepare images; None means one per core.
         out: folder of the report; None means ``evaluation-FOLD`` in the run's.
+        page: write report.html, too.
+        media: write the clips' sound beside it.
+        root: folder of the recordings, for `media`; None means that of the last extraction.
+        single_file: write report.html as one file.
     """
 
     run: Path
@@ -56,6 +67,10 @@ class EvaluationRequest:
     batch_size: int | None = None
     workers: int | None = None
     out: Path | None = None
+    page: bool = False
+    media: bool = False
+    root: Path | None = None
+    single_file: bool = False
 
     @property
     def folder(self) -> Path:
@@ -82,10 +97,27 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     doing = "an evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
-        evaluation = _evaluate(trained, request, console)
+        store = _open_store(trained, request)
+        sound = clip_sounds(store, request.root) if request.media else None
+        evaluation = _evaluate(trained, store, request, console)
         _check_same_run(trained)
         write_report(request.folder, trained.folder, evaluation, claim.check)
+        remove(request.folder / PAGE)  # of an earlier evaluation
+        if request.page:
+            page = EvaluationPage(evaluation, store, trained.folder, sound).page()
+            written = partial(_written, console)
+            path = request.folder / PAGE
+            write_page(path, page, request.single_file, written, claim.check)
     return evaluation
+
+
+def _written(console: Console, rows: Sequence[int]) -> Iterator[int]:
+    """Pass the rows of a page on, and show how many are written."""
+    for row in rows:
+        yield row
+        if console.due():
+            console.draw("page", row + 1, len(rows), f"{row + 1}/{len(rows)}",
+                         f"page: {row + 1} of {len(rows)} clips")  # fmt: skip
 
 
 def _check_same_run(trained: Trained) -> None:
@@ -97,11 +129,17 @@ def _check_same_run(trained: Trained) -> None:
         )
 
 
-def _evaluate(trained: Trained, request: EvaluationRequest, console: Console) -> RunEvaluation:
+def _open_store(trained: Trained, request: EvaluationRequest) -> Store:
     ref = trained.record.store
     path = request.store or find_store(ref.path, request.run, "Name it by --store.")
     store = Store.open(path, list(ref.specs))
     check_store(store, trained, request.allow_other_store)
+    return store
+
+
+def _evaluate(
+    trained: Trained, store: Store, request: EvaluationRequest, console: Console
+) -> RunEvaluation:
     rows = fold_rows(store, trained, request.fold)
     held_out = _validation_rows(store, trained, request) if request.temperature else []
     device, text = choose_device(request.device)

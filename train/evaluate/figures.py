@@ -13,6 +13,7 @@ import io
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -33,8 +34,25 @@ SYMBOLS = ("Last Resort", "cm", "STIXNon", "STIXSize")
 """Beginnings of the names of fonts whose glyphs are boxes, or not those of their code points."""
 
 
-def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> bytes:
-    """Return a PNG of a confusion matrix, each cell in per cent of its true class.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, drawn.
+
+    Attributes:
+        png: for the screen, on white.
+        svg: for print, on nothing.
+    """
+
+    png: bytes
+    svg: bytes
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Return its files by name."""
+        return {f"{name}.png": self.png, f"{name}.svg": self.svg}
+
+
+def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> Drawing:
+    """Draw a confusion matrix: each cell in per cent of its true class, and in segments.
 
     Args:
         confusion: [true class, predicted class], segments; every row has some.
@@ -45,28 +63,32 @@ def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title
         return _confusion_figure(confusion, names, title)
 
 
-def _confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> bytes:
+def _confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], title: str) -> Drawing:
     percent = 100 * confusion / confusion.sum(1, keepdims=True)
     side = 2.4 + 0.55 * len(names)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+    edges = np.arange(len(names) + 1) - 0.5
+    axes.pcolormesh(edges, edges, percent, cmap="Blues", vmin=0, vmax=100)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
     ticks = range(len(names))
     axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, names)
     axes.set_xlabel("predicted scene")
     axes.set_ylabel("true scene")
-    axes.set_title(f"{title}\n% of the segments of each true scene", fontsize=10)
+    axes.set_title(f"{title}\n% of the segments of each true scene, and segments", fontsize=10)
     for row, column in zip(*np.nonzero(confusion), strict=True):
         value = percent[row, column]
         text = "100" if value >= 99.95 else f"{value:.1f}" if value >= 0.05 else "<0.1"
         colour = "white" if value > 50 else "black"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
-    return _png(figure)
+        text += f"\n({confusion[row, column]})"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
+    return _drawing(figure)
 
 
-def reliability_figure(calibration: Calibration, title: str) -> bytes:
-    """Return a PNG of accuracy against predicted probability, and of the segments in each bin.
+def reliability_figure(calibration: Calibration, title: str) -> Drawing:
+    """Draw accuracy against predicted probability, and the segments in each bin.
 
     Args:
         calibration: by bin.
@@ -85,15 +107,18 @@ def reliability_figure(calibration: Calibration, title: str) -> bytes:
     upper.set_ylabel("accuracy")
     upper.set_title(f"{title}\nexpected calibration error {calibration.error:.3f}", fontsize=10)
     upper.legend(loc="upper left", fontsize=9, frameon=False)
-    share = 100 * calibration.segments / calibration.segments.sum()
-    lower.bar(left, share, 1 / BINS, align="edge", color="C0", edgecolor="white")
-    lower.set_ylabel("predictions / %")
+    bars = lower.bar(
+        left, calibration.segments, 1 / BINS, align="edge", color="C0", edgecolor="white"
+    )
+    lower.bar_label(bars, [str(n) if n else "" for n in calibration.segments], fontsize=5)
+    lower.margins(y=0.15)
+    lower.set_ylabel("segments")
     lower.set_xlabel("probability of the predicted scene")
-    return _png(figure)
+    return _drawing(figure)
 
 
-def curves_figure(metrics: Path, epoch: int) -> bytes:
-    """Return a PNG of a run's metrics.csv: losses, validation accuracy, learning rate.
+def curves_figure(metrics: Path, epoch: int) -> Drawing:
+    """Draw a run's metrics.csv: losses, validation accuracy, learning rate.
 
     A run without validation has no accuracy, and no second curve beside the training loss.
 
@@ -112,7 +137,6 @@ def curves_figure(metrics: Path, epoch: int) -> bytes:
         _curve(loss, rows, "validation_log_loss", "C1", label="validation (log-loss)")
         _curve(middle[0], rows, "validation_accuracy", "C1", scale=100)
         middle[0].set_ylabel("validation\naccuracy / %")
-        middle[0].set_ylim(0, 102)
     _curve(rate, rows, "learning_rate", "C2")
     loss.set_ylabel("loss / nats")
     rate.set_ylabel("learning rate at\nthe epoch's end")
@@ -125,7 +149,7 @@ def curves_figure(metrics: Path, epoch: int) -> bytes:
         axes.axvline(epoch, color="grey", linestyle="--", linewidth=1, label=label)
         axes.grid(alpha=0.3)
     loss.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=9, frameon=False)
-    return _png(figure)
+    return _drawing(figure)
 
 
 def _curve(
@@ -142,11 +166,15 @@ def _curve(
     axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
-def _png(figure: Figure) -> bytes:
-    """Return the figure as PNG, without the name and version of the software."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    return data.getvalue()
+def _drawing(figure: Figure) -> Drawing:
+    """Return a figure's files, without the date and the name and version of the software."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    # Texts stay texts, and the bytes do not change from run to run.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "avsc"}):
+        unstamped = {"Date": None, "Creator": None}
+        figure.savefig(svg, format="svg", transparent=True, metadata=unstamped)
+    return Drawing(png.getvalue(), svg.getvalue())
 
 
 @contextmanager

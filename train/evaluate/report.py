@@ -3,7 +3,7 @@
 metrics.json                everything, with what was evaluated
 metrics.csv                 one row per scene, per city and per mean; the protocols side by side
 predictions-PROTOCOL.tsv    the probabilities of every segment, as `predictions` says
-confusion-PROTOCOL.png      the confusion matrix
+confusion-PROTOCOL.png      the confusion matrix; as SVG, too, like all figures
 reliability-PROTOCOL.png    calibration of the predicted probabilities
 curves.png                  the run's training curves
 report.md                   everything on one page; written last
@@ -69,11 +69,13 @@ def write_report(
             f"predictions-{protocol}.tsv": encode_predictions(
                 results.segments, evaluation.clips, classes
             ),
-            f"confusion-{protocol}.png": confusion_figure(results.scores.confusion, classes, title),
-            f"reliability-{protocol}.png": reliability_figure(results.calibration, title),
+            **confusion_figure(results.scores.confusion, classes, title).files(
+                f"confusion-{protocol}"
+            ),
+            **reliability_figure(results.calibration, title).files(f"reliability-{protocol}"),
         }
     files |= {
-        "curves.png": curves_figure(run.metrics, provenance["epoch"]),
+        **curves_figure(run.metrics, provenance["epoch"]).files("curves"),
         "metrics.csv": metrics_csv(evaluation),
         "metrics.json": metrics_json(evaluation),
         "report.md": _page(evaluation).encode(),

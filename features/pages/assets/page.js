@@ -141,9 +141,9 @@
       facts.append(make("dt", {}, column.title), make("dd", {}, shown(data.rows[number][i + 1], column)));
     });
     for (const [title, value] of clip.facts ?? []) facts.append(make("dt", {}, title), make("dd", {}, value));
-    const parts = [facts, ...(clip.strips ?? []).map(strip)];
+    const parts = [images(clip.images)];
     if (clip.sound) parts.push(make("audio", { controls: "", preload: "none", src: clip.sound, "aria-label": "Sound of the clip" }));
-    parts.push(images(clip.images), ...clip.spectra.flatMap(spectrum));
+    parts.push(...(clip.strips ?? []).map(strip), facts, ...clip.spectra.flatMap(spectrum));
     body.replaceChildren(...parts);
   }
   function images(list) {
@@ -177,7 +177,7 @@
   }
   function strip(found) {
     const head = make("tr", {}, make("th", { scope: "col" }, found.title),
-      ...found.seconds.map((second) => make("th", { scope: "col" }, `${second} s`)));
+      ...found.seconds.map((second) => make("th", { scope: "col" }, second === null ? "clip" : `${second} s`)));
     const rows = found.rows.map((row) => make("tr", {}, make("th", { scope: "row" }, row.name),
       ...row.percent.map((percent) => {
         const element = make("td", { class: "shade" }, String(percent));

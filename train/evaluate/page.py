@@ -1,0 +1,299 @@
+"""report.html: an evaluation as a page, down to the images and sounds of every clip.
+
+What is said of single clips is by the first of the evaluation's protocols that predicts seconds.
+The worst clips of each scene come first in the table.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avsc.features.pages.clip_media import ClipMedia
+from avsc.features.pages.page import Cell, Column, Page, Section, Value
+from avsc.features.store.reader import Store
+from avsc.train.evaluate.bootstrap import Interval
+from avsc.train.evaluate.figures import curves_figure, reliability_figure
+from avsc.train.evaluate.results import Evaluation, Results
+from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
+from avsc.train.fit.run_folder import RunFolder
+from avsc.train.metrics import outcomes
+from avsc.train.protocol import EVERY, Protocol, Segments
+
+STRIP = 5
+"""Scenes whose probabilities are shown second by second."""
+COLUMNS = (
+    Column("clip", "Clip"),
+    Column("scene", "Scene", filtered=True),
+    Column("predicted", "Predicted", filtered=True),
+    Column("second", "Seconds predicted", filtered=True, several=True),
+    Column("right", "Right", filtered=True),
+    Column("loss", "Log-loss", number=3),
+    Column("share", "Seconds right / %", number=0),
+    Column("city", "City", filtered=True),
+    Column("location", "Location"),
+)
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """One clip's predictions.
+
+    Attributes:
+        row: in the store's clip table.
+        probability: mean over its segments, float64 [classes].
+        predicted: class index of each segment.
+        loss: mean log-loss of its segments, nats.
+        scene: class index.
+    """
+
+    row: int
+    probability: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    loss: float
+    scene: int
+
+    @property
+    def share(self) -> float:
+        """Share of its segments that are right."""
+        return float((self.predicted == self.scene).mean())
+
+
+def clip_results(segments: Segments) -> list[ClipResult]:
+    """Return what was predicted for each clip, the worst of each scene first."""
+    loss = outcomes(segments)[:, 0]
+    best = segments.probability.argmax(1)
+    rows, first = np.unique(segments.clip, return_index=True)
+    found = []
+    for row, begin, end in zip(rows, first, [*first[1:], len(segments)], strict=True):
+        each = slice(begin, end)
+        mean = segments.probability[each].mean(0)
+        scene = int(segments.scene[begin])
+        found.append(ClipResult(int(row), mean, best[each], float(loss[each].mean()), scene))
+    found.sort(key=lambda clip: -clip.loss)
+    rank: dict[int, int] = {}
+    turn = []
+    for clip in found:
+        rank[clip.scene] = rank.get(clip.scene, 0) + 1
+        turn.append(rank[clip.scene])
+    order = sorted(range(len(found)), key=lambda i: (turn[i], -found[i].loss))
+    return [found[i] for i in order]
+
+
+class EvaluationPage:
+    """The page of an evaluation.
+
+    Args:
+        evaluation: what was predicted.
+        store: what was evaluated.
+        run: folder of the run, for its training curves.
+        sound: returns that of a clip, by its row in the store's clip table; None without sound.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        store: Store,
+        run: RunFolder,
+        sound: Callable[[int], bytes | None] | None = None,
+    ) -> None:
+        self.evaluation, self.store, self.run = evaluation, store, run
+        self.classes = evaluation.classes
+        self.sound = sound
+        self.protocol: Protocol = min(evaluation.results, key=EVERY.index)
+        self.media = ClipMedia(store)
+
+    @cached_property
+    def clips(self) -> list[ClipResult]:
+        """The clips of the page, in order."""
+        return clip_results(self._results.segments)
+
+    def page(self) -> Page:
+        """Return the page."""
+        said, sound = self.evaluation.provenance, self.sound
+        return Page(
+            title=f"{said['system']} on the {said['fold']} fold of {said['dataset']}",
+            text=[
+                f"Run {said['run']}, {said['checkpoint']} checkpoint, epoch {said['epoch']}. "
+                f"{len(self.clips):,} clips; what is said of single clips is by the protocol "
+                f"{self.protocol}. The worst clips of each scene come first."
+            ],
+            sections=[
+                self._scores(),
+                self._confusion(),
+                self._groups("scene", self.classes, self._scene_of),
+                *self._cities(),
+                Section("Calibration and training", figures=self._figures()),
+            ],
+            columns=COLUMNS,
+            rows=[self._row(clip) for clip in self.clips],
+            clip=self._clip,
+            sound=None if sound is None else lambda number: sound(self.clips[number].row),
+            after=[*self._locations(), self._missing(), self._provenance()],
+        )
+
+    @property
+    def _results(self) -> Results:
+        return self.evaluation.results[self.protocol]
+
+    def _row(self, result: ClipResult) -> list[Value]:
+        clip = self.store.clips[result.row]
+        seconds = [self.classes[i] for i in np.unique(result.predicted)]
+        right = result.probability.argmax() == result.scene
+        return [
+            clip.id,
+            clip.scene,
+            self.classes[int(result.probability.argmax())],
+            seconds,
+            "yes" if right else "no",
+            round(result.loss, 4),
+            round(100 * result.share, 1),
+            clip.city,
+            clip.location,
+        ]
+
+    def _clip(self, number: int) -> dict[str, Any]:
+        result = self.clips[number]
+        strips = [
+            self._strip(protocol, found.segments, result)
+            for protocol, found in self.evaluation.results.items()
+        ]
+        return {**self.media.shown(result.row), "strips": strips}
+
+    def _strip(self, protocol: Protocol, segments: Segments, result: ClipResult) -> dict[str, Any]:
+        """Return a clip's probabilities, in per cent, of its scene and of the most probable."""
+        begin, end = np.searchsorted(segments.clip, [result.row, result.row + 1])
+        probability = segments.probability[begin:end]
+        order = np.argsort(-probability.mean(0), kind="stable").tolist() if len(probability) else []
+        shown = [result.scene, *(i for i in order if i != result.scene)][:STRIP]
+        seconds = [None] if segments.second is None else segments.second[begin:end].tolist()
+        return {
+            "title": f"{protocol}, probability in %",
+            "seconds": seconds,
+            "rows": [
+                {
+                    "name": self.classes[i] + (" (true)" if i == result.scene else ""),
+                    "percent": np.rint(100 * probability[:, i]).astype(int).tolist(),
+                }
+                for i in shown
+            ],
+        }
+
+    def _scores(self) -> Section:
+        rows = []
+        for protocol, found in self.evaluation.results.items():
+            official = found.scores
+            rows.append(
+                [
+                    Cell(protocol, head=True),
+                    Cell(_figure(official.log_loss, found.log_loss_interval, LOG_LOSS)),
+                    Cell(_figure(official.accuracy, found.accuracy_interval, PERCENT)),
+                    Cell(f"{found.calibration.error:.3f}"),
+                    Cell(f"{len(found.segments):,} of {self.evaluation.expected:,}"),
+                ]
+            )
+        columns = ["protocol", "log-loss", "accuracy / %", "calibration error", "segments"]
+        text = "Means over scenes, natural log-loss, with 95 % confidence intervals (bootstrap-t)."
+        return Section("Scores", [text], columns, rows)
+
+    def _confusion(self) -> Section:
+        confusion = self._results.scores.confusion
+        share = confusion / confusion.sum(1, keepdims=True)
+        rows = [
+            [
+                Cell(name, {"scene": name}, head=True),
+                *(
+                    Cell(
+                        f"{confusion[i, j]} ({100 * share[i, j]:.0f} %)"
+                        if confusion[i, j]
+                        else "0",
+                        {"scene": name, "second": other} if confusion[i, j] else {},
+                        float(share[i, j]),
+                    )
+                    for j, other in enumerate(self.classes)
+                ),
+            ]
+            for i, name in enumerate(self.classes)
+        ]
+        text = (
+            f"Segments of each true scene (rows) by predicted scene (columns), {self.protocol}. A "
+            "cell leads to the clips that have such segments."
+        )
+        return Section("Confusion", [text], ["true \\ predicted", *self.classes], rows)
+
+    def _figures(self) -> dict[str, str]:
+        drawings = {
+            f"Calibration, {protocol}": reliability_figure(results.calibration, protocol)
+            for protocol, results in self.evaluation.results.items()
+        }
+        epoch = self.evaluation.provenance["epoch"]
+        drawings["Training curves"] = curves_figure(self.run.metrics, epoch)
+        return {title: drawing.svg.decode() for title, drawing in drawings.items()}
+
+    def _scene_of(self, row: int) -> str | None:
+        return self.store.clips[row].scene
+
+    def _cities(self) -> Sequence[Section]:
+        cities = sorted({c for clip in self.clips if (c := self.store.clips[clip.row].city)})
+        return [self._groups("city", cities, lambda row: self.store.clips[row].city)] * bool(cities)
+
+    def _locations(self) -> Sequence[Section]:
+        places = sorted({p for clip in self.clips if (p := self.store.clips[clip.row].location)})
+        if not places:
+            return []
+        return [self._groups("location", places, lambda row: self.store.clips[row].location)]
+
+    def _groups(
+        self, name: str, values: Sequence[str], value_of: Callable[[int], str | None]
+    ) -> Section:
+        """Return mean log-loss and accuracy over the segments of each scene, city or location."""
+        columns, table = (
+            [name],
+            {value: [Cell(value, {name: value}, head=True)] for value in values},
+        )
+        for protocol, found in self.evaluation.results.items():
+            columns += [f"segments, {protocol}", "log-loss", "accuracy / %"]
+            result = outcomes(found.segments)
+            index = {value: i for i, value in enumerate(values)}
+            of = np.array([index.get(value_of(row) or "", -1) for row in found.segments.clip])
+            for value, i in index.items():
+                mine = result[of == i]
+                loss, accuracy = mine.mean(0) if len(mine) else (np.nan, np.nan)
+                table[value] += [
+                    Cell(f"{len(mine):,}"),
+                    Cell(f"{loss:.3f}"),
+                    Cell(
+                        f"{100 * accuracy:.1f}",
+                        share=None if np.isnan(accuracy) else float(accuracy),
+                    ),
+                ]
+        return Section(f"By {name}", (), columns, [table[value] for value in values])
+
+    def _missing(self) -> Section:
+        lost = [
+            [Cell(protocol, head=True), Cell(name)]
+            for protocol, names in self.evaluation.missing.items()
+            for name in names
+        ]
+        text = "All segments were predicted." if not lost else f"{len(lost):,} have no prediction."
+        return Section("Missing segments", [text], ["protocol", "segment"] if lost else [], lost)
+
+    def _provenance(self) -> Section:
+        rows = [
+            [Cell(name, head=True), Cell(_plain(value))]
+            for name, value in self.evaluation.provenance.items()
+        ]
+        return Section("What was evaluated", (), ["name", "value"], rows)
+
+
+def _figure(value: float, interval: Interval | None, form: NumberFormat) -> str:
+    return f"{form.figure(value, form.decimals(interval))} {form.interval(interval)}"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    return str(value)
