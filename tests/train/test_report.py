@@ -70,9 +70,10 @@ def test_every_file_says_the_same(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion-centred.png", "confusion-strict.png", "curves.png", "metrics.csv",
-        "metrics.json", "predictions-centred.tsv", "predictions-strict.tsv",
-        "reliability-centred.png", "reliability-strict.png", "report.md",
+        "confusion-centred.png", "confusion-centred.svg", "confusion-strict.png",
+        "confusion-strict.svg", "curves.png", "curves.svg", "metrics.csv", "metrics.json",
+        "predictions-centred.tsv", "predictions-strict.tsv", "reliability-centred.png",
+        "reliability-centred.svg", "reliability-strict.png", "reliability-strict.svg", "report.md",
     ]  # fmt: skip
     values = json.loads((folder / "metrics.json").read_text())
     rows = list(csv.DictReader(io.StringIO((folder / "metrics.csv").read_text())))
@@ -216,8 +217,8 @@ def test_the_page_comes_last_so_that_half_a_report_has_none(tmp_path, run):
     assert not list(folder.glob(".tmp-*"))
 
 
-def pixels(picture):
-    return matplotlib.image.imread(io.BytesIO(picture), format="png")
+def pixels(drawing):
+    return matplotlib.image.imread(io.BytesIO(drawing.png), format="png")
 
 
 @pytest.mark.parametrize("classes", [2, 10])

@@ -1,0 +1,191 @@
+"""report.html, opened in a browser from a file, beside the files of numbers."""
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from axe_playwright_python.sync_playwright import Axe
+from browser import browser, visit
+from stores import small_clips, small_store
+from systems import make
+from worst import NAMES
+
+from avsc.features.store.reader import Store
+from avsc.train.evaluate.page import clip_results
+from avsc.train.protocol import Segments
+
+SCENES = sorted(NAMES[:3])
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A run that hardly learned, on a store with the worst names, and the store's recordings."""
+    home = tmp_path_factory.mktemp("report")
+    clips = [replace(clip, scene=SCENES[int(clip.scene[5])]) for clip in small_clips(locations=5)]
+    small_store(home / "store", clips=tuple(clips), products=("scalogram", "images"))
+    noise = np.random.default_rng(0).normal(0, 0.1, (16_000, 2))
+    (home / "root" / "audio").mkdir(parents=True)
+    for clip in clips:
+        soundfile.write(home / "root" / clip.audio, noise, 16_000)
+    make(home, home / "run", "joint", epochs=1, lr_max=1e-6, lr_min=1e-6).fit()
+    return home
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
+    from avsc.train.fit.console import Console
+
+    request = EvaluationRequest(
+        report / "run",
+        resampling=Resampling(100),
+        device="cpu",
+        workers=0,
+        page=True,
+        media=True,
+        root=report / "root",
+    )
+    evaluate_run(request, Console())
+    return request.folder / "report.html"
+
+
+def predictions(page, protocol="strict"):
+    """Return the rows of the file of predictions, by clip."""
+    found = defaultdict(list)
+    with (page.parent / f"predictions-{protocol}.tsv").open(newline="") as file:
+        for row in csv.DictReader(file, delimiter="\t"):
+            found[row["filename"].rpartition("_")[0]].append(row)
+    return found
+
+
+def table(visit, title):
+    """Return the texts of a section's table, by the first cell of each row."""
+    section = visit.page.locator("section", has=visit.page.locator("h2", has_text=title))
+    rows = [row.locator("th, td").all_inner_texts() for row in section.locator("tbody tr").all()]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_numbers_are_those_of_the_report(page, chromium):
+    values = json.loads((page.parent / "metrics.json").read_text())["protocols"]
+    with visit(chromium, page) as found:
+        scores, confusion = table(found, "Scores"), table(found, "Confusion")
+        by_scene = table(found, "By scene")
+        assert (found.faults, found.requests) == ([], [])
+    for protocol, said in values.items():
+        assert float(scores[protocol][0].split()[0]) == pytest.approx(said["log_loss"], abs=5e-3)
+        assert float(scores[protocol][1].split()[0]) == pytest.approx(
+            100 * said["accuracy"], abs=0.1
+        )
+    assert list(by_scene) == list(SCENES)
+    for i, scene in enumerate(SCENES):
+        counts = [int(cell.split()[0]) for cell in confusion[scene]]
+        assert counts == values["strict"]["confusion"][i]
+        loss = values["strict"]["class_log_loss"][scene]
+        assert float(by_scene[scene][1]) == pytest.approx(loss, abs=1e-3)
+
+
+def test_a_cell_of_the_confusion_leads_to_its_clips(page, report, chromium):
+    scene_of = {clip.id: clip.scene for clip in Store.open(report / "store").clips}
+    wanted = defaultdict(set)
+    for clip, rows in predictions(page).items():
+        for row in rows:
+            wanted[scene_of[clip], row["scene_label"]].add(clip)
+    assert any(scene != predicted for scene, predicted in wanted)
+    with visit(chromium, page) as found:
+        section = found.page.locator("section", has=found.page.locator("h2", has_text="Confusion"))
+        for (scene, predicted), clips in wanted.items():
+            row = section.locator("tbody tr").nth(SCENES.index(scene))
+            row.locator("td").nth(SCENES.index(predicted)).locator("a").click()
+            shown = found.page.locator("#clip-table tbody a").all_inner_texts()
+            assert set(shown) == clips
+            assert len(shown) == len(clips)
+
+
+def test_a_clip_shows_what_was_predicted_second_by_second(page, chromium):
+    with visit(chromium, page) as found:
+        seen = found.page
+        name = seen.locator("#clip-table tbody a").first.inner_text()
+        seen.locator("#clip-table tbody a").first.click()
+        seen.wait_for_selector(".strip")
+        strip = seen.locator(".strip").first
+        rows = predictions(page)[name]
+        for line in strip.locator("tbody tr").all():
+            scene, *percent = line.locator("th, td").all_inner_texts()
+            probability = [float(row[scene.removesuffix(" (true)")]) for row in rows]
+            assert [int(text) for text in percent] == pytest.approx(
+                [100 * value for value in probability], abs=0.51
+            )
+        assert seen.locator(".images img").count() == 3
+        seconds = seen.evaluate(
+            """async () => {
+                const audio = document.querySelector('#clip audio');
+                audio.preload = 'auto';
+                audio.load();
+                await new Promise((done, failed) => {
+                    audio.onloadedmetadata = done; audio.onerror = failed;
+                });
+                return audio.duration;
+            }"""
+        )
+        assert seconds == pytest.approx(1, abs=0.05)
+        assert (found.faults, found.requests) == ([], [])
+
+
+def test_page_is_accessible(page, chromium):
+    with visit(chromium, page, color_scheme="dark") as found:
+        faults = Axe().run(found.page).response["violations"]
+        found.page.locator("#clip-table tbody a").first.click()
+        found.page.wait_for_selector(".strip")
+        faults += Axe().run(found.page).response["violations"]
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+
+
+def test_the_worst_of_each_scene_come_first():
+    """Nine clips of three scenes; the table begins with the worst of each."""
+    draw = np.random.default_rng(2)
+    probability = draw.dirichlet(np.ones(3), 36)
+    clip = np.repeat(np.arange(9), 4)
+    scene = clip % 3
+    segments = Segments(probability, clip, np.tile(np.arange(4), 9), scene)
+    loss = {row: -np.log(probability[clip == row][:, row % 3]).mean() for row in range(9)}
+    worst = {max((row for row in range(9) if row % 3 == i), key=loss.get) for i in range(3)}
+    order = [result.row for result in clip_results(segments)]
+    assert sorted(order) == list(range(9))
+    assert set(order[:3]) == worst
+    assert [loss[row] for row in order[:3]] == sorted((loss[row] for row in worst), reverse=True)
+    assert Counter(row % 3 for row in order[3:6]) == Counter(range(3))
+
+
+def test_an_evaluation_without_a_page_leaves_none_of_before(report, page, fit, tmp_path):
+    folder = tmp_path / "report"
+    shutil.copytree(page.parent, folder)
+    status, out, err = fit(
+        *("evaluate", report / "run", "--out", folder, "--no-page", "--device", "cpu"),
+        *("--resamples", 100, "--workers", 0),
+    )
+    assert status == 0, err
+    assert not (folder / "report.html").exists()
+    assert re.search(r"report: .*report\.md", out)
+
+
+def test_sound_needs_the_recordings(report, fit, tmp_path):
+    status, _, err = fit(
+        *("evaluate", report / "run", "--out", tmp_path / "report", "--media", "--device", "cpu"),
+        *("--resamples", 100, "--workers", 0),
+    )
+    assert status == 2
+    assert "--media: the folder of the recordings" in err
+    assert "--root" in err
