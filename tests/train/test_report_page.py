@@ -17,7 +17,7 @@ from systems import make
 from worst import NAMES
 
 from avsc.features.store.reader import Store
-from avsc.train.evaluate.page import clip_results
+from avsc.train.evaluate.clip_results import clip_results
 from avsc.train.protocol import Segments
 
 SCENES = sorted(NAMES[:3])
@@ -189,3 +189,45 @@ def test_sound_needs_the_recordings(report, fit, tmp_path):
     assert status == 2
     assert "--media: the folder of the recordings" in err
     assert "--root" in err
+
+
+def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path, chromium):
+    """Two files of predictions; outcomes are counted here from the files."""
+    truth = {clip.id: clip.scene for clip in Store.open(report / "store").clips}
+    draw = np.random.default_rng(5)
+    names, wanted = [], []
+    for number in range(2):
+        path = tmp_path / f"system{number}.tsv"
+        right = {}
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerow(["filename", "scene_label", *SCENES])
+            for clip, rows in predictions(page).items():
+                values = draw.dirichlet(np.ones(3), len(rows)).round(6)
+                values[:, 2] = 1 - values[:, :2].sum(1)
+                right[clip] = SCENES[values.mean(0).argmax()] == truth[clip]
+                for row, value in zip(rows, values, strict=True):
+                    label = SCENES[value.argmax()]
+                    writer.writerow([row["filename"], label, *(f"{v:.6f}" for v in value)])
+        names.append(path)
+        wanted.append(right)
+    status, out, err = fit(
+        *("compare", *names, "--truth", report / "store", "--resamples", 100),
+        *("--out", tmp_path / "comparison"),
+    )
+    assert status == 0, err
+    counts = Counter((wanted[0][clip], wanted[1][clip]) for clip in wanted[0])
+    with visit(chromium, tmp_path / "comparison" / "comparison.html") as found:
+        shown = table(found, "Clips by outcome")
+        assert shown == {
+            "only the first is right": [str(counts[True, False])],
+            "only the second is right": [str(counts[False, True])],
+            "both are wrong": [str(counts[False, False])],
+            "both are right": [str(counts[True, True])],
+        }
+        found.page.locator("#clip-table tbody a").first.click()
+        found.page.wait_for_selector(".strip")
+        assert found.page.locator(".strip").count() == 2
+        assert found.page.locator(".images img").count() == 3
+        assert (found.faults, found.requests) == ([], [])
+        assert Axe().run(found.page).response["violations"] == []

@@ -8,6 +8,8 @@ from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 
+PAGE = "comparison.html"
+
 
 @click.command(cls=Verb, example="avsc-fit compare runs/joint runs/pipeline")
 @click.argument("first", type=click.Path(path_type=Path))
@@ -47,6 +49,12 @@ from avsc.manifests.shell import settings
     type=click.Path(path_type=Path),
     help="Folder of the report.  [default: comparisons/FIRST-SECOND]",
 )
+@click.option(
+    "--page/--no-page",
+    default=True,
+    show_default=True,
+    help="Write comparison.html with every clip, too.",
+)
 @settings
 def compare(
     first: Path,
@@ -57,10 +65,15 @@ def compare(
     resamples: int,
     seed: int,
     out: Path | None,
+    page: bool,
 ) -> int:
     """Compare FIRST and SECOND: evaluated runs, or predictions files in the challenge's form."""
+    from avsc.features.pages.page import write_page
+    from avsc.features.store.reader import Store
+    from avsc.manifests.files import remove
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.compare import compare as compare_segments
+    from avsc.train.evaluate.compare_page import ComparisonPage
     from avsc.train.evaluate.compare_report import (
         comparison_tables,
         in_words,
@@ -89,9 +102,15 @@ def compare(
     }
     folder = out or Path("comparisons") / f"{first.stem}-{second.stem}"
     write_comparison(folder, comparison, provenance)
+    remove(folder / PAGE)  # of an earlier comparison
+    if page:
+        systems = [(str(first), segments), (str(second), others)]
+        store = Store.open(known.path) if known.path.is_dir() else None
+        made = ComparisonPage(comparison, systems, known.clips, known.classes, store).page()
+        write_page(folder / PAGE, made)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
     click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")
     click.echo(f"\n{in_words(comparison, resamples)}")
-    click.echo(f"report: {folder / 'comparison.md'}")
+    click.echo(f"report: {folder / (PAGE if page else 'comparison.md')}")
     return DONE

@@ -5,26 +5,23 @@ The worst clips of each scene come first in the table.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from avsc.features.pages.clip_media import ClipMedia
 from avsc.features.pages.page import Cell, Column, Page, Section, Value
 from avsc.features.store.reader import Store
 from avsc.train.evaluate.bootstrap import Interval
+from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
 from avsc.train.evaluate.figures import curves_figure, reliability_figure
 from avsc.train.evaluate.results import Evaluation, Results
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import outcomes
-from avsc.train.protocol import EVERY, Protocol, Segments
+from avsc.train.protocol import EVERY, Protocol
 
-STRIP = 5
-"""Scenes whose probabilities are shown second by second."""
 COLUMNS = (
     Column("clip", "Clip"),
     Column("scene", "Scene", filtered=True),
@@ -36,51 +33,6 @@ COLUMNS = (
     Column("city", "City", filtered=True),
     Column("location", "Location"),
 )
-
-
-@dataclass(frozen=True)
-class ClipResult:
-    """One clip's predictions.
-
-    Attributes:
-        row: in the store's clip table.
-        probability: mean over its segments, float64 [classes].
-        predicted: class index of each segment.
-        loss: mean log-loss of its segments, nats.
-        scene: class index.
-    """
-
-    row: int
-    probability: NDArray[np.float64]
-    predicted: NDArray[np.int64]
-    loss: float
-    scene: int
-
-    @property
-    def share(self) -> float:
-        """Share of its segments that are right."""
-        return float((self.predicted == self.scene).mean())
-
-
-def clip_results(segments: Segments) -> list[ClipResult]:
-    """Return what was predicted for each clip, the worst of each scene first."""
-    loss = outcomes(segments)[:, 0]
-    best = segments.probability.argmax(1)
-    rows, first = np.unique(segments.clip, return_index=True)
-    found = []
-    for row, begin, end in zip(rows, first, [*first[1:], len(segments)], strict=True):
-        each = slice(begin, end)
-        mean = segments.probability[each].mean(0)
-        scene = int(segments.scene[begin])
-        found.append(ClipResult(int(row), mean, best[each], float(loss[each].mean()), scene))
-    found.sort(key=lambda clip: -clip.loss)
-    rank: dict[int, int] = {}
-    turn = []
-    for clip in found:
-        rank[clip.scene] = rank.get(clip.scene, 0) + 1
-        turn.append(rank[clip.scene])
-    order = sorted(range(len(found)), key=lambda i: (turn[i], -found[i].loss))
-    return [found[i] for i in order]
 
 
 class EvaluationPage:
@@ -142,13 +94,12 @@ class EvaluationPage:
     def _row(self, result: ClipResult) -> list[Value]:
         clip = self.store.clips[result.row]
         seconds = [self.classes[i] for i in np.unique(result.predicted)]
-        right = result.probability.argmax() == result.scene
         return [
             clip.id,
             clip.scene,
-            self.classes[int(result.probability.argmax())],
+            self.classes[result.best],
             seconds,
-            "yes" if right else "no",
+            "yes" if result.right else "no",
             round(result.loss, 4),
             round(100 * result.share, 1),
             clip.city,
@@ -158,29 +109,10 @@ class EvaluationPage:
     def _clip(self, number: int) -> dict[str, Any]:
         result = self.clips[number]
         strips = [
-            self._strip(protocol, found.segments, result)
+            strip(protocol, found.segments, result, self.classes)
             for protocol, found in self.evaluation.results.items()
         ]
         return {**self.media.shown(result.row), "strips": strips}
-
-    def _strip(self, protocol: Protocol, segments: Segments, result: ClipResult) -> dict[str, Any]:
-        """Return a clip's probabilities, in per cent, of its scene and of the most probable."""
-        begin, end = np.searchsorted(segments.clip, [result.row, result.row + 1])
-        probability = segments.probability[begin:end]
-        order = np.argsort(-probability.mean(0), kind="stable").tolist() if len(probability) else []
-        shown = [result.scene, *(i for i in order if i != result.scene)][:STRIP]
-        seconds = [None] if segments.second is None else segments.second[begin:end].tolist()
-        return {
-            "title": f"{protocol}, probability in %",
-            "seconds": seconds,
-            "rows": [
-                {
-                    "name": self.classes[i] + (" (true)" if i == result.scene else ""),
-                    "percent": np.rint(100 * probability[:, i]).astype(int).tolist(),
-                }
-                for i in shown
-            ],
-        }
 
     def _scores(self) -> Section:
         rows = []

@@ -141,9 +141,9 @@
       facts.append(make("dt", {}, column.title), make("dd", {}, shown(data.rows[number][i + 1], column)));
     });
     for (const [title, value] of clip.facts ?? []) facts.append(make("dt", {}, title), make("dd", {}, value));
-    const parts = [images(clip.images)];
+    const parts = clip.images ? [images(clip.images)] : [];
     if (clip.sound) parts.push(make("audio", { controls: "", preload: "none", src: clip.sound, "aria-label": "Sound of the clip" }));
-    parts.push(...(clip.strips ?? []).map(strip), facts, ...clip.spectra.flatMap(spectrum));
+    parts.push(...(clip.strips ?? []).map(strip), facts, ...(clip.spectra ?? []).flatMap(spectrum));
     body.replaceChildren(...parts);
   }
   function images(list) {

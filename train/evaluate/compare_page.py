@@ -1,0 +1,143 @@
+"""comparison.html: two systems clip by clip, those first that only one of them gets right."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from avsc.features.pages.clip_media import ClipMedia
+from avsc.features.pages.page import Cell, Column, Page, Section, Value
+from avsc.features.store.reader import Store
+from avsc.manifests.clips import Clip
+from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
+from avsc.train.evaluate.compare import ComparedGroup, Comparison
+from avsc.train.evaluate.writing import LOG_LOSS, PERCENT
+from avsc.train.protocol import Segments
+
+OUTCOMES = {
+    (True, False): "only the first is right",
+    (False, True): "only the second is right",
+    (False, False): "both are wrong",
+    (True, True): "both are right",
+}
+"""By whether the first is right and whether the second is, in the order of the table."""
+COLUMNS = (
+    Column("clip", "Clip"),
+    Column("scene", "Scene", filtered=True),
+    Column("outcome", "Outcome", filtered=True),
+    Column("first", "First predicts", filtered=True),
+    Column("second", "Second predicts", filtered=True),
+    Column("first_loss", "First's log-loss", number=3),
+    Column("second_loss", "Second's log-loss", number=3),
+    Column("difference", "Second - first", number=3),
+    Column("city", "City", filtered=True),
+    Column("location", "Location"),
+)
+
+
+class ComparisonPage:
+    """The page of a comparison.
+
+    Args:
+        comparison: the differences.
+        systems: the names of both and their predictions, of the same segments.
+        clips: the clip table that they refer to.
+        classes: scene labels in the order of their indices.
+        store: for the clips' images and acoustic frames; None where the truth is a manifest.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        systems: Sequence[tuple[str, Segments]],
+        clips: Sequence[Clip],
+        classes: Sequence[str],
+        store: Store | None,
+    ) -> None:
+        self.comparison, self.systems = comparison, systems
+        self.clips, self.classes = clips, classes
+        self.media = None if store is None else ClipMedia(store)
+        first, second = (clip_results(segments) for _, segments in systems)
+        seconds = {result.row: result for result in second}
+        order = list(OUTCOMES)
+        self.pairs = sorted(
+            ((result, seconds[result.row]) for result in first),
+            key=lambda pair: (
+                order.index((pair[0].right, pair[1].right)),
+                -abs(pair[1].loss - pair[0].loss),
+            ),
+        )
+
+    def page(self) -> Page:
+        """Return the page."""
+        (first, _), (second, _) = self.systems
+        return Page(
+            title=f"{first} and {second}",
+            text=[
+                f"The first is {first}, the second {second}; differences are second minus first. "
+                "Clips that only one of them gets right come first, those whose log-loss differs "
+                "most before others."
+            ],
+            sections=[
+                self._outcomes(),
+                *(self._differences(group) for group in ("mean", "scene", "city")),
+            ],
+            columns=COLUMNS,
+            rows=[self._row(*pair) for pair in self.pairs],
+            clip=self._clip,
+        )
+
+    def _row(self, first: ClipResult, second: ClipResult) -> list[Value]:
+        clip = self.clips[first.row]
+        return [
+            clip.id,
+            clip.scene,
+            OUTCOMES[first.right, second.right],
+            self.classes[first.best],
+            self.classes[second.best],
+            round(first.loss, 4),
+            round(second.loss, 4),
+            round(second.loss - first.loss, 4),
+            clip.city,
+            clip.location,
+        ]
+
+    def _clip(self, number: int) -> dict[str, Any]:
+        strips = [
+            strip(name, segments, result, self.classes)
+            for (name, segments), result in zip(self.systems, self.pairs[number], strict=True)
+        ]
+        row = self.pairs[number][0].row
+        return {**(self.media.shown(row) if self.media else {}), "strips": strips}
+
+    def _outcomes(self) -> Section:
+        counts = dict.fromkeys(OUTCOMES.values(), 0)
+        for first, second in self.pairs:
+            counts[OUTCOMES[first.right, second.right]] += 1
+        rows = [
+            [Cell(outcome, {"outcome": outcome}, head=True), Cell(f"{count:,}")]
+            for outcome, count in counts.items()
+        ]
+        text = "A clip is right if its mean probability is highest for its scene."
+        return Section("Clips by outcome", [text], ["outcome", "clips"], rows)
+
+    def _differences(self, group: str) -> Section:
+        rows = [_cells(row) for row in self.comparison.rows if row.group == group]
+        title = "Mean over scenes" if group == "mean" else f"By {group}"
+        columns = [group, "segments"]
+        for figure in ("log-loss", "accuracy / %"):
+            columns += [f"first, {figure}", "second", "difference", "95 % interval", "p"]
+        return Section(title, (), columns if rows else [], rows)
+
+
+def _cells(row: ComparedGroup) -> list[Cell]:
+    link = {} if row.group == "mean" else {row.group: row.name}
+    cells = [Cell(row.name, link, head=True), Cell(f"{row.segments:,}")]
+    for form, figure in ((LOG_LOSS, row.log_loss), (PERCENT, row.accuracy)):
+        digits = form.decimals(figure.interval)
+        cells += [
+            Cell(form.figure(figure.first, digits)),
+            Cell(form.figure(figure.second, digits)),
+            Cell(form.figure(figure.difference, digits, "+")),
+            Cell(form.interval(figure.interval, "+")),
+            Cell(f"{figure.p:.2g}"),
+        ]
+    return cells
