@@ -20,7 +20,7 @@ def clip_sounds(store: Store, root: Path | None) -> Callable[[int], bytes | None
     Raises:
         SettingError: the folder is not recorded with the store, or not there.
     """
-    folder = root or _recorded_root(store.path)
+    folder = recordings_folder(store, root)
     if folder is None or not folder.is_dir():
         what = "is not recorded with it" if folder is None else f"{folder} is not there"
         raise SettingError(
@@ -39,9 +39,11 @@ def clip_sounds(store: Store, root: Path | None) -> Callable[[int], bytes | None
     return sound
 
 
-def _recorded_root(store: Path) -> Path | None:
-    """Return the root that request.json names, if there is one that can be read."""
+def recordings_folder(store: Store, root: Path | None = None) -> Path | None:
+    """Return the folder of a store's recordings: the one named, or that of the last extraction."""
+    if root is not None:
+        return root
     try:
-        return Path(json.loads((store / "request.json").read_bytes())["root"])
+        return Path(json.loads((store.path / "request.json").read_bytes())["root"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -70,7 +70,7 @@ def test_every_file_says_the_same(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "confusion-centred.png", "confusion-centred.svg", "confusion-strict.png",
+        "clips.csv", "confusion-centred.png", "confusion-centred.svg", "confusion-strict.png",
         "confusion-strict.svg", "curves.png", "curves.svg", "metrics.csv", "metrics.json",
         "predictions-centred.tsv", "predictions-strict.tsv", "reliability-centred.png",
         "reliability-centred.svg", "reliability-strict.png", "reliability-strict.svg", "report.md",

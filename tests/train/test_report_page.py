@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from browser import browser, visit
 from stores import small_clips, small_store
@@ -18,6 +19,9 @@ from worst import NAMES
 
 from avsc.features.store.reader import Store
 from avsc.train.evaluate.clip_results import clip_results
+from avsc.train.fit.inputs import trained_inputs
+from avsc.train.fit.trained_run import restore
+from avsc.train.model.inference import predict
 from avsc.train.protocol import Segments
 
 SCENES = sorted(NAMES[:3])
@@ -211,7 +215,7 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
                     writer.writerow([row["filename"], label, *(f"{v:.6f}" for v in value)])
         names.append(path)
         wanted.append(right)
-    status, out, err = fit(
+    status, _, err = fit(
         *("compare", *names, "--truth", report / "store", "--resamples", 100),
         *("--out", tmp_path / "comparison"),
     )
@@ -231,3 +235,41 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
         assert found.page.locator(".images img").count() == 3
         assert (found.faults, found.requests) == ([], [])
         assert Axe().run(found.page).response["violations"] == []
+
+
+def test_clips_csv_holds_paths_probabilities_and_embeddings(report, page, fit, tmp_path):
+    """Embeddings are computed here through the network's own layers, a clip at a time."""
+    folder = tmp_path / "report"
+    status, _, err = fit(
+        *("evaluate", report / "run", "--out", folder, "--no-page", "--embeddings"),
+        *("--root", report / "root", "--device", "cpu", "--resamples", 100, "--workers", 0),
+    )
+    assert status == 0, err
+    with (folder / "clips.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wanted = predictions(page)
+    assert {row["clip"] for row in rows} == set(wanted)
+    for row in rows:
+        mean = np.mean([[float(r[name]) for name in SCENES] for r in wanted[row["clip"]]], 0)
+        shown = [float(row[f"probability {name}"]) for name in SCENES]
+        assert shown == pytest.approx(mean, abs=1e-6)
+        assert row["predicted"] == SCENES[mean.argmax()]
+        assert row["right"] == str(row["predicted"] == row["scene"])
+        assert row["audio"] == str(report / "root" / "audio" / f"{row['clip']}.wav")
+
+    network = restore(report / "run", "best").network.eval()
+    store = Store.open(report / "store")
+    given = []
+    network.classifier.layers[-1].register_forward_pre_hook(lambda _, x: given.append(x[0]))
+    source = trained_inputs(restore(report / "run", "best").record, store, report / "run")
+    for number in (0, -1):
+        row = next(i for i, clip in enumerate(store.clips) if clip.id == rows[number]["clip"])
+        source_of_clip = source.source([row])
+        samples = source_of_clip.samples([row])
+        images = torch.from_numpy(np.unique(samples.image))
+        given.clear()
+        options = {"batch_size": 1, "workers": 0, "device": torch.device("cpu")}
+        predict(network, source_of_clip, samples, **options)
+        assert len(given) == len(samples) > len(images)
+        embedding = json.loads(rows[number]["embedding"])
+        assert embedding == pytest.approx(torch.cat(given).mean(0).tolist(), rel=2e-3, abs=1e-5)

@@ -82,6 +82,11 @@ GROUPS = {
     "with --temperature]",
 )
 @click.option(
+    "--embeddings",
+    is_flag=True,
+    help="Add each clip's embedding, the mean input of the network's last layer, to clips.csv.",
+)
+@click.option(
     "--page/--no-page",
     default=True,
     show_default=True,

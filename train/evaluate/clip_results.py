@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.manifests.files import csv_bytes
+from avsc.train.evaluate.results import RunEvaluation
 from avsc.train.metrics import outcomes
-from avsc.train.protocol import Segments
+from avsc.train.protocol import EVERY, Segments
 
 STRIP = 5
 """Scenes whose probabilities are shown second by second."""
@@ -95,3 +98,44 @@ def strip(
             for i in shown
         ],
     }
+
+
+def clips_csv(evaluation: RunEvaluation, root: Path | None) -> bytes:
+    """Return clips.csv: a row per clip, for programs that browse data (Spotlight, FiftyOne).
+
+    Columns: ``clip``, ``audio`` and ``video`` (paths of the recordings), ``scene``, ``predicted``,
+    ``right``, ``log_loss``, ``city``, ``location``, ``fold``, ``probability SCENE`` for each scene,
+    and ``embedding``, a list of numbers, if there is one. Probabilities are means over the clip's
+    segments by the first protocol. The worst clip of each scene comes first.
+
+    Args:
+        evaluation: what to write.
+        root: folder of the recordings; None leaves their paths relative.
+    """
+    classes, embeddings = evaluation.classes, evaluation.embeddings
+    results = evaluation.results[min(evaluation.results, key=EVERY.index)]
+    head = ["clip", "audio", "video", "scene", "predicted", "right", "log_loss", "city"]
+    head += ["location", "fold", *(f"probability {name}" for name in classes)]
+    rows: list[list[object]] = [[*head, *(["embedding"] if embeddings else [])]]
+    for result in clip_results(results.segments):
+        clip = evaluation.clips[result.row]
+        paths = [
+            None if p is None else str(root / p if root else p) for p in (clip.audio, clip.video)
+        ]
+        row: list[object] = [
+            clip.id,
+            *paths,
+            clip.scene,
+            classes[result.best],
+            result.right,
+            result.loss,
+        ]
+        row += [clip.city, clip.location, clip.fold, *result.probability.tolist()]
+        if embeddings:
+            row.append("[" + ", ".join(f"{x:.4g}" for x in embeddings[result.row]) + "]")
+        rows.append(row)
+    return csv_bytes(rows)
+
+
+def _path(relative: str | None, root: Path | None) -> str | None:
+    return relative if root is None or relative is None else str(root / relative)

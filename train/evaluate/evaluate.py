@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc.features.pages.page import write_page
-from avsc.features.pages.recordings import clip_sounds
+from avsc.features.pages.recordings import clip_sounds, recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import remove
@@ -48,6 +48,7 @@ class EvaluationRequest:
         batch_size: samples at a time; None means the run's.
         workers: threads that prepare images; None means one per core.
         out: folder of the report; None means ``evaluation-FOLD`` in the run's.
+        embeddings: add the clips' embeddings to clips.csv.
         page: write report.html, too.
         media: write the clips' sound beside it.
         root: folder of the recordings, for `media`; None means that of the last extraction.
@@ -67,6 +68,7 @@ class EvaluationRequest:
     batch_size: int | None = None
     workers: int | None = None
     out: Path | None = None
+    embeddings: bool = False
     page: bool = False
     media: bool = False
     root: Path | None = None
@@ -101,7 +103,8 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
         sound = clip_sounds(store, request.root) if request.media else None
         evaluation = _evaluate(trained, store, request, console)
         _check_same_run(trained)
-        write_report(request.folder, trained.folder, evaluation, claim.check)
+        root = recordings_folder(store, request.root)
+        write_report(request.folder, trained.folder, evaluation, root, claim.check)
         remove(request.folder / PAGE)  # of an earlier evaluation
         if request.page:
             page = EvaluationPage(evaluation, store, trained.folder, sound).page()
@@ -161,7 +164,9 @@ def _evaluate(
         cores() if request.workers is None else request.workers,
     )
     options = (request.protocols, computing, console)
-    predicted = predict_clips(trained, store, rows, *options, request.allow_missing)
+    predicted = predict_clips(
+        trained, store, rows, *options, request.allow_missing, request.embeddings
+    )
     segments = predicted.segments
     temperatures: dict[Protocol, Temperature | None] = dict.fromkeys(request.protocols)
     if request.temperature:
@@ -186,6 +191,7 @@ def _evaluate(
             )
             for protocol in request.protocols
         },
+        predicted.embeddings,
     )
 
 

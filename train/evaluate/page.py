@@ -16,7 +16,7 @@ from avsc.features.store.reader import Store
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
 from avsc.train.evaluate.figures import curves_figure, reliability_figure
-from avsc.train.evaluate.results import Evaluation, Results
+from avsc.train.evaluate.results import Results, RunEvaluation
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import outcomes
@@ -47,7 +47,7 @@ class EvaluationPage:
 
     def __init__(
         self,
-        evaluation: Evaluation,
+        evaluation: RunEvaluation,
         store: Store,
         run: RunFolder,
         sound: Callable[[int], bytes | None] | None = None,

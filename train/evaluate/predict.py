@@ -12,6 +12,7 @@ predicted. The number of segments of a clip is the first of these that applies:
 """
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.refs import difference
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes
-from avsc.train.model.inference import embed_images, evaluating, predict
+from avsc.train.model.inference import embed_images, evaluating, last_layer_inputs, predict
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
 from avsc.train.protocol import Protocol, Segments, frame_mask, segments
 
@@ -49,11 +50,14 @@ class ClipPredictions:
         expected: number of segments that the clips should have.
         missing: by protocol, names of the expected segments that nothing could be predicted for.
         segments: by protocol.
+        embeddings: by the clip's row, the mean of what the network's last layer is given; None
+            unless they were asked for.
     """
 
     expected: int
     missing: dict[Protocol, tuple[str, ...]]
     segments: dict[Protocol, Segments]
+    embeddings: dict[int, NDArray[np.float32]] | None = None
 
 
 def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
@@ -90,6 +94,7 @@ def predict_clips(
     computing: Computing,
     console: Console,
     allow_missing: bool = False,
+    embed: bool = False,
 ) -> ClipPredictions:
     """Predict the segments of some clips.
 
@@ -101,6 +106,7 @@ def predict_clips(
         computing: where and how to compute.
         console: shows the progress.
         allow_missing: predict the segments that are there although some are missing.
+        embed: return the clips' embeddings, too.
 
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
@@ -116,9 +122,21 @@ def predict_clips(
         if lost.size and not allow_missing:
             raise AvscError(_withheld(store, protocol, missing[protocol], expected.shape[1]))
         check_classes(scored.scene, store.classes)
-    probability = _predict(trained, source, samples, computing, console)
+    with ExitStack() as stack:
+        given = stack.enter_context(last_layer_inputs(trained.network)) if embed else []
+        probability = _predict(trained, source, samples, computing, console)
     predicted = {protocol: segments(probability, samples, protocol) for protocol in protocols}
-    return ClipPredictions(expected.shape[1], missing, predicted)
+    return ClipPredictions(
+        expected.shape[1], missing, predicted, _clip_means(given, samples) if embed else None
+    )
+
+
+def _clip_means(given: Sequence[Tensor], samples: Samples) -> dict[int, NDArray[np.float32]]:
+    """Return the mean over the samples of each clip, by its row."""
+    values = torch.cat(list(given)).numpy()
+    rows, first = np.unique(samples.clip, return_index=True)
+    means = np.split(values, first[1:])
+    return {int(row): each.mean(0) for row, each in zip(rows, means, strict=True)}
 
 
 def _withheld(store: Store, protocol: Protocol, lost: Sequence[str], expected: int) -> str:

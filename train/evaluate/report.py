@@ -1,6 +1,7 @@
 """The files of an evaluation's report.
 
 metrics.json                everything, with what was evaluated
+clips.csv                   one row per clip, as `clip_results.clips_csv` says
 metrics.csv                 one row per scene, per city and per mean; the protocols side by side
 predictions-PROTOCOL.tsv    the probabilities of every segment, as `predictions` says
 confusion-PROTOCOL.png      the confusion matrix; as SVG, too, like all figures
@@ -17,6 +18,7 @@ from avsc.manifests.errors import SettingError
 from avsc.manifests.files import Piece, publish_all
 from avsc.train.evaluate.bootstrap import MINIMUM, Interval
 from avsc.train.evaluate.calibration import BINS
+from avsc.train.evaluate.clip_results import clips_csv
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import encode_predictions
 from avsc.train.evaluate.results import (
@@ -46,6 +48,7 @@ def write_report(
     folder: Path,
     run: RunFolder,
     evaluation: RunEvaluation,
+    root: Path | None = None,
     before: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the files of a report.
@@ -54,6 +57,7 @@ def write_report(
         folder: where; not a run's own folder, which has another metrics.csv.
         run: the run's folder, for its training curves.
         evaluation: what to report.
+        root: folder of the recordings, for their paths in clips.csv.
         before: called before each file takes its name; if it raises, no more is written.
 
     Raises:
@@ -76,6 +80,7 @@ def write_report(
         }
     files |= {
         **curves_figure(run.metrics, provenance["epoch"]).files("curves"),
+        "clips.csv": clips_csv(evaluation, root),
         "metrics.csv": metrics_csv(evaluation),
         "metrics.json": metrics_json(evaluation),
         "report.md": _page(evaluation).encode(),

@@ -81,6 +81,7 @@ class RunEvaluation:
         expected: number of segments that the clips should have.
         missing: by protocol, names of the expected segments that nothing could be predicted for.
         results: by protocol.
+        embeddings: by the clip's row, float32 [features]; None unless they were asked for.
     """
 
     provenance: dict[str, Any]
@@ -89,6 +90,7 @@ class RunEvaluation:
     expected: int
     missing: dict[Protocol, tuple[str, ...]]
     results: dict[Protocol, Results]
+    embeddings: dict[int, NDArray[np.float32]] | None = None
 
 
 def summarise(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.samples import Samples
@@ -27,6 +28,20 @@ def evaluating(network: Network) -> Iterator[None]:
             yield
     finally:
         network.train(before)
+
+
+@contextmanager
+def last_layer_inputs(network: Network) -> Iterator[list[torch.Tensor]]:
+    """Collect what the classifier's last layer is given, float32 [B, features] of each batch."""
+    given: list[torch.Tensor] = []
+    *_, last = (layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear))
+    hook = last.register_forward_pre_hook(
+        lambda _, inputs: given.append(inputs[0].detach().float().cpu())
+    )
+    try:
+        yield given
+    finally:
+        hook.remove()
 
 
 def embed_images(
