@@ -119,17 +119,8 @@ def clips_csv(evaluation: RunEvaluation, root: Path | None) -> bytes:
     rows: list[list[object]] = [[*head, *(["embedding"] if embeddings else [])]]
     for result in clip_results(results.segments):
         clip = evaluation.clips[result.row]
-        paths = [
-            None if p is None else str(root / p if root else p) for p in (clip.audio, clip.video)
-        ]
-        row: list[object] = [
-            clip.id,
-            *paths,
-            clip.scene,
-            classes[result.best],
-            result.right,
-            result.loss,
-        ]
+        row: list[object] = [clip.id, _path(clip.audio, root), _path(clip.video, root)]
+        row += [clip.scene, classes[result.best], result.right, result.loss]
         row += [clip.city, clip.location, clip.fold, *result.probability.tolist()]
         if embeddings:
             row.append("[" + ", ".join(f"{x:.4g}" for x in embeddings[result.row]) + "]")
