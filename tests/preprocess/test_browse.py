@@ -88,8 +88,9 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         seen.get_by_label("Search clips").fill(clips[5].id)
         assert seen.locator("#clip-table tbody a").all_inner_texts() == [clips[5].id]
         seen.get_by_label("Search clips").fill("")
-        for _ in range(2):
+        for order in ("ascending", "descending"):
             seen.locator("#clip-table thead th").first.click()
+            seen.wait_for_selector(f"#clip-table th[aria-sort={order}]")
         first = seen.locator("#clip-table tbody a").first.inner_text()
         assert first == max(clip.id for clip in clips)
         assert (found.faults, found.requests) == ([], [])
