@@ -27,31 +27,31 @@ from avsc.preprocess.block import make_block
 from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.driver import Driver
 from avsc.preprocess.events import Events
-from avsc.preprocess.plan import Task
+from avsc.preprocess.plan import BlockTask
 from avsc.preprocess.progress import Reporter
 from avsc.preprocess.workers.local import Workers, local_workers
 
 FULL, SAMPLE = 64, 4
 ROUND = 24  # clips of a round, in as many blocks as that makes, but at least two
-How = Callable[[list[Task], Workers], None]
+How = Callable[[list[BlockTask], Workers], None]
 
 
-def tasks(root: Path, store: Path, size: int, count: int) -> Iterator[Task]:
+def tasks(root: Path, store: Path, size: int, count: int) -> Iterator[BlockTask]:
     """Yield blocks of one recording under many names."""
     specs = {name: spec() for name, spec in SPECS.items()}
     todo = dict.fromkeys(specs, frozenset(range(size)))
     for block in range(count):
         clips = tuple(Clip(f"{block}-{n:02d}", "x", "clip.wav", "clip.mp4") for n in range(size))
-        yield Task(store, root, block, clips, specs, todo)
+        yield BlockTask(store, root, block, clips, specs, todo)
 
 
-def bare(some: list[Task], _: Workers) -> None:
+def bare(some: list[BlockTask], _: Workers) -> None:
     """Make blocks in a loop."""
     for task in some:
         make_block(task)
 
 
-def by_dask(some: list[Task], workers: Workers) -> None:
+def by_dask(some: list[BlockTask], workers: Workers) -> None:
     """Make blocks as `avsc-prep extract` does."""
     store, clips = some[0].store, sum(len(task.clips) for task in some)
     with BlockClaims(store) as claims, Events(store) as events, Reporter(clips) as reporter:

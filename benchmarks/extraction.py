@@ -43,7 +43,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.table import encode_table
 from avsc.preprocess.block import make_block
 from avsc.preprocess.forecast import FILES_OF_A_BLOCK, FILES_OF_A_STORE
-from avsc.preprocess.plan import Task
+from avsc.preprocess.plan import BlockTask
 
 LOOPS = WORKERS = 2
 BLOCK = 64
@@ -157,7 +157,7 @@ def profiled(folder: Path, count: int) -> tuple[float, list[tuple[str, float]], 
     shutil.rmtree(store, ignore_errors=True)
     profile = cProfile.Profile(time.process_time)
     loop(folder, some[:1])  # what is loaded once counts for no clip
-    profile.runcall(make_block, Task(store, folder, 0, some, specs, todo))
+    profile.runcall(make_block, BlockTask(store, folder, 0, some, specs, todo))
     stats = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     cumulative = {(path, name): each[3] for (path, _, name), each in stats.items()}
     seconds = {

@@ -50,7 +50,7 @@ def work_on(root: Path, clips: int, block_size: int, short_side: int) -> None:
     from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec
     from avsc.manifests.clips import Clip
     from avsc.preprocess.block import make_block
-    from avsc.preprocess.plan import Task
+    from avsc.preprocess.plan import BlockTask
 
     specs = {
         spec.product: spec
@@ -61,7 +61,7 @@ def work_on(root: Path, clips: int, block_size: int, short_side: int) -> None:
     for block, size in enumerate([1, *[block_size] * (clips // block_size)]):
         some = tuple(Clip(f"{done + n:07d}", "x", "clip.wav", "clip.mp4") for n in range(size))
         todo = dict.fromkeys(specs, frozenset(range(size)))
-        summary = make_block(Task(root / "store", root, block, some, specs, todo))
+        summary = make_block(BlockTask(root / "store", root, block, some, specs, todo))
         assert not summary.failures, summary.failures
         done += size
         report(f"{done} clip{'s' if done > 1 else ''}")

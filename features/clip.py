@@ -21,7 +21,7 @@ from avsc.features.framing import magnitude, n_frames
 from avsc.features.images import frames_on_show, rgb
 from avsc.features.jpeg import encode
 from avsc.features.limits import Limits
-from avsc.features.recording import Recording, Source, read_recording
+from avsc.features.recording import Recording, SourceFile, read_recording
 from avsc.features.sound import Sound, read_sound, sound_seconds, sound_start
 from avsc.features.specs import AcousticSpec, ImageSpec, Spec
 from avsc.features.store.failures import Failure
@@ -44,7 +44,7 @@ class ClipRecords:
     records: dict[str, list[tuple[int, npt.NDArray[Any]]]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    sources: dict[Path, Source] = field(default_factory=dict)
+    sources: dict[Path, SourceFile] = field(default_factory=dict)
 
 
 def empty(spec: Spec) -> npt.NDArray[Any]:

@@ -17,7 +17,7 @@ from avsc.manifests.errors import MediaError
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFile:
     """A file as it was found.
 
     Attributes:
@@ -31,7 +31,7 @@ class Source:
     sha256: str = ""
 
 
-class Stream(io.BytesIO):
+class NamedStream(io.BytesIO):
     """A recording's content as an open file; decoders take a hint from its name."""
 
     def __init__(self, content: bytes, name: str) -> None:
@@ -52,14 +52,14 @@ class Recording:
     """
 
     path: Path
-    source: Source
+    source: SourceFile
     content: bytes = field(repr=False)
     limits: Limits
     fault: MediaError | None = None
 
-    def stream(self) -> Stream:
+    def stream(self) -> NamedStream:
         """Return the content as an open file."""
-        return Stream(self.content, str(self.path))
+        return NamedStream(self.content, str(self.path))
 
 
 def read_recording(path: Path, limits: Limits | None = None) -> Recording:
@@ -76,10 +76,10 @@ def read_recording(path: Path, limits: Limits | None = None) -> Recording:
         fault = MediaError("missing", f"{path}: {missing_reason(path)}; wanted a recording.")
     except OSError as error:
         fault = MediaError("unreadable", f"{path}: {error.strerror}; wanted a recording.")
-    return Recording(path, Source(-1, 0), b"", limits, fault)
+    return Recording(path, SourceFile(-1, 0), b"", limits, fault)
 
 
-def look(path: Path, content: bool = False) -> Source:
+def look(path: Path, content: bool = False) -> SourceFile:
     """Return how a recording is found now; with its digest when `content` is asked for."""
     try:
         state = path.stat()
@@ -88,8 +88,8 @@ def look(path: Path, content: bool = False) -> Source:
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return Source(-1, 0)
-    return Source(state.st_size, state.st_mtime_ns, digest)
+        return SourceFile(-1, 0)
+    return SourceFile(state.st_size, state.st_mtime_ns, digest)
 
 
 def recorded(recording: Path | Recording) -> Recording:
@@ -112,7 +112,7 @@ def _without_waiting(path: str, how: int) -> int:
 
 def _read(path: Path, file: io.FileIO, limits: Limits) -> Recording:
     state = os.fstat(file.fileno())
-    source = Source(state.st_size, state.st_mtime_ns)
+    source = SourceFile(state.st_size, state.st_mtime_ns)
     fault = _refusal(path, state, limits)
     if fault is None:
         content, state = file.read(), os.fstat(file.fileno())

@@ -42,7 +42,7 @@ EXTENSIBLE = b"\xfe\xff"
 
 
 @dataclass(frozen=True)
-class Kind:
+class ChunkFormat:
     """How a kind of file is cut into chunks.
 
     Attributes:
@@ -74,10 +74,10 @@ class Kind:
     )
 
 
-WAV = Kind("WAV")
-W64 = Kind("W64", first=40, id_bytes=16, size_bytes=8, counted=24, align=8)
-AIFF = Kind("AIFF", order="big", sound=b"SSND", lead=8, coding=(b"COMM", 0, 0), read=None)
-AIFC = Kind(
+WAV = ChunkFormat("WAV")
+W64 = ChunkFormat("W64", first=40, id_bytes=16, size_bytes=8, counted=24, align=8)
+AIFF = ChunkFormat("AIFF", order="big", sound=b"SSND", lead=8, coding=(b"COMM", 0, 0), read=None)
+AIFC = ChunkFormat(
     "AIFF-C",
     order="big",
     sound=b"SSND",
@@ -86,7 +86,7 @@ AIFC = Kind(
     read=frozenset((b"NONE", b"twos", b"sowt", b"raw ", b"fl32", b"FL32", b"fl64", b"FL64"))
     | {b"ulaw", b"ULAW", b"alaw", b"ALAW", b"in24", b"in32", b"42n1", b"23ni"},
 )
-CAF = Kind(
+CAF = ChunkFormat(
     "CAF",
     first=8,
     order="big",
@@ -96,9 +96,9 @@ CAF = Kind(
     coding=(b"desc", 8, 12),
     read=frozenset((b"lpcm", b"ulaw", b"alaw")),
 )
-RIFX = Kind("WAV", order="big")
-BW64 = Kind("WAV", read=frozenset())
-AU = Kind(
+RIFX = ChunkFormat("WAV", order="big")
+BW64 = ChunkFormat("WAV", read=frozenset())
+AU = ChunkFormat(
     "AU",
     first=0,
     order="big",
@@ -122,7 +122,7 @@ class SoundChunk:
         unknown: whether the file's header has no length.
     """
 
-    kind: Kind
+    kind: ChunkFormat
     coding: bytes
     start: int
     size: int
@@ -135,7 +135,7 @@ class SoundChunk:
         return self.kind.read is None or self.coding in self.kind.read
 
 
-def kind_of(content: bytes) -> Kind | None:
+def kind_of(content: bytes) -> ChunkFormat | None:
     """Return the kind of a file that begins so, cut off or whole; None for others."""
     form, kind = content[:4], content[8:12]
     for start, whole in ((W64_ID, W64), (b"caff", CAF), (b".snd", AU), (b"dns.", AU_LITTLE)):
@@ -169,7 +169,7 @@ def with_length(recording: Recording, chunk: SoundChunk) -> Recording:
     return replace(recording, content=stream.getvalue())
 
 
-def sound_chunk(recording: Recording, kind: Kind) -> SoundChunk:
+def sound_chunk(recording: Recording, kind: ChunkFormat) -> SoundChunk:
     """Return where the sound lies in a file.
 
     Raises:
@@ -197,7 +197,7 @@ def sound_chunk(recording: Recording, kind: Kind) -> SoundChunk:
     )
 
 
-def _after_header(content: bytes, kind: Kind) -> SoundChunk:
+def _after_header(content: bytes, kind: ChunkFormat) -> SoundChunk:
     """Return where the sound lies in an AU file, which has one header and no chunks."""
     start, size = (int.from_bytes(content[at : at + 4], kind.order) for at in (4, 8))
     coding = content[12:16] if kind.order == "big" else content[12:16][::-1]
@@ -228,7 +228,7 @@ def _found(recording: Recording, chunk: SoundChunk) -> SoundChunk:
 
 
 def _chunks(
-    content: bytes, kind: Kind, begin: int | None = None
+    content: bytes, kind: ChunkFormat, begin: int | None = None
 ) -> Iterator[tuple[bytes, int, int]]:
     """Yield each chunk's name, four bytes, where it begins, and the size of its body."""
     begin = kind.first if begin is None else begin
@@ -240,7 +240,7 @@ def _chunks(
         begin += head + -(-size // kind.align) * kind.align
 
 
-def _coding(body: bytes, kind: Kind) -> bytes:
+def _coding(body: bytes, kind: ChunkFormat) -> bytes:
     """Return a coding; that of a WAV file as if it were little-endian."""
     _, first, last = kind.coding
     coding = body[first:last]

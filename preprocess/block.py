@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from avsc.features.clip import ClipRecords, empty
 from avsc.features.isolate import make_clip_in_time, make_clip_isolated
-from avsc.features.recording import Source
+from avsc.features.recording import SourceFile
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
@@ -26,7 +26,7 @@ from avsc.features.store.part import Record, crc32, read_part, write_part
 from avsc.manifests.clips import located
 from avsc.manifests.errors import StoreError
 from avsc.manifests.files import remove
-from avsc.preprocess.plan import Task
+from avsc.preprocess.plan import BlockTask
 from avsc.preprocess.receipt import Receipt, Roles, read_receipt, versions, write_receipt
 
 Kept = dict[str, list[tuple[int, npt.NDArray[Any]]]]
@@ -53,7 +53,7 @@ class BlockSummary:
     peak_memory: int
 
 
-def make_block(task: Task) -> BlockSummary:
+def make_block(task: BlockTask) -> BlockSummary:
     """Make what a task asks for and publish it.
 
     Raises:
@@ -81,7 +81,7 @@ def make_block(task: Task) -> BlockSummary:
     )
 
 
-def _make(task: Task) -> tuple[dict[int, ClipRecords], dict[int, dict[str, Source]]]:
+def _make(task: BlockTask) -> tuple[dict[int, ClipRecords], dict[int, dict[str, SourceFile]]]:
     """Return, for each row to be made, what it gave and the recordings it was made of."""
     _forget_unreadable(task)
     make = make_clip_isolated if task.isolate else make_clip_in_time
@@ -100,7 +100,7 @@ def _make(task: Task) -> tuple[dict[int, ClipRecords], dict[int, dict[str, Sourc
     return made, found
 
 
-def _forget_unreadable(task: Task) -> None:
+def _forget_unreadable(task: BlockTask) -> None:
     """Add the rows to the task that the parts which are there cannot give."""
     for name, spec in task.specs.items():
         others = frozenset(range(len(task.clips))) - task.todo[name]
@@ -108,7 +108,7 @@ def _forget_unreadable(task: Task) -> None:
             task.todo[name] = task.todo[name] | others
 
 
-def _kept(task: Task, spec: Spec) -> Kept | None:
+def _kept(task: BlockTask, spec: Spec) -> Kept | None:
     """Return the records of a part that is there, by clip id; None when it is not all right."""
     path = part_file(task.store, spec, task.block)
     kept: Kept = defaultdict(list)
@@ -130,11 +130,11 @@ def _kept(task: Task, spec: Spec) -> Kept | None:
 
 
 def _publish(
-    task: Task,
+    task: BlockTask,
     name: str,
     spec: Spec,
     made: dict[int, ClipRecords],
-    found: dict[int, dict[str, Source]],
+    found: dict[int, dict[str, SourceFile]],
     failures: tuple[Failure, ...],
     warnings: tuple[str, ...],
     begin: float,

@@ -12,7 +12,7 @@ from pathlib import Path
 from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure, encode_failures, in_order
 from avsc.features.store.identity import clips_digest
-from avsc.features.store.index import Table, gather, read_index, write_index
+from avsc.features.store.index import RecordTable, gather, read_index, write_index
 from avsc.features.store.layout import (
     Description,
     clips_file,
@@ -124,7 +124,7 @@ def _failures(receipts: Sequence[Receipt]) -> tuple[Failure, ...]:
     return in_order(failure for receipt in receipts for failure in receipt.failures)
 
 
-def _table(store: Path, spec: Spec, receipts: Sequence[Receipt], block_size: int) -> Table:
+def _table(store: Path, spec: Spec, receipts: Sequence[Receipt], block_size: int) -> RecordTable:
     """Return the table of a product's records, of all its parts."""
     parts = [read_part(part_file(store, spec, block), spec) for block in range(len(receipts))]
     return gather(store, parts, [receipt.part_sha256 for receipt in receipts], block_size)

@@ -14,7 +14,7 @@ from typing import assert_never
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.events import Events
-from avsc.preprocess.plan import Task
+from avsc.preprocess.plan import BlockTask
 from avsc.preprocess.pool import Done, Failed, Lost, Notice, Outcome, Pool
 from avsc.preprocess.progress import Reporter
 from avsc.preprocess.workers.local import Workers
@@ -46,20 +46,20 @@ class Driver:
         claims: BlockClaims,
         events: Events,
         reporter: Reporter,
-        renew: Callable[[int], Task | None],
+        renew: Callable[[int], BlockTask | None],
     ) -> None:
         self.left: dict[int, str] = {}
         self.failures = 0
         self._workers, self._pool = workers, Pool(workers.client)
         self._claims, self._events, self._reporter, self._renew = claims, events, reporter, renew
-        self._waiting: deque[Task] = deque()
-        self._others: dict[int, Task] = {}
+        self._waiting: deque[BlockTask] = deque()
+        self._others: dict[int, BlockTask] = {}
         self._attempts: Counter[int] = Counter()
         self._retirements: Counter[int] = Counter()
         self._over_memory = 0
         self._warned: set[str] = set()  # what was said once needs no repeating
 
-    def run(self, tasks: Sequence[Task]) -> None:
+    def run(self, tasks: Sequence[BlockTask]) -> None:
         """Work on all tasks.
 
         Raises:
@@ -85,7 +85,7 @@ class Driver:
                 self._begin(task)
         return bool(self._pool.out)
 
-    def _begin(self, task: Task) -> None:
+    def _begin(self, task: BlockTask) -> None:
         block = task.block
         if other := self._claims.take(block):
             if block not in self.left:
@@ -136,7 +136,7 @@ class Driver:
         self.failures += len(summary.failures)
         self._reporter.advance(summary.clips, len(summary.failures))
 
-    def _lost(self, task: Task) -> None:
+    def _lost(self, task: BlockTask) -> None:
         self._attempts[task.block] += 1
         if self._attempts[task.block] >= ATTEMPTS:
             raise AvscError(

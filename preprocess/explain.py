@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from avsc.features.recording import Source
+from avsc.features.recording import SourceFile
 from avsc.features.specs import Spec
 from avsc.features.store.layout import part_file, product_folder, receipt_file
 from avsc.features.store.part import read_part
@@ -14,7 +14,7 @@ from avsc.manifests.errors import ManifestError, StoreError
 from avsc.preprocess.block_claims import claim_holder
 from avsc.preprocess.plan import Reason, describe_source, other_folders, reasons_to_make, sources
 from avsc.preprocess.receipt import Receipt, read_receipt
-from avsc.preprocess.request import Request
+from avsc.preprocess.request import ExtractionRequest
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Location:
         return self.clips.index(self.clip)
 
 
-def locate(request: Request, name: str) -> Location:
+def locate(request: ExtractionRequest, name: str) -> Location:
     """Return where a clip is.
 
     Raises:
@@ -58,7 +58,7 @@ def locate(request: Request, name: str) -> Location:
     return Location(clips[rows[name]], rows[name], block, clips[block * size : (block + 1) * size])
 
 
-def explain(request: Request, name: str) -> Iterator[str]:
+def explain(request: ExtractionRequest, name: str) -> Iterator[str]:
     """Yield lines that say, for each product of a clip, whether it will be made again and why."""
     location = locate(request, name)
     content = request.check == "content"
@@ -78,7 +78,11 @@ def explain(request: Request, name: str) -> Iterator[str]:
 
 
 def _product(
-    request: Request, location: Location, product: str, spec: Spec, why: Mapping[int, Reason]
+    request: ExtractionRequest,
+    location: Location,
+    product: str,
+    spec: Spec,
+    why: Mapping[int, Reason],
 ) -> Iterator[str]:
     reason = why.get(location.row_in_block)
     head = f"{product} {spec.digest[:12]}"
@@ -96,7 +100,7 @@ def _product(
         yield from _made_by(request, location, spec, receipt)
 
 
-def _differences(request: Request, location: Location, spec: Spec) -> Iterator[str]:
+def _differences(request: ExtractionRequest, location: Location, spec: Spec) -> Iterator[str]:
     """Yield the parameters in which a spec differs from those that made the part before."""
     wanted = json.loads(spec.canonical())
     for folder in other_folders(request.store, spec, location.block):
@@ -111,11 +115,13 @@ def _differences(request: Request, location: Location, spec: Spec) -> Iterator[s
                 yield f"  {folder.name} has {name} {before.get(name)}, wanted {wanted.get(name)}"
 
 
-def _made_by(request: Request, location: Location, spec: Spec, receipt: Receipt) -> Iterator[str]:
+def _made_by(
+    request: ExtractionRequest, location: Location, spec: Spec, receipt: Receipt
+) -> Iterator[str]:
     """Yield what a receipt says of a clip."""
     path = part_file(request.store, spec, location.block).relative_to(request.store)
     yield f"  in {path} (sha256 {receipt.part_sha256[:12]}, {receipt.part_size} bytes)"
-    made: Mapping[str, Source] = receipt.sources[receipt.ids.index(location.clip.id)]
+    made: Mapping[str, SourceFile] = receipt.sources[receipt.ids.index(location.clip.id)]
     for name, source in made.items():
         yield f"  made of {name}: {describe_source(source)}"
     versions = ", ".join(f"{name} {value}" for name, value in receipt.versions.items())

@@ -25,7 +25,7 @@ from avsc.features.store.failures import Failure
 from avsc.manifests.clips import located
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.block import peak_memory
-from avsc.preprocess.plan import Plan, Task
+from avsc.preprocess.plan import BlockTask, Plan
 
 CONFIDENCE = 0.95
 FILES_OF_A_BLOCK = 2  # part and receipt, of each product
@@ -122,7 +122,7 @@ def forecast(plan: Plan, products: int, sample: int, seed: int) -> Forecast:
     )
 
 
-def draw(tasks: Sequence[Task], sample: int, seed: int) -> list[tuple[Task, int]]:
+def draw(tasks: Sequence[BlockTask], sample: int, seed: int) -> list[tuple[BlockTask, int]]:
     """Return (task, row in its block) of clips to be made, spread over the set."""
     rows = [(task, row) for task in tasks for row in sorted(_rows(task))]
     edges = np.linspace(0, len(rows), min(sample, len(rows)) + 1).astype(int)
@@ -145,7 +145,7 @@ def interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, max(mean - reach, 0.0), mean + reach)
 
 
-def span(tasks: Sequence[Task], workers: int) -> int:
+def span(tasks: Sequence[BlockTask], workers: int) -> int:
     """Return how many clips the busiest of some workers makes when blocks are handed out."""
     busy = [0] * max(min(workers, len(tasks)), 1)
     for task in tasks:
@@ -154,7 +154,7 @@ def span(tasks: Sequence[Task], workers: int) -> int:
 
 
 def _measure_all(
-    chosen: Sequence[tuple[Task, int]],
+    chosen: Sequence[tuple[BlockTask, int]],
 ) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
     """Return what each clip took, and the ids of those that ended the process."""
     measured: list[Measured] = []
@@ -174,7 +174,7 @@ def _measure_all(
     return tuple(measured), tuple(lost)
 
 
-def _measure(task: Task, row: int) -> Measured:
+def _measure(task: BlockTask, row: int) -> Measured:
     clip = task.clips[row]
     specs = {name: spec for name, spec in task.specs.items() if row in task.todo[name]}
     names = (clip.audio, clip.video)
@@ -188,5 +188,5 @@ def _measure(task: Task, row: int) -> Measured:
     return Measured(clip.id, seconds, size, read, tuple(made.failures), peak_memory())
 
 
-def _rows(task: Task) -> frozenset[int]:
+def _rows(task: BlockTask) -> frozenset[int]:
     return frozenset[int]().union(*task.todo.values())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from avsc.features.limits import Limits
-from avsc.features.recording import Source, look
+from avsc.features.recording import SourceFile, look
 from avsc.features.specs import Spec
 from avsc.features.store.layout import (
     Description,
@@ -48,7 +48,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Task:
+class BlockTask:
     """One block's work.
 
     Attributes:
@@ -94,7 +94,7 @@ class Plan:
         reasons: how many (clip, product) are to be made for each reason.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[BlockTask, ...]
     blocks: int
     reasons: Counter[str]
 
@@ -127,7 +127,7 @@ def make_plan(
     """
     limits = Limits() if limits is None else limits
     size = description.block_size
-    tasks: list[Task] = []
+    tasks: list[BlockTask] = []
     reasons: Counter[str] = Counter()
     blocks = range(-(-len(dataset.clips) // size))
     alike: dict[frozenset[int], frozenset[int]] = {}  # most blocks want the same rows
@@ -151,7 +151,9 @@ def make_plan(
         if todo:
             specs = {name: description.specs[name] for name in todo}
             seen = {name: before[name] for name in todo}
-            task = Task(store, dataset.root, block, clips, specs, todo, limits, planned_with=seen)
+            task = BlockTask(
+                store, dataset.root, block, clips, specs, todo, limits, planned_with=seen
+            )
             tasks.append(task)
     return Plan(tuple(tasks), len(blocks), reasons)
 
@@ -168,7 +170,7 @@ def receipts(store: Path, specs: Mapping[str, Spec], block: int) -> Receipts:
     return found
 
 
-def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, Source]:
+def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, SourceFile]:
     """Return how a clip's recordings are found now, by their paths relative to the root."""
     names = sorted({name for name in (clip.audio, clip.video) if name is not None})
     return {name: look(located(root, name), content) for name in names}
@@ -179,7 +181,7 @@ def reasons_to_make(
     spec: Spec,
     block: int,
     clips: Sequence[Clip],
-    found: Sequence[Mapping[str, Source]],
+    found: Sequence[Mapping[str, SourceFile]],
     check: Check = "time",
 ) -> dict[int, Reason]:
     """Return the rows of a block that must be made by a spec, and why.
@@ -238,7 +240,7 @@ def other_folders(store: Path, spec: Spec, block: int) -> list[Path]:
     return [one for one in siblings if one != folder and (one / receipt).exists()]
 
 
-def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, Source]) -> str:
+def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, SourceFile]) -> str:
     """Return how a clip's recordings differ from those it was made of; empty when they do not."""
     before, roles = receipt.sources[row], (clip.audio, clip.video)
     if receipt.roles and receipt.roles[row] != roles:
@@ -255,16 +257,16 @@ def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, Source]) -
     )
 
 
-def _is_same(before: Source, now: Source) -> bool:
+def _is_same(before: SourceFile, now: SourceFile) -> bool:
     if now.sha256:
         return (now.size, now.sha256) == (before.size, before.sha256)
     return (now.size, now.modified) == (before.size, before.modified)
 
 
-def describe_source(source: Source) -> str:
+def describe_source(source: SourceFile) -> str:
     """Return a recording's state for the reader.
 
-    >>> describe_source(Source(2880044, 1_000_000_000_123_456_789, "c0ffee" * 10))
+    >>> describe_source(SourceFile(2880044, 1_000_000_000_123_456_789, "c0ffee" * 10))
     '2880044 bytes of 2001-09-09T01:46:40.123456789Z (sha256 c0ffeec0ffee)'
     """
     if source.size < 0:

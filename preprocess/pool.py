@@ -18,14 +18,14 @@ from distributed.scheduler import KilledWorker
 
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.block import BlockSummary, make_block
-from avsc.preprocess.plan import Task
+from avsc.preprocess.plan import BlockTask
 
 
 @dataclass(frozen=True)
 class Done:
     """A block is made."""
 
-    task: Task
+    task: BlockTask
     summary: BlockSummary
 
 
@@ -33,14 +33,14 @@ class Done:
 class Lost:
     """A block lost so many workers that Dask gave it up."""
 
-    task: Task
+    task: BlockTask
 
 
 @dataclass(frozen=True)
 class Failed:
     """A block ended in an exception."""
 
-    task: Task
+    task: BlockTask
     fault: BaseException
 
 
@@ -78,7 +78,7 @@ class Pool:
         self._client = client
         self._run, self._count = uuid.uuid4().hex[:8], 0
         self._queue: queue.SimpleQueue[Future[BlockSummary] | Notice] = queue.SimpleQueue()
-        self.out: dict[Key, Task] = {}
+        self.out: dict[Key, BlockTask] = {}
 
     def __enter__(self) -> Self:
         self._client.subscribe_topic("all", self._on_event)
@@ -95,7 +95,7 @@ class Pool:
             self._client.unsubscribe_topic("all")
             self._client.unsubscribe_topic("worker-restart-memory")
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: BlockTask) -> None:
         """Hand out a block."""
         key = f"block-{self._run}-{self._count}"
         self._count += 1

@@ -2,7 +2,7 @@
 
 import time
 
-from avsc.manifests.progress import Display
+from avsc.manifests.display import Display
 
 PLAIN_SECONDS = 30.0
 

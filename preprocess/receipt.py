@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from avsc.features.recording import Source
+from avsc.features.recording import SourceFile
 from avsc.features.store.failures import Failure
 from avsc.manifests.files import publish
 
@@ -40,7 +40,7 @@ class Receipt:
     """
 
     ids: tuple[str, ...]
-    sources: tuple[dict[str, Source], ...]
+    sources: tuple[dict[str, SourceFile], ...]
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...]
     part_sha256: str
@@ -88,7 +88,7 @@ def read_receipt(path: Path) -> Receipt | None:
         return Receipt(
             ids=tuple(body.pop("ids")),
             sources=tuple(
-                {n: Source(s["size"], s["modified"], s["sha256"]) for n, s in of.items()}
+                {n: SourceFile(s["size"], s["modified"], s["sha256"]) for n, s in of.items()}
                 for of in body.pop("sources")
             ),
             failures=tuple(Failure(**failure) for failure in body.pop("failures")),

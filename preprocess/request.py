@@ -1,7 +1,7 @@
 """What a store is to hold: the options shared by all verbs that plan an extraction.
 
-`request_options` gives a command the options and passes it one `Request` in their place, so that
-``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same options.
+`request_options` gives a command the options and passes it one `ExtractionRequest` in their place,
+so that ``avsc-prep extract`` and ``avsc-prep plan`` mean the same by the same options.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from avsc.manifests.errors import DamagedError, SettingError, StoreError
 from avsc.manifests.files import occupied
 from avsc.manifests.table import name_warnings, read_table
 from avsc.manifests.tau2021 import DATASETS, find_dataset
-from avsc.preprocess.plan import ALL, Check, Plan, Task, make_plan
+from avsc.preprocess.plan import ALL, BlockTask, Check, Plan, make_plan
 
 # Options of specs: name -> (product, parameter, help). An omitted one leaves the spec unchanged.
 SPEC_OPTIONS = {
@@ -108,7 +108,7 @@ OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Request:
+class ExtractionRequest:
     """What an extraction is asked to make.
 
     Attributes:
@@ -132,14 +132,14 @@ class Request:
         what = (self.store, self.dataset, self.description, self.check)
         return make_plan(*what, which, self.limits, self.only)
 
-    def renew(self, block: int) -> Task | None:
+    def renew(self, block: int) -> BlockTask | None:
         """Plan one block again; None if nothing is left to do in it."""
         tasks = self.plan(slice(block, block + 1)).tasks
         return tasks[0] if tasks else None
 
 
 def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a request; it takes a `Request` as ``request`` in their place.
+    """Give a command these options; it takes an `ExtractionRequest` as ``request`` instead.
 
     The request is read when the command is called, and its faults are those of `read_request`.
     """
@@ -170,7 +170,9 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         limits = Limits(
             megabytes=max_megabytes, seconds=max_seconds, pixels=max_pixels, timeout=clip_timeout
         )
-        return command(request=Request(store, clips, description, check, limits), **others)
+        return command(
+            request=ExtractionRequest(store, clips, description, check, limits), **others
+        )
 
     return with_options(read, OPTIONS)
 
@@ -182,7 +184,7 @@ def with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callabl
     return command
 
 
-def given_options(request: Request) -> list[str]:
+def given_options(request: ExtractionRequest) -> list[str]:
     """Return the options of a request that the command under way was given, to be given to another.
 
     Folders and files are absolute. Those left at their defaults are left out, but for the data

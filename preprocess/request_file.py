@@ -17,7 +17,7 @@ from avsc.manifests.errors import SettingError, StoreError
 from avsc.manifests.files import publish
 from avsc.manifests.table import read_rows
 from avsc.preprocess.plan import Check
-from avsc.preprocess.request import Request, changed
+from avsc.preprocess.request import ExtractionRequest, changed
 
 
 def request_file(store: Path) -> Path:
@@ -25,7 +25,7 @@ def request_file(store: Path) -> Path:
     return store / "request.json"
 
 
-def save_request(request: Request) -> None:
+def save_request(request: ExtractionRequest) -> None:
     """Write what a request says beyond its store; a file that says the same is left alone."""
     values = {"root": str(request.dataset.root), "limits": asdict(request.limits)}
     data, path = (json.dumps(values, indent=1) + "\n").encode(), request_file(request.store)
@@ -35,7 +35,7 @@ def save_request(request: Request) -> None:
 
 def load_request(
     store: Path, root: Path | None, check: Check, given: Mapping[str, int | None] | None = None
-) -> Request:
+) -> ExtractionRequest:
     """Return the request that made a store, for all its products and clips.
 
     Args:
@@ -57,7 +57,7 @@ def load_request(
         raise StoreError(f"{store}: {what}; name the data set's folder with --root.")
     clips = tuple(read_rows(clips_file(store)))
     dataset = Dataset(description.dataset, found.absolute(), description.classes, clips)
-    return Request(store.absolute(), dataset, description, check, limits)
+    return ExtractionRequest(store.absolute(), dataset, description, check, limits)
 
 
 def _read(store: Path) -> tuple[Path | None, Limits]:

@@ -29,7 +29,7 @@ from avsc.features.store.failures import Failure
 from avsc.manifests.clips import Clip
 
 if TYPE_CHECKING:
-    from avsc.features.store.index import Table
+    from avsc.features.store.index import RecordTable
 
 FORM = 2
 CLIPS, LACKING = "clips", "lacking"
@@ -60,7 +60,7 @@ def identify(
     specs: Mapping[str, Spec],
     clips: Sequence[Clip],
     failures: Iterable[Failure],
-    tables: Mapping[str, "Table"],
+    tables: Mapping[str, "RecordTable"],
 ) -> Identity:
     """Return what a store is.
 
@@ -86,7 +86,7 @@ def clips_digest(classes: Sequence[str], clips: Iterable[Clip]) -> str:
 
 
 def former_fingerprint(
-    dataset: str, specs: Mapping[str, Spec], ids: Sequence[str], tables: Mapping[str, "Table"]
+    dataset: str, specs: Mapping[str, Spec], ids: Sequence[str], tables: Mapping[str, "RecordTable"]
 ) -> str:
     """Return the SHA-256 of the data set's name, clip ids, specs and records of a store."""
     digest = hashlib.sha256("\n".join(("avsc store", dataset, *ids, "")).encode())
@@ -95,13 +95,13 @@ def former_fingerprint(
     return digest.hexdigest()
 
 
-def _records_digest(spec: Spec, table: "Table") -> str:
+def _records_digest(spec: Spec, table: "RecordTable") -> str:
     digest = hashlib.sha256()
     _add_records(digest, spec, table)
     return digest.hexdigest()
 
 
-def _add_records(digest: "hashlib._Hash", spec: Spec, table: "Table") -> None:
+def _add_records(digest: "hashlib._Hash", spec: Spec, table: "RecordTable") -> None:
     """Add a product's spec and records, column by column: of a million clips all are 0.3 GB."""
     digest.update(spec.canonical().encode())
     for column, kind in COLUMNS:

@@ -50,7 +50,7 @@ from avsc.manifests.table import read_rows
 
 
 @dataclass(frozen=True)
-class Table:
+class RecordTable:
     """The records of one product over the whole store; see the module's table."""
 
     path: npt.NDArray[np.bytes_]
@@ -70,7 +70,7 @@ class Table:
         return self.dtype.itemsize * int(np.prod(self.item_shape, dtype=np.int64))
 
 
-ARRAYS = tuple(f.name for f in fields(Table) if f.name not in ("item_shape", "dtype"))
+ARRAYS = tuple(f.name for f in fields(RecordTable) if f.name not in ("item_shape", "dtype"))
 KINDS = {
     **{"path": np.bytes_, "sha256": np.bytes_, "clip": np.int32, "key": np.int32},
     **{"part": np.int32, "start": np.int64, "rows": np.int64, "crc32": np.uint32},
@@ -91,14 +91,16 @@ class Index:
     """
 
     fingerprint: str
-    tables: dict[str, Table]
+    tables: dict[str, RecordTable]
 
 
-def gather(store: Path, parts: Sequence[PartFile], sha256: Sequence[str], block_size: int) -> Table:
+def gather(
+    store: Path, parts: Sequence[PartFile], sha256: Sequence[str], block_size: int
+) -> RecordTable:
     """Join the tables of a product's parts, given in the order of their blocks."""
     first_row = np.arange(len(parts)) * block_size
     counts = [len(part.clip) for part in parts]
-    return Table(
+    return RecordTable(
         path=np.array([part.path.relative_to(store).as_posix().encode() for part in parts]),
         sha256=np.array([digest.encode() for digest in sha256]),
         clip=np.concatenate(
@@ -114,7 +116,7 @@ def gather(store: Path, parts: Sequence[PartFile], sha256: Sequence[str], block_
     )
 
 
-def identity_of(store: Path, description: Description, tables: dict[str, Table]) -> Identity:
+def identity_of(store: Path, description: Description, tables: dict[str, RecordTable]) -> Identity:
     """Return what a store is, by its clips.csv, its failures.csv and the tables of its records.
 
     Raises:
@@ -132,7 +134,7 @@ def heads(store: Path) -> dict[str, str]:
     return {file.name: sha256_file(file) for file in files}
 
 
-def write_index(store: Path, description: Description, tables: dict[str, Table]) -> str:
+def write_index(store: Path, description: Description, tables: dict[str, RecordTable]) -> str:
     """Write index.h5, which closes the store; return the fingerprint.
 
     clips.csv and failures.csv are there already, and are part of it.
@@ -184,11 +186,11 @@ def read_index(store: Path) -> Index:
     return Index(said["fingerprint"], tables)
 
 
-def _table(group: h5py.Group, spec: Spec) -> Table:
+def _table(group: h5py.Group, spec: Spec) -> RecordTable:
     kind = str(attribute(group, "dtype"))
     if kind not in ("|u1", "<f4"):
         raise ValueError(f"{spec.product} is of type {kind}")
-    table = Table(
+    table = RecordTable(
         **{name: array(group, name) for name in ARRAYS},
         item_shape=tuple(int(n) for n in attribute(group, "item_shape")),
         dtype=np.dtype(kind),
@@ -199,7 +201,7 @@ def _table(group: h5py.Group, spec: Spec) -> Table:
     return table
 
 
-def _check(table: Table, spec: Spec) -> None:
+def _check(table: RecordTable, spec: Spec) -> None:
     """Raise ValueError for what no writer of ours writes: readers count on none of it."""
     parts, records = table.path.shape, table.clip.shape
     for name, kind in KINDS.items():
@@ -221,14 +223,14 @@ def _check(table: Table, spec: Spec) -> None:
             raise ValueError("records lie outside of their parts")
 
 
-def _head_crc32(said: dict[str, str], tables: dict[str, Table]) -> int:
+def _head_crc32(said: dict[str, str], tables: dict[str, RecordTable]) -> int:
     text = [f"{name}={said[name]}" for name in ("fingerprint", *HEADS)]
     for name, table in sorted(tables.items()):
         text.append(f"{name}={table.item_shape}{table.dtype.str}{_crc32(table)}")
     return zlib.crc32("\n".join(text).encode())
 
 
-def _crc32(table: Table) -> int:
+def _crc32(table: RecordTable) -> int:
     crc = 0
     for name in ARRAYS:
         crc = zlib.crc32(np.ascontiguousarray(getattr(table, name)).tobytes(), crc)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from avsc.features.specs import SPECS, Spec
 from avsc.features.store.failures import Failure, read_failures
 from avsc.features.store.identity import Identity, former_fingerprint, identify
-from avsc.features.store.index import Table, read_index
+from avsc.features.store.index import RecordTable, read_index
 from avsc.features.store.layout import clips_file, failures_file, read_description
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import StoreError
@@ -37,7 +37,7 @@ class Records:
         item_shape: shape of one row: () for pictures, (channels, bins) for frames.
     """
 
-    def __init__(self, store: Path, product: str, table: Table) -> None:
+    def __init__(self, store: Path, product: str, table: RecordTable) -> None:
         self.product = product
         self.clip, self.key, self.rows = table.clip, table.key, table.rows
         self.item_shape = table.item_shape

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.store.index import Table, gather, identity_of, read_index
+from avsc.features.store.index import RecordTable, gather, identity_of, read_index
 from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
 from avsc.features.store.part import PartFile, read_part
 from avsc.features.store.reader import Store
@@ -59,7 +59,7 @@ def verify(
     index = read_index(store)
     ids = [clip.id for clip in read_rows(clips_file(store))]
     problems: list[str] = []
-    tables: dict[str, Table] = {}
+    tables: dict[str, RecordTable] = {}
     total = sum(len(table.path) for table in index.tables.values())
     done = 0
     for product, table in index.tables.items():

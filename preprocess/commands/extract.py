@@ -16,7 +16,7 @@ from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
 from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
-from avsc.preprocess.request import Request, request_options
+from avsc.preprocess.request import ExtractionRequest, request_options
 from avsc.preprocess.workers.job_array import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @settings
 def extract(
-    request: Request, worker_options: WorkerOptions, part: ArrayShare | None, dry_run: bool
+    request: ExtractionRequest,
+    worker_options: WorkerOptions,
+    part: ArrayShare | None,
+    dry_run: bool,
 ) -> int:
     """Extract acoustic features and images of every clip into a store.
 
@@ -60,7 +63,7 @@ def extract(
     return make(request, plan, part, worker_options)
 
 
-def show_plan(plan: Plan, request: Request, part: ArrayShare | None = None) -> None:
+def show_plan(plan: Plan, request: ExtractionRequest, part: ArrayShare | None = None) -> None:
     """Say what is to be made, and for what reasons."""
     clips = request.dataset
     click.echo(f"{clips.name}: {len(clips.clips)} clips in {plan.blocks} blocks -> {request.store}")
@@ -71,7 +74,7 @@ def show_plan(plan: Plan, request: Request, part: ArrayShare | None = None) -> N
 
 
 def make(
-    request: Request, plan: Plan, part: ArrayShare | None, worker_options: WorkerOptions
+    request: ExtractionRequest, plan: Plan, part: ArrayShare | None, worker_options: WorkerOptions
 ) -> int:
     """Make all that is planned, close the store unless it is made in parts; return the status."""
     from avsc.preprocess.close import open_store
@@ -102,7 +105,7 @@ def make(
 
 
 def _work(
-    request: Request, plan: Plan, events: "Events", worker_options: WorkerOptions
+    request: ExtractionRequest, plan: Plan, events: "Events", worker_options: WorkerOptions
 ) -> "Driver":
     """Let workers make all that is planned."""
     from avsc.preprocess.block_claims import BlockClaims
@@ -140,7 +143,7 @@ def _leave(left: dict[int, str]) -> int:
     return STOPPED
 
 
-def _closed(request: Request) -> Store | None:
+def _closed(request: ExtractionRequest) -> Store | None:
     """Return the store if it is closed, says what it is to say, and has the parts that it names."""
     from avsc.preprocess.close import is_current
 

@@ -14,7 +14,7 @@ from avsc.manifests.shell import settings
 from avsc.preprocess.commands.extract import show_plan
 from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
-from avsc.preprocess.request import Request, given_options, request_options
+from avsc.preprocess.request import ExtractionRequest, given_options, request_options
 from avsc.preprocess.workers.batch_systems import walltime_seconds
 from avsc.preprocess.workers.job_array import ArrayJob, jobs_needed, script
 
@@ -50,7 +50,7 @@ WORKER_BYTES = 600_000_000  # the least that a worker is given
 )
 @settings
 def plan_command(
-    request: Request,
+    request: ExtractionRequest,
     workers: int | None,
     sample: int,
     seed: int,

@@ -24,7 +24,7 @@ some visual ones (park and public_square the green); metro and tram share both w
 frequencies and differ only in which goes with which, so that neither sound nor sight alone tells
 them apart at all; and some overlap remains (steps in the street may be three scenes).
 
-The best possible (`Design.best_possible`; natural logarithm):
+The best possible (`SceneDesign.best_possible`; natural logarithm):
 
     from          RING: accuracy, log-loss    WORLD: accuracy, log-loss
     sound alone         0.5       0.693               0.410     1.176
@@ -63,7 +63,7 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Design:
+class SceneDesign:
     """A generative model of scenes.
 
     Attributes:
@@ -135,7 +135,7 @@ def _place(kinds: Kinds) -> tuple[int, int]:
     return list(SOUNDS).index(kinds.sound), list(SIGHTS).index(kinds.sight)
 
 
-def draw_symbols(design: Design, clips: Sequence[Clip], seed: int) -> list[Kinds]:
+def draw_symbols(design: SceneDesign, clips: Sequence[Clip], seed: int) -> list[Kinds]:
     """Return the symbols of each clip, drawn from p(symbols | scene) by systematic sampling.
 
     The n clips of a scene in a fold are drawn together: n points 1/n apart, from a random start,
@@ -177,7 +177,7 @@ def pairs(*kinds: Kinds) -> dict[Kinds, float]:
     return dict.fromkeys(kinds, 1 / len(kinds))
 
 
-RING = Design(
+RING = SceneDesign(
     "miniature",
     {
         "airport": always("air", "hall"),
@@ -193,7 +193,7 @@ RING = Design(
     },
 )
 
-WORLD = Design(
+WORLD = SceneDesign(
     "world",
     {
         "airport": independent({"air": 0.8, "voices": 0.2}, {"hall": 1}),

@@ -31,7 +31,7 @@ from pathlib import Path
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.files import publish
-from avsc.preprocess.synth.design import RING, Design, Kinds, Score, draw_symbols
+from avsc.preprocess.synth.design import RING, Kinds, SceneDesign, Score, draw_symbols
 from avsc.preprocess.synth.render import RenderJob, render_all
 from avsc.preprocess.synth.settings_file import claim
 from avsc.preprocess.synth.sounds import RATE
@@ -88,7 +88,7 @@ class MiniatureSettings:
 def write_miniature(
     out: Path,
     *,
-    design: Design = RING,
+    design: SceneDesign = RING,
     clips_per_scene: int = 12,
     seed: int = 0,
     seconds: float = 10.0,
@@ -137,7 +137,7 @@ def write_miniature(
     return clips
 
 
-def make_clips(design: Design, clips_per_scene: int) -> Iterator[Clip]:
+def make_clips(design: SceneDesign, clips_per_scene: int) -> Iterator[Clip]:
     """Yield the clips of a miniature, in the order of their numbers."""
     locations = min(LOCATIONS, max(4, clips_per_scene // 2))
     for_test = max(1, round(0.3 * locations))
@@ -199,7 +199,7 @@ def _jobs(
 
 
 def encode_ground_truth(
-    design: Design, seed: int, clips: Sequence[Clip], drawn: Sequence[Kinds]
+    design: SceneDesign, seed: int, clips: Sequence[Clip], drawn: Sequence[Kinds]
 ) -> bytes:
     """Return what ``world.json`` holds.
 

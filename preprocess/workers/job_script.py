@@ -68,7 +68,7 @@ def job_class(kind: str, base: Any, logs: Path) -> Any:
 
     written("")
 
-    class Job(base):  # type: ignore[misc]
+    class QuotedJob(base):  # type: ignore[misc]
         job_header: Any
 
         def __init__(self, *scheduler: str, security: Any = None, **kwargs: Any) -> None:
@@ -79,7 +79,7 @@ def job_class(kind: str, base: Any, logs: Path) -> Any:
             outputs = rf"(?m)^(#\S+ -[eo] ){re.escape(self.log_directory)}(.*)$"
             self.job_header = re.sub(outputs, lambda at: at[1] + written(at[2]), self.job_header)
 
-    return Job
+    return QuotedJob
 
 
 class _Quoted:

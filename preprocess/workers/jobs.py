@@ -105,7 +105,7 @@ class BatchJobs:
         base_job: Any = job_class(self._kind, base.job_cls, self._logs)
         said = self._said
 
-        class Job(base_job):  # type: ignore[misc]
+        class ReportingJob(base_job):  # type: ignore[misc]
             async def _submit_job(self, script_filename: str) -> Any:
                 try:
                     answer = await super()._submit_job(script_filename)
@@ -117,7 +117,7 @@ class BatchJobs:
                 return answer
 
         class Cluster(base):  # type: ignore[misc]
-            job_cls = Job
+            job_cls = ReportingJob
 
             def _update_worker_status(self, op: str, msg: Any) -> None:
                 known = self.scheduler_info["workers"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from avsc.preprocess.request import Request, with_options
+from avsc.preprocess.request import ExtractionRequest, with_options
 from avsc.preprocess.workers.batch_systems import BATCH_SYSTEMS
 from avsc.preprocess.workers.cluster_config import ClusterConfig, read_cluster_config
 
@@ -99,7 +99,7 @@ class WorkerOptions:
         with nullcontext() if self.cluster or self.scheduler else hidden_files():
             import_dask()
 
-    def workers(self, request: Request, tasks: int) -> AbstractContextManager["Workers"]:
+    def workers(self, request: ExtractionRequest, tasks: int) -> AbstractContextManager["Workers"]:
         """Return the workers, no more than there are tasks for."""
         if self.scheduler:
             from avsc.preprocess.workers.attached import attached_workers

@@ -7,7 +7,7 @@ from painted import decoded, encode, ffmpeg, shown
 
 from avsc.features.images import frames_on_show
 from avsc.features.limits import Limits
-from avsc.features.recording import Recording, Source
+from avsc.features.recording import Recording, SourceFile
 from avsc.manifests.errors import MediaError
 
 PACKET = 188
@@ -107,7 +107,7 @@ def test_what_is_lost_is_never_concealed(parts):
     for place in range(12, len(data) // PACKET - 24, 3):
         count = (1, 2, 9)[place % 3]
         less = data[: place * PACKET] + data[(place + count) * PACKET :]
-        got = shown(Recording(parts[0], Source(len(less), 0), less, Limits()), 3)
+        got = shown(Recording(parts[0], SourceFile(len(less), 0), less, Limits()), 3)
         assert all(n in (of, "corrupt") for n, of in zip(got, right, strict=True)), place
         lost += got.count("corrupt")
         total += 3
@@ -121,7 +121,7 @@ def test_packets_with_times_before_them(tmp_path):
     data = path.read_bytes()
     for place in range(14, len(data) // 192 - 24, 4):
         less = data[: place * 192] + data[(place + 1) * 192 :]
-        got = shown(Recording(path, Source(len(less), 0), less, Limits()), 3)
+        got = shown(Recording(path, SourceFile(len(less), 0), less, Limits()), 3)
         assert all(n in (of, "corrupt") for n, of in zip(got, [12, 37, 62], strict=True)), place
     second = encode(tmp_path / "w.m2ts", *options, "-output_ts_offset", 3.08, first=75)
     assert shown(joined(tmp_path / "x.m2ts", path, second))[3:] == [87, 112, 137]

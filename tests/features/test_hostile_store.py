@@ -17,7 +17,7 @@ import pytest
 from stores import SPECS, small_store
 
 from avsc.features.store import hdf5
-from avsc.features.store.index import Table, read_index, write_index
+from avsc.features.store.index import RecordTable, read_index, write_index
 from avsc.features.store.layout import (
     description_file,
     index_file,
@@ -222,7 +222,7 @@ def test_no_lock_is_taken_whatever_the_environment_says(
 
 def rewritten(store: Path, **changes: Callable[[np.ndarray], np.ndarray]) -> None:
     """Change columns of the index and write it as extraction does, with its checksums."""
-    table: Table = read_index(store).tables["scalogram"]
+    table: RecordTable = read_index(store).tables["scalogram"]
     changed = {name: change(getattr(table, name)) for name, change in changes.items()}
     description = read_description(store)
     write_index(store, description, {"scalogram": replace(table, **changed)})

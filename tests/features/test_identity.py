@@ -196,7 +196,7 @@ def test_records_are_digested_by_columns() -> None:
     count = 1 << 18
     spec = next(iter(SPECS.values()))
     columns = {name: np.zeros(count, "i4") for name in ("clip", "key", "rows", "crc32")}
-    tables = {spec.product: cast(index.Table, SimpleNamespace(**columns))}
+    tables = {spec.product: cast(index.RecordTable, SimpleNamespace(**columns))}
     tracemalloc.start()
     identify("set", ["park"], {spec.product: spec}, [], [], tables)
     most = tracemalloc.get_traced_memory()[1]

@@ -15,7 +15,7 @@ from videos import drawn, write_video
 from avsc.features.clip import make_clip
 from avsc.features.images import frames_on_show
 from avsc.features.limits import MAX_JPEG_PIXELS, Limits
-from avsc.features.recording import Recording, Source, _read, read_recording
+from avsc.features.recording import Recording, SourceFile, _read, read_recording
 from avsc.features.sound import read_sound, sound_seconds, sound_start
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError, SettingError
@@ -59,7 +59,7 @@ def test_a_recording_is_the_file(video: Path) -> None:
     data, state = video.read_bytes(), video.stat()
     assert found.fault is None and found.content == data
     digest = hashlib.sha256(data).hexdigest()
-    assert found.source == Source(state.st_size, state.st_mtime_ns, digest)
+    assert found.source == SourceFile(state.st_size, state.st_mtime_ns, digest)
 
 
 def test_each_file_is_opened_once(video: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_decoders_need_no_file(video: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_recording(tmp_path: Path) -> None:
     assert code(read_recording(tmp_path / "none")) == "missing"
-    assert read_recording(tmp_path / "none").source == Source(-1, 0)
+    assert read_recording(tmp_path / "none").source == SourceFile(-1, 0)
     assert code(read_recording(tmp_path)) == "unreadable"
     (tmp_path / "empty").touch()
     assert code(read_recording(tmp_path / "empty")) == "empty"
@@ -149,7 +149,7 @@ def test_every_product_says_why_it_is_not_made(tmp_path: Path, video: Path) -> N
     (missing,) = made.failures
     assert (missing.product, missing.code) == ("scalogram", "missing")
     assert missing.message == f"{tmp_path / 'none.wav'}: no such file; wanted a recording."
-    assert made.sources[tmp_path / "none.wav"] == Source(-1, 0)
+    assert made.sources[tmp_path / "none.wav"] == SourceFile(-1, 0)
     assert made.sources[video] == read_recording(video).source
     small = Limits(pixels=96 * 64 - 1)
     made = make_clip("clip", None, video, SPECS, small)

@@ -83,7 +83,7 @@ def test_a_fingerprint_of_another_store_is_named(store: Path, tmp_path: Path) ->
     assert problem.startswith("fingerprint ") and said["fingerprint"] in problem
 
 
-def index_tables(store: Path) -> dict[str, index.Table]:
+def index_tables(store: Path) -> dict[str, index.RecordTable]:
     """Return an index's tables, whatever its head says."""
     specs = read_description(store).specs
     with h5py.File(index_file(store)) as file:

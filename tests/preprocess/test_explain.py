@@ -18,7 +18,7 @@ from avsc.preprocess.block_claims import BlockClaims
 from avsc.preprocess.cli import program
 from avsc.preprocess.close import close, open_store
 from avsc.preprocess.plan import make_plan
-from avsc.preprocess.request import Request
+from avsc.preprocess.request import ExtractionRequest
 from avsc.preprocess.request_file import load_request, request_file, save_request
 
 PRODUCTS = {name: SPECS[name]() for name in ("scalogram", "images")}
@@ -35,7 +35,7 @@ class World:
     def make(self) -> None:
         dataset = read_table(self.manifest, self.root)
         description = Description(dataset.name, dataset.classes, 2, PRODUCTS)
-        request = Request(self.store, dataset, description, "time", Limits(timeout=99))
+        request = ExtractionRequest(self.store, dataset, description, "time", Limits(timeout=99))
         open_store(self.store, dataset.clips, description)
         save_request(request)
         for task in request.plan().tasks:

@@ -12,7 +12,7 @@ from avsc.features.store.layout import index_file, receipt_file
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.preprocess.cli import program
-from avsc.preprocess.request import Request
+from avsc.preprocess.request import ExtractionRequest
 from avsc.preprocess.request_file import request_file, save_request
 
 
@@ -24,7 +24,7 @@ def world(tmp_path: Path) -> World:
     (world.root / "audio/clip-1.wav").write_bytes(b"")
     (world.root / "video/clip-4.mp4").unlink()
     world.make()
-    save_request(Request(world.store, world.dataset, world.description, "time"))
+    save_request(ExtractionRequest(world.store, world.dataset, world.description, "time"))
     return world
 
 

@@ -24,17 +24,17 @@ from avsc.manifests.table import read_table
 from avsc.preprocess.block import make_block
 from avsc.preprocess.cli import program
 from avsc.preprocess.forecast import draw, forecast, interval, span
-from avsc.preprocess.plan import Task, make_plan
+from avsc.preprocess.plan import BlockTask, make_plan
 from avsc.preprocess.workers.job_array import ArrayJob, jobs_needed, script
 
 MANY = st.lists(st.floats(0.1, 1e6), min_size=2, max_size=30)
 
 
-def task(block: int, rows: int) -> Task:
+def task(block: int, rows: int) -> BlockTask:
     clips = tuple(Clip(f"{block}-{row}", "park", "a.wav", None) for row in range(64))
     spec = SPECS["scalogram"]()
     todo = {"scalogram": frozenset(range(rows))}
-    return Task(Path("store"), Path("root"), block, clips, {"scalogram": spec}, todo)
+    return BlockTask(Path("store"), Path("root"), block, clips, {"scalogram": spec}, todo)
 
 
 def test_clips_are_drawn_from_all_over_the_set() -> None:

@@ -18,7 +18,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.table import encode_table
 from avsc.preprocess.cli import program
-from avsc.preprocess.request import Request
+from avsc.preprocess.request import ExtractionRequest
 from avsc.preprocess.request_file import save_request
 
 ACCENTED = "caf\u00e9"
@@ -52,7 +52,7 @@ def test_recordings_are_found_in_the_other_form_and_made_once(tmp_path: Path, fo
     sound = next((world.root / "audio").iterdir())
     sound.write_bytes(sound.read_bytes() + b"\0\0")
     assert world.plan().reasons == {"source changed": 3}
-    save_request(Request(world.store, world.dataset, world.description, "time"))
+    save_request(ExtractionRequest(world.store, world.dataset, world.description, "time"))
     told = prep("explain", f"clip-{sound.stem[-1]}", "--store", world.store)
     assert told.return_value == 0 and "absent" not in told.stdout, told.exception
 

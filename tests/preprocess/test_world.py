@@ -17,8 +17,8 @@ from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import (
     RING,
     WORLD,
-    Design,
     Kinds,
+    SceneDesign,
     draw_symbols,
     independent,
     pairs,
@@ -63,7 +63,7 @@ def test_score_of_uncertain_symbols() -> None:
 
 
 @pytest.mark.parametrize("design", [RING, WORLD], ids=lambda design: design.name)
-def test_optimum_is_what_a_simulation_finds(design: Design) -> None:
+def test_optimum_is_what_a_simulation_finds(design: SceneDesign) -> None:
     """Clips drawn one by one, told by Bayes' rule from frequencies of other clips drawn so."""
     generator = np.random.default_rng(5)
     n, names = 40_000, list(design.scenes)

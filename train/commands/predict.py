@@ -12,7 +12,7 @@ from avsc.manifests.shell import settings
 
 if TYPE_CHECKING:
     from avsc.features.limits import Limits
-    from avsc.manifests.progress import Display
+    from avsc.manifests.display import Display
     from avsc.train.infer.formats import Format
     from avsc.train.infer.inputs import Item
     from avsc.train.infer.model import Model
@@ -119,7 +119,7 @@ def predict(
     error. With --out, the same command resumes after an interruption.
     """
     from avsc.features.limits import Limits
-    from avsc.manifests.progress import Display
+    from avsc.manifests.display import Display
     from avsc.train.infer.inputs import opened_inputs
     from avsc.train.infer.model import load
     from avsc.train.infer.windows import Windows

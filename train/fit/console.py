@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from avsc.manifests import escape
-from avsc.manifests.progress import Display
+from avsc.manifests.display import Display
 
 PLAIN_SECONDS = 60.0
 
