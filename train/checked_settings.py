@@ -37,7 +37,7 @@ class CheckedSettings:
 
     @classmethod
     def from_record(cls, values: dict[str, Any]) -> Self:
-        """Make settings of what `record` gave; unknown names are an error."""
+        """Make settings from what `record` gave; unknown names are an error."""
         known = {each.name: each for each in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -61,7 +61,7 @@ def option(name: str) -> str:
 
 
 def choices(settings: type[CheckedSettings], name: str) -> tuple[str, ...]:
-    """Return the values that a setting may have, if they are few; else none."""
+    """Return the allowed values of a setting that is a choice; else none."""
     kind = get_type_hints(settings)[name]
     if get_origin(kind) is Literal:
         return get_args(kind)

@@ -6,11 +6,11 @@
     DIR/data_256_standard/a/airfield/...    ("large") in data_large_standard and val_large
     DIR/val_256/...
 
-    DIR/train/CLASS/NAME.jpg                any other, Places365's "easy format" among them; CLASS
+    DIR/train/CLASS/NAME.jpg                any other, incl. Places365's "easy format"; CLASS
     DIR/val/CLASS/NAME.jpg                  names are class names, in alphabetical order
 
 Images are JPEG. A file or folder that does not belong is an error that names it, before training
-begins; nothing is left out. An image that turns out damaged in training is an error, too.
+begins; nothing is omitted. An image that turns out to be damaged in training is an error, too.
 """
 
 import hashlib
@@ -39,11 +39,11 @@ class ImageFolder:
 
     Attributes:
         path: the folder that holds them all.
-        name: of the set, for the origin of the weights that it makes.
+        name: of the data set, for the origin of weights trained on it.
         classes: names in the order of their indices.
         files: their names below `path` [images].
         label: class index of each, int64 [images].
-        training: how many of them, from the first on, are for training.
+        training: how many of them, from the first, are for training.
     """
 
     path: Path
@@ -72,7 +72,7 @@ class ImageFolder:
         except OSError as fault:
             raise AvscError(
                 f"{self.where(record)}: cannot be read ({fault.strerror}). Put the image "
-                "back, or begin anew without it."
+                "back, or start over without it."
             ) from fault
 
     def where(self, record: int) -> str:

@@ -4,8 +4,8 @@ Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5; section 3.2 of the p
 counted in epochs and moves with every step: step b of n in epoch e is at e + b / n. With the
 defaults the rate restarts at epochs 10, 30, 70 and 150.
 
-As a pure function of the time it needs no state to be saved: a run that goes on, wherever it was
-stopped, takes the same rates.
+As a pure function of time it has no state to be saved: a resumed run takes the same rates, wherever
+it was stopped.
 """
 
 import math
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class WarmRestarts:
-    """Cycles in which the rate falls from `highest` to `lowest` along half a cosine.
+    """Cycles in which the rate decays from `highest` to `lowest` along half a cosine.
 
     Attributes:
         highest: rate at the start of each cycle.
-        lowest: rate that each cycle falls to.
+        lowest: rate at the end of each cycle.
         period: epochs in the first cycle.
-        factor: how many times as long each cycle is as the one before.
+        factor: length of each cycle relative to the previous one.
     """
 
     highest: float = 1e-2
@@ -29,7 +29,7 @@ class WarmRestarts:
     factor: int = 2
 
     def cycle(self, epoch: float) -> tuple[int, int]:
-        """Return where the cycle that holds `epoch` starts, and its length, in epochs.
+        """Return the start and the length of the cycle that contains `epoch`, in epochs.
 
         >>> WarmRestarts().cycle(29.9), WarmRestarts().cycle(30)
         ((10, 20), (30, 40))
@@ -52,7 +52,7 @@ class WarmRestarts:
 
 @dataclass(frozen=True)
 class WarmCosine:
-    """A rate that rises along a line for `warmup` epochs, then falls along half a cosine.
+    """A rate that rises linearly for `warmup` epochs, then decays along half a cosine.
 
     Source: Goyal et al., "Accurate, large minibatch SGD", 2017 (the rise); Loshchilov and Hutter,
     as above, without restarts (the fall).

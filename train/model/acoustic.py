@@ -5,9 +5,9 @@ and difference. Four blocks ``Conv(k3, s1, p0)-BN-ReLU-AvgPool(k2, s2, p1)`` wit
 channels; each adds a convolution of its input, "to match the dimension of input and output", and
 nothing follows the sum. A block takes L bins to floor(L / 2): 290-145-72-36-18, 256-128-64-32-16.
 
-The paper leaves open, and here is: the shortcut's shape (k2, s2, p0: the simplest whose output has
-the branch's length for every L); whether the pool's padding counts in its mean (it does, as by
-default in PyTorch: an outermost mean that holds a padded zero is half its one value); biases
+Chosen here, as the paper leaves them open: the shortcut's shape (k2, s2, p0: the simplest whose
+output has the branch's length for every L); whether the pool's padding counts in its mean (it does,
+as by default in PyTorch: an outermost mean with a padded zero is half its one value); biases
 (everywhere, also PyTorch's default).
 """
 
@@ -23,7 +23,7 @@ EMBEDDING = 1024
 """Values in an acoustic embedding."""
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """One residual block: [B, inputs, L] to [B, outputs, floor(L / 2)]; L is at least 3."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -45,8 +45,8 @@ class AcousticEncoder(nn.Module):
     """Acoustic frames [B, channels, bins] to embeddings [B, 1024].
 
     The frames are natural logarithms as the store keeps them; they are normalised per channel and
-    bin with `mean` and `deviation`, which are buffers and so travel with the weights. Until they
-    are set, by `set_normalisation` or from a state dict, the encoder refuses to work.
+    bin with `mean` and `deviation` (standard deviation), buffers that are saved with the weights.
+    Until they are set, by `set_normalisation` or from a state dict, encoding is an error.
 
     Args:
         channels: channels of a frame (2: average, difference).
@@ -54,7 +54,7 @@ class AcousticEncoder(nn.Module):
         concat: what is flattened into the first linear layer: ``"input"`` takes the normalised
             input and the last block's output (1,156 values at 290 bins, 1,024 at 256), ``"all"``
             the input and every block's.
-        dropout: probability that a hidden unit is dropped.
+        dropout: dropout probability of hidden units.
     """
 
     mean: Tensor
@@ -80,7 +80,9 @@ class AcousticEncoder(nn.Module):
         self._normalisation_checked = False
 
         widths = [channels, 4, 8, 16, 32]
-        self.blocks = nn.ModuleList(Block(inputs, outputs) for inputs, outputs in pairwise(widths))
+        self.blocks = nn.ModuleList(
+            ResidualBlock(inputs, outputs) for inputs, outputs in pairwise(widths)
+        )
         sizes = [width * (bins >> halvings) for halvings, width in enumerate(widths)]
         flat = sum(sizes) if concat == "all" else sizes[0] + sizes[-1]
         self.linear = nn.Sequential(

@@ -1,12 +1,12 @@
 """The whole network: acoustic encoder, visual encoder, scene classifier.
 
 Source: equation 1 of the paper: e = AE(a) + VE(v) concatenated, acoustic first, then SC(e).
-Either encoder may be absent: audio only, video only. Embeddings made beforehand pass through an
-identity in its place.
+Either encoder may be absent: audio only, video only. Stored embeddings pass through an identity in
+its place.
 
-A *frozen* encoder is what pre-training left: its parameters ask for no gradient, so that no graph
-is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
-statistics do not move and its dropout is off.
+A *frozen* encoder stays as pre-training left it: its parameters require no gradient, so that no
+graph is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
+statistics do not change and its dropout is off.
 """
 
 from typing import Self
@@ -30,7 +30,7 @@ class SceneClassifier(nn.Module):
     Args:
         inputs: values of the (concatenated) embedding.
         classes: number of scenes.
-        dropout: probability that a hidden unit is dropped.
+        dropout: dropout probability of hidden units.
     """
 
     def __init__(self, inputs: int, classes: int, dropout: float = 0.5) -> None:
@@ -52,9 +52,9 @@ class Network(nn.Module):
     """Acoustic frames and images to logits of scenes.
 
     Args:
-        acoustic: acoustic encoder, an identity for embeddings made beforehand, or None.
+        acoustic: acoustic encoder, an identity for stored embeddings, or None.
         visual: the same for images.
-        classifier: classifier over the joined embeddings.
+        classifier: classifier over the concatenated embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
         low_precision: on a device of `BFLOAT16_ON`, compute the visual encoder in bfloat16 where
@@ -103,9 +103,9 @@ class Network(nn.Module):
         return getattr(self.visual, "image_input", None)
 
     def compile_visual(self, backend: str = "inductor") -> None:
-        """Let PyTorch compile a frozen image model when it is first used, and for each new size.
+        """Let PyTorch compile a frozen image model at its first use, and for each new size.
 
-        What it computes is the same but for rounding; weights keep their names.
+        Results are the same but for rounding; weights keep their names.
         """
         if self.visual is not None and self.frozen_visual and self.image_input is not None:
             self.visual.compile(backend=backend)

@@ -4,8 +4,8 @@ Training programs save a model's tensors as they are (timm, torchvision), under 
 things (``state_dict``: Lightning, MMPretrain; ``model``: DeiT, Swin, ConvNeXt), twice, the second
 time averaged over the steps (``state_dict_ema``: timm), and with prefixes of what the model was
 wrapped in (``module.``: DataParallel, AveragedModel; ``_orig_mod.``: torch.compile; ``model.``,
-``backbone.``: modules around it). All of these are seen through; averaged weights are taken by
-name alone, or where there is nothing else.
+``backbone.``: modules around it). All of these are unwrapped; averaged weights are used only if
+named, or if there is nothing else.
 """
 
 import re
@@ -64,7 +64,7 @@ class FoundState:
 
     Attributes:
         tensors: by name, without prefixes.
-        notes: what was seen through and what was passed over, in words.
+        notes: what was unwrapped and what was ignored, in words.
     """
 
     tensors: State

@@ -2,7 +2,7 @@
 
 Source: section 2.2.2 and Table 1 of the paper: EfficientNetV2-S on 288 x 288 pixels and ResNet50 on
 224 x 224, "remove the final classification layer". The paper names no implementation; 288 points to
-timm's ``efficientnetv2_rw_s`` (trained at 288). Any other model of timm may be named. Pictures are
+timm's ``efficientnetv2_rw_s`` (trained at 288). Any other timm model may be named. Images are
 float [B, 3, S, S], RGB, normalised as `VisualEncoder.image_input` says.
 """
 
@@ -20,17 +20,17 @@ PAPER_BACKBONES = {
     "effnetv2-s": "efficientnetv2_rw_s.ra2_in1k",
     "resnet50": "resnet50.a1_in1k",
 }
-"""The paper's two image models, by short name; the tags fix the input's mean and deviation."""
+"""The paper's two image models, by short name; the tags fix the input's normalisation."""
 
 
 class VisualEncoder(nn.Module):
-    """Pictures [B, 3, S, S] to embeddings [B, features].
+    """Images [B, 3, S, S] to embeddings [B, features].
 
     Attributes:
         features: values of an embedding (1,792 for effnetv2-s, 2,048 for resnet50).
         image_input: the images it takes.
-        origin: where its first weights came from, for the run's records.
-        digest: SHA-256 of its first weights, for the run's records.
+        origin: where its initial weights came from, for the run's records.
+        digest: SHA-256 of its initial weights, for the run's records.
     """
 
     def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:

@@ -3,7 +3,7 @@
 - ``"pretrained"``: timm's own, from the Hugging Face cache or the network (``HF_HUB_OFFLINE=1``
   means the cache alone);
 - a file: ``.safetensors``, or what `torch.save` wrote: a state dict, wrapped in whatever
-  `state_dict` sees through, or a checkpoint of a run of ours that trained its visual encoder
+  `state_dict` unwraps, or a checkpoint of a run of ours that trained its visual encoder
   (``avsc-fit places``; the run's folder means its ``best.pt``). So timm's state dicts,
   torchvision's (where both name the layers alike, as in ResNets), our own, and CSAIL's
   ``resnet50_places365.pth.tar`` (no tar, but PyTorch 0.2 and Python 2.7: names prefixed
