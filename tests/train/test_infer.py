@@ -1,17 +1,23 @@
 """A trained model on recordings: the answers of evaluation, and its Python interface."""
 
 import csv
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from commands import run_fit
 from inferred import LENGTHS, Trained
+from stores import small_store
+from systems import make_home
 
+from avsc.features.specs import ScalogramSpec
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import MediaError, SettingError
+from avsc.manifests.errors import AvscError, MediaError, SettingError
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.infer import Arrays, load
+from avsc.train.infer.run import check_version
 from avsc.train.protocol import EVERY
 
 
@@ -159,3 +165,53 @@ def test_a_prediction_shows_itself(world, tmp_path):
     rows = list(csv.DictReader(text.splitlines()))
     assert list(rows[0]) == ["file", "start", "end", "scene", "scene0", "scene1"]
     assert [float(row["scene1"]) for row in rows] == found.probability[:, 1].tolist()
+
+
+@pytest.mark.parametrize("system", ["pipeline", "ablation-2", "ablation-3"])
+def test_frozen_encoders_are_found_again(world, system, monkeypatch, capsys):
+    """Embeddings that are stored were computed in other batches, so that the last bits differ."""
+    audio_run = world.fit("audio")
+    run = world.fit(system, acoustic_run=None if system == "ablation-2" else audio_run)
+    status, _, err = run_fit(
+        monkeypatch, capsys, "evaluate", run, "--device=cpu", "--workers=0", "--resamples=100"
+    )
+    assert status == 0, err
+    model = load(run, device="cpu")
+    report = run / "evaluation-test" / "predictions-strict.tsv"
+    evaluated = read_predictions(report, world.dataset.clips, model.classes)
+    row = [clip.id for clip in world.dataset.clips].index("clip-7")
+    audio, video = world.files("clip-7")
+    found = model.predict(video, audio=audio).probability
+    np.testing.assert_allclose(found, evaluated.probability[evaluated.clip == row], atol=1e-5)
+    if system != "ablation-2":
+        audio_run.rename(world.folder / "audio.away")
+        try:
+            with pytest.raises(AvscError, match=f"{run}: its acoustic encoder is of the run"):
+                load(run, device="cpu")
+        finally:
+            (world.folder / "audio.away").rename(audio_run)
+
+
+def test_features_that_are_not_the_default_ones_are_the_stores(tmp_path):
+    """The golden run was trained on small images."""
+    golden = Path(__file__).parents[1] / "golden"
+    shutil.copytree(golden / "video", tmp_path / "video")
+    with pytest.raises(SettingError, match="trained on images 4f06149a436b, which is not what"):
+        load(tmp_path / "video", device="cpu")
+    model = load(tmp_path / "video", device="cpu", store=golden / "store")
+    assert model.images.digest[:12] == "4f06149a436b"
+    other = small_store(tmp_path / "other", products=("images",))
+    with pytest.raises(SettingError, match="has images .*; wanted 4f06149a436b"):
+        load(tmp_path / "video", device="cpu", store=other)
+
+
+def test_features_of_another_version_are_refused(monkeypatch):
+    check_version(ScalogramSpec(), "a run")
+    with pytest.raises(SettingError, match="by version 2 of that feature, and this version of avs"):
+        check_version(ScalogramSpec(version=2), "a run")
+
+
+def test_vectors_from_elsewhere_cannot_be_made(tmp_path):
+    home = make_home(tmp_path)
+    with pytest.raises(SettingError, match="a run of baseline-audio on acoustic vectors that were"):
+        load(home / "baseline-audio", device="cpu")

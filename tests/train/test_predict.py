@@ -291,7 +291,7 @@ def test_a_run_half_trained(world, predict):
         1,
         "best.pt: no such checkpoint. The run has no fin",
     )
-    refused(predict("audio/clip-8.wav", run="nothing"), 2, "nothing: no run was")
+    refused(predict("audio/clip-8.wav", run="nothing"), 1, "nothing: holds no run that can")
 
 
 def test_sound_is_resampled_and_has_any_coding(world, predict, tmp_path):
