@@ -53,6 +53,11 @@ class Records:
     def __len__(self) -> int:
         return len(self.clip)
 
+    def __repr__(self) -> str:
+        row = "bytes" if not self.item_shape else " x ".join(map(str, self.item_shape))
+        clips = len(np.unique(self.clip))
+        return f"<Records of {self.product}: {len(self):,} of {clips:,} clips, rows of {row}>"
+
     def read(self, record: int) -> npt.NDArray[Any]:
         """Return one record: uint8 [bytes], or float32 [frames, channels, bins]; not to write to.
 
@@ -202,6 +207,13 @@ class Store:
         for product, table in index.tables.items():
             if len(table.clip) and table.clip[-1] >= len(self.clips):
                 raise StoreError(f"{path}: {product} has records of clips that are not listed.")
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failures):,} failures" if self.failures else ""
+        return (
+            f"<Store {self.path}: {self.name}, {len(self.clips):,} clips of {len(self.classes)} "
+            f"scenes, {', '.join(self.products)}{failed}>"
+        )
 
     @classmethod
     def open(cls, path: Path | str, products: Sequence[str] = ()) -> "Store":
