@@ -44,8 +44,15 @@ class AudioChunk:
     after_loss: str = ""
 
 
+IDLE = 0.002
+"""Seconds for a packet from which on it was waited for, and was not there already."""
+
+
 class Connection:
     """Decodes what a source sends.
+
+    Attributes:
+        idle_at: when a packet was last waited for, on `time.monotonic`: all before was decoded.
 
     Args:
         containers: one, or a camera's and a microphone's, whose clocks are the same.
@@ -87,6 +94,7 @@ class Connection:
             self._video_frames = VideoDecoder(self._video, name, limits)
         self._planar = av.AudioResampler(format="fltp")
         self._lost = ""
+        self.idle_at = time.monotonic()
 
     @property
     def has_audio(self) -> bool:
@@ -128,7 +136,11 @@ class Connection:
         reached = [-np.inf] * len(packets)
         while packets:
             behind = int(np.argmin(reached))
+            began = time.monotonic()
             packet = next(packets[behind], None)
+            now = time.monotonic()
+            if now - began > IDLE:
+                self.idle_at = now
             if packet is None:
                 return
             if packet.dts is not None and packet.time_base is not None:

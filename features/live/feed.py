@@ -1,8 +1,8 @@
 """A live source at work in a thread: decoded, connected again when it breaks off, never lagging.
 
-Hops wait in a short queue for whoever answers them. When the queue is full the oldest is dropped,
-and a gap stands in its place: who is too slow misses whole seconds and is told so, but what he gets
-is recent.
+Hops wait in a queue for answers. One that waited longer than `PATIENCE` is dropped, and so is one
+that was made as late as that because a file could not be decoded at its pace; a gap stands in its
+place. Whoever is too slow misses whole hops and is told so, but what he gets is recent.
 """
 
 import threading
@@ -21,8 +21,14 @@ from avsc.features.live.hop import Gap, Hop, Wanted
 from avsc.features.live.hop_maker import HopMaker
 from avsc.manifests.errors import MediaError
 
-QUEUE = 2
-"""Hops that may wait."""
+PATIENCE = 3.0
+"""Seconds that a hop may wait."""
+
+MOST = 64
+"""Hops that may wait; so many come at once of sources that send in bursts (HLS)."""
+
+WAITING = 2
+"""Hops that wait where none is dropped."""
 
 TOO_SLOW = "dropped: answers take longer than the source"
 PAUSES = (1, 2, 4, 8, 16, 30)
@@ -32,7 +38,11 @@ UNSUITABLE = frozenset({"mono", "channels", "rate", "no-sound", "no-video", "too
 """Codes of what is wrong with a source that connecting again does not change."""
 
 SILENCE = 30
-"""Seconds in which data come, but nothing to answer from, after which a source is given up."""
+"""Seconds in which data come, but nothing to answer from, after which a source has broken off."""
+
+BUSY = 30
+"""Seconds of decoding without ever waiting for data, after which a connection is closed: what is
+still on its way would be older and older."""
 
 
 @dataclass(frozen=True)
@@ -65,56 +75,80 @@ class Note:
 class _Queue:
     """Hops, gaps and notes on their way from one thread to another."""
 
-    def __init__(self, step: float, *, blocking: bool) -> None:
-        self._step, self._blocking = step, blocking
-        self._items: deque[Hop | Gap | Note] = deque()
+    def __init__(self, *, blocking: bool) -> None:
+        self._blocking = blocking
+        self._items: deque[tuple[float, Hop | Gap | Note]] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._fault: BaseException | None = None
 
     def put(self, item: Hop | Gap | Note) -> None:
+        """Add an item; where none may be dropped, wait until there is room."""
         with self._changed:
             if self._blocking:
-                self._changed.wait_for(lambda: self._closed or self._waiting() < QUEUE)
-            self._items.append(item)
-            if self._waiting() > QUEUE:
-                self._drop()
+                self._changed.wait_for(lambda: self._closed or self._hops() < WAITING)
+            elif self._hops() >= MOST:
+                self._drop_oldest()
+            self._items.append((time.monotonic(), item))
             self._changed.notify_all()
 
     def get(self) -> Hop | Gap | Note | None:
-        """Return the next item; None when the source has ended."""
+        """Return the next item; None when the source has ended.
+
+        Hops that waited for too long, and gaps of the same kind after them, are one gap.
+        """
         with self._changed:
             # A wait with an end, so that signals are attended to on every system.
             while not self._items and not self._closed:
                 self._changed.wait(0.5)
+            dropped: Gap | None = None
+            while self._items and (gap := self._dropped(*self._items[0])) is not None:
+                if dropped is not None and dropped.end != gap.start:
+                    break
+                self._items.popleft()
+                dropped = gap if dropped is None else Gap(dropped.start, gap.end, TOO_SLOW)
+            self._changed.notify_all()
+            if dropped is not None:
+                return dropped
             if self._items:
-                item = self._items.popleft()
-                self._changed.notify_all()
-                return item
+                return self._items.popleft()[1]
             if self._fault is not None:
                 raise self._fault
             return None
 
     def close(self, fault: BaseException | None = None) -> None:
+        """Say that nothing more comes, because of a fault or not."""
         with self._changed:
             self._closed, self._fault = True, self._fault or fault
             self._changed.notify_all()
 
-    def _waiting(self) -> int:
-        return sum(isinstance(item, Hop) for item in self._items)
-
-    def _drop(self) -> None:
+    def _drop_oldest(self) -> None:
         """Put a gap in the place of the oldest hop; gaps that follow one another are one."""
-        place = next(i for i, item in enumerate(self._items) if isinstance(item, Hop))
-        oldest = self._items[place]
+        place = next(i for i, (_, old) in enumerate(self._items) if isinstance(old, Hop))
+        since, oldest = self._items[place]
         assert isinstance(oldest, Hop)
-        gap = Gap(oldest.start, oldest.start + self._step, TOO_SLOW)
-        before = self._items[place - 1] if place else None
+        gap = too_slow(oldest)
+        before = self._items[place - 1][1] if place else None
         if isinstance(before, Gap) and (before.reason, before.end) == (TOO_SLOW, gap.start):
-            self._items[place - 1] = Gap(before.start, gap.end, TOO_SLOW)
-            del self._items[place]
-        else:
-            self._items[place] = gap
+            gap = Gap(before.start, gap.end, TOO_SLOW)
+            del self._items[place - 1]
+            place -= 1
+        self._items[place] = since, gap
+
+    def _hops(self) -> int:
+        return sum(isinstance(item, Hop) for _, item in self._items)
+
+    def _dropped(self, since: float, item: Hop | Gap | Note) -> Gap | None:
+        """Return the gap that stands for an item, if it is dropped."""
+        late = not self._blocking and time.monotonic() - since > PATIENCE
+        if isinstance(item, Hop) and late:
+            return too_slow(item)
+        return item if isinstance(item, Gap) and item.reason == TOO_SLOW else None
+
+
+def too_slow(hop: Hop) -> Gap:
+    """Return the gap that stands for a hop that is dropped."""
+    return Gap(hop.start, hop.start + hop.step, TOO_SLOW)
 
 
 class Feed:
@@ -138,7 +172,7 @@ class Feed:
         self._is_file = addresses[0].kind is Kind.FILE
         pace = settings.pace if self._is_file else 1.0
         self._pacer = None if pace is None or not self._is_file else _Pacer(pace)
-        self._queue = _Queue(float(wanted.step), blocking=pace is None)
+        self._queue = _Queue(blocking=pace is None)
         self._maker = HopMaker(wanted, self._put, self.name, pace or 1.0)
         self._stop = threading.Event()
         self._data_at = self._item_at = time.monotonic()
@@ -166,6 +200,8 @@ class Feed:
 
     def _put(self, item: Hop | Gap) -> None:
         self._item_at, self._answerable = time.monotonic(), True
+        if isinstance(item, Hop) and self._pacer is not None and self._pacer.behind > PATIENCE:
+            item = too_slow(item)
         self._queue.put(item)
 
     def _run(self) -> None:
@@ -219,6 +255,8 @@ class Feed:
                 for item in connection.media(self._wait):
                     if self._stop.is_set():
                         break
+                    if not self._is_file and time.monotonic() - connection.idle_at > BUSY:
+                        raise MediaError("too-slow", "decoding takes longer than the source")
                     self._data_at, self._data_came = time.monotonic(), True
                     if isinstance(item, AudioChunk):
                         self._maker.add_audio(item)
@@ -246,6 +284,7 @@ class _Pacer:
         self._pace = pace
         self._first: tuple[float, float] | None = None  # time of a packet, when it came
         self._latest = 0.0
+        self.behind = 0.0  # seconds by which the latest packet came late
 
     def seconds_until(self, due: Fraction) -> float:
         """Return how long to wait for a packet; a clock that was set anew goes on from now."""
@@ -254,4 +293,6 @@ class _Pacer:
             self._first = at, now
         self._latest = at
         first, began = self._first
-        return max(0.0, began + (at - first) / self._pace - now)
+        wait = began + (at - first) / self._pace - now
+        self.behind = max(0.0, -wait)
+        return max(0.0, wait)

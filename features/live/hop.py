@@ -30,6 +30,7 @@ class Hop:
     Attributes:
         start: live time (seconds since the source was first heard).
         end: live time.
+        step: from its start to that of the next, seconds.
         due: when its end happened, on `time.monotonic`: by the source's clock and the fastest
             chunk of sound (or video frame) of the last minute or two.
         samples: float32 [2, n], average and difference, of just the hop's acoustic frames; None for
@@ -41,6 +42,7 @@ class Hop:
 
     start: float
     end: float
+    step: float
     due: float
     samples: NDArray[np.float32] | None
     images: tuple[Jpeg, ...] = ()

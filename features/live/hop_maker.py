@@ -259,4 +259,6 @@ class HopMaker:
             return Gap(live, live + float(self._wanted.step), fault)
         due = stretch.arrivals.when(float(end) / self._pace)
         live_end = float(stretch.base + end)
-        return Hop(live, live_end, due, samples, tuple(images.values()), view if images else None)
+        step = float(self._wanted.step)
+        seen = view if images else None
+        return Hop(live, live_end, step, due, samples, tuple(images.values()), seen)

@@ -12,9 +12,10 @@ import pytest
 from live_media import free_port, sent, write_av, write_long
 from videos import remuxed
 
+from avsc.features.live import connection as live_connection
 from avsc.features.live import feed as live_feed
 from avsc.features.live.address import parse_addresses
-from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings, Note, _Queue
+from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings, Note, _Queue, too_slow
 from avsc.features.live.hop import Gap, Hop, Wanted
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError
@@ -136,26 +137,41 @@ def test_a_file_that_is_cut_off_is_answered_up_to_there(recording: Path, tmp_pat
 
 
 def hop(start: float) -> Hop:
-    return Hop(start, start + 1, 0.0, np.zeros((2, 8192), np.float32))
+    return Hop(start, start + 1, 1.0, 0.0, np.zeros((2, 8192), np.float32))
 
 
-def test_who_is_too_slow_misses_whole_hops_and_is_told() -> None:
-    queue = _Queue(1.0, blocking=False)
+def test_whoever_is_too_slow_misses_whole_hops_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(live_feed.time, "monotonic", lambda: now)
+    queue = _Queue(blocking=False)
     for start in range(7):
+        now = float(start)
         queue.put(hop(start))
         if start == 2:
-            queue.put(Gap(3, 3, "lost"))
+            queue.put(Gap(3, 3.5, "lost"))
+    queue.put(too_slow(hop(7)))
     queue.close()
-    items = []
+    now = 7.5
+    items: list[Hop | Gap | Note] = []
     while (item := queue.get()) is not None:
         items.append(item)
-    gaps = [(i.start, i.end, i.reason) for i in items if isinstance(i, Gap)]
-    assert gaps == [(0, 3, TOO_SLOW), (3, 3, "lost"), (3, 5, TOO_SLOW)]
+    spans = [(i.start, i.end, i.reason) for i in items if isinstance(i, Gap)]
+    assert spans == [(0, 3, TOO_SLOW), (3, 3.5, "lost"), (3, 5, TOO_SLOW), (7, 8, TOO_SLOW)]
     assert [i.start for i in items if isinstance(i, Hop)] == [5, 6]
 
 
+def test_a_burst_is_answered_whole_and_never_more_is_held() -> None:
+    queue = _Queue(blocking=False)
+    for start in range(100):
+        queue.put(hop(start))
+    queue.close()
+    items = [queue.get() for _ in range(1 + live_feed.MOST)]
+    assert items[0] == Gap(0, 100 - live_feed.MOST, TOO_SLOW)
+    assert all(isinstance(item, Hop) for item in items[1:]) and queue.get() is None
+
+
 def test_nothing_is_dropped_where_the_reader_waits() -> None:
-    queue = _Queue(1.0, blocking=True)
+    queue = _Queue(blocking=True)
     writer = threading.Thread(target=lambda: [queue.put(hop(start)) for start in range(9)])
     writer.start()
     starts = []
@@ -167,8 +183,12 @@ def test_nothing_is_dropped_where_the_reader_waits() -> None:
     assert starts == list(range(9))
 
 
-def test_slow_answers_never_lag_without_bound(recording: Path) -> None:
-    items, late = [], []
+def test_slow_answers_never_lag_without_bound(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_feed, "PATIENCE", 0.4)
+    items: list[Hop | Gap | Note] = []
+    late = []
     with Feed(parse_addresses(str(recording)), BOTH, FeedSettings(pace=6)) as feed:
         for item in feed:
             items.append(item)
@@ -179,7 +199,26 @@ def test_slow_answers_never_lag_without_bound(recording: Path) -> None:
     spans += [(item.start, item.end) for item in items if isinstance(item, Gap)]
     assert any(isinstance(item, Gap) and item.reason == TOO_SLOW for item in items)
     assert sum(end - start for start, end in spans) == 9  # every second is answered or counted
-    assert max(late) < (live_feed.QUEUE + 1) * 0.5 + LATE
+    assert max(late) < 0.4 + LATE
+
+
+def test_a_file_that_cannot_be_decoded_at_its_pace(recording: Path) -> None:
+    """At ten thousand times its pace the decoder is late at once."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(live_feed, "PATIENCE", 0.0)
+        items, _, _ = watched(str(recording), FeedSettings(pace=10_000))
+    assert all(isinstance(item, Gap) and item.reason == TOO_SLOW for item in items)
+    assert sum(item.end - item.start for item in items if isinstance(item, Gap)) == 9
+
+
+def test_a_decoder_that_never_waits_for_data_is_told(
+    recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_feed, "BUSY", 0.1)
+    monkeypatch.setattr(live_connection, "IDLE", 1e9)
+    with sent("http", recording, [(0, 9, 0, 0)], pace=2) as address:
+        _, _, fault = watched(address, FeedSettings(give_up=0))
+    assert "decoding takes longer than the source; away for 0 s" in fault
 
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:

@@ -76,10 +76,10 @@ def test_frames_without_an_image_are_left_out(world, recording):
 def test_samples_that_are_no_sound_are_a_gap(world, value):
     model = load(world.fit("audio"), device="cpu")
     samples = np.zeros((2, 8192), np.float32)
-    assert isinstance(answer(model, Hop(3, 4, 0.0, samples), "cam"), Answer)
+    assert isinstance(answer(model, Hop(3, 4, 1, 0.0, samples), "cam"), Answer)
     samples[1, 77] = value
     gap = Gap(3, 4, "samples far beyond 1, infinite or not numbers")
-    assert answer(model, Hop(3, 4, 0.0, samples), "cam") == gap
+    assert answer(model, Hop(3, 4, 1, 0.0, samples), "cam") == gap
 
 
 @pytest.mark.parametrize(

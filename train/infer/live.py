@@ -170,6 +170,6 @@ def warm_up(model: Model, wanted: Wanted) -> float:
     took = 0.0
     for _ in range(2):
         began = time.monotonic()
-        answer(model, Hop(0, 1, began, samples, grey, view), "warm-up")
+        answer(model, Hop(0, 1, 1, began, samples, grey, view), "warm-up")
         took = time.monotonic() - began
     return took
