@@ -48,6 +48,7 @@ MAX_HELD_PIXELS = 1 << 28
 """A run is refused when all its wanted pictures together, held in memory, have more pixels."""
 
 _Image: TypeAlias = NDArray[np.uint8]
+Orientation: TypeAlias = Callable[[_Image], _Image]
 _HALF = Fraction(1, 2)
 _SKEW = 0.017
 """Tangent of one degree: what FFmpeg takes for a quarter turn, too."""
@@ -106,7 +107,9 @@ def frames_on_show(
             yield k, frames[time] if time in frames else _corrupt(path, k)
 
 
-def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
+def rgb(
+    frame: av.VideoFrame, short_side: int = 0, upright: Orientation | None = None
+) -> NDArray[np.uint8]:
     """Return a picture as it is to be seen: uint8 RGB [height, width, 3], upright.
 
     Converted and scaled in one pass by libswscale (mean over each new pixel's area, accurate
@@ -117,12 +120,13 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
     Args:
         frame: a decoded picture.
         short_side: shorter side to scale down to, pixels; 0 keeps the size. Never enlarged.
+        upright: its `orientation`, where that is known already.
 
     Raises:
         MediaError: ``"undecodable"`` for a rotation not made of quarter turns, or a format of
             pixels that cannot be converted.
     """
-    upright = _orientation(frame)
+    upright = upright or orientation(frame)
     height, width = fitted(frame.height, frame.width, short_side)
     try:
         scaled = frame.reformat(width, height, "rgb24", interpolation=_SCALER, threads=1)
@@ -134,8 +138,10 @@ def rgb(frame: av.VideoFrame, short_side: int = 0) -> NDArray[np.uint8]:
     return np.ascontiguousarray(upright(np.asarray(scaled.to_ndarray(), np.uint8)))
 
 
-def _orientation(frame: av.VideoFrame) -> Callable[[_Image], _Image]:
+def orientation(frame: av.VideoFrame) -> Orientation:
     """Return what makes a picture [height, width, ...] upright, after its display matrix.
+
+    A frame whose side data were asked for lives until Python collects reference cycles (PyAV 18).
 
     A pixel (x, y) is shown at (a x + c y, b x + d y), but for a shift (ISO/IEC 14496-12, 6.2.2).
     """

@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from avsc.features.images import rgb
+from avsc.features.images import Orientation, orientation, rgb
 from avsc.features.jpeg import encode
 from avsc.features.live.hop import HALF, Jpeg
 from avsc.features.live.video_decoder import TimedFrame
@@ -40,6 +40,7 @@ class LiveImages:
         self._held: deque[TimedFrame] = deque()
         self._next: deque[TimedFrame] = deque()  # of a clock that the audio does not show yet
         self._encoded: tuple[TimedFrame, Jpeg] | None = None
+        self._upright: tuple[int, Orientation] | None = None  # for frames of which rotation
         self._changed: tuple[Fraction, Fraction] | None = None
 
     def begin(self, zero: Fraction, reset_from: Fraction | None = None) -> None:
@@ -68,7 +69,7 @@ class LiveImages:
         """Forget all video frames: the connection is a new one."""
         self._held.clear()
         self._next.clear()
-        self._zero, self._changed = None, None
+        self._zero, self._changed, self._upright = None, None, None
 
     def has(self, second: int) -> bool:
         """Whether the image of a second, or that there is none, is known."""
@@ -148,7 +149,11 @@ class LiveImages:
         """Return a video frame as JPEG, made once, or why that cannot be done."""
         if self._encoded is None or self._encoded[0] is not timed:
             try:
-                jpeg = encode(rgb(frame, self._spec.short_side), self._spec)
+                # Asking each frame for its side data would keep it alive (see `orientation`).
+                if self._upright is None or self._upright[0] != frame.rotation:
+                    self._upright = frame.rotation, orientation(frame)
+                image = rgb(frame, self._spec.short_side, self._upright[1])
+                jpeg = encode(image, self._spec)
             except MediaError as fault:
                 return str(fault)
             self._encoded = timed, np.frombuffer(jpeg, np.uint8)
