@@ -2,20 +2,26 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from commands import refused
 from inferred import Trained
-from live_media import sent, write_av
+from live_media import free_port, sent, write_av
 
 from avsc.features.live.address import parse_addresses
 from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings
 from avsc.features.live.hop import Gap, Hop
 from avsc.manifests.errors import MediaError, SettingError
 from avsc.train.infer import load
+from avsc.train.infer.formats import Format
 from avsc.train.infer.live import ROUNDING, Answer, Tally, answer, follow, wanted_of
-from avsc.train.infer.live_lines import LINES, write_live
+from avsc.train.infer.live_lines import LINES, line, write_live
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.windows import Windows
 
@@ -45,7 +51,7 @@ def test_answers_are_those_for_the_file(world, recording, system, protocol):
     for chosen in windows:
         live = answers_of(model, recording, chosen)
         whole = model.predict(
-            recording, length=chosen.length, hop=chosen.hop, protocol=chosen.protocol
+            recording, window=chosen.length, hop=chosen.hop, protocol=chosen.protocol
         )
         times = np.concatenate([item.prediction.times for item in live])
         np.testing.assert_array_equal(times, whole.times)
@@ -68,7 +74,7 @@ def test_frames_without_an_image_are_left_out(world, recording):
     assert len(hop.images) == 2
     half = replace(hop, images=hop.images[:1], view=-hop.view)  # 0 and 1 become 0 and -1
     found = answer(model, half, "cam").prediction.probability
-    whole = model.predict(recording, length=1.0, protocol="centred").probability[:1]
+    whole = model.predict(recording, window=1.0, protocol="centred").probability[:1]
     assert np.abs(found - whole).max() < ROUNDING
 
 
@@ -103,19 +109,21 @@ def answered(start: float, latency: float = 0.04) -> Answer:
 
 def test_lines():
     gap = Gap(3.5, 7.0, "no data for 10 s (--timeout)")
-    made = {name: make(("bus", "park"), 2) for name, make in LINES.items()}
-    assert made["text"](answered(2), "cam") == "     2.000      3.000  park 0.750  bus  0.250\n"
-    assert made["text"](gap, "cam") == "     3.500      7.000  -- no data for 10 s (--timeout)\n"
-    assert made["csv"](answered(2), "cam") == "cam,2.0,3.0,park,0.25,0.75\n"
-    assert made["csv"](gap, "a,b") == '"a,b",3.5,7.0,,,\n'
-    assert json.loads(made["jsonl"](answered(2), "cam")) == {
+    table, csv, jsonl = (Format(name, ("bus", "park"), 2, False) for name in LINES)
+    assert line(table, answered(2), "c") == "00:00:02.000 - 00:00:03.000  park 0.750  bus 0.250\n"
+    assert line(table, gap, "c").endswith("00:00:07.000  -- no data for 10 s (--timeout)\n")
+    assert line(csv, answered(2), "cam") == "cam,2.0,3.0,park,0.25,0.75\n"
+    assert line(csv, gap, "a,b") == '"a,b",3.5,7.0,,,\n'
+    assert json.loads(line(jsonl, answered(2), "cam")) == {
         "file": "cam",
         "start": 2.0,
         "end": 3.0,
-        "scenes": [{"label": "park", "score": 0.75}, {"label": "bus", "score": 0.25}],
+        "scores": [{"label": "park", "score": 0.75}, {"label": "bus", "score": 0.25}],
         "latency": 0.04,
     }
-    assert json.loads(made["jsonl"](gap, "cam"))["gap"] == "no data for 10 s (--timeout)"
+    assert json.loads(line(jsonl, gap, "cam")) == {
+        "file": "cam", "start": 3.5, "end": 7.0, "gap": "no data for 10 s (--timeout)"
+    }  # fmt: skip
 
 
 def test_the_tally():
@@ -137,15 +145,71 @@ def test_a_stream_is_written_line_by_line(world, recording, monkeypatch, capsys)
     monkeypatch.setattr(out, "flush", lambda: flushed.append(len(out.getvalue().splitlines())))
     with sent("http", recording, [(0, 4, 0, 0), (6, 9, 5, 0)], pace=2) as address:
         settings = FeedSettings(timeout=3, give_up=2)
+        form = Format("jsonl", model.classes, 1, False)
         with pytest.raises(MediaError, match="--give-up"):
-            write_live(model, parse_addresses(address), Windows(), settings, "jsonl", 1, out)
+            write_live(model, parse_addresses(address), Windows(), settings, form, out)
     records = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert flushed == list(range(1, 1 + len(records)))
+    assert flushed == list(range(1 + len(records)))  # what comes before them is empty
     assert [record["start"] for record in records[:4]] == [0, 1, 2, 3]
     assert max(record["latency"] for record in records[:4]) < 0.5
     gap = next(record for record in records if "broke off" in record.get("gap", ""))
     assert gap["start"] == 4 and gap["end"] > 4.9
-    assert sum("scenes" in record for record in records) >= 6
+    assert sum("scores" in record for record in records) >= 6
     err = capsys.readouterr().err
     assert "connecting again in 1 s" in err
     assert f"{address}: {sum('scenes' in r for r in records)} answers; latency" in err
+
+
+def test_the_command(world, recording, fit):
+    run = world.fit("joint")
+    status, out, err = fit(
+        "predict", run, "--live", recording, "--pace=8", "--format=csv", "--device=cpu"
+    )
+    assert status == 0, err
+    header, *rows = out.splitlines()
+    assert header == "file,start,end,scene,scene0,scene1"
+    assert [row.split(",")[1] for row in rows] == [f"{second}.0" for second in range(13)]
+    assert f"{recording}: 13 answers; latency" in err
+
+
+def test_the_command_is_told_what_it_cannot_do(world, recording, fit, tmp_path):
+    run = world.fit("joint")
+    refused(fit("predict", run), 2, "INPUT", "--live")
+    refused(fit("predict", run, "a.mp4", "--live", recording), 2, "a.mp4: wanted either INPUT or")
+    refused(fit("predict", run, "--live", "a.mp4"), 2, "a.mp4: no such file")
+    refused(fit("predict", run, "--live", "ftp://a"), 2, "ftp:// is unknown; wanted http://")
+    refused(fit("predict", run, "--live", recording, "--out", "a"), 2, "--out is for recordings")
+    refused(
+        fit("predict", run, "--live", recording, "--format=webvtt"), 2, "wanted table, csv or jsonl"
+    )
+    refused(
+        fit("predict", run, "--live", recording, "--audio=alsa:default"), 2, "no clock in common"
+    )
+    source = f"udp://127.0.0.1:{free_port()}"
+    refused(
+        fit("predict", run, "--live", source, "--timeout=0.5"), 1, f"{source}: nothing that can"
+    )
+    mono = write_av(tmp_path / "mono.ts", 1.5, channels=1)
+    refused(fit("predict", run, "--live", mono), 1, "mono; wanted stereo")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "text"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_it(world, recording, number, status, text):
+    command = [sys.executable, "-m", "avsc.train.cli", "predict", world.fit("audio"), "--live"]
+    with sent("udp", recording, [(0, 4, 0, 0)], pace=2) as address, subprocess.Popen(
+        [*command, address, "--format=jsonl", "--device=cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        assert program.stdout is not None and program.stderr is not None
+        first = json.loads(program.stdout.readline())
+        program.send_signal(number)  # whether it is waiting for data or computing
+        began = time.monotonic()
+        assert program.wait(20) == status
+        assert time.monotonic() - began < 5
+        err = program.stderr.read()
+    assert first["start"] == 0 and "scores" in first
+    assert "Traceback" not in err and f"avsc-fit: {text}" in err
+    assert f"{address}: " in err and "latency" in err

@@ -9,6 +9,12 @@ import click
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.live_options import (
+    LIVE,
+    live_addresses,
+    live_options,
+    predict_live,
+)
 
 if TYPE_CHECKING:
     from avsc.features.limits import Limits
@@ -28,13 +34,15 @@ SHOWN = 3
 GROUPS = {
     "Recordings": "audio root max_seconds max_megabytes clip_timeout",
     "Answers": "window hop smooth protocol top_k form out",
+    "A live source": LIVE,
     "Where it runs": "workers runtime device store",
 }
 
 
 @click.command(cls=Verb, example="avsc-fit predict runs/joint walk.mp4", groups=GROUPS)
 @click.argument("model", type=click.Path(path_type=Path))
-@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.argument("inputs", metavar="INPUT...", nargs=-1)
+@live_options
 @click.option("--audio", type=click.Path(path_type=Path), help="File of the sound of one INPUT.")
 @click.option(
     "--root",
@@ -106,18 +114,19 @@ def predict(
     model: Path,
     inputs: Sequence[str],
     audio: Path | None,
-    root: Path | None,
-    runtime: str,
-    device: str,
-    store: Path | None,
+    live: str | None,
     **values: Any,
 ) -> int:
     """Classify recordings by a trained MODEL, the folder of a run or an exported one.
 
     INPUT: a file, a folder, a manifest (CSV with columns audio, video, id), or - for any container
     on standard input. Answers go to standard output or --out, what else is to be said to standard
-    error. With --out, the same command resumes after an interruption.
+    error. With --out, the same command resumes after an interruption. --live SOURCE, a source that is still running, takes the
+    place of INPUT.
     """
+    if not inputs and live is None:
+        raise click.UsageError("Missing argument 'INPUT...', or --live SOURCE.")
+    addresses = None if live is None else live_addresses(live, inputs, audio, values)
     from avsc.features.limits import Limits
     from avsc.manifests.display import Display
     from avsc.train.infer.inputs import opened_inputs
@@ -130,11 +139,14 @@ def predict(
         timeout=values["clip_timeout"],
     )
     windows = Windows(values["window"], values["hop"], values["smooth"], values["protocol"])
-    loaded = load(model, device=device, store=store, runtime=runtime)
+    places = {name: values[name] for name in ("device", "store", "runtime")}
+    loaded = load(model, **places)
+    if addresses is not None:
+        return predict_live(loaded, addresses, windows, _format(loaded, windows, values), values)
     sees = loaded.images is not None
     with (
         Display(60.0, stderr=True) as display,
-        opened_inputs(inputs, audio, root, sees, limits) as items,
+        opened_inputs(inputs, audio, values["root"], sees, limits) as items,
     ):
         return _predict(loaded, items, windows, limits, values, display)
 

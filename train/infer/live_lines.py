@@ -6,8 +6,7 @@ error, and so does the tally at the end, however that comes about.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -15,63 +14,45 @@ from avsc.features.live.address import Address
 from avsc.features.live.feed import Feed, FeedSettings, Note
 from avsc.features.live.hop import Gap
 from avsc.manifests import escape
+from avsc.manifests.errors import SettingError
 from avsc.manifests.files import csv_bytes
+from avsc.train.infer.formats import Format, clock
 from avsc.train.infer.live import Answer, Tally, follow, wanted_of, warm_up
 from avsc.train.infer.model import Model
-from avsc.train.infer.prediction import csv_header, csv_rows
 from avsc.train.infer.windows import Windows
 
-Line = Callable[[Answer | Gap, str], str]
+LINES = ("table", "csv", "jsonl")
+"""Formats that have a line for each answer."""
 
 
-def text_line(classes: Sequence[str], top_k: int) -> Line:
-    """Return what makes a line for a terminal: start, end, and the most probable scenes."""
-    width = max(map(len, classes))
+def line(form: Format, item: Answer | Gap, name: str) -> str:
+    """Return an answer, or a gap, as a line.
 
-    def line(item: Answer | Gap, name: str) -> str:
-        if isinstance(item, Gap):
-            return f"{item.start:10.3f} {item.end:10.3f}  -- {item.reason}\n"
-        start, end = item.prediction.times[0].tolist()
-        (best,) = item.prediction.top(top_k)
-        scenes = "  ".join(f"{scene:{width}} {score:.3f}" for scene, score in best)
-        return f"{start:10.3f} {end:10.3f}  {scenes}\n"
-
-    return line
-
-
-def json_line(classes: Sequence[str], top_k: int) -> Line:
-    """Return what makes a line of JSON Lines."""
-
-    def line(item: Answer | Gap, name: str) -> str:
-        if isinstance(item, Gap):
-            record = {"file": name, "start": item.start, "end": item.end, "gap": item.reason}
-            return json.dumps(record) + "\n"
-        start, end = item.prediction.times[0].tolist()
-        (best,) = item.prediction.top(top_k)
-        scenes = [{"label": scene, "score": score} for scene, score in best]
-        record = {"file": name, "start": start, "end": end, "scenes": scenes}
-        return json.dumps({**record, "latency": round(item.latency, 4)}) + "\n"
-
-    return line
-
-
-def csv_line(classes: Sequence[str], top_k: int) -> Line:
-    """Return what makes a row of CSV, with all classes."""
-    nothing = [None] * (1 + len(classes))  # scene and probabilities
-
-    def line(item: Answer | Gap, name: str) -> str:
-        if isinstance(item, Answer):
-            return csv_rows(item.prediction)
+    Args:
+        form: one of `LINES`.
+        item: what to write.
+        name: of the source.
+    """
+    if isinstance(item, Answer) and form.name == "csv":
+        return form.text(item.prediction, "")
+    if form.name == "csv":
+        nothing = [None] * (1 + len(form.classes))  # scene and probabilities
+        assert isinstance(item, Gap)
         return csv_bytes([[name, repr(item.start), repr(item.end), *nothing]]).decode()
-
-    return line
-
-
-LINES: dict[str, Callable[[Sequence[str], int], Line]] = {
-    "text": text_line,
-    "jsonl": json_line,
-    "csv": csv_line,
-}
+    values: dict[str, Any]
+    if isinstance(item, Gap):
+        start, end = item.start, item.end
+        text, values = f"-- {item.reason}", {"gap": item.reason}
+    else:
+        start, end = item.prediction.times[0].tolist()
+        (best,) = item.prediction.top(form.top)
+        text = "  ".join(f"{label} {score:.3f}" for label, score in best)
+        scores = [{"label": label, "score": score} for label, score in best]
+        values = {"scores": scores, "latency": round(item.latency, 4)}
+    if form.name == "table":
+        return f"{clock(start)} - {clock(end)}  {escape.terminal(text)}\n"
+    record = {"file": name, "start": start, "end": end, **values}
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def write_live(
@@ -79,8 +60,7 @@ def write_live(
     addresses: tuple[Address, ...],
     windows: Windows,
     settings: FeedSettings,
-    form: str,
-    top_k: int,
+    form: Format,
     out: TextIO,
 ) -> Tally:
     """Answer for a live source until it ends; write a line for each answer and each gap.
@@ -90,28 +70,30 @@ def write_live(
         addresses: of the source.
         windows: what is answered for.
         settings: how the source is read.
-        form: one of `LINES`.
-        top_k: scenes in a line of text or JSON.
+        form: of the lines.
         out: where to.
 
     Raises:
         MediaError: the source does not start, or is not found again.
-        SettingError: the windows need what is yet to come.
+        SettingError: the windows need what is yet to come, or the format has no lines.
     """
+    if form.name not in LINES:
+        raise SettingError(
+            f"--format {form.name} is written when a recording has ended; of a live source wanted "
+            f"{', '.join(LINES[:-1])} or {LINES[-1]}."
+        )
     wanted = wanted_of(model, windows)
-    line = LINES[form](model.classes, top_k)
-    tally = Tally()
     warm_up(model, wanted)
+    tally = Tally()
     with Feed(addresses, wanted, settings) as feed:
-        if form == "csv":
-            _write(out, csv_header(model.classes))
+        _write(out, form.header)
         try:
             for item in follow(model, feed):
                 if isinstance(item, Note):
                     click.echo(escape.terminal(item.text), err=True)
                     continue
                 tally.add(item)
-                _write(out, line(item, feed.name))
+                _write(out, line(form, item, feed.name))
         finally:
             click.echo(escape.terminal(f"{feed.name}: {tally}"), err=True)
     return tally
