@@ -157,7 +157,7 @@ def test_a_stream_is_written_line_by_line(world, recording, monkeypatch, capsys)
     assert sum("scores" in record for record in records) >= 6
     err = capsys.readouterr().err
     assert "connecting again in 1 s" in err
-    assert f"{address}: {sum('scenes' in r for r in records)} answers; latency" in err
+    assert f"{address}: {sum('scores' in r for r in records)} answers; latency" in err
 
 
 def test_the_command(world, recording, fit):

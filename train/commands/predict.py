@@ -121,8 +121,8 @@ def predict(
 
     INPUT: a file, a folder, a manifest (CSV with columns audio, video, id), or - for any container
     on standard input. Answers go to standard output or --out, what else is to be said to standard
-    error. With --out, the same command resumes after an interruption. --live SOURCE, a source that is still running, takes the
-    place of INPUT.
+    error. With --out, the same command resumes after an interruption. A source that is still
+    running takes the place of INPUT by --live.
     """
     if not inputs and live is None:
         raise click.UsageError("Missing argument 'INPUT...', or --live SOURCE.")
