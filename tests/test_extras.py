@@ -49,10 +49,12 @@ class Installed:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def lacks(self, program: str, *arguments: object, package: str, extra: str) -> None:
+    def lacks(
+        self, program: str, *arguments: object, package: str, extra: str, status: int = 1
+    ) -> None:
         """Check that a program says in one line that an extra is missing."""
         done = self(program, *arguments)
-        assert done.returncode == 1
+        assert done.returncode == status
         assert done.stderr.count("\n") == 1, done.stderr
         assert done.stderr.startswith(f"{program}: error: ")
         assert f"{package}" in done.stderr
@@ -92,7 +94,13 @@ def test_prep_extracts_without_torch_and_fit_trains_without_dask(
     assert "joint" in fit.does("avsc-fit", "--help")
     short = ("--epochs", 1, "--batch-size", 16, "--device", "cpu")
     fit.does("avsc-fit", "audio", "--store", store, "--out", tmp_path / "run", *short)
-    assert (tmp_path / "run" / "best.pt").is_file()
+    sound = min((data / "audio").iterdir())
+    options = ("--device", "cpu", "--format", "csv")
+    assert str(sound) in fit.does("avsc-fit", "predict", tmp_path / "run", sound, *options)
+    out = ("--out", tmp_path / "model")
+    fit.lacks(
+        "avsc-fit", "export", tmp_path / "run", *out, package="onnxruntime", extra="onnx", status=2
+    )
     again = (*known, "--out", tmp_path / "other")
     fit.lacks("avsc-prep", "extract", *again, package="dask", extra="prep")
 
