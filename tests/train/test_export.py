@@ -160,6 +160,19 @@ def test_a_form_that_computes_something_else_is_not_published(world, tmp_path, f
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", [1e-7, float("nan")])
+def test_weights_that_are_not_the_runs_are_not_published(world, tmp_path, fit, monkeypatch, value):
+    def spoilt(network, classes):
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        state["classifier.layers.4.bias"][0] += value
+        return folders.safetensors.torch.save(state, {"classes": classes})
+
+    monkeypatch.setattr(exporting, "_weights", spoilt)
+    options = ("--out", tmp_path / "out", "--forms", "safetensors")
+    refused(fit("export", world.fit("audio"), *options), 1, "classifier.layers.4.bias")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_network_that_torch_cannot_export_is_one_line(world, tmp_path, fit, monkeypatch):
     def fail(program, about):
         raise NotImplementedError("no operator for it\nand so on")
@@ -258,6 +271,8 @@ def test_a_file_that_is_not_the_exported_one(world, copy, runtime, name):
     line = said(copy, runtime=runtime)
     assert f"{name}: found {len(data) - 1} bytes with SHA-256" in line
     assert f"wanted {len(data)} with" in line and "truncated, or of another export" in line
+    (copy / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # as long, and another
+    assert f"{name}: found {len(data)} bytes with SHA-256" in said(copy, runtime=runtime)
     (copy / name).unlink()
     assert f"{name}: cannot be read (No such file or directory)" in said(copy, runtime=runtime)
 
