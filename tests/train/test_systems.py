@@ -13,6 +13,7 @@ from systems import SMALL, clips_of, fit_for, make, write_vectors
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.predict import predict_clips
+from avsc.train.fit import inputs
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import ACOUSTIC, VISUAL
@@ -193,6 +194,25 @@ def test_the_same_weights_by_another_path_go_on(home, tmp_path, monkeypatch):
         embeddings=tmp_path / "embeddings",
     )  # fmt: skip
     assert again.finished
+
+
+def test_other_settings_are_refused_before_lost_embeddings_are_made_again(home, tmp_path):
+    kwargs = {"epochs": 1, "embeddings": tmp_path / "embeddings"}
+    make(home, tmp_path / "run", "pipeline", **kwargs).fit()
+    shutil.rmtree(tmp_path / "embeddings")
+    with pytest.raises(SettingError, match=r"different --dropout \(0\.5, now 0\.1\)"):
+        make(home, tmp_path / "run", "pipeline", **kwargs, dropout=0.1)
+    assert not (tmp_path / "embeddings").exists()
+    assert make(home, tmp_path / "run", "pipeline", **kwargs).finished
+
+
+def test_embeddings_that_come_out_otherwise_are_not_trained_on(home, tmp_path, monkeypatch):
+    make(home, tmp_path / "run", "pipeline", epochs=1).fit()
+    real = inputs.embedding_ref
+    changed = {"fingerprint": "0" * 64}
+    monkeypatch.setattr(inputs, "embedding_ref", lambda stored: replace(real(stored), **changed))
+    with pytest.raises(SettingError, match=r"found content 000000000000, wanted .*--no-resume"):
+        make(home, tmp_path / "run", "pipeline", epochs=2)
 
 
 def test_other_vectors_under_a_begun_run_are_named(home, tmp_path):
