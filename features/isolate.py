@@ -173,6 +173,10 @@ class Child:
         while (value := self.answer(clip, limits)) is not None:
             yield value
 
+    def kill(self) -> None:
+        """Kill the child, from another thread than the one that waits for its answers, say."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the child."""
         with suppress(BrokenPipeError):

@@ -1,5 +1,7 @@
 """A clip in pieces is the clip as a whole."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -95,3 +97,24 @@ def test_sound_that_starts_late(tmp_path):
     whole = make_clip("a", path, None, {"scalogram": SCALOGRAM}).records["scalogram"][0][1]
     found = make(path, None, images=None)
     np.testing.assert_array_equal(np.concatenate([piece.frames for piece in found]), whole)
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    """Six minutes at 48 kHz are 138 MB as float32, and 46 MB at 16 kHz."""
+    code = (
+        "import sys; from pathlib import Path; from avsc.features.piecewise import *;"
+        "from avsc.features.specs import ScalogramSpec; path = Path(sys.argv[1]);"
+        "wanted = Wanted('a', path, None, ScalogramSpec(), None, Limits(seconds=9000));"
+        "print(sum(len(piece.frames) for piece in pieces(wanted)));"
+        "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    found = []
+    for minutes in (1, 6):
+        path = tmp_path / f"{minutes}.flac"
+        write_wav(path, np.zeros((minutes * 60 * 48_000, 2), np.int16), subtype="PCM_16")
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+        )
+        found.append([int(line) for line in done.stdout.split()])
+    assert found[1][0] > 5 * found[0][0]
+    assert found[1][1] - found[0][1] < 30_000, found  # KB

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,13 @@ def test_vectors_from_elsewhere_cannot_be_made(tmp_path):
     home = make_home(tmp_path)
     with pytest.raises(SettingError, match="a run of baseline-audio on acoustic vectors that were"):
         load(home / "baseline-audio", device="cpu")
+
+
+def test_temperature_is_that_of_evaluation(world):
+    model = load(world.fit("audio"), device="cpu")
+    audio, _ = world.files("clip-8")
+    plain = model.predict(audio).probability
+    found = replace(model, temperature=2.0).predict(audio).probability
+    root = np.sqrt(plain)
+    np.testing.assert_allclose(found, root / root.sum(1, keepdims=True))
+    assert "temperature 2" in repr(replace(model, temperature=2.0))

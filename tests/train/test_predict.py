@@ -19,10 +19,14 @@ from inferred import Trained
 from media import noise, write_wav
 
 from avsc.features import isolate
+from avsc.features.limits import Limits
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.infer import load
 from avsc.train.infer.formats import Format, runs
+from avsc.train.infer.inputs import Item
+from avsc.train.infer.many import predict_many
 from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.windows import Windows
 
 FIT = Path(sys.executable).with_name("avsc-fit")
 HERE = ("--device=cpu",)
@@ -303,3 +307,15 @@ def test_sound_is_resampled_and_has_any_coding(world, predict, tmp_path):
     assert [float(row["scene0"]) for row in rows(out)] == pytest.approx(
         wanted.probability[:, 0].tolist(), abs=1e-3
     )
+
+
+def test_leaving_does_not_wait_for_a_recording_that_hangs(world, monkeypatch):
+    monkeypatch.setattr(isolate, "_CHILD", CHILD)
+    model = load(world.folder / "audio", device="cpu")
+    paths = [world.files(f"clip-{number}")[0] for number in (2, 3, 4)]
+    items = [Item(path.name, path.stem, path, path) for path in paths]
+    outcomes = predict_many(model, items, Windows(), 2, Limits())
+    assert {next(outcomes).item.clip for _ in range(2)} == {"clip-3", "clip-4"}
+    begun = time.monotonic()
+    outcomes.close()
+    assert time.monotonic() - begun < 20  # it would sleep for 60 s

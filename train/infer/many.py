@@ -47,6 +47,7 @@ class _Decoders:
         self._items = iter(items)
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._children: set[Child] = set()
         self._messages: queue.Queue[_Message] = queue.Queue(WAITING * workers)
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(workers)]
 
@@ -58,6 +59,8 @@ class _Decoders:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         while any(thread.is_alive() for thread in self._threads):
+            for child in tuple(self._children):
+                child.kill()
             with suppress(queue.Empty):  # a thread may wait for room
                 self._messages.get(timeout=0.05)
 
@@ -79,6 +82,7 @@ class _Decoders:
     def _serve(self) -> bool:
         """Have a worker decode recordings; return whether it died, and there may be more."""
         with Child() as child:
+            self._children.add(child)
             while (item := self._next()) is not None:
                 wanted = self._model.wanted(item.name, item.audio, item.video, self._limits)
                 child.ask(pieces_in_time, wanted)
@@ -86,13 +90,14 @@ class _Decoders:
                     for piece in child.answers(item.name, self._limits):
                         self._messages.put((item, piece))
                         if self._over.is_set():
-                            return False
+                            break
                     self._messages.put((item, None))
                 except AvscError as fault:
                     self._messages.put((item, fault))
                     if child.dead:
-                        return True
-        return False
+                        break
+            self._children.discard(child)
+            return child.dead
 
     def _next(self) -> Item | None:
         with self._lock:
