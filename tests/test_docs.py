@@ -50,6 +50,15 @@ def test_a_broken_link_and_a_missing_file_are_found() -> None:
     assert missing_files("`train/nothing.py` `train/systems.py`") == ["train/nothing.py"]
 
 
+def test_the_list_of_decisions_has_every_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    titles = {page.name: page.read_text("utf-8").split("\n")[0] for page in folder.glob("0*.md")}
+    rows = re.findall(
+        r"^\| (\d+) \| \[(.*)\]\((.*)\) \|$", (folder / "README.md").read_text(), re.M
+    )
+    assert {name: f"# {number}. {title}" for number, title, name in rows} == titles
+
+
 def test_the_architecture_page_describes_every_folder() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     table = page.partition("## The folders")[2].partition("\n## ")[0]
