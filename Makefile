@@ -1,4 +1,4 @@
-# Every verb works from a bare clone: Python 3.11 or newer and make are all it needs.
+# Every target works from a bare clone with only Python 3.11 or newer and make.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,27 +13,27 @@ $(READY): setup.py setup.cfg pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[test]'
 	touch $@
 
-demo: $(READY)  ## synthesise a small data set, extract it, train on it, show the result
+demo: $(READY)  ## synthesise a small data set, extract it, train on it, evaluate
 	$(BIN)/avsc-prep synth --out demo/TAU2021 --clips-per-scene 12 --pictures-out demo/pictures --pictures-per-class 100
 	$(BIN)/avsc-prep extract --dataset TAU2021 --root demo/TAU2021 --out demo/store
 	$(BIN)/avsc-fit places --config docs/demo.toml --data demo/pictures --out demo/places
 	$(BIN)/avsc-fit joint --config docs/demo.toml --store demo/store --out demo/joint
 	$(BIN)/avsc-fit evaluate demo/joint
-	@echo "The report, with its pictures, is demo/joint/evaluation-test/report.md"
+	@echo "Open demo/joint/evaluation-test/report.html in a browser, or read report.md beside it."
 
 test: $(READY)  ## run the tests against the installed package
 	$(BIN)/python -m pytest
 
-slurm: $(READY)  ## extraction in the jobs of a real Slurm, the walltime of a minute too
+slurm: $(READY)  ## extraction in jobs of a real Slurm, including one-minute jobs
 	AVSC_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm -m slurm
 
 faults: $(READY)  ## inject every fault into extraction, in full (half an hour); print the table
 	PYTHONPATH=tests $(BIN)/python -m faults.table
 
-fuzz: $(READY)  ## 20,000 damaged recordings, lists and store files
+fuzz: $(READY)  ## 20,000 damaged recordings, manifests and store files
 	PYTHONPATH=tests $(BIN)/python -m fuzz.table
 
-mutants: $(READY)  ## put small faults into the program, one at a time; the tests must find them
+mutants: $(READY)  ## introduce small faults, one at a time; the tests must find them
 	PYTHONPATH=tests $(BIN)/python -m mutants.table
 
 check: $(READY)  ## lint, format and types
@@ -45,7 +45,7 @@ $(BENCH): $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[test,bench]'
 	touch $@
 
-bench: $(BENCH)  ## tables of speed, beside what one would otherwise write
+bench: $(BENCH)  ## speed tables, against the alternatives
 	$(BIN)/python benchmarks
 
 format: $(READY)
