@@ -28,7 +28,7 @@ def test_reading():
     for name in ("flat file", "avsc", "tar with an index", "HDF5, a dataset each", "mapped .npy"):
         assert float(found[name][0]) > 0
     assert "first touch of a batch" in text
-    assert "opening a store of 200 parts" in text
+    assert "opening a store of 200 part files" in text
 
 
 def test_training_on_a_gpu_at_toy_size():
