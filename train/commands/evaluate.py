@@ -13,7 +13,8 @@ GROUPS = {
     "Data": "store fold allow_missing allow_other_store",
     "Model": "checkpoint temperature",
     "Scores": "protocol resamples seed",
-    "Where it runs": "out device batch_size workers",
+    "Report": "out page media root single_file embeddings",
+    "Where it runs": "device batch_size workers",
 }
 
 
