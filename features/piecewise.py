@@ -56,7 +56,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PieceRequest:
     """What is to be made of a clip.
 
     Attributes:
@@ -76,7 +76,7 @@ class Wanted:
     limits: Limits
 
 
-def pieces_in_time(wanted: Wanted) -> Iterator[Piece]:
+def pieces_in_time(wanted: PieceRequest) -> Iterator[Piece]:
     """Yield as `pieces` does; this process is ended by SIGALRM when a piece takes too long.
 
     What nobody foresaw is a fault of this clip.
@@ -95,7 +95,7 @@ def pieces_in_time(wanted: Wanted) -> Iterator[Piece]:
         yield piece
 
 
-def pieces(wanted: Wanted) -> Iterator[Piece]:
+def pieces(wanted: PieceRequest) -> Iterator[Piece]:
     """Yield a clip's pieces in the order of time.
 
     Raises:
@@ -125,7 +125,7 @@ def pieces(wanted: Wanted) -> Iterator[Piece]:
         yield replace(last, last=True, warnings=tuple(dict.fromkeys(warnings)))
 
 
-def _piece(wanted: Wanted, sound: Heard10 | None, sight: Seen10 | None) -> Piece:
+def _piece(wanted: PieceRequest, sound: Heard10 | None, sight: Seen10 | None) -> Piece:
     """Return a piece; where one modality has ended before the other, it has nothing there."""
     first, frames = (0, None) if sound is None else sound
     images, lost = ({}, {}) if sight is None else sight

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from avsc.features.pages.clip_media import ClipMedia
-from avsc.features.pages.page import Cell, Column, Page, Section, Value
+from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
@@ -75,8 +75,8 @@ def page(
 
     named = [("clip", "Clip"), ("scene", "Scene"), ("city", "City"), ("location", "Location"),
              ("fold", "Fold"), ("state", "State")]  # fmt: skip
-    columns = [Column(name, title, name in FILTERED) for name, title in named]
-    columns += [Column(name, f"{name}, records", number=0) for name in store.products]
+    columns = [ClipColumn(name, title, name in FILTERED) for name, title in named]
+    columns += [ClipColumn(name, f"{name}, records", number=0) for name in store.products]
     return Page(
         title=f"{store.name}: {store.path}",
         text=[

@@ -25,6 +25,7 @@ FORBIDDEN = {
     "preprocess": {"torch", "torchvision", "timm"},
     "train": {"dask", "distributed", "dask_jobqueue"},
 }
+FUNCTION_LINES, MODULE_LINES = 60, 300
 TRAIN = ("data", "model", "fit", "evaluate", "infer", "paper", "commands")
 """Folders of train; each imports only those before it."""
 DECODERS = {"av", "soundfile"}
@@ -164,6 +165,45 @@ def test_nothing_imports_commands() -> None:
         if "commands" in each.split(".")[:3] and "commands" not in name.split(".")
     ]
     assert found == []
+
+
+def lengths(source: str) -> dict[str, int]:
+    """Return the lines of every function, by name; decorators are not counted."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {
+        node.name: (node.end_lineno or 0) - node.lineno + 1
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, functions)
+    }
+
+
+def test_functions_and_modules_are_short() -> None:
+    sources = {name: path.read_text("utf-8") for name, path in MODULES.items()}
+    long = [
+        f"{name}.{function} has {lines} lines"
+        for name, source in sources.items()
+        for function, lines in lengths(source).items()
+        if lines > FUNCTION_LINES
+    ]
+    long += [
+        f"{name} has {lines} lines"
+        for name, source in sources.items()
+        if (lines := source.count("\n")) > MODULE_LINES
+    ]
+    assert long == []
+
+
+def test_a_long_function_is_found() -> None:
+    assert lengths("class C:\n    def f(self):\n" + 60 * "        x = 1\n") == {"f": 61}
+
+
+def test_public_classes_have_names_of_their_own() -> None:
+    found: dict[str, list[str]] = {}
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in found.items() if len(where) > 1} == {}
 
 
 def test_every_package_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from typing import Self
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
 from avsc.features.live.connection import AudioChunk, connected
-from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.features.live.hop_maker import HopMaker
 from avsc.manifests.errors import MediaError
 
@@ -165,7 +165,7 @@ class Feed:
     """
 
     def __init__(
-        self, addresses: tuple[Address, ...], wanted: Wanted, settings: FeedSettings
+        self, addresses: tuple[Address, ...], wanted: HopSpec, settings: FeedSettings
     ) -> None:
         self.name = " + ".join(address.name for address in addresses)
         self._addresses, self._wanted, self._settings = addresses, wanted, settings

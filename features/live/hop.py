@@ -59,7 +59,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class HopSpec:
     """What a model is shown.
 
     Attributes:

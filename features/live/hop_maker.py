@@ -22,7 +22,7 @@ import numpy as np
 
 from avsc.features import framing
 from avsc.features.live.connection import AudioChunk
-from avsc.features.live.hop import HALF, Gap, Hop, Jpeg, Wanted
+from avsc.features.live.hop import HALF, Gap, Hop, HopSpec, Jpeg
 from avsc.features.live.live_audio import LiveAudio
 from avsc.features.live.live_images import MAX_BACK, MAX_JUMP, LiveImages
 from avsc.features.live.stretch import Stretch
@@ -55,7 +55,7 @@ class HopMaker:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: HopSpec,
         put: Callable[[Hop | Gap], None],
         name: str,
         pace: float = 1.0,

@@ -93,7 +93,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Column:
+class ClipColumn:
     """A column of the table of clips.
 
     Attributes:
@@ -130,7 +130,7 @@ class Page:
     title: str
     text: Sequence[str]
     sections: Sequence[Section]
-    columns: Sequence[Column]
+    columns: Sequence[ClipColumn]
     rows: Sequence[Sequence[Value]]
     clip: Callable[[int], dict[str, Any]]
     sound: Callable[[int], bytes | None] | None = None

@@ -1,4 +1,4 @@
-"""Drawing acoustic frames: time across, frequency up on a logarithmic axis, level as colour."""
+"""SpectrumImages acoustic frames: time across, frequency up on a logarithmic axis, level as colour."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SpectrumImages:
     """Acoustic frames as images, one per channel.
 
     Attributes:
@@ -34,7 +34,7 @@ class Drawing:
     seconds: float
 
 
-def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> Drawing:
+def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> SpectrumImages:
     """Return one clip's acoustic frames as images.
 
     Args:
@@ -55,4 +55,6 @@ def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> Drawing:
     span = np.log(top / LOWEST)
     ticks = tuple((f, float(np.log(f / LOWEST) / span)) for f in TICKS if LOWEST <= f <= top)
     samples = (len(frames) - 1) * spec.hop + spec.window if len(frames) else 0
-    return Drawing(tuple(png.tobytes() for png in channels), ticks, samples / spec.sample_rate)
+    return SpectrumImages(
+        tuple(png.tobytes() for png in channels), ticks, samples / spec.sample_rate
+    )

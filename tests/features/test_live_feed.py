@@ -16,12 +16,12 @@ from avsc.features.live import connection as live_connection
 from avsc.features.live import feed as live_feed
 from avsc.features.live.address import parse_addresses
 from avsc.features.live.feed import TOO_SLOW, Feed, FeedSettings, Note, _Queue, too_slow
-from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError
 
 SOUND, IMAGES = ScalogramSpec(), ImageSpec()
-BOTH = Wanted(SOUND, IMAGES)
+BOTH = HopSpec(SOUND, IMAGES)
 LATE = 0.5
 """Seconds after the end of a second by which its hop is there, on a machine that is busy."""
 

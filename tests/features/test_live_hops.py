@@ -18,7 +18,7 @@ from avsc.features.live import live_images
 from avsc.features.live.address import parse_addresses
 from avsc.features.live.connection import AudioChunk
 from avsc.features.live.feed import Feed, FeedSettings
-from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.features.live.hop_maker import HopMaker
 from avsc.features.live.video_decoder import TimedFrame
 from avsc.features.specs import ImageSpec, ScalogramSpec
@@ -29,7 +29,7 @@ RATE = SOUND.sample_rate
 BANK = FilterBank(acoustic_filters(SOUND))
 
 
-def hops_of(path: Path, wanted: Wanted) -> list[Hop]:
+def hops_of(path: Path, wanted: HopSpec) -> list[Hop]:
     """Return the hops of a file, which has no gaps."""
     with Feed(parse_addresses(str(path)), wanted, FeedSettings(pace=None)) as feed:
         items = list(feed)
@@ -54,7 +54,7 @@ def test_features_are_those_of_extraction(
     made = make_clip("clip", path, path, {"scalogram": SOUND, "images": IMAGES})
     assert not made.failures
     (_, frames), images = made.records["scalogram"][0], dict(made.records["images"])
-    wanted = Wanted(SOUND, IMAGES, strict)
+    wanted = HopSpec(SOUND, IMAGES, strict)
     hops = hops_of(path, wanted)
     assert [hop.start for hop in hops] == list(images) == [0, 1, 2, 3]
     for k, hop in enumerate(hops):
@@ -72,7 +72,7 @@ def test_hops_closer_together_than_their_windows_are_long(tmp_path: Path) -> Non
     path = write_av(tmp_path / "a.ts", 4.3)
     made = make_clip("clip", path, path, {"scalogram": SOUND, "images": IMAGES})
     (_, frames), images = made.records["scalogram"][0], dict(made.records["images"])
-    wanted = Wanted(SOUND, IMAGES, True, Fraction(3, 2), Fraction(1, 2))
+    wanted = HopSpec(SOUND, IMAGES, True, Fraction(3, 2), Fraction(1, 2))
     hops = hops_of(path, wanted)
     assert [(hop.start, hop.end) for hop in hops] == [(j / 2, j / 2 + 1.5) for j in range(7)]
     for j, hop in enumerate(hops):
@@ -91,9 +91,9 @@ def test_hops_closer_together_than_their_windows_are_long(tmp_path: Path) -> Non
 
 def test_a_model_of_one_modality(tmp_path: Path) -> None:
     path = write_av(tmp_path / "a.ts", 3.2)
-    seen = hops_of(path, Wanted(None, IMAGES))
-    heard = hops_of(path, Wanted(SOUND, None))
-    both = hops_of(path, Wanted(SOUND, IMAGES))
+    seen = hops_of(path, HopSpec(None, IMAGES))
+    heard = hops_of(path, HopSpec(SOUND, None))
+    both = hops_of(path, HopSpec(SOUND, IMAGES))
     assert [len(hops) for hops in (seen, heard, both)] == [3, 3, 3]
     for one, other, whole in zip(seen, heard, both, strict=True):
         assert one.samples is None and other.images == ()
@@ -105,7 +105,7 @@ def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
     both = write_av(tmp_path / "a.mp4", 3.2)
     silent = remuxed(both, tmp_path / "silent.mp4")
     made = make_clip("clip", None, silent, {"images": IMAGES})
-    hops = hops_of(silent, Wanted(None, IMAGES))
+    hops = hops_of(silent, HopSpec(None, IMAGES))
     assert [hop.start for hop in hops] == [key for key, _ in made.records["images"]] == [0, 1, 2]
     for hop, (_, image) in zip(hops, made.records["images"], strict=True):
         np.testing.assert_array_equal(hop.images[0], image)
@@ -114,7 +114,7 @@ def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
 class Source:
     """Sound and pictures put into a `HopMaker` by hand, and a wall clock."""
 
-    def __init__(self, wanted: Wanted, rate: int = RATE) -> None:
+    def __init__(self, wanted: HopSpec, rate: int = RATE) -> None:
         self.items: list[Hop | Gap] = []
         self.wall = 100.0
         self.rate = rate
@@ -145,12 +145,12 @@ class Source:
 
 @pytest.fixture
 def heard() -> Source:
-    return Source(Wanted(SOUND, None))
+    return Source(HopSpec(SOUND, None))
 
 
 def test_an_answer_waits_for_no_more_than_its_frames() -> None:
     for strict, more in ((True, 0.0), (False, 0.2)):
-        source = Source(Wanted(SOUND, None, strict))
+        source = Source(HopSpec(SOUND, None, strict))
         source.sound(0, 0.9 + more)
         assert source.starts == []
         source.sound(0.9 + more, 0.1)
@@ -193,7 +193,7 @@ def test_lost_sound_is_a_gap_however_little(heard: Source) -> None:
 def test_losses_that_add_up_are_a_gap_and_a_drifting_clock_is_none(heard: Source) -> None:
     heard.sound(0, 200, clock=1.0005)  # 0.1 s in 200 s, which two clocks may do
     assert heard.gaps == [] and len(heard.starts) == 200
-    lossy = Source(Wanted(SOUND, None))
+    lossy = Source(HopSpec(SOUND, None))
     for i in range(4):
         lossy.sound(i * 2.02, 2)
     assert (
@@ -202,7 +202,7 @@ def test_losses_that_add_up_are_a_gap_and_a_drifting_clock_is_none(heard: Source
 
 
 def test_images_follow_a_drifting_clock() -> None:
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     for second in range(300):  # a picture 0.4 s after each second of the drifting clock
         source.picture(second * 1.0005 + 0.4, second % 200)
         source.sound(second * 1.0005, 1, clock=1.0005)
@@ -222,7 +222,7 @@ def test_a_change_of_rate_is_a_gap(heard: Source) -> None:
 
 
 def test_damaged_and_missing_pictures() -> None:
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     for time in (0.0, 1.0):
         source.picture(time)
     source.picture(2.2, right=False)
@@ -238,7 +238,7 @@ def test_a_frame_that_cannot_be_converted(monkeypatch: pytest.MonkeyPatch) -> No
         raise MediaError("undecodable", "the picture is to be turned by 45 degrees")
 
     monkeypatch.setattr(live_images, "rgb", refused)
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     for time in (0.0, 1.2, 2.4):
         source.picture(time)
     source.sound(0, 2)
@@ -247,7 +247,7 @@ def test_a_frame_that_cannot_be_converted(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_pictures_that_begin_late() -> None:
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     source.sound(0, 1)
     for time in (1.2, 2.4, 3.4):
         source.picture(time)
@@ -258,7 +258,7 @@ def test_pictures_that_begin_late() -> None:
 @pytest.mark.parametrize("first", ["sound", "pictures"])
 def test_a_recording_that_is_played_again_and_again(first: str) -> None:
     """Its clock goes back by less than the limit of a reset of sound and pictures together."""
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
 
     def pictures(begin: float, count: int, colour: int) -> None:
         for i in range(count):
@@ -288,7 +288,7 @@ def test_a_recording_that_is_played_again_and_again(first: str) -> None:
 
 
 def test_sound_that_stops_while_pictures_go_on() -> None:
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     source.sound(0, 1)
     with pytest.raises(MediaError, match="no sound for 10 s"):
         for i in range(200):
@@ -296,7 +296,7 @@ def test_sound_that_stops_while_pictures_go_on() -> None:
 
 
 def test_what_is_held_is_bounded(heard: Source) -> None:
-    source = Source(Wanted(SOUND, IMAGES))
+    source = Source(HopSpec(SOUND, IMAGES))
     for second in range(400):
         for i in range(10):
             source.picture(second + i / 10)
@@ -312,11 +312,11 @@ def test_what_is_held_is_bounded(heard: Source) -> None:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: Wanted(None, None), "hears, sees or both"),
-        (lambda: Wanted(SOUND, None, step=Fraction(1, 100)), "hop is 0.01 s; 0.1 to 60 s"),
-        (lambda: Wanted(SOUND, None, length=Fraction(0)), "window is 0 s; 0.1 to 60 s"),
+        (lambda: HopSpec(None, None), "hears, sees or both"),
+        (lambda: HopSpec(SOUND, None, step=Fraction(1, 100)), "hop is 0.01 s; 0.1 to 60 s"),
+        (lambda: HopSpec(SOUND, None, length=Fraction(0)), "window is 0 s; 0.1 to 60 s"),
     ],
 )
-def test_wrong_hops(make: Callable[[], Wanted], text: str) -> None:
+def test_wrong_hops(make: Callable[[], HopSpec], text: str) -> None:
     with pytest.raises(SettingError, match=text):
         make()

@@ -12,7 +12,7 @@ import soundfile
 
 from avsc.features.clip import make_clip
 from avsc.features.pages.opus import opus
-from avsc.features.pages.page import Column, Page, render, write_page
+from avsc.features.pages.page import ClipColumn, Page, render, write_page
 from avsc.features.pages.scalogram_image import LOWEST, ROWS, draw
 from avsc.features.specs import AcousticSpec, FbankSpec, ScalogramSpec
 from avsc.manifests.errors import AvscError
@@ -55,7 +55,7 @@ def test_opus_holds_the_sound(tmp_path: Path) -> None:
 
 def small(rows: int) -> Page:
     table = [[f"</script><b>{row}", float(row)] for row in range(rows)]
-    columns = [Column("clip", "Clip"), Column("loss", "Log-loss", number=3)]
+    columns = [ClipColumn("clip", "Clip"), ClipColumn("loss", "Log-loss", number=3)]
     return Page("A & B", [], [], columns, table, lambda row: {"images": [], "spectra": []})
 
 

@@ -11,7 +11,7 @@ from videos import drawn, write_video
 
 from avsc.features.clip import make_clip
 from avsc.features.limits import Limits
-from avsc.features.piecewise import SECONDS, Piece, Wanted, pieces, pieces_in_time
+from avsc.features.piecewise import SECONDS, Piece, PieceRequest, pieces, pieces_in_time
 from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.manifests.errors import MediaError
 
@@ -19,7 +19,7 @@ SCALOGRAM, IMAGES = ScalogramSpec(), ImageSpec(short_side=32)
 
 
 def make(audio, video, acoustic=SCALOGRAM, images=IMAGES, **limits) -> list[Piece]:
-    return list(pieces(Wanted("a", audio, video, acoustic, images, Limits(**limits))))
+    return list(pieces(PieceRequest("a", audio, video, acoustic, images, Limits(**limits))))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_faults_are_those_of_the_whole_clip(tmp_path, code, make_file):
 
 def test_what_nobody_foresaw_is_a_fault_of_the_clip(tmp_path):
     sound = write_wav(tmp_path / "a.wav", noise(0, 48_000))
-    odd = Wanted("a", sound, None, "no spec", None, Limits())  # type: ignore[arg-type]
+    odd = PieceRequest("a", sound, None, "no spec", None, Limits())  # type: ignore[arg-type]
     with pytest.raises(MediaError, match="defect of avsc") as fault:
         list(pieces_in_time(odd))
     assert fault.value.code == "unforeseen"
@@ -104,7 +104,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path):
     code = (
         "import sys; from pathlib import Path; from avsc.features.piecewise import *;"
         "from avsc.features.specs import ScalogramSpec; path = Path(sys.argv[1]);"
-        "wanted = Wanted('a', path, None, ScalogramSpec(), None, Limits(seconds=9000));"
+        "wanted = PieceRequest('a', path, None, ScalogramSpec(), None, Limits(seconds=9000));"
         "print(sum(len(piece.frames) for piece in pieces(wanted)));"
         "print(Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from avsc.features.pages.clip_media import ClipMedia
-from avsc.features.pages.page import Cell, Column, Page, Section, Value
+from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
@@ -20,16 +20,16 @@ OUTCOMES = {
 }
 """By whether the first is right and whether the second is, in the order of the table."""
 COLUMNS = (
-    Column("clip", "Clip"),
-    Column("scene", "Scene", filtered=True),
-    Column("outcome", "Outcome", filtered=True),
-    Column("first", "First predicts", filtered=True),
-    Column("second", "Second predicts", filtered=True),
-    Column("first_loss", "First's log-loss", number=3),
-    Column("second_loss", "Second's log-loss", number=3),
-    Column("difference", "Second - first", number=3),
-    Column("city", "City", filtered=True),
-    Column("location", "Location"),
+    ClipColumn("clip", "Clip"),
+    ClipColumn("scene", "Scene", filtered=True),
+    ClipColumn("outcome", "Outcome", filtered=True),
+    ClipColumn("first", "First predicts", filtered=True),
+    ClipColumn("second", "Second predicts", filtered=True),
+    ClipColumn("first_loss", "First's log-loss", number=3),
+    ClipColumn("second_loss", "Second's log-loss", number=3),
+    ClipColumn("difference", "Second - first", number=3),
+    ClipColumn("city", "City", filtered=True),
+    ClipColumn("location", "Location"),
 )
 
 

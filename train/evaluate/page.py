@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from avsc.features.pages.clip_media import ClipMedia
-from avsc.features.pages.page import Cell, Column, Page, Section, Value
+from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.reader import Store
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
@@ -23,15 +23,15 @@ from avsc.train.metrics import outcomes
 from avsc.train.protocol import EVERY, Protocol
 
 COLUMNS = (
-    Column("clip", "Clip"),
-    Column("scene", "Scene", filtered=True),
-    Column("predicted", "Predicted", filtered=True),
-    Column("second", "Seconds predicted", filtered=True, several=True),
-    Column("right", "Right", filtered=True),
-    Column("loss", "Log-loss", number=3),
-    Column("share", "Seconds right / %", number=0),
-    Column("city", "City", filtered=True),
-    Column("location", "Location"),
+    ClipColumn("clip", "Clip"),
+    ClipColumn("scene", "Scene", filtered=True),
+    ClipColumn("predicted", "Predicted", filtered=True),
+    ClipColumn("second", "Seconds predicted", filtered=True, several=True),
+    ClipColumn("right", "Right", filtered=True),
+    ClipColumn("loss", "Log-loss", number=3),
+    ClipColumn("share", "Seconds right / %", number=0),
+    ClipColumn("city", "City", filtered=True),
+    ClipColumn("location", "Location"),
 )
 
 

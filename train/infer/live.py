@@ -20,7 +20,7 @@ from avsc.features.clip import filter_bank
 from avsc.features.framing import magnitude
 from avsc.features.jpeg import encode
 from avsc.features.live.feed import TOO_SLOW, Feed, Note
-from avsc.features.live.hop import Gap, Hop, Wanted
+from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.calibration import tempered
 from avsc.train.infer.model import Model
@@ -89,7 +89,7 @@ class Tally:
         return "; ".join(parts) + "."
 
 
-def wanted_of(model: Model, windows: Windows) -> Wanted:
+def wanted_of(model: Model, windows: Windows) -> HopSpec:
     """Return what a model is shown of a live source.
 
     Raises:
@@ -109,7 +109,7 @@ def wanted_of(model: Model, windows: Windows) -> Wanted:
     ticks = IMAGE_RATE if model.acoustic is None else model.acoustic.sample_rate
     length = Fraction(round(windows.length * ticks), ticks)
     step = length if windows.hop is None else Fraction(round(windows.hop * ticks), ticks)
-    return Wanted(model.acoustic, model.images, protocol == "strict", length, step)
+    return HopSpec(model.acoustic, model.images, protocol == "strict", length, step)
 
 
 def follow(model: Model, feed: Feed) -> Iterator[Answer | Gap | Note]:
@@ -150,7 +150,7 @@ def answer(model: Model, hop: Hop, name: str) -> Answer | Gap:
     return Answer(prediction, time.monotonic() - hop.due)
 
 
-def warm_up(model: Model, wanted: Wanted) -> float:
+def warm_up(model: Model, wanted: HopSpec) -> float:
     """Answer for a second of silence and grey before the source is opened; return its seconds.
 
     The first pass through a network takes longer than those that follow: code is loaded, and

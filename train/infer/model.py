@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.features.limits import Limits
-from avsc.features.piecewise import Piece, Wanted, pieces
+from avsc.features.piecewise import Piece, PieceRequest, pieces
 from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
@@ -153,7 +153,7 @@ class Model:
 
     def wanted(
         self, name: str, audio: Path | None, video: Path | None, limits: Limits | None = None
-    ) -> Wanted:
+    ) -> PieceRequest:
         """Return what the model takes of a recording; see `avsc.features.piecewise`.
 
         Args:
@@ -164,7 +164,7 @@ class Model:
         """
         shown = video if self.images else None
         limits = limits or Limits(seconds=LONGEST)
-        return Wanted(name, audio, shown, self.acoustic, self.images, limits)
+        return PieceRequest(name, audio, shown, self.acoustic, self.images, limits)
 
     def views(self, jpegs: Sequence[bytes | NDArray[np.uint8]], workers: int = 0) -> Tensor:
         """Return what the network sees of JPEGs, float32 [n, 3, S, S], normalised, on its device.

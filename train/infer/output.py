@@ -75,7 +75,7 @@ class StandardOutput:
             ) from fault
 
 
-class Progress:
+class Journal:
     """Which recordings are done, in a file that others cannot write meanwhile.
 
     Args:
@@ -154,7 +154,7 @@ class Progress:
 class FileOutput:
     """Answers in one file, which takes its name when all are there."""
 
-    def __init__(self, form: Format, progress: Progress, partial: BinaryIO) -> None:
+    def __init__(self, form: Format, progress: Journal, partial: BinaryIO) -> None:
         self._form, self._progress, self._partial = form, progress, partial
         self.failures, self.done = progress.failures, progress.done
         if not progress.end:
@@ -175,7 +175,7 @@ class FileOutput:
 class FolderOutput:
     """Answers in a folder, one file a recording, named after it."""
 
-    def __init__(self, form: Format, progress: Progress, folder: Path) -> None:
+    def __init__(self, form: Format, progress: Journal, folder: Path) -> None:
         self._form, self._progress, self._folder = form, progress, folder
         self.failures, self.done = progress.failures, progress.done
 
@@ -197,7 +197,7 @@ def opened_output(
     Args:
         path: of the file or the folder; None: standard output.
         form: how answers are written.
-        request: as of `Progress`.
+        request: as of `Journal`.
         several: whether there may be several recordings, of which each has its own file in some
             formats.
 
@@ -243,7 +243,7 @@ def _file(path: Path, form: Format, request: Mapping[str, Any]) -> Iterator[Outp
             remove(journal)
         raise _exists(path)
     make_folder(path.parent)
-    progress = Progress(journal, request, path)
+    progress = Journal(journal, request, path)
     try:
         with partial.open("ab") as file:
             _cut(file, progress)
@@ -258,7 +258,7 @@ def _file(path: Path, form: Format, request: Mapping[str, Any]) -> Iterator[Outp
             remove(journal)
 
 
-def _cut(file: BinaryIO, progress: Progress) -> None:
+def _cut(file: BinaryIO, progress: Journal) -> None:
     """Cut off what a killed run wrote of a recording that was not done."""
     size = file.tell()
     if size < progress.end:
@@ -274,7 +274,7 @@ def _folder(path: Path, form: Format, request: Mapping[str, Any]) -> Iterator[Ou
     if path.exists() and (not path.is_dir() or (occupied(path) and not journal.exists())):
         raise _exists(path)
     make_folder(path)
-    progress = Progress(journal, request, path)
+    progress = Journal(journal, request, path)
     try:
         yield FolderOutput(form, progress, path)
         progress.done.clear()
