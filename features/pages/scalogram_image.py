@@ -1,4 +1,4 @@
-"""SpectrumImages acoustic frames: time across, frequency up on a logarithmic axis, level as colour."""
+"""Drawing acoustic frames: time across, frequency up on a logarithmic axis, level as colour."""
 
 from dataclasses import dataclass
 
