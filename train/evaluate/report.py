@@ -104,7 +104,7 @@ def summary(evaluation: RunEvaluation) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Column:
+class ScoreColumn:
     """One column of a report's table.
 
     Attributes:
@@ -151,14 +151,14 @@ def city_table(evaluation: RunEvaluation) -> str:
 
 def _log_loss_and_accuracy(
     protocol: str, results: Results, losses: Sequence[float], accuracies: Sequence[float]
-) -> list[Column]:
+) -> list[ScoreColumn]:
     return [
-        Column(f"{protocol} log-loss", losses, LOG_LOSS, results.log_loss_interval),
-        Column("acc. %", accuracies, PERCENT, results.accuracy_interval),
+        ScoreColumn(f"{protocol} log-loss", losses, LOG_LOSS, results.log_loss_interval),
+        ScoreColumn("acc. %", accuracies, PERCENT, results.accuracy_interval),
     ]
 
 
-def _table(kind: str, names: Sequence[str], columns: Sequence[Column]) -> str:
+def _table(kind: str, names: Sequence[str], columns: Sequence[ScoreColumn]) -> str:
     """Return a table, with the digits that the interval of the mean over scenes carries."""
     return markdown_table([*zip([kind, *names], *(each.cells() for each in columns), strict=True)])
 
