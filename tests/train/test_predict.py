@@ -24,7 +24,7 @@ from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.infer import load
 from avsc.train.infer.formats import Format, runs
 from avsc.train.infer.inputs import Item
-from avsc.train.infer.many import predict_many
+from avsc.train.infer.many import Work, predict_many
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.windows import Windows
 
@@ -314,7 +314,7 @@ def test_leaving_does_not_wait_for_a_recording_that_hangs(world, monkeypatch):
     model = load(world.folder / "audio", device="cpu")
     paths = [world.files(f"clip-{number}")[0] for number in (2, 3, 4)]
     items = [Item(path.name, path.stem, path, path) for path in paths]
-    outcomes = predict_many(model, items, Windows(), 2, Limits())
+    outcomes = predict_many(Work(model, Windows(), Limits(), 2), items)
     assert {next(outcomes).item.clip for _ in range(2)} == {"clip-3", "clip-4"}
     begun = time.monotonic()
     outcomes.close()

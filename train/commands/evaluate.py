@@ -69,7 +69,10 @@ GROUPS = {
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
-    "--batch-size", type=click.IntRange(1), help="Samples at a time.  [default: the run's]"
+    "--batch-size",
+    type=click.IntRange(1),
+    help="Samples at a time on a GPU; a CPU computes ten seconds of a clip at a time.  [default: "
+    "the run's]",
 )
 @click.option(
     "--workers",

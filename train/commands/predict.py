@@ -17,10 +17,10 @@ from avsc.train.commands.live_options import (
 )
 
 if TYPE_CHECKING:
-    from avsc.features.limits import Limits
     from avsc.manifests.display import Display
     from avsc.train.infer.formats import Format
     from avsc.train.infer.inputs import Item
+    from avsc.train.infer.many import Work
     from avsc.train.infer.model import Model
     from avsc.train.infer.output import Output
     from avsc.train.infer.windows import Windows
@@ -129,7 +129,9 @@ def predict(
     addresses = None if live is None else live_addresses(live, inputs, audio, values)
     from avsc.features.limits import Limits
     from avsc.manifests.display import Display
+    from avsc.train.fit.compute import cores
     from avsc.train.infer.inputs import opened_inputs
+    from avsc.train.infer.many import Work
     from avsc.train.infer.model import load
     from avsc.train.infer.windows import Windows
 
@@ -148,19 +150,16 @@ def predict(
         Display(60.0, stderr=True) as display,
         opened_inputs(inputs, audio, values["root"], sees, limits) as items,
     ):
-        return _predict(loaded, items, windows, limits, values, display)
+        work = Work(loaded, windows, limits, values["workers"] or cores())
+        return _predict(work, items, values, display)
 
 
 def _predict(
-    model: "Model",
-    items: Sequence["Item"],
-    windows: "Windows",
-    limits: "Limits",
-    values: dict[str, Any],
-    display: "Display",
+    work: "Work", items: Sequence["Item"], values: dict[str, Any], display: "Display"
 ) -> int:
     from avsc.train.infer.output import check_names, opened_output
 
+    model, windows = work.model, work.windows
     form = _format(model, windows, values)
     if form.needs_names:
         check_names(items)
@@ -175,7 +174,7 @@ def _predict(
     with opened_output(values["out"], form, request, several) as output:
         for failure in output.failures:
             display.say(f"failed: {failure}")
-        _run(model, items, windows, limits, values["workers"], output, display)
+        _run(work, items, output, display)
         failed = len(output.failures)
     if failed:
         display.say(f"{failed} of {len(items)} recordings failed")
@@ -196,25 +195,16 @@ def _format(model: "Model", windows: "Windows", values: dict[str, Any]) -> "Form
     return Format(name, model.classes, min(top, len(model.classes)), whole)
 
 
-def _run(
-    model: "Model",
-    items: Sequence["Item"],
-    windows: "Windows",
-    limits: "Limits",
-    workers: int | None,
-    output: "Output",
-    display: "Display",
-) -> None:
+def _run(work: "Work", items: Sequence["Item"], output: "Output", display: "Display") -> None:
     """Classify what is not done yet."""
     from avsc.manifests.errors import AvscError
-    from avsc.train.fit.compute import cores
     from avsc.train.infer.many import predict_many
 
     todo = [item for item in items if item.name not in output.done]
     if len(todo) < len(items):
         display.say(f"{len(items) - len(todo)} of {len(items)} recordings are done already")
     done = len(items) - len(todo)
-    for outcome in predict_many(model, todo, windows, workers or cores(), limits):
+    for outcome in predict_many(work, todo):
         done += 1
         if outcome.prediction is None and len(items) == 1:
             raise AvscError(outcome.failure)

@@ -45,7 +45,8 @@ class EvaluationRequest:
         allow_missing: score the segments that are there if some are missing.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
-        batch_size: samples at a time; None means the run's.
+        batch_size: samples at a time on a GPU; None means the run's. A CPU computes ten seconds of
+            a clip at a time (`avsc.train.model.ten_seconds`).
         workers: threads that prepare images; None means one per core.
         out: folder of the report; None means ``evaluation-FOLD`` in the run's.
         embeddings: add the clips' embeddings to clips.csv.

@@ -27,6 +27,23 @@ WAITING = 2
 
 
 @dataclass(frozen=True)
+class Work:
+    """What is done with recordings.
+
+    Attributes:
+        model: what classifies them.
+        windows: what is to be answered for.
+        limits: what is refused.
+        workers: processes that decode.
+    """
+
+    model: Model
+    windows: Windows
+    limits: Limits
+    workers: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a recording: either a prediction, or why there is none."""
 
@@ -42,8 +59,9 @@ _Message = tuple[Item, Piece | AvscError | None] | BaseException
 class _Decoders:
     """Worker processes, each with a thread that looks after it; a context manager."""
 
-    def __init__(self, model: Model, items: Sequence[Item], workers: int, limits: Limits) -> None:
-        self._model, self._limits = model, limits
+    def __init__(self, work: Work, items: Sequence[Item]) -> None:
+        self._model, self._limits = work.model, work.limits
+        workers = min(work.workers, len(items))
         self._items = iter(items)
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -104,30 +122,17 @@ class _Decoders:
             return None if self._over.is_set() else next(self._items, None)
 
 
-def predict_many(
-    model: Model, items: Sequence[Item], windows: Windows, workers: int, limits: Limits
-) -> Iterator[Outcome]:
-    """Yield what becomes of each recording, in the order in which they are done.
-
-    Args:
-        model: the model.
-        items: the recordings.
-        windows: what is to be answered for.
-        workers: processes that decode.
-        limits: what is refused.
-
-    Raises:
-        AvscError: a recording that is read is of another form than the model takes.
-    """
+def predict_many(work: Work, items: Sequence[Item]) -> Iterator[Outcome]:
+    """Yield what becomes of each recording, in the order in which they are done."""
     if not items:
         return
     under_way: dict[Item, Answering] = {}
     left = len(items)
-    with _Decoders(model, items, min(workers, left), limits) as decoders:
+    with _Decoders(work, items) as decoders:
         while left:
             item, said = decoders.message()
             if item not in under_way:
-                under_way[item] = Answering(model, item.name, windows)
+                under_way[item] = Answering(work.model, item.name, work.windows)
             prediction, failure = None, ""
             try:
                 if isinstance(said, Piece):
