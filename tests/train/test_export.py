@@ -27,7 +27,7 @@ def world(tmp_path_factory):
 def joint(world):
     """An exported run of both modalities; tests leave it as it is."""
     out, said = world.folder / "out" / "joint", []
-    exporting.export(exporting.Request(world.fit("joint"), out), said.append)
+    exporting.export(exporting.ExportRequest(world.fit("joint"), out), said.append)
     assert [line.split(":")[0] for line in said] == sorted(ALL[2:], key=said_order)
     return out
 

@@ -40,7 +40,7 @@ def export(run: Path, out: Path, forms: str, evaluation: Path | None, store: Pat
     """
     from avsc.train.infer import export as exporting
 
-    wanted = exporting.Request(run, out, exporting.named_forms(forms), evaluation, store)
+    wanted = exporting.ExportRequest(run, out, exporting.named_forms(forms), evaluation, store)
     exporting.export(wanted, click.echo)
     click.echo(f"exported: {out}")
     return DONE

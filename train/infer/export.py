@@ -57,7 +57,7 @@ BATCHES = ((1, 1), (2, 2), (7, 7), (7, 2))
 
 
 @dataclass(frozen=True)
-class Request:
+class ExportRequest:
     """What is to be exported.
 
     Attributes:
@@ -95,7 +95,7 @@ def named_forms(names: str) -> tuple[Form, ...]:
     return tuple(form for form in FILES if form in given)
 
 
-def export(wanted: Request, say: Callable[[str], None]) -> None:
+def export(wanted: ExportRequest, say: Callable[[str], None]) -> None:
     """Export a run.
 
     Args:
@@ -210,7 +210,9 @@ def _one_line(name: str) -> Iterator[None]:
         ) from fault
 
 
-def _describe(trained: Trained, evaluation: Evaluation | None, wanted: Request) -> dict[str, Any]:
+def _describe(
+    trained: Trained, evaluation: Evaluation | None, wanted: ExportRequest
+) -> dict[str, Any]:
     """Return config.json without the files, which are still to be made."""
     record, network = trained.record, trained.network
     acoustic, images = run_specs(record, wanted.run, wanted.store)
