@@ -15,7 +15,8 @@ from labelled import by_class
 from stores import small_store
 
 from avsc.manifests.errors import SettingError
-from avsc.train.fit.compute import choose_device, cores
+from avsc.train.fit.compute import cores
+from avsc.train.fit.device import choose_device
 from avsc.train.fit.distributed import ALONE, Processes, joined
 
 PLACES = [

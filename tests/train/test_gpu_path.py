@@ -12,15 +12,18 @@ from stores import small_store
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError
 from avsc.train.data import render_torch
 from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.prefetch import DEPTH, prefetch
 from avsc.train.data.source import Source
-from avsc.train.fit.compute import Session
+from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.tasks import compile_visual
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
 from avsc.train.settings import Settings
@@ -195,3 +198,56 @@ def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch)
         assert names == set(training.network.visual.model.state_dict())
     assert compiled == ["aot_eager"]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def broken(graph, inputs):
+    raise OSError("no compiler")
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_without_a_compiler_a_run_is_refused_or_goes_on_uncompiled(
+    store, tmp_path, monkeypatch, capsys, required
+):
+    net = make(store, tmp_path / "run").network
+    images = torch.rand(3, 3, 32, 32)
+    wanted = net.embed_images(images)
+    monkeypatch.setattr(Network, "compile_visual", partialmethod(Network.compile_visual, broken))
+    with Console() as console:
+        session = Session(Computing(CPU, 8, 0), console, StopRequest())
+        if required:
+            with pytest.raises(AvscError, match=r"\(OSError: no compiler\)\. Install gcc, or omit"):
+                compile_visual(net, session, required=True)
+        else:
+            compile_visual(net, session, required=False)
+            *_, last = capsys.readouterr().out.splitlines()
+            assert last.startswith("compile: ")
+            assert "(OSError: no compiler); it computes uncompiled" in last
+    assert torch.equal(net.embed_images(images), wanted)
+
+
+def test_an_empty_path_is_one_line(fit, store, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    status, _, error = fit(
+        "joint", "--store", store, "--out", tmp_path / "run", "--device", "cpu", "--compile", "yes",
+        "--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", 32,
+        "--batch-size", 32, "--workers", 0,
+    )  # fmt: skip
+    assert status == 1 and error.count("\n") == 1 and "Traceback" not in error
+    assert "cannot compile the image model here (" in error and "compiler" in error
+
+
+def test_training_and_validation_share_the_graph_of_a_frozen_image_model(
+    store, tmp_path, monkeypatch
+):
+    """A graph more is for the last batch of validation, whose size differs."""
+    graphs = []
+
+    def count(graph, inputs):
+        graphs.append(torch.is_grad_enabled())
+        return graph
+
+    torch.compiler.reset()
+    monkeypatch.setattr(Network, "compile_visual", partialmethod(Network.compile_visual, count))
+    assert make(store, tmp_path / "run", compile="yes").fit()
+    assert graphs in ([False], [False, False])

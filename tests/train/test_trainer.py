@@ -19,7 +19,7 @@ from torch import nn
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.augment import Augment
-from avsc.train.fit.compute import Session, choose_device
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import ALONE, Processes
 from avsc.train.fit.history import Row
@@ -422,17 +422,6 @@ def test_a_set_without_folds_is_all_for_training(tmp_path):
     tested = tuple(dataclasses.replace(clip, fold="test") for clip in clips)
     with pytest.raises(AvscError, match="none in the training fold"):
         make(small_store(tmp_path / "test", clips=tested), tmp_path / "other", "audio")
-
-
-def test_devices(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto")[0].type == "cpu"
-    assert "there is no CUDA device" in choose_device("auto")[1]
-    with pytest.raises(SettingError, match=r"--device is cuda, but torch .* finds 0 CUDA devices"):
-        choose_device("cuda")
-    for name in ("gpu", "cuda:x", "cpu:1", ""):
-        with pytest.raises(SettingError, match="auto, cpu, cuda or cuda:N"):
-            choose_device(name)
 
 
 def test_the_network_learns(store, straight):

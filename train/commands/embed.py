@@ -72,8 +72,9 @@ def embed(
     machine.
     """
     from avsc.features.store.reader import Store
-    from avsc.train.fit.compute import Computing, Session, choose_device, cores
+    from avsc.train.fit.compute import Computing, Session, cores
     from avsc.train.fit.console import Console
+    from avsc.train.fit.device import choose_device
     from avsc.train.fit.embeddings import embeddings_folder
     from avsc.train.fit.make_embeddings import make_embeddings
     from avsc.train.fit.signals import StopRequest

@@ -74,8 +74,9 @@ def tsne(
     out: Path | None,
 ) -> int:
     """Map the embeddings of the runs FIRST and SECOND by t-SNE, side by side, with numbers."""
-    from avsc.train.fit.compute import Computing, choose_device, cores
+    from avsc.train.fit.compute import Computing, cores
     from avsc.train.fit.console import Console
+    from avsc.train.fit.device import choose_device
     from avsc.train.paper.tsne_embeddings import named_layers
     from avsc.train.paper.tsne_maps import MapOptions, make_maps
     from avsc.train.paper.tsne_report import legend, numbers_table, write_maps

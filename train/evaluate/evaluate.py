@@ -19,8 +19,9 @@ from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import RunEvaluation, summarise
-from avsc.train.fit.compute import Computing, choose_device, cores
+from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import choose_device
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.split import fold_rows

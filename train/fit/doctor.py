@@ -22,7 +22,8 @@ from avsc.manifests import control_group
 from avsc.manifests.checks import Check, CheckFailed
 from avsc.train.data.augment import Augment
 from avsc.train.data.loader import ImageLoader, ImageRequest
-from avsc.train.fit.compute import choose_device, cores
+from avsc.train.fit.compute import cores
+from avsc.train.fit.device import choose_device
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.network import BFLOAT16_ON, Network, SceneClassifier
 from avsc.train.model.visual import PAPER_BACKBONES, VisualEncoder, visual_encoder

@@ -194,7 +194,7 @@ def _start(
     network = build_network(record, visual)
     if not folder.saved:
         initialise(network, encoders, run.source, run.training)
-    trainer = Trainer(run, make_task(run, network, session.device), session)
+    trainer = Trainer(run, make_task(run, network, session), session)
     trainer.resume()
     return trainer
 

@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
+from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
@@ -94,22 +96,57 @@ class Task:
     together: int = 1
 
 
-def make_task(run: Run, network: Network, device: torch.device) -> Task:
+def make_task(run: Run, network: Network, session: Session) -> Task:
     """Return the task of a run.
 
     Args:
         run: what it is made of.
         network: with its initial weights and normalisation.
-        device: where to compute.
+        session: what computes.
+
+    Raises:
+        AvscError: with ``--compile yes``, the image model cannot be compiled.
     """
-    network = network.to(device)
+    network = network.to(session.device)
     if isinstance(run.record, ImagesRecord):
         return _images_task(run.record.settings, run, network)
     assert isinstance(run.record, SceneRecord)
     settings = run.record.settings
-    if settings.compile == "yes" or (settings.compile == "auto" and device.type == "cuda"):
-        network.compile_visual()
+    if settings.compile == "yes" or (settings.compile == "auto" and session.device.type == "cuda"):
+        compile_visual(network, session, required=settings.compile == "yes")
     return _scene_task(settings, run, network)
+
+
+def compile_visual(network: Network, session: Session, *, required: bool) -> None:
+    """Compile a frozen image model and try it on one batch, so that a run fails now or never.
+
+    Args:
+        network: on the session's device; left as it was where PyTorch cannot compile.
+        session: what computes; its console is told why not.
+        required: raise an error then.
+
+    Raises:
+        AvscError: it cannot be compiled, and is `required` to be.
+    """
+    image_input, count = network.image_input, session.computing.batch_size
+    if image_input is None or not network.frozen_visual:
+        return
+    shape = (count // session.processes.count, 3, image_input.size, image_input.size)
+    network.compile_visual()
+    try:
+        network.embed_images(torch.zeros(shape, device=session.device))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a missing or broken compiler leads to
+        network.uncompile_visual()
+        cause: BaseException = error
+        while (further := cause.__cause__ or cause.__context__) is not None:
+            cause = further
+        why = f"{type(cause).__name__}: {next(iter(str(cause).splitlines()), '')}"
+        text = f"PyTorch cannot compile the image model here ({why})"
+        if required:
+            raise AvscError(f"{text}. Install gcc, or omit --compile yes.") from error
+        session.console.say(f"compile: {text}; it computes uncompiled, slower. Install gcc.")
 
 
 def _scene_task(settings: Settings, run: Run, network: Network) -> Task:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import csv_bytes
-from avsc.train.fit.compute import Session, device_name
+from avsc.train.fit.compute import Session
+from avsc.train.fit.device import device_name
 from avsc.train.fit.run_folder import RunFolder
 
 

@@ -24,7 +24,7 @@ from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.train.data.augment import ImageInput
-from avsc.train.fit.compute import choose_device
+from avsc.train.fit.device import choose_device
 from avsc.train.infer.architecture import build_described
 from avsc.train.infer.model import Model, Runtime
 from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx

@@ -22,7 +22,8 @@ from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
-from avsc.train.fit.compute import choose_device, cores
+from avsc.train.fit.compute import cores
+from avsc.train.fit.device import choose_device
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
     Embeddings,

@@ -9,7 +9,8 @@ graph is kept through it, and it stays in evaluation mode whatever `train` says,
 statistics do not change and its dropout is off.
 """
 
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -102,13 +103,18 @@ class Network(nn.Module):
         """The images that the network takes; None where it takes none, or vectors instead."""
         return getattr(self.visual, "image_input", None)
 
-    def compile_visual(self, backend: str = "inductor") -> None:
-        """Let PyTorch compile a frozen image model at its first use, and for each new size.
+    def compile_visual(self, backend: str | Callable[..., Any] = "inductor") -> None:
+        """Let PyTorch compile the image model at its first use, and for each new size.
 
         Results are the same but for rounding; weights keep their names.
         """
-        if self.visual is not None and self.frozen_visual and self.image_input is not None:
+        if self.visual is not None:
             self.visual.compile(backend=backend)
+
+    def uncompile_visual(self) -> None:
+        """Run the image model as it is again."""
+        if self.visual is not None:
+            self.visual._compiled_call_impl = None  # PyTorch has no other way back
 
     def embed_sound(self, frames: Tensor) -> Tensor:
         """Embed acoustic frames [B, channels, bins], or vectors, as float32 [B, 1024]."""
@@ -122,7 +128,12 @@ class Network(nn.Module):
             raise ValueError("the network has no visual encoder")
         kind = images.device.type
         autocast = self.low_precision and kind in BFLOAT16_ON and self.image_input is not None
-        with torch.autocast(kind, torch.bfloat16, enabled=autocast):
+        # Also a frozen one that is compiled: training and evaluation then share one graph.
+        gradients = torch.is_grad_enabled() and not self.frozen_visual
+        with (
+            torch.set_grad_enabled(gradients),
+            torch.autocast(kind, torch.bfloat16, enabled=autocast),
+        ):
             return self.visual(images).float()  # type: ignore[no-any-return]
 
     def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:

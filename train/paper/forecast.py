@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avsc.train.fit.compute import Session, device_name
+from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import device_name
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
