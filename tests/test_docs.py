@@ -50,6 +50,12 @@ def test_a_broken_link_and_a_missing_file_are_found() -> None:
     assert missing_files("`train/nothing.py` `train/systems.py`") == ["train/nothing.py"]
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    text = PAGES[0].read_text("utf-8")
+    pages = [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
+    assert [page for page in pages if f"]({page})" not in text] == []
+
+
 def test_the_list_of_decisions_has_every_title() -> None:
     folder = ROOT / "docs" / "decisions"
     titles = {page.name: page.read_text("utf-8").split("\n")[0] for page in folder.glob("0*.md")}
