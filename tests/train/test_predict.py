@@ -258,6 +258,17 @@ def test_a_recording_without_one_modality(world, predict):
     assert (status, err) == (0, "")
 
 
+def test_a_second_without_an_image_has_no_answer(world, predict):
+    world.fit("joint")
+    status, out, err = predict(
+        "video/clip-9.mp4", "--audio=audio/clip-8.wav", "--format=csv", run="joint"
+    )
+    assert status == 0
+    assert [row["start"] for row in rows(out)] == ["0.0"]
+    assert "note: video/clip-9.mp4: second 2: " in err
+    assert "note: video/clip-9.mp4: no answer for 1 to 2 s, 2 to 3 s\n" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

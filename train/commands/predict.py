@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avsc.train.infer.many import Work
     from avsc.train.infer.model import Model
     from avsc.train.infer.output import Output
+    from avsc.train.infer.prediction import Prediction
     from avsc.train.infer.windows import Windows
 
 EVERY = ("strict", "centred", "clip")
@@ -211,9 +212,18 @@ def _run(work: "Work", items: Sequence["Item"], output: "Output", display: "Disp
         output.add(outcome)
         if outcome.failure:
             display.say(f"failed: {outcome.failure}")
-        for warning in outcome.prediction.warnings if outcome.prediction else ():
-            display.say(f"note: {warning}")
+        for remark in _remarks(outcome.prediction):
+            display.say(f"note: {remark}")
         if display.due():
             failed = f", {len(output.failures)} failed" if output.failures else ""
             count = f"{done}/{len(items)} recordings{failed}"
             display.draw("predict", done, len(items), count, count)
+
+
+def _remarks(found: "Prediction | None") -> list[str]:
+    """Return what the user should know of an answer."""
+    if found is None:
+        return []
+    lost = [f"{start:g} to {end:g} s" for start, end in found.missing]
+    some = f"{', '.join(lost[:3])}{' and more' if len(lost) > 3 else ''}"
+    return [*found.warnings, *([f"{found.file}: no answer for {some}"] if lost else [])]
