@@ -17,6 +17,10 @@ VERBS = {
         "Train an image model on labelled pictures, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
+    "robustness": (
+        "avsc.train.commands.robustness:robustness",
+        "Evaluate a run with a modality missing or wrong.",
+    ),
     "predict": (
         "avsc.train.commands.predict:predict",
         "Classify recordings by a trained run, second by second.",

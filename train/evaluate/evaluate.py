@@ -101,10 +101,10 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     doing = "an evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
-        store = _open_store(trained, request)
+        store = evaluated_store(trained, request.store, request.allow_other_store)
         sound = clip_sounds(store, request.root) if request.media else None
         evaluation = _evaluate(trained, store, request, console)
-        _check_same_run(trained)
+        check_same_run(trained)
         root = recordings_folder(store, request.root)
         write_report(request.folder, trained.folder, evaluation, root, claim.check)
         remove(request.folder / PAGE)  # of an earlier evaluation
@@ -125,7 +125,7 @@ def _written(console: Console, rows: Sequence[int]) -> Iterator[int]:
                          f"page: {row + 1} of {len(rows)} clips")  # fmt: skip
 
 
-def _check_same_run(trained: Trained) -> None:
+def check_same_run(trained: Trained) -> None:
     """Raise an `AvscError` if the run's folder holds another run by now."""
     if read_record(trained.folder.settings).digest != trained.record.digest:
         raise AvscError(
@@ -134,11 +134,17 @@ def _check_same_run(trained: Trained) -> None:
         )
 
 
-def _open_store(trained: Trained, request: EvaluationRequest) -> Store:
+def evaluated_store(trained: Trained, named: Path | None, allow_other: bool) -> Store:
+    """Open the store that the user named, or that a run was trained on.
+
+    Raises:
+        AvscError: it cannot be used.
+        SettingError: the run cannot be evaluated on it.
+    """
     ref = trained.record.store
-    path = request.store or find_store(ref.path, request.run, "Name it by --store.")
+    path = named or find_store(ref.path, trained.folder.path, "Name it by --store.")
     store = Store.open(path, list(ref.specs))
-    check_store(store, trained, request.allow_other_store)
+    check_store(store, trained, allow_other)
     return store
 
 

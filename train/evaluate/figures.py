@@ -84,7 +84,7 @@ def _confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], title:
         colour = "white" if value > 50 else "black"
         text += f"\n({confusion[row, column]})"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=7)
-    return _drawing(figure)
+    return drawn(figure)
 
 
 def reliability_figure(calibration: Calibration, title: str) -> Drawing:
@@ -114,7 +114,7 @@ def reliability_figure(calibration: Calibration, title: str) -> Drawing:
     lower.margins(y=0.15)
     lower.set_ylabel("segments")
     lower.set_xlabel("probability of the predicted scene")
-    return _drawing(figure)
+    return drawn(figure)
 
 
 def curves_figure(metrics: Path, epoch: int) -> Drawing:
@@ -149,7 +149,7 @@ def curves_figure(metrics: Path, epoch: int) -> Drawing:
         axes.axvline(epoch, color="grey", linestyle="--", linewidth=1, label=label)
         axes.grid(alpha=0.3)
     loss.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, fontsize=9, frameon=False)
-    return _drawing(figure)
+    return drawn(figure)
 
 
 def _curve(
@@ -166,7 +166,7 @@ def _curve(
     axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
-def _drawing(figure: Figure) -> Drawing:
+def drawn(figure: Figure) -> Drawing:
     """Return a figure's files, without the date and the name and version of the software."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})

@@ -33,6 +33,7 @@ from avsc.train.fit.refs import difference
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes
 from avsc.train.model.inference import embed_images, evaluating, last_layer_inputs, predict
+from avsc.train.model.network import Network
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
 from avsc.train.protocol import Protocol, Segments, frame_mask, segments
 
@@ -40,6 +41,23 @@ SHOWN = 8
 """Batches of images between two updates of the progress."""
 
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClipSamples:
+    """What a network reads of some clips.
+
+    Attributes:
+        source: what the samples refer to.
+        samples: those that lie in an expected segment.
+        expected: the segments that the clips should have, as `expected_segments` gives them.
+        missing: by protocol, names of the expected segments that no sample lies in.
+    """
+
+    source: Source
+    samples: Samples
+    expected: Ints
+    missing: dict[Protocol, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -111,6 +129,39 @@ def predict_clips(
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
     """
+    clips = clip_samples(trained, store, rows, protocols, allow_missing)
+    samples = clips.samples
+    with ExitStack() as stack:
+        given = stack.enter_context(last_layer_inputs(trained.network)) if embed else []
+        probability = predict_samples(trained.network, clips.source, samples, computing, console)
+    predicted = {protocol: segments(probability, samples, protocol) for protocol in protocols}
+    return ClipPredictions(
+        clips.expected.shape[1],
+        clips.missing,
+        predicted,
+        _clip_means(given, samples) if embed else None,
+    )
+
+
+def clip_samples(
+    trained: Trained,
+    store: Store,
+    rows: Sequence[int],
+    protocols: Sequence[Protocol],
+    allow_missing: bool = False,
+) -> ClipSamples:
+    """Open what a run reads of some clips, and see that every segment is there.
+
+    Args:
+        trained: the run.
+        store: a store that `check_store` accepts.
+        rows: rows of the clips.
+        protocols: which frames count, and for what.
+        allow_missing: go on with the segments that are there although some are missing.
+
+    Raises:
+        AvscError: a class has no segments, or segments are missing that may not be.
+    """
     source = trained_inputs(trained.record, store, trained.folder.path).source(rows)
     expected = expected_segments(store, source, rows)
     samples = within(source.samples(rows), expected)
@@ -122,13 +173,7 @@ def predict_clips(
         if lost.size and not allow_missing:
             raise AvscError(_withheld(store, protocol, missing[protocol], expected.shape[1]))
         check_classes(scored.scene, store.classes)
-    with ExitStack() as stack:
-        given = stack.enter_context(last_layer_inputs(trained.network)) if embed else []
-        probability = _predict(trained, source, samples, computing, console)
-    predicted = {protocol: segments(probability, samples, protocol) for protocol in protocols}
-    return ClipPredictions(
-        expected.shape[1], missing, predicted, _clip_means(given, samples) if embed else None
-    )
+    return ClipSamples(source, samples, expected, missing)
 
 
 def _clip_means(given: Sequence[Tensor], samples: Samples) -> dict[int, NDArray[np.float32]]:
@@ -148,13 +193,13 @@ def _withheld(store: Store, protocol: Protocol, lost: Sequence[str], expected: i
     )
 
 
-def _predict(
-    trained: Trained, source: Source, samples: Samples, computing: Computing, console: Console
+def predict_samples(
+    network: Network, source: Source, samples: Samples, computing: Computing, console: Console
 ) -> NDArray[np.float64]:
     """Return the probabilities of samples, float64 [samples, classes]."""
     if computing.device.type == "cpu":
-        return _predict_by_ten_seconds(trained, source, samples, computing, console)
-    network = trained.network.to(computing.device)
+        return _predict_by_ten_seconds(network, source, samples, computing, console)
+    network = network.to(computing.device)
     embeddings = None
     kwargs = {"batch_size": computing.batch_size, "workers": computing.workers}
     if samples.image is not None:
@@ -173,10 +218,10 @@ def _predict(
 
 
 def _predict_by_ten_seconds(
-    trained: Trained, source: Source, samples: Samples, computing: Computing, console: Console
+    network: Network, source: Source, samples: Samples, computing: Computing, console: Console
 ) -> NDArray[np.float64]:
     """Return the probabilities that each recording would get alone, whatever the batch size."""
-    network, batches = trained.network.to(computing.device), len(cuts(samples))
+    network, batches = network.to(computing.device), len(cuts(samples))
     probabilities: list[NDArray[np.float64]] = []
     with evaluating(network):
         for logits in compute_by_ten_seconds(

@@ -1,0 +1,312 @@
+"""Robustness: conditions against stores made by hand, and figures against plain arithmetic."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import stores
+import torch
+from commands import refused
+from stores import small_clips, small_store
+from systems import make
+
+from avsc.features.store.reader import Store
+from avsc.train.data.augment import UNCHANGED
+from avsc.train.data.loader import ImageLoader, ImageRequest
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.condition_predictions import Answer
+from avsc.train.evaluate.conditions import CONDITIONS
+from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.robustness import Rivals, measure
+from avsc.train.evaluate.submissions import Truth
+from avsc.train.fit.inputs import trained_inputs
+from avsc.train.fit.trained_run import restore
+from avsc.train.protocol import Segments, segments
+
+
+@pytest.fixture(scope="module")
+def joint(home, tmp_path_factory):
+    """A run of the joint system that every test of this module may evaluate."""
+    run = tmp_path_factory.mktemp("robust") / "joint"
+    make(home, run, "joint", epochs=1).fit()
+    return run
+
+
+@pytest.fixture(scope="module")
+def report(joint, tmp_path_factory):
+    """Its robustness report, with the predictions of each condition."""
+    from avsc.train.evaluate.condition_predictions import Asked
+    from avsc.train.evaluate.conditions import named_conditions
+    from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
+    from avsc.train.fit.console import Console
+
+    out = tmp_path_factory.mktemp("report")
+    request = RobustnessRequest(
+        joint,
+        Asked(named_conditions("")),
+        rivals=Rivals(resampling=Resampling(100)),
+        device="cpu",
+        workers=0,
+        out=out,
+        save_predictions=True,
+    )
+    with Console() as console:
+        evaluate_robustness(request, console)
+    return out
+
+
+def predictions(folder, name, store):
+    return read_predictions(folder / f"predictions-{name}.tsv", store.clips, store.classes)
+
+
+def rows_of(folder):
+    return {
+        row["condition"]: row
+        for row in json.loads((folder / "robustness.json").read_text())["rows"]
+    }
+
+
+def test_complete_is_what_evaluate_says_bit_for_bit(home, joint, report, fit, tmp_path):
+    out = tmp_path / "evaluation"
+    code, _, err = fit("evaluate", joint, "--protocol", "strict", "--resamples", 100, "--no-page",
+                       "--device", "cpu", "--out", out)  # fmt: skip
+    assert code == 0, err
+    found = (report / "predictions-complete.tsv").read_bytes()
+    assert found == (out / "predictions-strict.tsv").read_bytes()
+    metrics = json.loads((out / "metrics.json").read_text())["protocols"]["strict"]
+    row = rows_of(report)["complete"]
+    for name in ("log_loss", "accuracy", "log_loss_interval", "accuracy_interval"):
+        assert row[name] == metrics[name]
+    assert row["expected_calibration_error"] == metrics["calibration"]["expected_error"]
+    assert row["minus_complete"]["log_loss"]["difference"] == 0
+
+
+@pytest.mark.parametrize("system", ["pipeline", "baseline"])
+def test_systems_that_read_vectors_are_as_evaluated(home, fit, tmp_path, system):
+    run = tmp_path / "run"
+    make(home, run, system, epochs=1).fit()
+    cpu = ("--device", "cpu", "--resamples", 100)
+    assert fit("evaluate", run, "--no-page", *cpu)[0] == 0
+    assert fit("robustness", run, "--save-predictions", *cpu)[0] == 0
+    found = (run / "robustness-test" / "predictions-complete.tsv").read_bytes()
+    assert found == (run / "evaluation-test" / "predictions-strict.tsv").read_bytes()
+    assert all(row["defined"] for row in rows_of(run / "robustness-test").values())
+
+
+def by_hand(home, run, *, audio, visual):
+    """Predictions for the test clips, with the embedding of a modality multiplied by 0 or 1."""
+    trained, store = restore(run), Store.open(home / "store")
+    rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    source = trained_inputs(trained.record, store, run).source(rows)
+    samples, network = source.samples(rows), trained.network.eval()
+    neutral = UNCHANGED.draw(np.random.default_rng(0), len(samples))
+    loader = ImageLoader(
+        source.images, network.image_input, UNCHANGED, 0, torch.device("cpu"), False
+    )
+    with torch.no_grad():
+        (images,) = loader.load([ImageRequest(samples.image, neutral)])
+        acoustic = audio * network.acoustic(torch.from_numpy(source.acoustic[samples.frame]))
+        logits = network.classifier(torch.cat([acoustic, visual * network.visual(images)], 1))
+    return segments(torch.softmax(logits.double(), 1).numpy(), samples, "strict")
+
+
+@pytest.mark.parametrize(("name", "audio", "visual"), [("no-audio", 0, 1), ("no-image", 1, 0)])
+def test_a_missing_modality_is_an_embedding_of_zeros(home, joint, report, name, audio, visual):
+    found = predictions(report, name, Store.open(home / "store"))
+    wanted = by_hand(home, joint, audio=audio, visual=visual)
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=1e-6)
+    row = rows_of(report)[name]
+    assert row["note"].startswith("zeros in the place of the")
+    complete = by_hand(home, joint, audio=1, visual=1)
+    risen = wanted.probability.max(1) > complete.probability.max(1)
+    assert row["confidence_rose"] == pytest.approx(risen.mean())
+    assert row["segments_without"] == len(found)
+
+
+def test_shares_are_nested_of_equal_size_and_the_same_for_both(home, report):
+    store = Store.open(home / "store")
+    complete = predictions(report, "complete", store).probability
+    for word in ("audio", "image"):
+        without = predictions(report, f"no-{word}", store).probability
+        before = np.zeros(len(complete), bool)
+        for percent in (10, 30, 50):
+            found = predictions(report, f"no-{word}-{percent}", store).probability
+            taken = (found != complete).any(1)
+            assert taken.sum() == round(percent / 100 * len(complete))
+            np.testing.assert_allclose(found[taken], without[taken], atol=1e-9)
+            assert (before <= taken).all()
+            before = taken
+        other = predictions(report, f"no-{'image' if word == 'audio' else 'audio'}-50", store)
+        assert ((other.probability != complete).any(1) == before).all()
+
+
+def rearranged(monkeypatch, folder, image_of):
+    """Write the small store with other images: those of (row, second) that `image_of` names."""
+    made = stores._records
+
+    def records(product, row_in_block, row, *rest):
+        if product != "images":
+            return made(product, row_in_block, row, *rest)
+        found = []
+        for record in made(product, row_in_block, row, *rest):
+            donor, second = image_of(row, record.key)
+            lent = made(product, row_in_block, donor, *rest)[second]
+            found.append(replace(record, data=lent.data))
+        return found
+
+    monkeypatch.setattr(stores, "_records", records)
+    return small_store(folder, products=("scalogram", "images"))
+
+
+def evaluated(fit, run, store, out):
+    code, _, err = fit("evaluate", run, "--store", store, "--allow-other-store", "--no-page",
+                       "--resamples", 100, "--device", "cpu", "--out", out)  # fmt: skip
+    assert code == 0, err
+    opened = Store.open(store)
+    return read_predictions(out / "predictions-strict.tsv", opened.clips, opened.classes)
+
+
+@pytest.mark.parametrize(("name", "late"), [("audio-late-1s", 1), ("audio-early-1s", -1)])
+def test_a_shift_is_a_store_whose_images_are_shifted(
+    home, joint, report, fit, tmp_path, monkeypatch, name, late
+):
+    store = rearranged(monkeypatch, tmp_path / "store", lambda row, k: (row, (k + late) % 3))
+    wanted = evaluated(fit, joint, store, tmp_path / "evaluation")
+    found = predictions(report, name, Store.open(store))
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=2e-7)
+    complete = predictions(report, "complete", Store.open(store))
+    assert (abs(found.probability - complete.probability) > 2e-6).any()
+
+
+@pytest.mark.parametrize("name", ["image-same-scene", "image-other-scene"])
+def test_a_lying_image_is_a_store_with_the_listed_images(
+    home, joint, report, fit, tmp_path, monkeypatch, name
+):
+    clips = small_clips()
+    number = {clip.id: row for row, clip in enumerate(clips)}
+    with (report / "pairs.csv").open(newline="") as file:
+        pairs = {number[row["clip"]]: number[row["image_of"]] for row in csv.DictReader(file)
+                 if row["condition"] == name}  # fmt: skip
+    tested = {row for row, clip in enumerate(clips) if clip.fold == "test"}
+    assert set(pairs) == tested
+    for clip, donor in pairs.items():
+        assert donor in tested - {clip}
+        assert (clips[clip].scene == clips[donor].scene) == (name == "image-same-scene")
+    lent = lambda row, k: (pairs.get(row, row), k)  # noqa: E731
+    store = rearranged(monkeypatch, tmp_path / "store", lent)
+    wanted = evaluated(fit, joint, store, tmp_path / "evaluation")
+    found = predictions(report, name, Store.open(store))
+    np.testing.assert_allclose(found.probability, wanted.probability, atol=2e-7)
+
+
+def test_what_is_not_defined_is_said_in_the_row(home, fit, tmp_path):
+    out = tmp_path / "out"
+    names = "no-audio,audio-late-1s"
+    code, printed, err = fit("robustness", home / "audio", "--conditions", names, "--resamples",
+                             100, "--device", "cpu", "--out", out)  # fmt: skip
+    assert code == 0, err
+    rows = rows_of(out)
+    assert list(rows) == ["complete", "no-audio", "audio-late-1s"]
+    for name in names.split(","):
+        assert not rows[name]["defined"]
+        assert rows[name]["note"] == "not defined: the system takes audio alone"
+    assert "no audio: not defined: the system takes audio alone" in printed
+
+
+def test_files_of_any_system_give_the_same_figures(home, report, fit, tmp_path):
+    out = tmp_path / "out"
+    files = [f"{name}={report / f'predictions-{name}.tsv'}" for name in CONDITIONS]
+    code, _, err = fit("robustness", *(word for file in files for word in ("--predictions", file)),
+                       "--truth", home / "store", "--resamples", 100, "--out", out)  # fmt: skip
+    assert code == 0, err
+    ours, theirs = rows_of(report), rows_of(out)
+    assert list(ours) == list(theirs)
+    for name, row in ours.items():
+        for figure in ("log_loss", "accuracy", "expected_calibration_error", "minus_complete"):
+            assert theirs[name][figure] == row[figure], (name, figure)
+    assert theirs["no-audio"]["confidence_rose"] == ours["no-audio"]["confidence_rose"]
+    assert theirs["no-audio-30"]["confidence_rose"] is None  # which segments is not known
+
+
+def test_what_is_wrong_with_the_options_is_one_line(home, report, fit, tmp_path):
+    file = report / "predictions-complete.tsv"
+    refused(fit("robustness"), 2, "a run, or predictions files")
+    refused(fit("robustness", home / "audio", "--conditions", "dark-matter"), 2, "'dark-matter'")
+    refused(fit("robustness", "--predictions", "complete"), 2, "CONDITION=FILE")
+    truth = ("--truth", home / "store", "--out", tmp_path / "out")
+    refused(fit("robustness", "--predictions", f"silence={file}", *truth), 2, "'silence'")
+    refused(fit("robustness", "--predictions", f"no-audio={file}", *truth), 2, "complete=FILE")
+    refused(fit("robustness", home / "audio", "--out", home / "audio"), 2, "the folder of a run")
+
+
+CLIPS = tuple(
+    replace(clip, location=f"{clip.scene}-{clip.location}") for clip in small_clips(locations=16)
+)
+CLASSES = ("scene0", "scene1", "scene2")
+
+
+def guesses(seed, strength):
+    scene = np.array([CLASSES.index(clip.scene) for clip in CLIPS])
+    rows = np.repeat(np.arange(len(CLIPS)), 10)
+    noise = np.random.default_rng(seed).normal(size=(len(rows), 3))
+    logits = noise + strength * np.eye(3)[scene[rows]]
+    probability = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return Segments(probability, rows, np.tile(np.arange(10), len(CLIPS)), scene[rows])
+
+
+def loss_of(own):
+    by_scene = [-np.log(own.probability[own.scene == c, c]).mean() for c in range(3)]
+    return np.mean(by_scene)
+
+
+def test_figures_are_those_of_plain_arithmetic(tmp_path):
+    complete, without, audio, visual = (
+        guesses(*each) for each in ((0, 3), (1, 2), (2, 1), (3, 2.8))
+    )
+    taken = np.arange(len(complete)) % 3 == 0
+    answers = {"complete": Answer(complete), "no-image": Answer(without, "", taken)}
+    answers["no-audio"] = Answer(without, "", taken)
+    singles = {"audio": audio, "visual": visual}
+    truth = Truth(tmp_path, CLIPS, CLASSES)
+    rows = measure(answers, truth, Rivals(singles, 0.02, Resampling(500)))
+    found = {row.condition.name: row.measured for row in rows}
+    assert list(found) == ["complete", "no-audio", "no-image"]
+    row = found["no-image"]
+    assert row.results.scores.log_loss == pytest.approx(loss_of(without))
+    assert row.to_complete.log_loss.difference == pytest.approx(
+        loss_of(without) - loss_of(complete)
+    )
+    for modality, single in singles.items():
+        difference = row.to_single[modality].log_loss
+        assert difference.difference == pytest.approx(loss_of(without) - loss_of(single))
+    risen = [b.max() > a.max() for a, b, t in zip(complete.probability, without.probability, taken,
+                                                  strict=True) if t]  # fmt: skip
+    assert row.rose == pytest.approx(np.mean(risen))
+    assert row.without == taken.sum()
+    # Without images audio is left, which the system beats; without audio images, to which it loses.
+    assert row.to_single["audio"].log_loss.interval.high < 0.02
+    assert row.not_worse is True
+    assert found["no-audio"].to_single["visual"].log_loss.interval.high > 0.02
+    assert found["no-audio"].not_worse is False
+    assert found["complete"].rose is None
+    margin = found["no-audio"].to_single["visual"].log_loss.interval.high
+    again = measure(answers, truth, Rivals(singles, margin, Resampling(500)))
+    assert {row.condition.name: row.measured.not_worse for row in again}["no-audio"] is True
+
+
+def test_without_a_rival_or_an_interval_nothing_is_claimed(tmp_path):
+    complete = guesses(0, 3)
+    few = complete.clip < 32
+    small = Segments(complete.probability[few], complete.clip[few], complete.second[few],
+                     np.zeros(few.sum(), np.int64))  # fmt: skip
+    answers, truth = {"complete": Answer(complete)}, Truth(tmp_path, CLIPS, CLASSES)
+    (row,) = measure(answers, truth, Rivals({}, 0.02, Resampling(100)))
+    assert row.measured.not_worse is None
+    one = Truth(tmp_path, CLIPS, CLASSES[:1])
+    single = replace(small, probability=np.ones((len(small), 1)))
+    (row,) = measure({"complete": Answer(single)}, one,
+                     Rivals({"audio": single}, 0.02, Resampling(100)))  # fmt: skip
+    assert row.measured.to_single["audio"].log_loss.interval is None
+    assert row.measured.not_worse is None

@@ -1,0 +1,166 @@
+"""``avsc-fit robustness``: evaluate a system with a modality missing, late, or of another clip."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from avsc.manifests.errors import DONE, SettingError
+from avsc.manifests.help import Verb
+from avsc.manifests.shell import settings
+
+GROUPS = {
+    "Conditions": "conditions predictions seed",
+    "Compared with": "audio_run visual_run margin resamples",
+    "Data": "store truth fold allow_missing allow_other_store",
+    "Model": "checkpoint protocol",
+    "Where it runs": "out save_predictions device batch_size workers",
+}
+
+
+@click.command(cls=Verb, example="avsc-fit robustness runs/joint", groups=GROUPS)
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--conditions",
+    default="",
+    help="Names with commas between them, such as no-audio,no-image.  [default: all]",
+)
+@click.option(
+    "--predictions",
+    multiple=True,
+    metavar="CONDITION=FILE",
+    help="In the place of RUN: predictions of any system, one file for each condition.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the segments that lack a modality and of the clips that lend images.",
+)
+@click.option(
+    "--audio-run",
+    type=click.Path(path_type=Path),
+    help="Evaluated run (or predictions file) of a system of audio alone.",
+)
+@click.option(
+    "--visual-run",
+    type=click.Path(path_type=Path),
+    help="Evaluated run (or predictions file) of a system of images alone.",
+)
+@click.option(
+    "--margin",
+    type=click.FloatRange(0),
+    default=0.02,
+    show_default=True,
+    help="Nats by which the system may be worse than those and count as no worse.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(100),
+    default=10_000,
+    show_default=True,
+    help="Resamples of the locations within each scene, for the 95 % intervals.",
+)
+@click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    help="For --predictions: store or manifest with each clip's scene, city and location.",
+)
+@click.option(
+    "--fold",
+    type=click.Choice(["test", "train", "validation"]),
+    default="test",
+    show_default=True,
+    help="Clips to evaluate on; train and validation are the run's parts of the training fold.",
+)
+@click.option(
+    "--allow-missing",
+    is_flag=True,
+    help="Score the segments that are there if some are missing in the store.",
+)
+@click.option(
+    "--allow-other-store",
+    is_flag=True,
+    help="Accept a store whose contents differ from what the run was trained on.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Choice(["best", "last"]),
+    default="best",
+    show_default=True,
+    help="Weights of the best epoch, or of the last checkpoint.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["strict", "centred", "clip"]),
+    default="strict",
+    show_default=True,
+    help="Which frames count, as for evaluate.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the report.  [default: RUN/robustness-FOLD]",
+)
+@click.option("--save-predictions", is_flag=True, help="Write the predictions of each condition.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Samples at a time.  [default: the run's]"
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Threads that prepare images; does not affect results.  [default: one per core]",
+)
+@settings
+def robustness(
+    run: Path | None,
+    conditions: str,
+    predictions: tuple[str, ...],
+    audio_run: Path | None,
+    visual_run: Path | None,
+    margin: float,
+    resamples: int,
+    protocol: str,
+    seed: int,
+    allow_missing: bool,
+    **values: Any,
+) -> int:
+    """Evaluate a RUN when a modality is missing, out of time, or of another clip."""
+    from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.condition_predictions import Asked
+    from avsc.train.evaluate.conditions import named_conditions
+    from avsc.train.evaluate.robustness import Rivals
+    from avsc.train.evaluate.robustness_report import notes, robustness_table
+    from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
+    from avsc.train.fit.console import Console
+    from avsc.train.protocol import named_protocols
+    from avsc.train.systems import Modality
+
+    singles: dict[Modality, Path | None] = {"audio": audio_run, "visual": visual_run}
+    request = RobustnessRequest(
+        run,
+        Asked(named_conditions(conditions), named_protocols(protocol)[0], seed, allow_missing),
+        predictions=dict(map(_named_file, predictions)),
+        singles={modality: path for modality, path in singles.items() if path is not None},
+        rivals=Rivals(margin=margin, resampling=Resampling(resamples)),
+        **values,
+    )
+    with Console() as console:
+        found = evaluate_robustness(request, console)
+        console.say(robustness_table(found))
+        for text in notes(found):
+            console.say(text)
+        console.say(f"report: {request.folder / 'robustness.md'}")
+    return DONE
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not (equals and path):
+        raise SettingError(
+            f"--predictions is {text!r}; wanted CONDITION=FILE, such as no-audio=predictions.tsv."
+        )
+    return name, Path(path)

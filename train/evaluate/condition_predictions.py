@@ -1,0 +1,161 @@
+"""What a system predicts under `conditions`: a run of ours, or any system by its files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import SettingError
+from avsc.train.data.samples import Bools
+from avsc.train.evaluate.classifier_inputs import ClassifierInputs, classifier_alone, embed_clips
+from avsc.train.evaluate.conditions import (
+    COMPLETE,
+    CONDITIONS,
+    Altered,
+    Condition,
+    Missing,
+    UndefinedError,
+)
+from avsc.train.evaluate.predict import clip_samples, predict_samples
+from avsc.train.evaluate.submissions import Truth, read_submission
+from avsc.train.fit.compute import Computing
+from avsc.train.fit.console import Console
+from avsc.train.fit.trained_run import Trained
+from avsc.train.protocol import Protocol, Segments, segments
+from avsc.train.systems import Modality
+
+WORDS: Mapping[Modality, str] = {"audio": "audio", "visual": "images"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a system is asked.
+
+    Attributes:
+        conditions: which.
+        protocol: which frames count.
+        seed: of the segments that lack a modality, and of the clips that lend images.
+        allow_missing: go on with the segments that are there if some are missing in the store.
+    """
+
+    conditions: Sequence[Condition]
+    protocol: Protocol = "strict"
+    seed: int = 0
+    allow_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system says under a condition.
+
+    Attributes:
+        segments: its predictions; None where the condition is not defined for it.
+        note: what it was fed, or why there are no predictions.
+        without: which segments a modality was taken from, bool [segments]; None if not known.
+        donor: by the clip's row, the row of the clip whose images it had.
+    """
+
+    segments: Segments | None
+    note: str = ""
+    without: Bools | None = None
+    donor: dict[int, int] = field(default_factory=dict)
+
+
+Answers = dict[str, Answer]
+"""By the condition's name."""
+
+
+def run_answers(
+    trained: Trained,
+    store: Store,
+    rows: Sequence[int],
+    asked: Asked,
+    computing: Computing,
+    console: Console,
+) -> Answers:
+    """Return what a run predicts for clips.
+
+    Args:
+        trained: the run.
+        store: of the clips.
+        rows: rows of the clips.
+        asked: under which conditions.
+        computing: where and how to compute.
+        console: shows the progress.
+
+    Raises:
+        AvscError: a class has no segments, or segments are missing that may not be.
+    """
+    clips = clip_samples(trained, store, rows, (asked.protocol,), asked.allow_missing)
+    inputs = embed_clips(trained.network, clips, computing, console)
+    network = classifier_alone(trained.network)
+    answers: Answers = {}
+    for condition in asked.conditions:
+        console.say(f"condition: {condition.about}")
+        try:
+            altered = _altered(condition, inputs, asked.seed)
+        except UndefinedError as fault:
+            answers[condition.name] = Answer(None, f"not defined: {fault}")
+            continue
+        probability = predict_samples(network, inputs.source, altered.samples, computing, console)
+        predicted = segments(probability, inputs.samples, asked.protocol)
+        without = _segments_without(altered, asked.protocol)
+        note = _note(condition, int(without.sum()))
+        answers[condition.name] = Answer(predicted, note, without, altered.donor)
+    return answers
+
+
+def _altered(condition: Condition, inputs: ClassifierInputs, seed: int) -> Altered:
+    if condition.change is None:
+        return Altered(inputs.samples, np.zeros(len(inputs.samples), np.bool_))
+    if len(inputs.vectors) == 1:
+        (modality,) = inputs.vectors
+        raise UndefinedError(f"the system takes {WORDS[modality]} alone")
+    return condition.change(inputs, seed)
+
+
+def _segments_without(altered: Altered, protocol: Protocol) -> Bools:
+    """Return which segments have a sample that a modality was taken from."""
+    share = altered.without.astype(np.float64)[:, None]
+    return segments(share, altered.samples, protocol).probability[:, 0] > 0
+
+
+def _note(condition: Condition, without: int) -> str:
+    if isinstance(condition.change, Missing):
+        word = "acoustic" if condition.change.modality == "audio" else "visual"
+        return f"zeros in the place of the {word} embedding"
+    if without:
+        return f"{without:,} segments have no image there: zeros in the place of its embedding"
+    return ""
+
+
+def file_answers(files: Mapping[str, Path], truth: Truth, protocol: Protocol) -> Answers:
+    """Read the predictions of any system.
+
+    Args:
+        files: predictions file (or evaluated run) by the condition's name.
+        truth: what they refer to.
+        protocol: which of a run's predictions.
+
+    Raises:
+        AvscError: a file is not of the form.
+        SettingError: a condition is unknown, or there is no file of the complete recordings.
+    """
+    if unknown := sorted(set(files) - set(CONDITIONS)):
+        raise SettingError(
+            f"--predictions: condition {unknown[0]!r} is unknown; any of {', '.join(CONDITIONS)}."
+        )
+    if COMPLETE.name not in files:
+        raise SettingError(
+            "--predictions: none is of the complete recordings, to which all others are compared. "
+            f"Name one by --predictions {COMPLETE.name}=FILE."
+        )
+    answers: Answers = {}
+    for name, path in files.items():
+        change = CONDITIONS[name].change
+        read = read_submission(path, protocol, truth)
+        everywhere = isinstance(change, Missing) and change.share == 1
+        answers[name] = Answer(read, str(path), np.full(len(read), True) if everywhere else None)
+    return answers

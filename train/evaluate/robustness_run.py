@@ -1,0 +1,164 @@
+"""Robustness of a run or of predictions files, from what is named to the report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from avsc.manifests.errors import SettingError
+from avsc.manifests.folder_claims import claimed
+from avsc.train.evaluate.bootstrap import METHOD
+from avsc.train.evaluate.condition_predictions import Answers, Asked, file_answers, run_answers
+from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
+from avsc.train.evaluate.report import check_folder
+from avsc.train.evaluate.robustness import Rivals, Robustness, measure
+from avsc.train.evaluate.robustness_report import write_robustness
+from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
+from avsc.train.fit.compute import Computing, choose_device, cores
+from avsc.train.fit.console import Console
+from avsc.train.fit.run_record import versions
+from avsc.train.fit.split import fold_rows
+from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.systems import Modality
+
+
+@dataclass(frozen=True)
+class RobustnessRequest:
+    """What to evaluate, and how.
+
+    Attributes:
+        run: folder of the run; None for predictions files.
+        asked: conditions, and how segments are predicted.
+        predictions: files of any system, by the condition's name, in the place of a run.
+        truth: store or manifest that files refer to; None means that of the first run.
+        singles: by modality, an evaluated run or a predictions file of it alone.
+        rivals: margin and resampling; its singles are read from `singles`.
+        store: None means the store that the run was trained on.
+        fold: ``"test"``, or one of the run's own parts.
+        checkpoint: weights of the best epoch, or of the last checkpoint.
+        allow_other_store: accept a store of other contents.
+        device: a name as `choose_device` takes it.
+        batch_size: samples at a time; None means the run's.
+        workers: threads that prepare images; None means one per core.
+        out: folder of the report.
+        save_predictions: write the predictions under each condition, too.
+    """
+
+    run: Path | None
+    asked: Asked
+    predictions: Mapping[str, Path] = field(default_factory=dict)
+    truth: Path | None = None
+    singles: Mapping[Modality, Path] = field(default_factory=dict)
+    rivals: Rivals = field(default_factory=Rivals)
+    store: Path | None = None
+    fold: str = "test"
+    checkpoint: Literal["best", "last"] = "best"
+    allow_other_store: bool = False
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+    save_predictions: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.run is None) == (not self.predictions):
+            raise SettingError(
+                "name either a run, or predictions files by --predictions CONDITION=FILE."
+            )
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the report."""
+        if self.out is not None:
+            return self.out
+        if self.run is not None:
+            return self.run / f"robustness-{self.fold}"
+        return Path("robustness") / next(iter(self.predictions.values())).stem
+
+
+def evaluate_robustness(request: RobustnessRequest, console: Console) -> Robustness:
+    """Evaluate a system under conditions and write the report.
+
+    Raises:
+        ClaimedError: another process writes a report there.
+        AvscError: the run, the store, a file or the folder cannot be used, or segments are missing.
+        SettingError: they do not belong together.
+    """
+    check_folder(request.folder)
+    trained = None if request.run is None else restore(request.run, request.checkpoint)
+    doing = "a robustness evaluation is being made here"
+    remedy = "Wait until it ends, or name another folder by --out."
+    with claimed(request.folder, doing, remedy, console.say) as claim:
+        if trained is None:
+            found = _of_files(request)
+        else:
+            found = _of_run(trained, request, console)
+            check_same_run(trained)
+        write_robustness(request.folder, found, request.save_predictions, claim.check)
+    return found
+
+
+def _of_files(request: RobustnessRequest) -> Robustness:
+    files = request.predictions
+    truth = find_truth(request.truth, *files.values(), *request.singles.values(), fold=request.fold)
+    answers = file_answers(files, truth, request.asked.protocol)
+    provenance = {
+        "system": str(files["complete"]),
+        "predictions": {name: str(path) for name, path in files.items()},
+        "truth": str(truth.path),
+    }
+    return _measured(request, answers, truth, provenance)
+
+
+def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> Robustness:
+    store = evaluated_store(trained, request.store, request.allow_other_store)
+    rows = fold_rows(store, trained, request.fold)
+    device, text = choose_device(request.device)
+    record = trained.record
+    console.say(text)
+    console.say(
+        f"{request.run}: {record.system.name}, {request.checkpoint} checkpoint, epoch "
+        f"{trained.epoch}; {request.fold} fold: {len(rows)} clips of {store.path}"
+    )
+    computing = Computing(
+        device,
+        request.batch_size or record.settings.batch_size,
+        cores() if request.workers is None else request.workers,
+    )
+    answers = run_answers(trained, store, rows, request.asked, computing, console)
+    provenance = {
+        "system": record.system.name,
+        "fold": request.fold,
+        "clips": len(rows),
+        "run": str(request.run),
+        "run_digest": record.digest,
+        "checkpoint": request.checkpoint,
+        "epoch": trained.epoch,
+        "store": str(store.path),
+        "store_fingerprint": store.fingerprint,
+    }
+    truth = Truth(store.path, store.clips, store.classes)
+    return _measured(request, answers, truth, provenance)
+
+
+def _measured(
+    request: RobustnessRequest, answers: Answers, truth: Truth, provenance: dict[str, Any]
+) -> Robustness:
+    asked, rivals = request.asked, request.rivals
+    singles = {
+        modality: read_submission(path, asked.protocol, truth, request.fold)
+        for modality, path in request.singles.items()
+    }
+    rivals = Rivals(singles, rivals.margin, rivals.resampling)
+    provenance |= {
+        **{f"{modality}_alone": str(path) for modality, path in request.singles.items()},
+        "protocol": asked.protocol,
+        "seed": asked.seed,
+        "margin": rivals.margin,
+        "intervals": METHOD,
+        "resamples": rivals.resampling.resamples,
+        "resampling_seed": rivals.resampling.seed,
+        "versions": versions(),
+    }
+    rows = measure(answers, truth, rivals)
+    return Robustness(provenance, truth.clips, truth.classes, rows)
