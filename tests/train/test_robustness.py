@@ -233,6 +233,9 @@ def test_files_of_any_system_give_the_same_figures(home, report, fit, tmp_path):
 def test_what_is_wrong_with_the_options_is_one_line(home, report, fit, tmp_path):
     file = report / "predictions-complete.tsv"
     refused(fit("robustness"), 2, "a run, or predictions files")
+    refused(fit("robustness", home / "audio", "--truth", home / "store"), 2, "--truth is for")
+    refused(fit("robustness", "--predictions", f"complete={file}", "--store", home / "store"), 2,
+            "--store is for")  # fmt: skip
     refused(fit("robustness", home / "audio", "--conditions", "dark-matter"), 2, "'dark-matter'")
     refused(fit("robustness", "--predictions", "complete"), 2, "CONDITION=FILE")
     truth = ("--truth", home / "store", "--out", tmp_path / "out")

@@ -77,8 +77,19 @@ class Shifted:
     seconds: int
 
     def __call__(self, inputs: ClassifierInputs, seed: int) -> Altered:
-        """Return the samples with the images of other seconds."""
+        """Return the samples with the images of other seconds.
+
+        Raises:
+            UndefinedError: a clip would be shifted onto itself.
+        """
         clip = inputs.samples.clip
+        whole = [row for row in np.unique(clip).tolist() if self.seconds % inputs.seconds[row] == 0]
+        if whole:
+            last = inputs.seconds[whole[0]]
+            raise UndefinedError(
+                f"{len(whole)} clips are of {last} s (or another divisor), and would be shifted "
+                "onto themselves"
+            )
         image = inputs.images_of(clip, _cyclic(inputs, clip, self.seconds))
         return _with_images(inputs, image)
 

@@ -65,6 +65,10 @@ class RobustnessRequest:
             raise SettingError(
                 "name either a run, or predictions files by --predictions CONDITION=FILE."
             )
+        if self.run is not None and self.truth is not None:
+            raise SettingError("--truth is for predictions files; a run has --store.")
+        if self.run is None and self.store is not None:
+            raise SettingError("--store is for a run; predictions files have --truth.")
 
     @property
     def folder(self) -> Path:
