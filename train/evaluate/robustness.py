@@ -55,7 +55,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Row:
+class ConditionRow:
     """A condition, and what was found.
 
     Attributes:
@@ -83,7 +83,7 @@ class Robustness:
     provenance: dict[str, Any]
     clips: Sequence[Clip]
     classes: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ConditionRow, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Rivals:
     resampling: Resampling = field(default_factory=Resampling)
 
 
-def measure(answers: Answers, truth: Truth, rivals: Rivals) -> tuple[Row, ...]:
+def measure(answers: Answers, truth: Truth, rivals: Rivals) -> tuple[ConditionRow, ...]:
     """Return the figures of a system under conditions.
 
     Args:
@@ -124,7 +124,7 @@ def measure(answers: Answers, truth: Truth, rivals: Rivals) -> tuple[Row, ...]:
             measured = None
             if answer.segments is not None:
                 measured = _measured(condition, answer, complete, truth, rivals)
-            rows.append(Row(condition, answer, measured))
+            rows.append(ConditionRow(condition, answer, measured))
     return tuple(rows)
 
 

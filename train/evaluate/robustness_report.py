@@ -22,7 +22,7 @@ from avsc.train.evaluate.compare import Difference
 from avsc.train.evaluate.conditions import Curve
 from avsc.train.evaluate.figures import Drawing, drawn
 from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.robustness import Measured, Robustness, Row
+from avsc.train.evaluate.robustness import ConditionRow, Measured, Robustness
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
     NONE,
@@ -85,7 +85,7 @@ def notes(found: Robustness) -> list[str]:
     return [f"{row.condition.about}: {row.answer.note}" for row in found.rows if row.answer.note]
 
 
-def _cells(row: Row, singles: list[Modality], columns: int) -> list[str]:
+def _cells(row: ConditionRow, singles: list[Modality], columns: int) -> list[str]:
     measured = row.measured
     if measured is None:
         return [row.condition.about, *[NONE] * (columns - 1)]
