@@ -16,7 +16,7 @@ from avsc.features.store.reader import Store
 from avsc.train.data.augment import UNCHANGED
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.evaluate.bootstrap import Resampling
-from avsc.train.evaluate.condition_predictions import Answer
+from avsc.train.evaluate.condition_predictions import ConditionAnswer
 from avsc.train.evaluate.conditions import CONDITIONS
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.evaluate.robustness import Rivals, measure
@@ -269,8 +269,11 @@ def test_figures_are_those_of_plain_arithmetic(tmp_path):
         guesses(*each) for each in ((0, 3), (1, 2), (2, 1), (3, 2.8))
     )
     taken = np.arange(len(complete)) % 3 == 0
-    answers = {"complete": Answer(complete), "no-image": Answer(without, "", taken)}
-    answers["no-audio"] = Answer(without, "", taken)
+    answers = {
+        "complete": ConditionAnswer(complete),
+        "no-image": ConditionAnswer(without, "", taken),
+    }
+    answers["no-audio"] = ConditionAnswer(without, "", taken)
     singles = {"audio": audio, "visual": visual}
     truth = Truth(tmp_path, CLIPS, CLASSES)
     rows = measure(answers, truth, Rivals(singles, 0.02, Resampling(500)))
@@ -304,12 +307,12 @@ def test_without_a_rival_or_an_interval_nothing_is_claimed(tmp_path):
     few = complete.clip < 32
     small = Segments(complete.probability[few], complete.clip[few], complete.second[few],
                      np.zeros(few.sum(), np.int64))  # fmt: skip
-    answers, truth = {"complete": Answer(complete)}, Truth(tmp_path, CLIPS, CLASSES)
+    answers, truth = {"complete": ConditionAnswer(complete)}, Truth(tmp_path, CLIPS, CLASSES)
     (row,) = measure(answers, truth, Rivals({}, 0.02, Resampling(100)))
     assert row.measured.not_worse is None
     one = Truth(tmp_path, CLIPS, CLASSES[:1])
     single = replace(small, probability=np.ones((len(small), 1)))
-    (row,) = measure({"complete": Answer(single)}, one,
+    (row,) = measure({"complete": ConditionAnswer(single)}, one,
                      Rivals({"audio": single}, 0.02, Resampling(100)))  # fmt: skip
     assert row.measured.to_single["audio"].log_loss.interval is None
     assert row.measured.not_worse is None

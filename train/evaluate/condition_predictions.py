@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ConditionAnswer:
     """What a system says under a condition.
 
     Attributes:
@@ -63,7 +63,7 @@ class Answer:
     donor: dict[int, int] = field(default_factory=dict)
 
 
-Answers = dict[str, Answer]
+ConditionAnswers = dict[str, ConditionAnswer]
 """By the condition's name."""
 
 
@@ -74,7 +74,7 @@ def run_answers(
     asked: Asked,
     computing: Computing,
     console: Console,
-) -> Answers:
+) -> ConditionAnswers:
     """Return what a run predicts for clips.
 
     Args:
@@ -91,19 +91,19 @@ def run_answers(
     clips = clip_samples(trained, store, rows, (asked.protocol,), asked.allow_missing)
     inputs = embed_clips(trained.network, clips, computing, console)
     network = classifier_alone(trained.network)
-    answers: Answers = {}
+    answers: ConditionAnswers = {}
     for condition in asked.conditions:
         console.say(f"condition: {condition.about}")
         try:
             altered = _altered(condition, inputs, asked.seed)
         except UndefinedError as fault:
-            answers[condition.name] = Answer(None, f"not defined: {fault}")
+            answers[condition.name] = ConditionAnswer(None, f"not defined: {fault}")
             continue
         probability = predict_samples(network, inputs.source, altered.samples, computing, console)
         predicted = segments(probability, inputs.samples, asked.protocol)
         without = _segments_without(altered, asked.protocol)
         note = _note(condition, int(without.sum()))
-        answers[condition.name] = Answer(predicted, note, without, altered.donor)
+        answers[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
     return answers
 
 
@@ -131,7 +131,7 @@ def _note(condition: Condition, without: int) -> str:
     return ""
 
 
-def file_answers(files: Mapping[str, Path], truth: Truth, protocol: Protocol) -> Answers:
+def file_answers(files: Mapping[str, Path], truth: Truth, protocol: Protocol) -> ConditionAnswers:
     """Read the predictions of any system.
 
     Args:
@@ -152,10 +152,12 @@ def file_answers(files: Mapping[str, Path], truth: Truth, protocol: Protocol) ->
             "--predictions: none is of the complete recordings, to which all others are compared. "
             f"Name one by --predictions {COMPLETE.name}=FILE."
         )
-    answers: Answers = {}
+    answers: ConditionAnswers = {}
     for name, path in files.items():
         change = CONDITIONS[name].change
         read = read_submission(path, protocol, truth)
         everywhere = isinstance(change, Missing) and change.share == 1
-        answers[name] = Answer(read, str(path), np.full(len(read), True) if everywhere else None)
+        answers[name] = ConditionAnswer(
+            read, str(path), np.full(len(read), True) if everywhere else None
+        )
     return answers

@@ -19,7 +19,7 @@ import numpy as np
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.compare import ComparedGroup, check_same_segments, compare
-from avsc.train.evaluate.condition_predictions import Answer, Answers
+from avsc.train.evaluate.condition_predictions import ConditionAnswer, ConditionAnswers
 from avsc.train.evaluate.conditions import COMPLETE, CONDITIONS, Condition
 from avsc.train.evaluate.results import Results, summarise
 from avsc.train.evaluate.submissions import Truth
@@ -32,7 +32,7 @@ MARGIN = 0.02
 
 
 @dataclass(frozen=True)
-class Measured:
+class ConditionFigures:
     """Figures under a condition.
 
     Attributes:
@@ -65,8 +65,8 @@ class ConditionRow:
     """
 
     condition: Condition
-    answer: Answer
-    measured: Measured | None
+    answer: ConditionAnswer
+    measured: ConditionFigures | None
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Rivals:
     resampling: Resampling = field(default_factory=Resampling)
 
 
-def measure(answers: Answers, truth: Truth, rivals: Rivals) -> tuple[ConditionRow, ...]:
+def measure(answers: ConditionAnswers, truth: Truth, rivals: Rivals) -> tuple[ConditionRow, ...]:
     """Return the figures of a system under conditions.
 
     Args:
@@ -129,8 +129,8 @@ def measure(answers: Answers, truth: Truth, rivals: Rivals) -> tuple[ConditionRo
 
 
 def _measured(
-    condition: Condition, answer: Answer, complete: Segments, truth: Truth, rivals: Rivals
-) -> Measured:
+    condition: Condition, answer: ConditionAnswer, complete: Segments, truth: Truth, rivals: Rivals
+) -> ConditionFigures:
     own = answer.segments
     assert own is not None
     table = (truth.clips, truth.classes)
@@ -140,7 +140,7 @@ def _measured(
     }
     without = np.zeros(len(own), np.bool_) if answer.without is None else answer.without
     risen = own.probability.max(1) > complete.probability.max(1)
-    return Measured(
+    return ConditionFigures(
         summarise(own, *table, rivals.resampling),
         compare(complete, own, *table, rivals.resampling).rows[0],
         singles,

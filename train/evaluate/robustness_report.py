@@ -22,7 +22,7 @@ from avsc.train.evaluate.compare import Difference
 from avsc.train.evaluate.conditions import Curve
 from avsc.train.evaluate.figures import Drawing, drawn
 from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.robustness import ConditionRow, Measured, Robustness
+from avsc.train.evaluate.robustness import ConditionFigures, ConditionRow, Robustness
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
     NONE,
@@ -128,7 +128,7 @@ def _values(found: Robustness) -> dict[str, Any]:
     return {**found.provenance, "classes": list(found.classes), "rows": rows}
 
 
-def _figures(measured: Measured) -> dict[str, Any]:
+def _figures(measured: ConditionFigures) -> dict[str, Any]:
     results = measured.results
     return {
         "segments": len(results.segments),
@@ -214,7 +214,7 @@ def _pairs(found: Robustness) -> bytes:
 
 def curves(found: Robustness) -> Drawing:
     """Draw log-loss along each kind of condition, and that of the systems of one modality."""
-    lines: dict[Curve, list[tuple[float, Measured]]] = {}
+    lines: dict[Curve, list[tuple[float, ConditionFigures]]] = {}
     complete = found.rows[0].measured
     assert complete is not None
     for row in found.rows:
@@ -241,7 +241,9 @@ def curves(found: Robustness) -> Drawing:
     return drawn(figure)
 
 
-def _draw(axes: Axes, curve: Curve, line: list[tuple[float, Measured]], colour: str) -> None:
+def _draw(
+    axes: Axes, curve: Curve, line: list[tuple[float, ConditionFigures]], colour: str
+) -> None:
     """Draw a curve, with a bar for the interval of each point that has one."""
     losses = [(level, measured.results.scores.log_loss) for level, measured in line]
     axes.plot(*zip(*losses, strict=True), ".-", color=colour, label=curve.name)

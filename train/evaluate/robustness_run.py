@@ -8,14 +8,20 @@ from typing import Any, Literal
 from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import METHOD
-from avsc.train.evaluate.condition_predictions import Answers, Asked, file_answers, run_answers
+from avsc.train.evaluate.condition_predictions import (
+    Asked,
+    ConditionAnswers,
+    file_answers,
+    run_answers,
+)
 from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
 from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.robustness import Rivals, Robustness, measure
 from avsc.train.evaluate.robustness_report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
-from avsc.train.fit.compute import Computing, choose_device, cores
+from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import choose_device
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained, restore
@@ -146,7 +152,7 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
 
 
 def _measured(
-    request: RobustnessRequest, answers: Answers, truth: Truth, provenance: dict[str, Any]
+    request: RobustnessRequest, answers: ConditionAnswers, truth: Truth, provenance: dict[str, Any]
 ) -> Robustness:
     asked, rivals = request.asked, request.rivals
     singles = {
