@@ -44,6 +44,9 @@ class AudioChunk:
     after_loss: str = ""
 
 
+UNTIMED = ("avi", "asf")
+"""Containers with times of decoding alone (see `features.timeline`)."""
+
 IDLE = 0.002
 """Seconds for a packet from which on it was waited for, and was not there already."""
 
@@ -91,6 +94,7 @@ class Connection:
             self._audio.codec_context.thread_count = 1
             self._audio.codec_context.options = dict(_AUDIO_OPTIONS)
         if isinstance(self._video, av.VideoStream):
+            _check_timed(self._video, name)
             self._video_frames = VideoDecoder(self._video, name, limits)
         self._planar = av.AudioResampler(format="fltp")
         self._lost = ""
@@ -171,6 +175,16 @@ _MISSING = {
     "audio": ("no-sound", "sound; the model was trained on sound"),
     "video": ("no-video", "video; the model was trained on images"),
 }
+
+
+def _check_timed(stream: av.VideoStream, name: str) -> None:
+    """Refuse containers that do not say when the frames of a codec that reorders are on show."""
+    if stream.container.format.name in UNTIMED and stream.codec_context.codec.reorder:
+        raise MediaError(
+            "undecodable",
+            f"{name}: {stream.container.format.name.upper()} does not say when its video frames "
+            "are on show; put it into MP4 or MPEG-TS, or classify it without --live.",
+        )
 
 
 def _stream(containers: list[InputContainer], kind: str) -> "av.stream.Stream | None":

@@ -116,6 +116,9 @@ def test_unsuitable_sources(tmp_path: Path) -> None:
     text.write_text("no recording")
     assert "invalid data found" in watched(str(text), FeedSettings(pace=None))[2]
     whole = write_av(tmp_path / "a.mkv", 3)
+    avi = write_av(tmp_path / "a.avi", 1.2, codecs=("mpeg4", "aac"))
+    fault = watched(str(avi), FeedSettings(pace=None))[2]
+    assert fault.startswith(f"{avi}: AVI does not say when its video frames are on show; put it")
     silent = remuxed(whole, tmp_path / "silent.mkv")
     fault = watched(str(silent), FeedSettings(pace=None))[2]
     assert fault == f"{silent}: holds video, no sound; the model was trained on sound."
