@@ -1,8 +1,8 @@
 """A live source at work in a thread: decoded, connected again when it breaks off, never lagging.
 
-Hops wait in a queue for answers. One that waited longer than `PATIENCE` is dropped, and so is one
-that was made as late as that because a file could not be decoded at its pace; a gap stands in its
-place. Whoever is too slow misses whole hops and is told so, but what he gets is recent.
+Hops wait in a queue for answers. One that waited longer than `PATIENCE` (of a file: since it was due
+at its pace) is dropped, and a gap stands in its place: whoever is too slow misses whole hops and is
+told so, but what he gets is recent.
 """
 
 import threading
@@ -82,14 +82,14 @@ class _Queue:
         self._closed = False
         self._fault: BaseException | None = None
 
-    def put(self, item: Hop | Gap | Note) -> None:
-        """Add an item; where none may be dropped, wait until there is room."""
+    def put(self, item: Hop | Gap | Note, late: float = 0.0) -> None:
+        """Add an item that comes so many seconds late; where none is dropped, wait for room."""
         with self._changed:
             if self._blocking:
                 self._changed.wait_for(lambda: self._closed or self._hops() < WAITING)
             elif self._hops() >= MOST:
                 self._drop_oldest()
-            self._items.append((time.monotonic(), item))
+            self._items.append((time.monotonic() - late, item))
             self._changed.notify_all()
 
     def get(self) -> Hop | Gap | Note | None:
@@ -200,9 +200,7 @@ class Feed:
 
     def _put(self, item: Hop | Gap) -> None:
         self._item_at, self._answerable = time.monotonic(), True
-        if isinstance(item, Hop) and self._pacer is not None and self._pacer.behind > PATIENCE:
-            item = too_slow(item)
-        self._queue.put(item)
+        self._queue.put(item, 0.0 if self._pacer is None else self._pacer.behind)
 
     def _run(self) -> None:
         try:

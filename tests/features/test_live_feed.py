@@ -71,7 +71,7 @@ def test_a_stream_that_breaks_off_is_connected_again(recording: Path) -> None:
     assert len(hops) == 4
     assert gap.start == 2
     assert hops[2].start == gap.end and hops[3].start == gap.end + 1
-    assert 2.9 < gap.end < 6  # the pause of 1 s, and what was waited for
+    assert 2.9 < gap.end < 20  # the pause of 1 s, and what was waited for
     assert notes[0].endswith("broke off (input/output error); connecting again in 1 s.")
     assert "server returned 5xx" in fault and "at most 2 (--give-up)" in fault
     with sent("http", recording, [(0, 2, 0, 0)], pace=4) as address:
@@ -86,7 +86,7 @@ def test_a_clock_that_begins_anew(recording: Path) -> None:
     hops = [item for item in items if isinstance(item, Hop)]
     gaps = [item for item in items if isinstance(item, Gap)]
     assert [hop.start for hop in hops[:2]] == [0, 1] and len(hops) >= 4
-    assert gaps and gaps[0].start == 2 and gaps[0].end < 3.5
+    assert gaps and gaps[0].start == 2 and gaps[0].end < 10
     assert hops[2].start >= gaps[0].end
 
 
