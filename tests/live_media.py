@@ -26,11 +26,12 @@ def write_av(
     codecs: tuple[str, str] = ("libx264", "aac"),
     channels: int = 2,
     reordered: bool = True,
+    loudness: float = 1.0,
     seed: int = 0,
 ) -> Path:
     """Write noise and moving pictures, a key frame each second, `reordered` with B pictures."""
     layout = {1: "mono", 2: "stereo"}[channels]
-    sound = noise(seed, int(seconds * rate), channels).astype(np.float32)
+    sound = (loudness * noise(seed, int(seconds * rate), channels)).astype(np.float32)
     with av.open(path, "w") as file:
         options = {} if reordered else {"bf": "0"}
         video = file.add_stream(codecs[0], rate=fps, options=options)

@@ -1,8 +1,8 @@
 """A live source at work in a thread: decoded, connected again when it breaks off, never lagging.
 
-Hops wait in a queue for answers. One that waited longer than `PATIENCE` (of a file: since it was due
-at its pace) is dropped, and a gap stands in its place: whoever is too slow misses whole hops and is
-told so, but what he gets is recent.
+Hops wait in a queue for answers. One that waited longer than `PATIENCE` (of a file, since it was
+due at its pace) is dropped, and a gap stands in its place: whoever is too slow misses whole hops
+and is told so, but what he gets is recent.
 """
 
 import threading
