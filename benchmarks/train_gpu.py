@@ -109,10 +109,11 @@ def by_stage(
 
 
 def waits(trainer: Trainer, batches: Iterator[Batch]) -> str:
-    """Say whether a step waits for the device."""
+    """Say whether a step waits for the device; the batches end with that."""
     if trainer.session.device.type != "cuda":
         return "not asked; there is no device to wait for"
     batch = next(batches)
+    batches.close()  # type: ignore[attr-defined]  # its thread may wait, and the mode is for all
     torch.cuda.set_sync_debug_mode("error")
     try:
         trainer._step(batch)
@@ -163,7 +164,7 @@ def report(trainer: Trainer, steps: int) -> None:
             f"{flop / took / most:.2f} |"
         )
     print(f"\na step waits for the device: {waits(trainer, batches)}")
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()  # type: ignore[attr-defined]  # where there is none to wait for
 
 
 def main() -> None:

@@ -4,11 +4,12 @@ Several run ``python together.py FILE``, each with RANK and WORLD_SIZE set; the 
 """
 
 import sys
+from unittest import mock
 
 import numpy as np
 import timm
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from avsc.train.fit.distributed import joined
 from avsc.train.model.acoustic import AcousticEncoder
@@ -31,25 +32,27 @@ def network(frozen):
 
 
 def train(processes, frozen):
-    """Return the losses of the whole batch, and the state after the last step."""
+    """Return the losses of the whole batch, the last state, and the broadcasts."""
     net = network(frozen).train()
     optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
     model = processes.parallel(net)
     draw = np.random.default_rng(0)
     i, n = processes.shard
     own = slice(i * BATCH // n, (i + 1) * BATCH // n)
-    losses = []
+    losses, broadcasts = [], 0
     for number in range(STEPS):
         sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))[own]
         sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))[own]
         scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))[own]
         torch.manual_seed(number)
-        loss = nn.functional.cross_entropy(model(sound, sight), scene)
+        with mock.patch.object(distributed, "_broadcast_coalesced") as broadcast:
+            loss = nn.functional.cross_entropy(model(sound, sight), scene)
+        broadcasts += broadcast.call_count
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         losses.append(processes.mean(loss.detach()).item())
-    return losses, net.state_dict()
+    return losses, net.state_dict(), broadcasts
 
 
 def compute(processes):

@@ -1,10 +1,17 @@
 """The benchmarks of reading, stored size and training run at toy size, and print their tables."""
 
+import importlib
+import itertools
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+
+from avsc.train.data.prefetch import prefetch
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -60,3 +67,21 @@ def test_stored_sizes():
     assert len(kib) == 20
     assert kib["256", "80"] < kib["320", "90"] < kib["source", "95"]
     assert error["256", "80"] > error["320", "90"] > error["source", "95"] > 0
+
+
+def test_waiting_is_asked_of_the_step_alone(monkeypatch):
+    """PyTorch's mode is the process's: a thread that makes batches then would fail in it."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    waits = importlib.import_module("train_gpu").waits
+    seen = []
+
+    def mode(name):
+        threads = [each.name for each in threading.enumerate() if "prefetch" in each.name]
+        seen.append((name, threads))
+
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", mode)
+    batches = prefetch(map(torch.tensor, itertools.count()), torch.device("cpu"))
+    session = SimpleNamespace(device=torch.device("cuda", 0))
+    trainer = SimpleNamespace(session=session, _step=lambda batch: seen.append(int(batch)))
+    assert waits(trainer, batches) == "no"
+    assert seen == [("error", []), 0, ("default", [])]

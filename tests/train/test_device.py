@@ -1,5 +1,6 @@
 """The device is the one asked for; a GPU that cannot be used is an error, not a CPU."""
 
+import os
 import warnings
 
 import pytest
@@ -7,7 +8,9 @@ import torch
 
 from avsc.manifests.errors import SettingError
 from avsc.train.fit import device as device_module
+from avsc.train.fit.compute import cores
 from avsc.train.fit.device import choose_device
+from avsc.train.fit.distributed import Processes
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +19,9 @@ def no_cuda(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(device_module, "DEVICES", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    for name in list(os.environ):
+        if name.startswith(("CUDA_VISIBLE", "SLURM_", "TORCHELASTIC_")):
+            monkeypatch.delenv(name)
 
 
 def test_devices(monkeypatch):
@@ -90,3 +95,64 @@ def test_a_gpu_without_code_for_it_is_one_line(monkeypatch):
             SettingError, match=r"cuda:0 is there, .* execution\)\. Install a PyTorch"
         ):
             choose_device(name)
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """A machine with this many GPUs that PyTorch can use."""
+
+    def found(count, capability=(8, 0)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(device_module, "_try", lambda device: None)
+
+    return found
+
+
+@pytest.mark.parametrize(
+    ("capability", "said"),
+    [
+        ((6, 1), "; float32 without TF32"),
+        ((7, 5), "; float16 where that loses nothing, else float32 without TF32"),
+        ((8, 0), "; bfloat16 where that loses nothing, else float32 without TF32"),
+    ],
+)
+def test_the_line_says_the_precision(monkeypatch, gpus, capability, said):
+    gpus(1, capability)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    assert choose_device("auto")[1] == f"device: cuda:0, a GPU (auto: the first CUDA device){said}"
+    assert not torch.backends.cudnn.allow_tf32
+
+
+def test_the_only_gpu_that_srun_shows_a_process_is_its_own(monkeypatch, gpus):
+    gpus(1)
+    third = Processes(rank=2, count=4, local_rank=2, local_count=4)
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    assert choose_device("auto", third)[0] == torch.device("cuda", 0)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "1")  # one for all of them
+    with pytest.raises(SettingError, match="finds 1 CUDA devices here; wanted is number 2"):
+        choose_device("auto", third)
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "4")
+    assert choose_device("auto", third)[0] == torch.device("cuda", 0)
+    gpus(4)
+    assert choose_device("auto", third)[0] == torch.device("cuda", 2)
+    gpus(1)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")  # torchrun's processes see the same one
+    with pytest.raises(SettingError, match="finds 1 CUDA devices here"):
+        choose_device("auto", third)
+
+
+def test_cores_that_srun_gave_to_a_process_are_not_divided_again(monkeypatch):
+    four = Processes(rank=1, count=4, local_rank=1, local_count=4)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "32")
+    assert cores(four) == 2
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    assert cores(four) == 8
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(32)))  # not bound
+    assert cores(four) == 8
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert cores(four) == 2

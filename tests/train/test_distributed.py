@@ -83,7 +83,8 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert [code for code, _, _ in found] == [0, 0], found
     one, two = together.compute(ALONE), torch.load(tmp_path / "found.pt")
     for frozen in ("False", "True"):
-        (losses, state), (losses2, state2) = one[frozen], two[frozen]
+        (losses, state, _), (losses2, state2, broadcasts) = one[frozen], two[frozen]
+        assert broadcasts == 0  # of buffers, which are the same everywhere
         assert losses2 == pytest.approx(losses, rel=1e-10)
         torch.testing.assert_close(state2, state, rtol=1e-8, atol=1e-10)
         assert len(set(losses)) == len(losses)

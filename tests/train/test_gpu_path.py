@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from contextlib import nullcontext
 from functools import partialmethod
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import torch
 from epochs import training_batches
 from stores import small_store
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
+from avsc.train.data import prefetch as prefetch_module
 from avsc.train.data import render_torch
 from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.batches import Preparation, image_batches
@@ -113,6 +116,42 @@ def test_what_is_left_early_is_closed():
     assert not threads()
 
 
+def test_a_gpu_has_one_stream_for_batches_and_the_thread_its_device(monkeypatch):
+    streams, devices = [], []
+    event, wait = object(), []
+
+    class Stream:
+        def __init__(self, device):
+            streams.append(device)
+
+        def record_event(self):
+            assert devices[-1][0].startswith("prefetch")  # set before anything was asked of a GPU
+            return event
+
+        def wait_event(self, made):
+            wait.append(made)
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: Stream.__new__(Stream))
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_device",
+        lambda device: devices.append((threading.current_thread().name, device)),
+    )
+    prefetch_module._second_stream.cache_clear()
+    second = torch.device("cuda", 1)
+    try:
+        for _ in range(3):
+            found = [int(item) for item in prefetch(map(torch.tensor, range(4)), second)]
+            assert found == [0, 1, 2, 3]
+    finally:
+        prefetch_module._second_stream.cache_clear()
+    assert streams == [second]
+    assert wait == [event] * 12
+    assert [device for _, device in devices] == [second] * 3
+
+
 @pytest.mark.parametrize("together", [1, 6])
 def test_batches_made_whole_show_what_others_do(store, monkeypatch, together):
     opened = Store.open(store)
@@ -166,7 +205,7 @@ def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monke
     training = make(store, tmp_path / "run")
     net, (batch, *_) = training.network, list(training._batches())
     exact = net.embed_images(batch.images)
-    monkeypatch.setattr(network_module, "BFLOAT16_ON", {"cpu"})
+    monkeypatch.setattr(network_module, "fast_dtype", lambda device: torch.bfloat16)
     rough = net.embed_images(batch.images)
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.03 * exact.abs().max()
@@ -175,8 +214,29 @@ def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monke
     free = make(store, tmp_path / "free", "end-to-end").network.eval()
     with torch.no_grad():
         there = free.embed_images(batch.images)
-        monkeypatch.setattr(network_module, "BFLOAT16_ON", set())
+        monkeypatch.undo()
         assert torch.equal(there, free.embed_images(batch.images))
+
+
+@pytest.mark.parametrize(
+    ("capability", "frozen", "trained"),
+    [
+        ((6, 1), torch.float32, torch.float32),
+        ((7, 0), torch.float16, torch.float32),
+        ((7, 5), torch.float16, torch.float32),
+        ((8, 0), torch.bfloat16, torch.bfloat16),
+        ((9, 0), torch.bfloat16, torch.bfloat16),
+    ],
+)
+def test_the_precision_is_one_that_the_card_computes_in(monkeypatch, capability, frozen, trained):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    visual = nn.Identity()
+    visual.image_input = IMAGE
+    for is_frozen, wanted in ((True, frozen), (False, trained)):
+        net = Network(None, visual, nn.Identity(), frozen_visual=is_frozen, low_precision=True)
+        assert net.visual_dtype(torch.device("cuda", 0)) == wanted
+        assert net.visual_dtype(CPU) == torch.float32
+    assert Network(None, visual, nn.Identity()).visual_dtype(torch.device("cuda")) == torch.float32
 
 
 def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch):

@@ -60,3 +60,19 @@ def test_a_damaged_file_is_told_and_begun_anew(tmp_path, capsys):
             assert "timing.csv: not the epoch times of a run" in said and "rewritten" in said
         watch.stop(2)
         assert [row.epoch for row in read_timing(tmp_path / "timing.csv")] == [2]
+
+
+def test_a_change_of_the_device_that_draws_is_told(tmp_path, capsys):
+    other = "cuda:3, NVIDIA A100"
+    file = tmp_path / "timing.csv"
+    timer(tmp_path).stop(1)
+    timer(tmp_path, epochs=1)
+    assert capsys.readouterr().out == ""
+    file.write_text(file.read_text().replace(f'"{name()}"', f'"{other}"').replace(name(), other))
+    assert read_timing(file)[0].device == other
+    timer(tmp_path, epochs=1)
+    assert (
+        "last epoch was computed on NVIDIA A100, the next is on the CPU" in capsys.readouterr().out
+    )
+    timer(tmp_path, epochs=0)  # which drops its row
+    assert capsys.readouterr().out == ""

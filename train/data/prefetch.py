@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -61,7 +62,7 @@ def prefetch(items: Iterator[T], device: torch.device) -> Generator[T]:
         Exception: re-raised when the failed item is reached.
     """
     on_gpu = device.type == "cuda"
-    stream = torch.cuda.Stream(device) if on_gpu else None  # type: ignore[no-untyped-call]
+    stream = _second_stream(device) if on_gpu else None
     end = object()
 
     def make() -> tuple[Any, torch.cuda.Event | None]:
@@ -69,7 +70,9 @@ def prefetch(items: Iterator[T], device: torch.device) -> Generator[T]:
             item = next(items, end)
             return item, None if stream is None else stream.record_event()
 
-    pool = ThreadPoolExecutor(1, "prefetch")
+    # A thread starts with device 0, where it would open a context in every process.
+    start = (torch.cuda.set_device, (device,)) if on_gpu else (None, ())
+    pool = ThreadPoolExecutor(1, "prefetch", *start)
     making = (pool.submit(make) for _ in repeat(None))
     try:
         for item, made in look_ahead(making, Future.result, DEPTH):
@@ -82,6 +85,15 @@ def prefetch(items: Iterator[T], device: torch.device) -> Generator[T]:
         pool.shutdown(cancel_futures=True)
         if isinstance(items, Generator):
             items.close()
+
+
+@cache
+def _second_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream on which all batches for a GPU are made.
+
+    It is one, because PyTorch keeps the memory that was allocated on a stream for that stream.
+    """
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 def _take_over(item: Any, made: torch.cuda.Event, stream: torch.cuda.Stream) -> None:

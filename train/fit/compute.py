@@ -8,7 +8,7 @@ import torch
 
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
-from avsc.train.fit.distributed import ALONE, Processes
+from avsc.train.fit.distributed import ALONE, Processes, started_by_srun
 from avsc.train.fit.signals import StopRequest
 from avsc.train.settings import PlacesSettings, Settings
 
@@ -76,5 +76,12 @@ class Session:
 
 
 def cores(processes: Processes = ALONE) -> int:
-    """Return the number of cores that this process may use, shared with those beside it."""
-    return max(1, len(os.sched_getaffinity(0)) // processes.local_count)
+    """Return the number of cores that this process may use, shared with those beside it.
+
+    Those that srun gave to this process alone, fewer than it has on the machine, are not shared.
+    """
+    own = len(os.sched_getaffinity(0))
+    granted = os.environ.get("SLURM_CPUS_ON_NODE", "")
+    if started_by_srun() and granted.isdecimal() and own < int(granted):
+        return own
+    return max(1, own // processes.local_count)

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from avsc.manifests.errors import SettingError
-from avsc.train.fit.distributed import ALONE, Processes
+from avsc.train.fit.distributed import ALONE, Processes, started_by_srun
+from avsc.train.model.network import fast_dtype
 
 DEVICES = Path("/dev")
 """Where Linux's driver has a file for each GPU, nvidia0 and so on."""
@@ -25,7 +26,8 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     Args:
         name: ``"auto"`` (the first CUDA device if there is one, else the CPU), ``"cpu"``,
             ``"cuda"`` or ``"cuda:N"``.
-        processes: those that train together; each takes the CUDA device of its number.
+        processes: those that train together; each takes the CUDA device of its number, or the one
+            that it sees.
 
     Raises:
         SettingError: another name, a CUDA device that is not there or does not compute, or, with
@@ -51,7 +53,9 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
             f"--device is {name}, but {processes.count} processes train together, each on a CUDA "
             "device of its own. Ask for --device cuda."
         )
-    number = processes.local_rank if several else wanted.index or 0
+    number = wanted.index or 0
+    if several:
+        number = 0 if available == 1 and _own_gpu(processes) else processes.local_rank
     if number >= available:
         raise SettingError(
             f"--device is {name}, but torch {torch.__version__} finds {available} CUDA devices "
@@ -61,8 +65,11 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     device = torch.device("cuda", number)
     _try(device)
     # What is trained computes in full float32, not in TF32, which cuDNN would use by default.
-    torch.backends.cudnn.allow_tf32 = False
-    return device, f"device: {several}{device_name(device)} ({why})"
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    fast = str(fast_dtype(device)).removeprefix("torch.")
+    precision = "" if fast == "float32" else f"{fast} where that loses nothing, else "
+    line = f"device: {several}{device_name(device)} ({why}); {precision}float32 without TF32"
+    return device, line
 
 
 def device_name(device: torch.device) -> str:
@@ -70,6 +77,13 @@ def device_name(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu, {torch.get_num_threads()} threads"
     return f"{device}, {torch.cuda.get_device_name(device)}"
+
+
+def _own_gpu(processes: Processes) -> bool:
+    """Whether srun shows each process a GPU of its own only, which is then number 0 for it."""
+    granted = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    enough = not granted.isdecimal() or int(granted) >= processes.local_count
+    return started_by_srun() and enough
 
 
 def _parse(name: str) -> torch.device:

@@ -90,7 +90,9 @@ class Processes:
 
         over_processes(network, self.rank, self.count)
         with self._waiting():
-            return nn.parallel.DistributedDataParallel(network)
+            # All have the same buffers: a frozen model's never change, and those of batch
+            # normalisation are of the whole batch.
+            return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over the processes; on a GPU without waiting for it."""
@@ -186,6 +188,11 @@ def joined() -> Iterator[Processes]:
         raise lost from fault
     finally:
         watch.close(last)
+
+
+def started_by_srun() -> bool:
+    """Whether this process is a task of srun's, rather than of a torchrun that srun started."""
+    return "SLURM_STEP_ID" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ
 
 
 def _of_the_connection(fault: Exception) -> bool:

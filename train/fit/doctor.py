@@ -25,7 +25,7 @@ from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.fit.compute import cores
 from avsc.train.fit.device import choose_device
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
-from avsc.train.model.network import BFLOAT16_ON, Network, SceneClassifier
+from avsc.train.model.network import Network, SceneClassifier, fast_dtype
 from avsc.train.model.visual import PAPER_BACKBONES, VisualEncoder, visual_encoder
 
 FRAME = (2, 290)
@@ -201,7 +201,7 @@ def gpu_path(trial: Trial) -> str:
             f"not taken: on {trial.device} images are decoded and rendered by threads (numba), and "
             "everything is computed in float32"
         )
-    precise = "bfloat16" if trial.device.type in BFLOAT16_ON else "float32"
+    precise = str(fast_dtype(trial.device)).removeprefix("torch.")
     return (
         "images are decoded by nvJPEG and rendered on the GPU, on a stream beside that of the "
         f"steps; a frozen image model computes in {precise} and is compiled (--compile auto), "

@@ -62,6 +62,12 @@ class EpochTimer:
                 session.console.say(
                     f"{fault} It is rewritten without the epochs before this start."
                 )
+        before = _model(self._rows[-1].device if self._rows else self._device)
+        if (now := _model(self._device)) != before:
+            session.console.say(
+                f"device: the last epoch was computed on {before}, the next is on {now}; they draw "
+                "dropout's masks differently, so the run ends otherwise than on one of them alone"
+            )
         self.start(0)
 
     def start(self, batch: int) -> None:
@@ -78,6 +84,15 @@ class EpochTimer:
             data = csv_bytes([HEADER, *map(astuple, self._rows)])
             self._folder.publish(self._folder.timing, data)
         return seconds
+
+
+def _model(device: str) -> str:
+    """Return what draws alike.
+
+    >>> _model("cuda:1, NVIDIA H100"), _model("cpu, 8 threads")
+    ('NVIDIA H100', 'the CPU')
+    """
+    return device.partition(", ")[2] if device.startswith("cuda") else "the CPU"
 
 
 def read_timing(path: Path) -> list[EpochTime]:

@@ -10,6 +10,7 @@ statistics do not change and its dropout is off.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -17,10 +18,20 @@ from torch import Tensor, nn
 
 from avsc.train.data.augment import ImageInput
 
-BFLOAT16_ON = frozenset({"cuda"})
-"""Kinds of devices whose fast units multiply bfloat16."""
 HIDDEN = 1024
 """Hidden units of the scene classifier."""
+
+
+def fast_dtype(device: torch.device) -> torch.dtype:
+    """Return the floating-point type that a device's matrix units multiply.
+
+    bfloat16 on GPUs of compute capability 8.0 (Ampere) and above, float16 from 7.0 (Volta, Turing),
+    which only emulate bfloat16; float32 on other GPUs and on the CPU.
+    """
+    capability = (0, 0) if device.type != "cuda" else torch.cuda.get_device_capability(device)
+    if capability >= (8, 0):
+        return torch.bfloat16
+    return torch.float16 if capability >= (7, 0) else torch.float32
 
 
 class SceneClassifier(nn.Module):
@@ -58,8 +69,8 @@ class Network(nn.Module):
         classifier: classifier over the concatenated embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
-        low_precision: on a device of `BFLOAT16_ON`, compute the visual encoder in bfloat16 where
-            that loses nothing (autocast: weights and their updates stay float32).
+        low_precision: compute the visual encoder in the device's `fast_dtype` where that loses
+            nothing (autocast: weights and their updates stay float32).
     """
 
     def __init__(
@@ -116,6 +127,17 @@ class Network(nn.Module):
         if self.visual is not None:
             self.visual._compiled_call_impl = None  # PyTorch has no other way back
 
+    def visual_dtype(self, device: torch.device) -> torch.dtype:
+        """Return the type that the visual encoder computes in on a device.
+
+        One that is trained never computes in float16, in which small gradients vanish.
+        """
+        if not self.low_precision or self.image_input is None:
+            return torch.float32
+        dtype = fast_dtype(device)
+        trained = not self.frozen_visual
+        return torch.float32 if trained and dtype == torch.float16 else dtype
+
     def embed_sound(self, frames: Tensor) -> Tensor:
         """Embed acoustic frames [B, channels, bins], or vectors, as float32 [B, 1024]."""
         if self.acoustic is None:
@@ -126,13 +148,13 @@ class Network(nn.Module):
         """Embed normalised images [B, 3, S, S], or vectors, as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
-        kind = images.device.type
-        autocast = self.low_precision and kind in BFLOAT16_ON and self.image_input is not None
+        dtype = self.visual_dtype(images.device)
+        exact = dtype == torch.float32
         # Also a frozen one that is compiled: training and evaluation then share one graph.
         gradients = torch.is_grad_enabled() and not self.frozen_visual
         with (
             torch.set_grad_enabled(gradients),
-            torch.autocast(kind, torch.bfloat16, enabled=autocast),
+            nullcontext() if exact else torch.autocast(images.device.type, dtype),
         ):
             return self.visual(images).float()  # type: ignore[no-any-return]
 
