@@ -12,7 +12,7 @@ from avsc.manifests.shell import settings
 GROUPS = {
     "Conditions": "conditions predictions seed",
     "Compared with": "audio_run visual_run margin resamples",
-    "Data": "store truth fold allow_missing allow_other_store",
+    "Data": "store root truth fold allow_missing allow_other_store",
     "Model": "checkpoint protocol",
     "Where it runs": "out save_predictions device batch_size workers",
 }
@@ -63,6 +63,11 @@ GROUPS = {
     help="Resamples of the locations within each scene, for the 95 % intervals.",
 )
 @click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the recordings, for noise.  [default: that of the last extraction]",
+)
 @click.option(
     "--truth",
     type=click.Path(path_type=Path),
@@ -126,6 +131,7 @@ def robustness(
     protocol: str,
     seed: int,
     allow_missing: bool,
+    root: Path | None,
     **values: Any,
 ) -> int:
     """Evaluate a RUN when a modality is missing, out of time, or of another clip."""
@@ -139,10 +145,11 @@ def robustness(
     from avsc.train.protocol import named_protocols
     from avsc.train.systems import Modality
 
+    (counted,) = named_protocols(protocol)
     singles: dict[Modality, Path | None] = {"audio": audio_run, "visual": visual_run}
     request = RobustnessRequest(
         run,
-        Asked(named_conditions(conditions), named_protocols(protocol)[0], seed, allow_missing),
+        Asked(named_conditions(conditions), counted, seed, allow_missing, root),
         predictions=dict(map(_named_file, predictions)),
         singles={modality: path for modality, path in singles.items() if path is not None},
         rivals=Rivals(margin=margin, resampling=Resampling(resamples)),

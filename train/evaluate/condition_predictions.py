@@ -1,28 +1,36 @@
 """What a system predicts under `conditions`: a run of ours, or any system by its files."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from avsc.features.pages.recordings import recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Bools
-from avsc.train.evaluate.classifier_inputs import ClassifierInputs, classifier_alone, embed_clips
+from avsc.train.data.source import Source
+from avsc.train.evaluate.alterations import Recorded, UndefinedError
+from avsc.train.evaluate.classifier_inputs import (
+    ClassifierInputs,
+    classifier_alone,
+    embed_clips,
+    embed_modality,
+)
 from avsc.train.evaluate.conditions import (
     COMPLETE,
     CONDITIONS,
     Altered,
     Condition,
     Missing,
-    UndefinedError,
 )
-from avsc.train.evaluate.predict import clip_samples, predict_samples
+from avsc.train.evaluate.predict import ClipSamples, clip_samples, predict_samples
 from avsc.train.evaluate.submissions import Truth, read_submission
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import Trained
+from avsc.train.model.network import Network
 from avsc.train.protocol import Protocol, Segments, segments
 from avsc.train.systems import Modality
 
@@ -38,12 +46,14 @@ class Asked:
         protocol: which frames count.
         seed: of the segments that lack a modality, and of the clips that lend images.
         allow_missing: go on with the segments that are there if some are missing in the store.
+        root: folder of the recordings, for noise; None means that of the last extraction.
     """
 
     conditions: Sequence[Condition]
     protocol: Protocol = "strict"
     seed: int = 0
     allow_missing: bool = False
+    root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,31 +99,75 @@ def run_answers(
         AvscError: a class has no segments, or segments are missing that may not be.
     """
     clips = clip_samples(trained, store, rows, (asked.protocol,), asked.allow_missing)
-    inputs = embed_clips(trained.network, clips, computing, console)
-    network = classifier_alone(trained.network)
+    network, feature = trained.network, trained.record.settings.feature
+    root = recordings_folder(store, asked.root)
+    subject = _Subject(
+        network,
+        clips,
+        embed_clips(network, clips, computing, console),
+        Recorded(store, feature, rows, root, computing.workers, asked.seed),
+    )
+    alone = classifier_alone(network)
     answers: ConditionAnswers = {}
     for condition in asked.conditions:
         console.say(f"condition: {condition.about}")
         try:
-            altered = _altered(condition, inputs, asked.seed)
+            source, altered = subject.under(condition, computing, console)
         except UndefinedError as fault:
             answers[condition.name] = ConditionAnswer(None, f"not defined: {fault}")
             continue
-        probability = predict_samples(network, inputs.source, altered.samples, computing, console)
-        predicted = segments(probability, inputs.samples, asked.protocol)
+        probability = predict_samples(alone, source, altered.samples, computing, console)
+        predicted = segments(probability, subject.inputs.samples, asked.protocol)
         without = _segments_without(altered, asked.protocol)
         note = _note(condition, int(without.sum()))
         answers[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
     return answers
 
 
-def _altered(condition: Condition, inputs: ClassifierInputs, seed: int) -> Altered:
-    if condition.change is None:
-        return Altered(inputs.samples, np.zeros(len(inputs.samples), np.bool_))
-    if len(inputs.vectors) == 1:
-        (modality,) = inputs.vectors
-        raise UndefinedError(f"the system takes {WORDS[modality]} alone")
-    return condition.change(inputs, seed)
+@dataclass(frozen=True)
+class _Subject:
+    """A network and the clips that it is asked about.
+
+    Attributes:
+        network: which.
+        clips: what it reads.
+        inputs: the embeddings of that.
+        recorded: where it comes from.
+    """
+
+    network: Network
+    clips: ClipSamples
+    inputs: ClassifierInputs
+    recorded: Recorded
+
+    def under(
+        self, condition: Condition, computing: Computing, console: Console
+    ) -> tuple[Source, Altered]:
+        """Return the embeddings under a condition, and which of them the samples read.
+
+        Raises:
+            UndefinedError: the condition is not defined for the system or the clips.
+        """
+        inputs = self.inputs
+        unaltered = Altered(inputs.samples, np.zeros(len(inputs.samples), np.bool_))
+        if condition.alteration is not None:
+            modality = condition.alters
+            assert modality is not None
+            if modality not in inputs.vectors:
+                raise self._without(modality)
+            source = condition.alteration(self.clips.source, self.recorded)
+            clips = replace(self.clips, source=source)
+            vectors = embed_modality(modality, self.network, clips, computing, console)
+            return replace(inputs, vectors={**inputs.vectors, modality: vectors}).source, unaltered
+        if condition.change is None:
+            return inputs.source, unaltered
+        for modality in WORDS:
+            if modality not in inputs.vectors:
+                raise self._without(modality)
+        return inputs.source, condition.change(inputs, self.recorded.seed)
+
+    def _without(self, modality: Modality) -> UndefinedError:
+        return UndefinedError(f"the system takes no {WORDS[modality]}")
 
 
 def _segments_without(altered: Altered, protocol: Protocol) -> Bools:

@@ -1,7 +1,8 @@
-"""Conditions that a system is evaluated under: a modality missing, out of time, or of another clip.
+"""Conditions that a system is evaluated under: a modality missing, late, of another clip, altered.
 
 Each is a row of `CONDITIONS`. What it does is a small value: given the inputs of a classifier, it
-says which rows of them the samples read instead, so that nothing is computed or copied but indices.
+says which rows of them the samples read instead, so that nothing is computed or copied but indices;
+or it alters the recordings themselves, as `alterations` says.
 
 *Missing*: the embedding of the modality is 0 in all segments, or in a share of them drawn at
 random. The smaller share is part of the larger, and the same segments lack audio and images.
@@ -19,8 +20,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Bools, Ints, Samples
+from avsc.train.evaluate.alterations import (
+    Alteration,
+    Blurred,
+    Dark,
+    Level,
+    Noise,
+    Pictured,
+    UndefinedError,
+    unaltered,
+)
 from avsc.train.evaluate.classifier_inputs import ClassifierInputs, rows_of, with_rows
 from avsc.train.systems import Modality
 
@@ -40,10 +51,6 @@ class Altered:
     samples: Samples
     without: Bools
     donor: dict[int, int] = field(default_factory=dict)
-
-
-class UndefinedError(AvscError):
-    """A condition cannot be made for a system or a set of clips."""
 
 
 Change = Callable[[ClassifierInputs, int], Altered]
@@ -155,7 +162,8 @@ class Condition:
         name: as options and files have it.
         about: what it is.
         alters: the modality that is no longer what it was; None where both are as recorded.
-        change: what it does; None for the complete recordings.
+        change: what the samples read instead; None where it is the same.
+        alteration: of the recordings of the modality; None for none.
         curve: that it is a point of; None for none.
         level: where on that curve.
     """
@@ -164,6 +172,7 @@ class Condition:
     about: str
     alters: Modality | None = None
     change: Change | None = None
+    alteration: Alteration | None = None
     curve: Curve | None = None
     level: float = 0.0
 
@@ -182,13 +191,24 @@ def _missing(modality: Modality, word: str, percent: int) -> Condition:
     name = f"no-{word}" if percent == 100 else f"no-{word}-{percent}"
     about = f"no {word}" if percent == 100 else f"no {word} in {percent} % of the segments"
     change = Missing(modality, percent / 100)
-    return Condition(name, about, modality, change, Curve(SHARES, f"no {word}"), percent)
+    curve = Curve(SHARES, f"no {word}")
+    return Condition(name, about, modality, change, curve=curve, level=percent)
 
 
 def _shifted(seconds: int) -> Condition:
     way = "late" if seconds > 0 else "early"
     name, about = f"audio-{way}-{abs(seconds)}s", f"audio {abs(seconds)} s {way}"
-    return Condition(name, about, None, Shifted(seconds), LATE, seconds)
+    return Condition(name, about, None, Shifted(seconds), curve=LATE, level=seconds)
+
+
+def _altered(name: str, about: str, modality: Modality, alteration: Alteration) -> Condition:
+    return Condition(name, about, modality, alteration=alteration)
+
+
+def _noise(ratio: int) -> Condition:
+    name, about = f"noise-{ratio}db", f"audio with white noise at {ratio} dB"
+    curve = Curve("ratio of audio to noise / dB", "white noise", None)
+    return Condition(name, about, "audio", alteration=Noise(ratio), curve=curve, level=ratio)
 
 
 COMPLETE = Condition("complete", "complete")
@@ -200,9 +220,16 @@ CONDITIONS = {
         *(_missing("audio", "audio", percent) for percent in (100, 50, 30, 10)),
         *(_missing("visual", "image", percent) for percent in (100, 50, 30, 10)),
         *(_shifted(seconds) for seconds in (-5, -2, -1, 1, 2, 5)),
-        Condition("image-same-scene", "image of another clip of the scene", "visual",
-                  OtherClip(True)),
+        Condition(
+            "image-same-scene", "image of another clip of the scene", "visual", OtherClip(True)
+        ),
         Condition("image-other-scene", "image of another scene", "visual", OtherClip(False)),
+        _altered("audio-20db", "audio at -20 dB", "audio", Level(-20)),
+        *(_noise(ratio) for ratio in (20, 10, 0)),
+        _altered("image-dark", "image dark (10 %)", "visual", Pictured(Dark(0.1))),
+        _altered("image-blurred", "image blurred (2 % of its side)", "visual",
+                 Pictured(Blurred(0.02))),
+        _altered("image-jpeg-10", "image as JPEG of quality 10", "visual", Pictured(unaltered, 10)),
     )
 }  # fmt: skip
 """Every condition, by name; the complete recordings first."""
