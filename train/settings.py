@@ -4,8 +4,9 @@ Defaults are the paper's (section 3.2 and Table 1); what the paper leaves open i
 stated in docs/choices.md. Besides help and limits, a field's metadata says:
 
     belongs_to   audio, visual (an encoder and its input: taken over from the run that the encoder
-                 comes from), views (augmented images) or pairs (these with audio); a system without
-                 that part does not depend on the setting
+                 comes from), views (augmented images), pairs (these with audio) or dropped (audio
+                 or visual input that samples lose in training); a system without that part does
+                 not depend on the setting
     absent       value that older runs, recorded before this setting existed, are taken to have
     free         a resumed run may change it: it affects no result, only where and how far the run
                  is computed and how often it is saved
@@ -19,6 +20,7 @@ from typing import Any, Literal
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.systems import System
 
 Validation = Literal["location", "random", "file", "none"]
@@ -103,6 +105,20 @@ class Settings(CheckedSettings):
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(0.0, "Weight decay.", least=0)
     dropout: float = setting(0.5, "Dropout probability of hidden units.", least=0, most=1)
+    modality_dropout: float = setting(
+        0.0,
+        "Probability that a training sample loses its audio or its image, in whose place the "
+        "system learns a vector, so that it can be used without either; 0 is the paper's setting.",
+        belongs_to="dropped",
+        least=0,
+        most=1,
+    )
+    modality_dropout_epochs: int = setting(
+        10,
+        "Epochs in which --modality-dropout rises from 0.",
+        belongs_to="dropped",
+        least=0,
+    )
     validation: Validation = setting(
         "location",
         "What is held out of the training fold to select the best epoch: whole locations, random "
@@ -187,6 +203,12 @@ class Settings(CheckedSettings):
             {"audio": self.acoustic_embeddings, "visual": self.visual_embeddings},
         )
 
+    def dropout_of_modalities(self, system: System) -> ModalityDropout | None:
+        """Return how a system loses modalities in training; None where it does not."""
+        if not self.modality_dropout or len(system.branches) < 2:
+            return None
+        return ModalityDropout(self.modality_dropout, self.modality_dropout_epochs)
+
     def identity(self, system: System) -> dict[str, Any]:
         """Return the settings that affect the results of a run of `system`, in JSON's types."""
         branches = self.chosen(system).branches
@@ -197,6 +219,7 @@ class Settings(CheckedSettings):
             "visual": "visual" in encoded,
             "views": views,
             "pairs": views and "audio" in branches,
+            "dropped": self.dropout_of_modalities(system) is not None,
         }
         values = {**self.record(), "augment": ",".join(sorted(_names(self.augment)))}
         return {

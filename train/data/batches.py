@@ -1,7 +1,8 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
 Everything random comes from generators keyed by purpose: the order of an epoch (see `samples`) by
-(seed, epoch), the augmentation of a batch by (seed, epoch, batch). A batch is therefore the same
+(seed, epoch), the augmentation of a batch and the modalities that its samples lose by
+(seed, epoch, batch). A batch is therefore the same
 whatever the number of workers, and wherever in an epoch a run is resumed.
 
 For a GPU whole batches are made ahead, on a stream of their own (see `prefetch`).
@@ -19,11 +20,20 @@ from torch import Tensor
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
+from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.data.prefetch import prefetch, upload
-from avsc.train.data.samples import BatchSlice, EpochOrder, Samples, shuffled, shuffled_together
+from avsc.train.data.samples import (
+    BatchSlice,
+    EpochOrder,
+    Samples,
+    share,
+    shuffled,
+    shuffled_together,
+)
 from avsc.train.data.source import Source
 
-ORDER, AUGMENTATION = 1, 2  # what a generator is for: the first word of its key
+# What a generator is for: the first word of its key; 3 is for DROPOUT, in train/fit/trainer.
+ORDER, AUGMENTATION, MODALITIES = 1, 2, 4
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Batch:
         scene: class indices, int64 [batch].
         index: which of the run's samples these are, int64 [batch]; always on the CPU.
         view: which of the images each sample sees, int64 [batch]; None where each has its own.
+        missing: which samples lack audio, image, bool [batch, 2]; None where none does.
     """
 
     acoustic: Tensor | None
@@ -45,6 +56,7 @@ class Batch:
     scene: Tensor
     index: Tensor
     view: Tensor | None = None
+    missing: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +128,7 @@ class TrainingBatches:
             disjoint and, concatenated, the batch of an unsharded run.
         together: samples of one image that share a view; without effect where the samples have no
             audio, so that there is one of each image, or read vectors in the images' place.
+        modality_dropout: how samples lose a modality; None where they do not.
     """
 
     source: Source
@@ -126,6 +139,7 @@ class TrainingBatches:
     augment: Augment = UNCHANGED
     shard: tuple[int, int] = (0, 1)
     together: int = 1
+    modality_dropout: ModalityDropout | None = None
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """Return the batches of one epoch, each sample once at most; an incomplete last is dropped.
@@ -146,7 +160,10 @@ class TrainingBatches:
         order, numbers = self._order(number), range(start_batch, count)
         slices = {b: order.batch(b, self.batch_size, self.shard) for b in numbers}
         images = self._images(number, slices)
-        batches = (self._batch(slices[b], shown) for b, shown in zip(numbers, images, strict=True))
+        batches = (
+            self._batch(slices[b], shown, self._missing(number, b))
+            for b, shown in zip(numbers, images, strict=True)
+        )
         device = self.preparation.device
         return prefetch(batches, device) if self.preparation.whole else batches
 
@@ -173,7 +190,16 @@ class TrainingBatches:
 
         return self.preparation.loader(self.source, self.augment).load(map(request, slices))
 
-    def _batch(self, own: BatchSlice, images: Tensor | None) -> Batch:
+    def _missing(self, epoch: int, b: int) -> Tensor | None:
+        """Return what the samples of a batch, or of this shard of it, lose."""
+        if self.modality_dropout is None:
+            return None
+        generator = np.random.default_rng((MODALITIES, self.seed, epoch, b))
+        time = epoch + b / batches_per_epoch(self.samples, self.batch_size)
+        missing = self.modality_dropout.draw(generator, time, self.batch_size)
+        return upload(missing[share(self.batch_size, self.shard)], self.preparation.device)
+
+    def _batch(self, own: BatchSlice, images: Tensor | None, missing: Tensor | None) -> Batch:
         samples, which, device = self.samples, own.sample, self.preparation.device
         acoustic = None
         if samples.frame is not None:
@@ -186,6 +212,7 @@ class TrainingBatches:
             upload(samples.scene[which], device),
             torch.from_numpy(which),
             upload(own.view, device) if shared else None,
+            missing,
         )
 
 

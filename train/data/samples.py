@@ -146,10 +146,15 @@ class EpochOrder:
         """
         rows = slice(number * size, (number + 1) * size)
         sample, begins = self.sample[rows], np.diff(self.group[rows], prepend=-1) != 0
-        which, (i, n) = np.cumsum(begins) - 1, shard
-        own = slice(i * size // n, (i + 1) * size // n)
+        which, own = np.cumsum(begins) - 1, share(size, shard)
         views, first, view = np.unique(which[own], return_index=True, return_inverse=True)
         return BatchSlice(sample[own], view, first, np.flatnonzero(begins)[views])
+
+
+def share(size: int, shard: tuple[int, int]) -> slice:
+    """Return the rows of a batch that the i-th of n processes takes; `shard` is (i, n)."""
+    i, n = shard
+    return slice(i * size // n, (i + 1) * size // n)
 
 
 def shuffled(count: int, generator: np.random.Generator) -> EpochOrder:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import batches_per_epoch
+from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.compute import Session
@@ -85,6 +86,7 @@ class Task:
             samples [samples, classes].
         row: what is recorded of an epoch.
         together: samples of one image that share a view of it.
+        modality_dropout: how samples lose a modality; None where they do not.
     """
 
     network: Network
@@ -94,6 +96,7 @@ class Task:
     scores: Callable[[NDArray[np.float64]], dict[str, float]]
     row: type[Row] = Row
     together: int = 1
+    modality_dropout: ModalityDropout | None = None
 
 
 def make_task(run: Run, network: Network, session: Session) -> Task:
@@ -114,7 +117,7 @@ def make_task(run: Run, network: Network, session: Session) -> Task:
     settings = run.record.settings
     if settings.compile == "yes" or (settings.compile == "auto" and session.device.type == "cuda"):
         compile_visual(network, session, required=settings.compile == "yes")
-    return _scene_task(settings, run, network)
+    return _scene_task(run.record, run, network)
 
 
 def compile_visual(network: Network, session: Session, *, required: bool) -> None:
@@ -149,8 +152,9 @@ def compile_visual(network: Network, session: Session, *, required: bool) -> Non
         session.console.say(f"compile: {text}; it computes uncompiled, slower. Install gcc.")
 
 
-def _scene_task(settings: Settings, run: Run, network: Network) -> Task:
+def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     """Cross-entropy, by SGD with cosine annealing and warm restarts; scored as the challenge."""
+    settings = record.settings
     schedule = WarmRestarts(
         settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
     )
@@ -166,6 +170,7 @@ def _scene_task(settings: Settings, run: Run, network: Network) -> Task:
         nn.functional.cross_entropy,
         validation_scores,
         together=settings.together,
+        modality_dropout=settings.dropout_of_modalities(record.system),
     )
 
 

@@ -153,6 +153,7 @@ class Trainer:
             augment=Augment.named(settings.augment),
             shard=session.processes.shard,
             together=self.task.together,
+            modality_dropout=self.task.modality_dropout,
         )
         return batches.epoch(self.progress.epoch, self.progress.batch)
 
@@ -171,7 +172,8 @@ class Trainer:
 
     def _loss_of(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, with its graph."""
-        return self.task.loss(self.model(batch.acoustic, batch.images, batch.view), batch.scene)
+        logits = self.model(batch.acoustic, batch.images, batch.view, batch.missing)
+        return self.task.loss(logits, batch.scene)
 
     def _mean_loss(self) -> float:
         """Return the mean loss of the epoch so far; this waits for the device."""

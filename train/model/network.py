@@ -2,7 +2,8 @@
 
 Source: equation 1 of the paper: e = AE(a) + VE(v) concatenated, acoustic first, then SC(e).
 Either encoder may be absent: audio only, video only. Stored embeddings pass through an identity in
-its place.
+its place. A network that was trained with modality dropout has a learned vector for each modality
+(`missing`), which stands for the embedding where a sample lacks it.
 
 A *frozen* encoder stays as pre-training left it: its parameters require no gradient, so that no
 graph is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from avsc.train.data.augment import ImageInput
+from avsc.train.model.missing import MissingEmbeddings
 
 HIDDEN = 1024
 """Hidden units of the scene classifier."""
@@ -71,6 +73,8 @@ class Network(nn.Module):
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
         low_precision: compute the visual encoder in the device's `fast_dtype` where that loses
             nothing (autocast: weights and their updates stay float32).
+        missing: learned vectors in the place of missing embeddings; None where nothing may be
+            missing.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Network(nn.Module):
         frozen_visual: bool = True,
         frozen_acoustic: bool = False,
         low_precision: bool = False,
+        missing: MissingEmbeddings | None = None,
     ) -> None:
         super().__init__()
         self.acoustic = acoustic
@@ -90,6 +95,7 @@ class Network(nn.Module):
         self.frozen_visual = frozen_visual
         self.frozen_acoustic = frozen_acoustic
         self.low_precision = low_precision
+        self.missing = missing
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -158,23 +164,56 @@ class Network(nn.Module):
         ):
             return self.visual(images).float()  # type: ignore[no-any-return]
 
-    def classify(self, acoustic: Tensor | None, visual_embedding: Tensor | None) -> Tensor:
+    @property
+    def takes_missing(self) -> bool:
+        """Whether either modality may be missing."""
+        return self.missing is not None
+
+    def join(
+        self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
+    ) -> Tensor:
+        """Concatenate embeddings, acoustic first: what the classifier sees.
+
+        Args:
+            acoustic: float32 [B, features]; None without audio, or where all of it is missing.
+            visual: the same of images.
+            missing: which samples lack which modality, bool [B, 2] (audio, visual), for networks
+                that take it; their embeddings are replaced. None where no sample lacks one.
+
+        Returns:
+            Float32 [B, features].
+        """
+        if self.missing is not None:
+            acoustic, visual = self.missing(acoustic, visual, missing)
+        elif missing is not None:
+            raise ValueError("the network has nothing in the place of a missing modality")
+        return torch.cat([part for part in (acoustic, visual) if part is not None], dim=1)
+
+    def classify(
+        self,
+        acoustic: Tensor | None,
+        visual_embedding: Tensor | None,
+        missing: Tensor | None = None,
+    ) -> Tensor:
         """Classify acoustic frames and embeddings of images; None where there is no such input.
 
         Args:
             acoustic: float32 [B, channels, bins], vectors, or None.
             visual_embedding: float32 [B, features] or None, from `embed_images`.
+            missing: as in `join`.
 
         Returns:
             Logits, float32 [B, classes].
         """
-        parts = [] if acoustic is None else [self.embed_sound(acoustic)]
-        if visual_embedding is not None:
-            parts.append(visual_embedding)
-        return self.classifier(torch.cat(parts, dim=1))  # type: ignore[no-any-return]
+        heard = None if acoustic is None else self.embed_sound(acoustic)
+        return self.classifier(self.join(heard, visual_embedding, missing))  # type: ignore[no-any-return]
 
     def forward(
-        self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
+        self,
+        acoustic: Tensor | None,
+        images: Tensor | None,
+        view: Tensor | None = None,
+        missing: Tensor | None = None,
     ) -> Tensor:
         """Classify acoustic frames and images.
 
@@ -182,14 +221,16 @@ class Network(nn.Module):
             acoustic: float32 [B, channels, bins], vectors, or None.
             images: normalised, float32 [views, 3, S, S], vectors, or None.
             view: which image each sample sees, int64 [B]; None where each has its own.
+            missing: as in `join`.
 
         Returns:
             Logits, float32 [B, classes]. Each image is embedded once; only an encoder that is
             being trained sees it as often as there are samples of it, so that it counts for each.
         """
         if images is None:
-            return self.classify(acoustic, None)
+            return self.classify(acoustic, None, missing)
         if view is not None and self.training and not self.frozen_visual:
             images, view = images[view], None
         embedding = self.embed_images(images)
-        return self.classify(acoustic, embedding if view is None else embedding[view])
+        seen = embedding if view is None else embedding[view]
+        return self.classify(acoustic, seen, missing)
