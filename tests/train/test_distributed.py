@@ -186,13 +186,14 @@ def test_each_process_prepares_its_share():
     assert cores(Processes(count=2, local_count=10_000)) == 1
 
 
-@pytest.mark.parametrize("together", ["1", "all"])
-def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together):
+@pytest.mark.parametrize(("together", "dropped"), [("1", "0"), ("all", "0.5")])
+def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together, dropped):
     store = small_store(tmp_path / "store", seconds=2)
     run = [
         *("joint", "--store", str(store), "--batch-size", "16", "--epochs", "2", "--device", "cpu"),
         *("--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", "32"),
-        *("--workers", "0", "--lr-max", "0.001", "--frames-per-image", together, "--out"),
+        *("--workers", "0", "--lr-max", "0.001", "--frames-per-image", together),
+        *("--modality-dropout", dropped, "--modality-dropout-epochs", "1", "--out"),
     ]
     alone, both = tmp_path / "alone", tmp_path / "both"
     assert fit(*run, alone)[0] == 0
