@@ -13,7 +13,7 @@ stated in docs/choices.md. Besides help and limits, a field's metadata says:
 """
 
 import sys
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -234,87 +234,3 @@ class Settings(CheckedSettings):
 def _names(listed: str) -> set[str]:
     """Return the names in a list, whose order means nothing."""
     return {name.strip() for name in listed.split(",")}
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlacesSettings(CheckedSettings):
-    """The settings of a run on labelled images; checked when made.
-
-    The paper says no more than that its visual encoders were pre-trained on Places365. The recipe
-    is ours; docs/places.md gives its reasons. In short: all of the backbone is fine-tuned from
-    ImageNet by SGD (the paper's optimiser), over ten epochs with a short warm-up and one cosine
-    decay of the learning rate, on random crops and mirrored images, with hard labels.
-    """
-
-    data: Path = setting(
-        MISSING,
-        "Folder of images: train/CLASS/*.jpg and val/CLASS/*.jpg, or Places365 as "
-        "torchvision unpacks it.",
-        free=True,
-    )
-    data_name: str | None = setting(
-        None,
-        "Name of the data set.  [default: Places365 in torchvision's layout, else the folder's]",
-    )
-    size: Literal["small", "large"] = setting(
-        "small", "Which images of Places365: 256 x 256, or in their original size.", free=True
-    )
-    backbone: str = setting(
-        "effnetv2-s", "Image model: effnetv2-s, resnet50, or any model of timm."
-    )
-    visual_weights: str = setting(
-        "pretrained",
-        "Initial weights of the image model: pretrained (on ImageNet), random, a file, "
-        "or the folder of a run of places.",
-    )
-    image_size: int | None = setting(
-        None, "Input height and width of the image model, pixels.  [default: its own]", least=1
-    )
-    view: Literal["crop", "squash"] = setting(
-        "crop", "How validation images are resized: short side and centre crop, or squashed."
-    )
-    augment: str = setting(
-        "crop,flip", "Augmentation of training images: any of crop, flip, jitter; or none."
-    )
-    batch_size: int = setting(256, "Images per batch.", least=2)
-    epochs: int = setting(10, "Epochs to train.", least=1)
-    lr_max: float = setting(1e-2, "Highest learning rate.", above=0)
-    lr_min: float = setting(1e-5, "Learning rate at the start and the end.", least=0)
-    warmup: float = setting(0.25, "Warm-up epochs, in which the learning rate rises.", least=0)
-    momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
-    weight_decay: float = setting(
-        1e-4, "Weight decay of the weights of linear layers and convolutions.", least=0
-    )
-    label_smoothing: float = setting(
-        0.0, "Share of a label that is spread over all classes.", least=0, most=0.9
-    )
-    patience: int = setting(
-        0,
-        "Stop after this many epochs without improvement in validation; 0: never.",
-        least=0,
-        free=True,
-    )
-    seed: int = setting(0, "Random seed.", least=0)
-    device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
-    workers: int | None = setting(
-        None,
-        "Threads that prepare images; does not affect results.  [default: one per core]",
-        least=0,
-        free=True,
-    )
-    save_minutes: float = setting(
-        10.0,
-        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
-        above=0,
-        free=True,
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.lr_min > self.lr_max:
-            raise SettingError(f"--lr-min is {self.lr_min:g}, above --lr-max, {self.lr_max:g}.")
-        if self.warmup >= self.epochs:
-            raise SettingError(
-                f"--warmup is {self.warmup:g} epochs and --epochs is {self.epochs}: no epoch is "
-                "left for the fall. Lower the one or raise the other."
-            )

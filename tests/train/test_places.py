@@ -24,7 +24,7 @@ from avsc.train.fit.tasks import decayed, top_scores
 from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
-from avsc.train.settings import PlacesSettings
+from avsc.train.places_settings import PlacesSettings
 
 SMALL = {
     "backbone": "test_resnet",

@@ -14,7 +14,8 @@ import click
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
-from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import Settings
 from avsc.train.systems import ENCODER, VERBS, System, trained_alone
 
 Command = Callable[..., Any]

@@ -47,7 +47,8 @@ from avsc.train.fit.split import Split, make_split, split_samples
 from avsc.train.fit.tasks import Run, make_task
 from avsc.train.fit.trained_run import kept_visual
 from avsc.train.fit.trainer import Trainer
-from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import Settings
 from avsc.train.systems import System
 
 R = TypeVar("R", bound=RunRecord)

@@ -19,7 +19,8 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.checked_settings import option
 from avsc.train.fit.refs import STORE_PARTS, EmbeddingRef, EncoderRef, ImagesRef, StoreRef
-from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
 
 PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")

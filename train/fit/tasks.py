@@ -25,8 +25,9 @@ from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
 from avsc.train.metrics import scores
 from avsc.train.model.network import Network
+from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
-from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import WORDS
-from avsc.train.settings import PlacesSettings, Settings
+from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings import Settings
 
 
 @dataclass(frozen=True)
