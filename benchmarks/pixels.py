@@ -23,15 +23,17 @@ from typing import Any, cast
 
 import cv2
 import numpy as np
+import render_torch
 import torch
 from made import synthetic
 from PIL import Image
+from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as tv
 from turns import in_turn, table
 
 from avsc.features import jpeg
 from avsc.features.store.reader import Records
-from avsc.train.data import render_cpu, render_torch
+from avsc.train.data import render_cpu
 from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
 
@@ -87,8 +89,8 @@ def on_pil(data: bytes) -> Image.Image:
 
 
 def on_uint8(data: bytes) -> torch.Tensor:
-    encoded = np.frombuffer(data, np.uint8)
-    return render_torch.decode_on_device([encoded], torch.device("cpu"))[0]
+    encoded = torch.from_numpy(np.frombuffer(data, np.uint8).copy())
+    return cast(torch.Tensor, decode_jpeg(encoded, ImageReadMode.RGB))
 
 
 def on_float32(data: bytes) -> torch.Tensor:
@@ -224,7 +226,7 @@ def main() -> None:
 def loader_ms(encoded: list[bytes], workers: int, batches: int = 5, batch: int = 256) -> float:
     """Milliseconds a picture through the loader."""
     loader = ImageLoader(
-        cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu"), False
+        cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu")
     )
     drawn = AUGMENT.draw(np.random.default_rng(0), batch)
     request = ImageRequest(np.arange(batch) % len(encoded), drawn)

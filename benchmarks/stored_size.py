@@ -22,6 +22,7 @@ from typing import Any
 
 import av
 import numpy as np
+import render_torch
 import torch
 from made import scene
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ from turns import in_turn, table
 from avsc.features import jpeg
 from avsc.features.images import frames_on_show, rgb
 from avsc.features.specs import ImageSpec
-from avsc.train.data import render_cpu, render_torch
+from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment, Axis, ImageInput, Window
 
 IMAGE = ImageInput(288, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))

@@ -18,7 +18,6 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
 from avsc.train.data.batches import Preparation, batches_per_epoch, image_batches
-from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.source import Source
 
 CPU = torch.device("cpu")
@@ -307,17 +306,6 @@ def test_pictures_come_in_order_and_none_is_dropped(source):
         np.testing.assert_array_equal(shown, expected)
     none = image_batches(source, which[:0], 20, Preparation(IMAGE, 2, CPU))
     assert list(none) == []
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_whole_batches_at_once_show_the_same(source, workers):
-    augment = Augment()
-    request = ImageRequest(np.arange(40), augment.draw(np.random.default_rng(0), 40))
-    one, whole = (
-        next(ImageLoader(source.images, IMAGE, augment, workers, CPU, way).load([request]))
-        for way in (False, True)
-    )
-    torch.testing.assert_close(one, whole, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

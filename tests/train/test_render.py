@@ -1,14 +1,11 @@
-"""Pixels: both implementations against torchvision v2, step by step and whole."""
+"""Pixels against torchvision v2, step by step and whole."""
 
 import numpy as np
 import pytest
-import simplejpeg
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from avsc.features import jpeg
-from avsc.manifests.errors import AvscError
-from avsc.train.data import render_cpu, render_torch
+from avsc.train.data import render_cpu
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput, crop_window
 
 IMAGE = ImageInput(96, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -70,42 +67,29 @@ def by_cpu(sources, augment, drawn, image):
     return torch.from_numpy(out)
 
 
-def by_torch(sources, augment, drawn, image):
-    windows = [
-        augment.window(one, *source.shape[:2], image)
-        for source, one in zip(sources, drawn, strict=True)
-    ]
-    return render_torch.render([planes(source) for source in sources], windows, drawn, image)
-
-
-both = pytest.mark.parametrize("render", [by_cpu, by_torch])
-
-
-@both
 @pytest.mark.parametrize("names", ["crop", "flip", "jitter", "crop,flip,jitter"])
-def test_agrees_with_torchvision_on_float_pictures(render, names):
+def test_agrees_with_torchvision_on_float_pictures(names):
     rng = np.random.default_rng(1)
     augment = Augment.named(names)
     sources = pictures(rng, SIZES * 4)
     drawn = augment.draw(rng, len(sources))
-    seen = unnormalised(render(sources, augment, drawn, IMAGE), IMAGE)
+    seen = unnormalised(by_cpu(sources, augment, drawn, IMAGE), IMAGE)
     for source, one, picture in zip(sources, drawn, seen, strict=True):
         reference = torchvision_view(planes(source).float(), augment, one, IMAGE)
         torch.testing.assert_close(picture, reference, rtol=0, atol=ROUNDING)
 
 
-@both
 @pytest.mark.parametrize(
     ("names", "apart", "darker"), [("crop,flip", 0.5, 0.05), ("crop,flip,jitter", 1.5, 1.5)]
 )
-def test_torchvisions_uint8_pictures_differ_by_its_own_rounding(render, names, apart, darker):
+def test_torchvisions_uint8_pictures_differ_by_its_own_rounding(names, apart, darker):
     # Resized and rounded twice: at most 1 of 255, unbiased. Each jitter then cuts off 0.5 on
     # average, which is why torchvision's own two answers are as far from each other.
     rng = np.random.default_rng(2)
     augment = Augment.named(names)
     sources = pictures(rng, SIZES * 4)
     drawn = augment.draw(rng, len(sources))
-    seen = unnormalised(render(sources, augment, drawn, IMAGE), IMAGE)
+    seen = unnormalised(by_cpu(sources, augment, drawn, IMAGE), IMAGE)
     uint8, float32 = (
         torch.stack(
             [
@@ -122,27 +106,25 @@ def test_torchvisions_uint8_pictures_differ_by_its_own_rounding(render, names, a
     )
 
 
-@both
 @pytest.mark.parametrize("view", ["crop", "squash"])
 @pytest.mark.parametrize("size", [95, 96, 288])
-def test_evaluation_view_is_torchvisions(render, view, size):
+def test_evaluation_view_is_torchvisions(view, size):
     image = ImageInput(size, mean=(0.5, 0.4, 0.3), std=(0.5, 0.5, 0.25), view=view)
     sources = pictures(np.random.default_rng(3))
     drawn = UNCHANGED.draw(np.random.default_rng(4), len(sources))
-    seen = unnormalised(render(sources, UNCHANGED, drawn, image), image)
+    seen = unnormalised(by_cpu(sources, UNCHANGED, drawn, image), image)
     for source, one, picture in zip(sources, drawn, seen, strict=True):
         reference = torchvision_view(planes(source).float(), UNCHANGED, one, image)
         torch.testing.assert_close(picture, reference, rtol=0, atol=ROUNDING)
 
 
-@both
-def test_known_pictures(render):
+def test_known_pictures():
     image = ImageInput(2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     drawn = UNCHANGED.draw(np.random.default_rng(0), 1)
 
     def seen():
-        return render([corners], UNCHANGED, drawn, image)[0] * 0.25 + 0.5
+        return by_cpu([corners], UNCHANGED, drawn, image)[0] * 0.25 + 0.5
 
     red, green, blue, white = ([1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1])
 
@@ -166,75 +148,14 @@ def test_known_pictures(render):
     shows(*[[(0.2989 + 0.587 + 0.114 + 0.9999) / 4] * 3] * 4)
 
 
-@both
-def test_order_of_the_jitters_matters_and_is_kept(render):
+def test_order_of_the_jitters_matters_and_is_kept():
     rng = np.random.default_rng(5)
     source = pictures(rng)[0]
     drawn = Augment.named("jitter").draw(rng, 2)
     drawn["factor"] = (1.4, 0.6, 1.4, 0.1)
     drawn["order"] = [[0, 1, 2, 3], [3, 2, 1, 0]]
-    first, second = render([source, source], Augment.named("jitter"), drawn, IMAGE)
+    first, second = by_cpu([source, source], Augment.named("jitter"), drawn, IMAGE)
     assert (first - second).abs().mean() > 0.01
-
-
-def test_both_agree_closely():
-    rng = np.random.default_rng(6)
-    sources = pictures(rng, SIZES * 4)
-    drawn = Augment().draw(rng, len(sources))
-    cpu, whole = (render(sources, Augment(), drawn, IMAGE) for render in (by_cpu, by_torch))
-    torch.testing.assert_close(cpu, whole, rtol=0, atol=ROUNDING / 255 / min(IMAGE.std))
-
-
-def test_batches_of_torch_do_not_depend_on_their_company():
-    rng = np.random.default_rng(7)
-    sources = pictures(rng)
-    drawn = Augment().draw(rng, len(sources))
-    together = by_torch(sources, Augment(), drawn, IMAGE)
-    for i, source in enumerate(sources):
-        alone = by_torch([source], Augment(), drawn[i : i + 1], IMAGE)[0]
-        torch.testing.assert_close(alone, together[i], rtol=0, atol=1e-4)
-
-
-def test_device_decoder_gives_the_cpu_decoders_picture():
-    picture = pictures(np.random.default_rng(8))[0]
-    encoded = np.frombuffer(simplejpeg.encode_jpeg(picture, quality=90), np.uint8)
-    device = torch.device("cpu")
-    (decoded,) = render_torch.decode_on_device([encoded], device)
-    difference = decoded.float() - planes(jpeg.decode(encoded)).float()
-    assert decoded.shape == (3, *picture.shape[:2])
-    assert difference.abs().mean() < 0.1
-
-
-def test_float16_resizes_to_a_tenth_of_255():
-    rng = np.random.default_rng(10)
-    sources = pictures(rng, SIZES * 4)
-    drawn = Augment.named("crop,flip").draw(rng, len(sources))
-    windows = [
-        Augment().window(one, *source.shape[:2], IMAGE)
-        for source, one in zip(sources, drawn, strict=True)
-    ]
-    exact, half = (
-        unnormalised(
-            render_torch.render([planes(s) for s in sources], windows, drawn, IMAGE, kind), IMAGE
-        )
-        for kind in (torch.float32, torch.float16)
-    )
-    assert 0 < (half - exact).abs().mean() < 0.06
-    assert (half - exact).abs().max() < 0.4
-
-
-def test_bytes_are_packed_into_one_buffer():
-    encoded = [np.arange(n, dtype=np.uint8) for n in (5, 1, 9)]
-    together = render_torch.packed(encoded, pin=False)
-    for one, other in zip(together, encoded, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert len({one.untyped_storage().data_ptr() for one in together}) == 1
-
-
-def test_damaged_jpeg_is_an_error_of_ours():
-    junk = np.zeros(100, np.uint8)
-    with pytest.raises(AvscError, match="cannot decode a batch of 1 JPEGs on cpu"):
-        render_torch.decode_on_device([junk], torch.device("cpu"))
 
 
 def test_windows_and_outputs_that_do_not_fit_are_refused():

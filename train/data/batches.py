@@ -5,7 +5,7 @@ Everything random comes from generators keyed by purpose: the order of an epoch 
 (seed, epoch, batch). A batch is therefore the same
 whatever the number of workers, and wherever in an epoch a run is resumed.
 
-For a GPU whole batches are made ahead, on a stream of their own (see `prefetch`).
+For a GPU whole batches are made and uploaded ahead, on a stream of their own (see `prefetch`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -74,8 +74,8 @@ class Preparation:
     device: torch.device
 
     @property
-    def whole(self) -> bool:
-        """Whether whole batches are made on the device, rather than image by image in threads."""
+    def on_gpu(self) -> bool:
+        """Whether batches have to be uploaded, which a thread then does ahead."""
         return self.device.type != "cpu"
 
     def loader(self, source: Source, augment: Augment) -> ImageLoader:
@@ -88,9 +88,7 @@ class Preparation:
             raise ValueError("batches of images need a source opened with them, and an image_input")
         if self.workers < 0:
             raise SettingError(f"workers is {self.workers}; 0 or more.")
-        return ImageLoader(
-            source.images, self.image_input, augment, self.workers, self.device, self.whole
-        )
+        return ImageLoader(source.images, self.image_input, augment, self.workers, self.device)
 
     def rows(self, data: NDArray[np.float32], which: NDArray[np.int64]) -> Tensor:
         """Return rows of a matrix, on the device."""
@@ -165,7 +163,7 @@ class TrainingBatches:
             for b, shown in zip(numbers, images, strict=True)
         )
         device = self.preparation.device
-        return prefetch(batches, device) if self.preparation.whole else batches
+        return prefetch(batches, device) if self.preparation.on_gpu else batches
 
     def _order(self, epoch: int) -> EpochOrder:
         generator = np.random.default_rng((ORDER, self.seed, epoch))
@@ -241,4 +239,4 @@ def image_batches(
     neutral = UNCHANGED.draw(np.random.default_rng(0), batch_size)
     requests = (ImageRequest(cut, neutral[: len(cut)]) for cut in cuts)
     images = preparation.loader(source, UNCHANGED).load(requests)
-    return prefetch(images, preparation.device) if preparation.whole else images
+    return prefetch(images, preparation.device) if preparation.on_gpu else images

@@ -73,9 +73,7 @@ class Trial:
         jpegs = _Repeated(np.frombuffer(encode(picture, ImageSpec()), np.uint8))
         augment = Augment.named("crop,flip,jitter")
         drawn = augment.draw(np.random.default_rng(0), self.batch_size)
-        loader = ImageLoader(
-            jpegs, self.visual.image_input, augment, cores(), self.device, self.on_gpu
-        )
+        loader = ImageLoader(jpegs, self.visual.image_input, augment, cores(), self.device)
         return next(iter(loader.load([ImageRequest(np.arange(self.batch_size), drawn)])))
 
 
@@ -203,7 +201,7 @@ def gpu_path(trial: Trial) -> str:
         )
     precise = str(fast_dtype(trial.device)).removeprefix("torch.")
     return (
-        "images are decoded by nvJPEG and rendered on the GPU, on a stream beside that of the "
+        "batches are made by threads, as for a CPU, and uploaded on a stream beside that of the "
         f"steps; a frozen image model computes in {precise} and is compiled (--compile auto), "
         "everything else in float32"
     )
@@ -231,8 +229,7 @@ OTHERS = (
     Check(
         "images",
         images,
-        "Install the wheels of numba, simplejpeg and torchvision from PyPI; on a GPU torchvision's "
-        "must be built for CUDA.",
+        "Install the wheels of numba and simplejpeg from PyPI.",
     ),
     Check("step", step, "Try a smaller --batch-size, another --backbone, or --device cpu."),
     Check("GPU path", gpu_path, "", needed=False),

@@ -178,8 +178,7 @@ class Model:
             raise SettingError(f"{self.name}: a model of {self.system}, which takes no images.")
         device = self.runtime.device
         encoded = InMemory([np.frombuffer(jpeg, np.uint8) for jpeg in jpegs], self.name)
-        whole = device.type != "cpu"
-        loader = ImageLoader(encoded, self.image_input, UNCHANGED, workers, device, whole)
+        loader = ImageLoader(encoded, self.image_input, UNCHANGED, workers, device)
         neutral = UNCHANGED.draw(np.random.default_rng(0), len(jpegs))
         return next(iter(loader.load([ImageRequest(np.arange(len(jpegs)), neutral)])))
 

@@ -87,6 +87,5 @@ def _images(
         raise AvscError("the samples have images, and the network takes none")
     neutral = UNCHANGED.draw(np.random.default_rng(0), max(map(len, which), default=0))
     requests = (ImageRequest(rows, neutral[: len(rows)]) for rows in which)
-    whole = device.type != "cpu"
-    loader = ImageLoader(source.images, image_input, UNCHANGED, workers, device, whole)
+    loader = ImageLoader(source.images, image_input, UNCHANGED, workers, device)
     return iter(loader.load(requests))

@@ -1,15 +1,9 @@
-"""Images to network input by torch, a whole batch at a time, on any device.
+"""Images to network input by torch, a whole batch at a time, on any device: a second way.
 
-The same parameters and the same meaning as `render_cpu`, step by step: crop and antialiased
-bilinear resize, flip, the four jitters in each sample's own order, normalisation. The resize is
-two batched matrix products with each sample's own weights (rows, then columns), so that images
-of different sizes and crops go through one call; a step of the jitter handles all samples at once.
-In float32 it agrees with `render_cpu` to within rounding. On a GPU the resize's products take their
-factors in float16, in which intensities are whole and weights right to 2^-12: that is what its fast
-units multiply, and the result is right to a tenth of 255.
-
-Nothing here waits for the device but `decode_on_device`. Checked on the CPU, in both precisions;
-not run on a GPU so far.
+The same parameters and the same meaning as `train/data/render_cpu`, step by step: crop and
+antialiased bilinear resize, flip, the four jitters in each sample's own order, normalisation. The
+resize is two batched matrix products with each sample's own weights (rows, then columns), so that
+images of different sizes and crops go through one call.
 """
 
 from collections.abc import Sequence
@@ -19,52 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import CONTRAST, HUE, NEUTRAL, SATURATION, Axis, ImageInput, Window
 from avsc.train.data.prefetch import upload
 
 GREY = (0.2989, 0.587, 0.114)
-RGB = 3  # torchvision.io.ImageReadMode.RGB
-
-
-def decode_on_device(encoded: Sequence[NDArray[np.uint8]], device: torch.device) -> list[Tensor]:
-    """Decode JPEGs to RGB images, uint8 [3, height, width], on the device.
-
-    On CUDA this is nvJPEG's batch decoder, which wants the bytes on the CPU and takes them to the
-    device itself; they lie for that in one pinned buffer. The operator is called where torchvision
-    registers it, because torchvision's Python function around it warns that torchcodec is to
-    replace it; this is the one place to change then.
-
-    Args:
-        encoded: the bytes of each.
-        device: where the images are wanted.
-
-    Raises:
-        AvscError: an image cannot be decoded, or torchvision lacks its image operators.
-    """
-    import torchvision.io  # noqa: F401  registers torch.ops.image; seconds to import
-
-    try:
-        together = packed(encoded, pin=device.type == "cuda")
-        if device.type == "cuda":
-            # nvJPEG writes on a stream of its own, into memory that this one may still read from.
-            torch.cuda.current_stream(device).synchronize()
-            images: list[Tensor] = torch.ops.image.decode_jpegs_cuda(together, RGB, device)
-            return images
-        return [torch.ops.image.decode_jpeg(data, RGB, False) for data in together]
-    except (AttributeError, RuntimeError) as error:
-        raise AvscError(
-            f"cannot decode a batch of {len(encoded)} JPEGs on {device}: {error}. Check the store "
-            "with avsc-prep verify, and that torchvision came with its image operators."
-        ) from error
-
-
-def packed(encoded: Sequence[NDArray[np.uint8]], *, pin: bool) -> list[Tensor]:
-    """Return the same bytes, one image after the other in one buffer, which may be pinned."""
-    sizes = [len(data) for data in encoded]
-    buffer = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=pin)
-    np.concatenate(encoded, out=buffer.numpy())
-    return list(torch.split(buffer, sizes))
 
 
 def resize_weights(
@@ -153,7 +105,6 @@ def render(
     windows: Sequence[Window],
     drawn: NDArray[np.void],
     image_input: ImageInput,
-    kind: torch.dtype | None = None,
 ) -> Tensor:
     """Return what a network sees of a batch of images.
 
@@ -162,13 +113,11 @@ def render(
         windows: the part of each that is seen.
         drawn: from `Augment.draw` [batch].
         image_input: the network's input.
-        kind: of the factors of the resize's products; None means float16 on a GPU, else float32.
 
     Returns:
         Normalised images, float32 [batch, 3, size, size], on the images' device.
     """
     device = images[0].device
-    kind = kind or (torch.float16 if device.type == "cuda" else torch.float32)
     height, width = (max(image.shape[axis] for image in images) for axis in (1, 2))
     padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8, device=device)
     for place, image in zip(padded, images, strict=True):
@@ -176,8 +125,8 @@ def render(
     rows, columns = zip(*windows, strict=True)
     down = resize_weights(rows, np.zeros(len(rows), bool), image_input.size, height, device)
     across = resize_weights(columns, drawn["flip"], image_input.size, width, device)
-    seen = down.to(kind)[:, None] @ padded.to(kind) @ across.to(kind).mT[:, None]
-    seen = jitter(seen.float(), drawn["order"], drawn["factor"])
+    seen = down[:, None] @ padded.float() @ across.mT[:, None]
+    seen = jitter(seen, drawn["order"], drawn["factor"])
     moments = np.array([image_input.mean, image_input.std], np.float32)
     mean, std = upload(moments, device)[..., None, None]
     normalised: Tensor = (seen / 255 - mean) / std
