@@ -74,7 +74,7 @@ def embed(
     from avsc.features.store.reader import Store
     from avsc.train.fit.compute import Computing, Session, cores
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device
+    from avsc.train.fit.device import choose_device, memory_limit
     from avsc.train.fit.embeddings import embeddings_folder
     from avsc.train.fit.make_embeddings import make_embeddings
     from avsc.train.fit.signals import StopRequest
@@ -95,7 +95,8 @@ def embed(
     ]
     opened = Store.open(found.store, products)
     folder = embeddings_folder(opened.path, out)
-    with StopRequest() as stop, Console() as console:
+    remedy = f"Choose a --batch-size below {batch_size}."
+    with StopRequest() as stop, Console() as console, memory_limit(remedy):
         console.say(text)
         session = Session(computing, console, stop)
         for encoder in found.encoders:

@@ -21,7 +21,7 @@ from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import RunEvaluation, summarise
 from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.device import choose_device, memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.split import fold_rows
@@ -172,9 +172,10 @@ def _evaluate(
         cores() if request.workers is None else request.workers,
     )
     options = (request.protocols, computing, console)
-    predicted = predict_clips(
-        trained, store, rows, *options, request.allow_missing, request.embeddings
-    )
+    with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
+        predicted = predict_clips(
+            trained, store, rows, *options, request.allow_missing, request.embeddings
+        )
     segments = predicted.segments
     temperatures: dict[Protocol, Temperature | None] = dict.fromkeys(request.protocols)
     if request.temperature:

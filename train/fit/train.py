@@ -10,6 +10,7 @@ from avsc.manifests.errors import DONE
 from avsc.manifests.files import remove_stale_files
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
+from avsc.train.fit.device import memory_limit
 from avsc.train.fit.distributed import joined
 from avsc.train.fit.history import best_row
 from avsc.train.fit.prepare import prepare, prepare_images
@@ -79,6 +80,10 @@ def _train(
         joined() as processes,
         Console(silent=not processes.main) as console,
         ExitStack() as stack,
+        memory_limit(
+            f"Start over by --no-resume with a --batch-size below {settings.batch_size}, or let "
+            "several GPUs share the batch (docs/training.md)."
+        ),
     ):
         with processes.main_first():
             session = Session.open(settings, console, stop, processes)
