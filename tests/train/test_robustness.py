@@ -290,6 +290,31 @@ def test_noise_needs_the_recordings(report):
     assert row["note"] == "not defined: the recordings are needed; name their folder by --root"
 
 
+def test_an_image_that_the_store_lacks_is_missing_where_it_is_shifted_to(
+    joint, fit, tmp_path, monkeypatch
+):
+    made, gap = stores._records, next(r for r, c in enumerate(small_clips()) if c.fold == "test")
+
+    def records(product, row_in_block, row, *rest):
+        found = made(product, row_in_block, row, *rest)
+        return found[:1] + found[2:] if (product, row) == ("images", gap) else found
+
+    monkeypatch.setattr(stores, "_records", records)
+    store = small_store(tmp_path / "store", products=("scalogram", "images"))
+    out = tmp_path / "out"
+    common = ("robustness", joint, "--store", store, "--allow-other-store", "--resamples", 100,
+              "--conditions", "audio-late-1s", "--device", "cpu", "--out", out)  # fmt: skip
+    refused(fit(*common), 1, "17 of 18 segments can be predicted")
+    code, _, err = fit(*common, "--allow-missing", "--save-predictions")
+    assert code == 0, err
+    row = rows_of(out)["audio-late-1s"]
+    assert row["segments"] == 17
+    assert row["note"] == "segments without an image there: 1; zeros in the place of its embedding"
+    assert (out / "predictions-audio-late-1s.tsv").exists()
+    assert fit(*common, "--allow-missing")[0] == 0
+    assert not list(out.glob("predictions-*"))  # those of the earlier evaluation are gone
+
+
 def test_what_is_not_defined_is_said_in_the_row(home, fit, tmp_path):
     out = tmp_path / "out"
     names = "no-audio,audio-late-1s"

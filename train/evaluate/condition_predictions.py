@@ -181,7 +181,7 @@ def _note(condition: Condition, without: int) -> str:
         word = "acoustic" if condition.change.modality == "audio" else "visual"
         return f"zeros in the place of the {word} embedding"
     if without:
-        return f"{without:,} segments have no image there: zeros in the place of its embedding"
+        return f"segments without an image there: {without:,}; zeros in the place of its embedding"
     return ""
 
 

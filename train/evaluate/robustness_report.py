@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avsc.manifests import escape
-from avsc.manifests.files import Piece, csv_bytes, publish_all
+from avsc.manifests.files import Piece, csv_bytes, publish_all, remove
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.compare import Difference
-from avsc.train.evaluate.conditions import Curve
+from avsc.train.evaluate.conditions import CONDITIONS, Curve
 from avsc.train.evaluate.figures import Drawing, drawn
 from avsc.train.evaluate.predictions import encode_predictions
 from avsc.train.evaluate.robustness import ConditionFigures, ConditionRow, Robustness
@@ -64,6 +64,9 @@ def write_robustness(
             files[f"predictions-{row.condition.name}.tsv"] = encode_predictions(
                 row.answer.segments, found.clips, found.classes
             )
+    for name in CONDITIONS:  # of an earlier evaluation
+        if f"predictions-{name}.tsv" not in files:
+            remove(folder / f"predictions-{name}.tsv")
     publish_all(folder, {**files, "robustness.md": _page(found).encode()}, before)
 
 
