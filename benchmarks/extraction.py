@@ -51,7 +51,7 @@ CODINGS = ("GOP 250", "GOP 30", "GOP 250, two B")
 PARTS = {
     "decoding video": ("features/video.py", "decoded"),
     "reading packets, opening decoders": ("features/video.py", "_read"),
-    "which pictures, which runs": ("features/timeline.py", "timeline_of"),
+    "which images, which runs": ("features/timeline.py", "timeline_of"),
     "conversion to RGB and scaling": ("features/images.py", "rgb"),
     "encoding JPEG": ("features/jpeg.py", "encode"),
     "reading files, digests": ("features/recording.py", "read_recording"),

@@ -1,6 +1,6 @@
 """A closed store of made-up content, written by the store's own writers, for the benchmarks.
 
-Sound is noise. Pictures have the 1 / frequency spectrum of natural scenes, so that as JPEGs they
+Sound is noise. Images have the 1 / frequency spectrum of natural scenes, so that as JPEGs they
 are about as large and as slow to decode; a few dozen different ones are used over and over, each
 record with its own bytes in its own place.
 """
@@ -33,23 +33,23 @@ DIFFERENT = 32
 
 
 def scene(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Return a picture with the 1 / frequency spectrum of natural scenes, uint8 RGB."""
+    """Return an image with the 1 / frequency spectrum of natural scenes, uint8 RGB."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
     frequency[0, 0] = np.inf
     noise = np.fft.rfft2(rng.normal(size=(3, height, width))) / frequency**1.6
     planes = np.fft.irfft2(noise, (height, width))
     planes = planes.mean(0) + 0.4 * planes
-    picture = np.clip(128 + 55 * planes / planes.std(), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(picture.transpose(1, 2, 0))
+    image = np.clip(128 + 55 * planes / planes.std(), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(image.transpose(1, 2, 0))
 
 
 def synthetic(
     rng: np.random.Generator, number: int, short_side: int, quality: int = 90
 ) -> Iterator[bytes]:
-    """Yield such pictures, 16:9, as JPEG 4:2:0."""
+    """Yield such images, 16:9, as JPEG 4:2:0."""
     for _ in range(number):
-        picture = scene(rng, short_side, round(short_side * 16 / 9))
-        yield simplejpeg.encode_jpeg(picture, quality=quality, colorsubsampling="420")
+        image = scene(rng, short_side, round(short_side * 16 / 9))
+        yield simplejpeg.encode_jpeg(image, quality=quality, colorsubsampling="420")
 
 
 def make_store(folder: Path, clips: int, block_size: int = 64, short_side: int = 320) -> Path:

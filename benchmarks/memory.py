@@ -1,7 +1,7 @@
 """Memory of one worker process: after its imports, a clip, a block, and many.
 
-The clips are one recording under many names: 24-bit stereo sound of 48 kHz and H.264 of 30 pictures
-a second, key frames 250 pictures apart, as in `streams`. The process does what a worker does,
+The clips are one recording under many names: 24-bit stereo sound of 48 kHz and H.264 of 30 frames
+a second, key frames 250 frames apart, as in `streams`. The process does what a worker does,
 block by block, all three products. Figures are the kernel's: what is resident, and the most that
 ever was (which the receipts keep). The last line says what was added a clip after the first block
 and never given back.
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--block-size", type=int, default=64)
     parser.add_argument("--size", default="1280x720", help="of the video, pixels")
     parser.add_argument("--seconds", type=int, default=10, choices=range(1, 11))
-    parser.add_argument("--short-side", type=int, default=320, help="of the stored pictures")
+    parser.add_argument("--short-side", type=int, default=320, help="of the stored images")
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.root:

@@ -1,11 +1,11 @@
-"""Time of a clip's pictures on one core, beside other ways to get them, and whether they are right.
+"""Time of a clip's images on one core, beside other ways to get them, and whether they are right.
 
-The ten pictures on show at k + 0.5 s are wanted, of streams made for the purpose (see `streams`).
+The ten images on show at k + 0.5 s are wanted, of streams made for the purpose (see `streams`).
 The first table has decoding alone,
 
-    full             every picture decoded with PyAV, one thread: what the others are measured by
+    full             every frame decoded with PyAV, one thread: what the others are measured by
     avsc             as `features.images` decodes them
-    OpenCV           every picture grabbed, the wanted ones retrieved
+    OpenCV           every frame grabbed, the wanted ones retrieved
     decord           get_batch
     torchcodec       get_frames_played_at
 
@@ -15,7 +15,7 @@ way to JPEG,
 
     full, stage      the full decode, then conversion, scaling and JPEG as avsc does them
     avsc, stage      what extraction does: short side 320, quality 90
-    ffmpeg fps=1     `ffmpeg -vf fps=1 %02d.jpg`, pictures of the source's size
+    ffmpeg fps=1     `ffmpeg -vf fps=1 %02d.jpg`, images of the source's size
 
 All have one core and one thread, and run in turn.
 
@@ -45,12 +45,12 @@ from avsc.features.jpeg import decode, encode
 from avsc.features.specs import ImageSpec
 
 SPEC = ImageSpec(short_side=320, quality=90)
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 Way = Callable[[Path], Any]
 
 
 def full(path: Path) -> list[av.VideoFrame]:
-    """Decode every picture; keep those on show at k + 0.5 s, by the definition."""
+    """Decode every frame; keep those on show at k + 0.5 s, by the definition."""
     chosen: dict[int, av.VideoFrame] = {}
     with av.open(path) as file:
         stream = file.streams.video[0]
@@ -72,7 +72,7 @@ def staged(decoded: Way, path: Path) -> list[bytes]:
     return [encode(rgb(frame, SPEC.short_side), SPEC) for frame in decoded(path)]
 
 
-def opencv(path: Path) -> list[Picture]:
+def opencv(path: Path) -> list[Image]:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     rate, number, found = capture.get(cv2.CAP_PROP_FPS), 0, []
     while capture.grab():
@@ -88,7 +88,7 @@ def decord_way() -> Way | None:
     except (ImportError, OSError):
         return None
 
-    def way(path: Path) -> list[Picture]:
+    def way(path: Path) -> list[Image]:
         reader = decord.VideoReader(str(path), num_threads=1)
         rate = reader.get_avg_fps()
         numbers = [round(rate * (k + 0.5)) for k in range(round(len(reader) / rate))]
@@ -106,7 +106,7 @@ def torchcodec_way() -> Way | None:
         return None
     torch.set_num_threads(1)
 
-    def way(path: Path) -> list[Picture]:
+    def way(path: Path) -> list[Image]:
         decoder = VideoDecoder(path, num_ffmpeg_threads=1, dimension_order="NHWC")
         seconds = [k + 0.5 for k in range(round(decoder.metadata.duration_seconds or 0))]
         return list(decoder.get_frames_played_at(seconds).data.numpy())
@@ -156,7 +156,7 @@ STAGES: dict[str, Way | None] = {
 
 
 class Reference:
-    """The wanted pictures of a full decode; which of all pictures another is."""
+    """The wanted images of a full decode; which of all frames another is."""
 
     def __init__(self, path: Path) -> None:
         self.planes = [frame.to_ndarray() for frame in full(path)]
@@ -164,8 +164,8 @@ class Reference:
             self._small = [_small(rgb(frame, 90)) for frame in file.decode(video=0)]
         self._numbers = [self._number(rgb(frame)) for frame in full(path)]
 
-    def _number(self, picture: Picture) -> int:
-        small = _small(picture)
+    def _number(self, image: Image) -> int:
+        small = _small(image)
         return int(np.argmin([np.abs(small - other).mean() for other in self._small]))
 
     def said(self, got: Sequence[Any]) -> str:
@@ -178,8 +178,8 @@ class Reference:
         return f"{right}/{len(self._numbers)} wanted"
 
 
-def _small(picture: Picture) -> NDArray[np.float32]:
-    scaled = cv2.resize(picture, (160, 90), interpolation=cv2.INTER_AREA)
+def _small(image: Image) -> NDArray[np.float32]:
+    scaled = cv2.resize(image, (160, 90), interpolation=cv2.INTER_AREA)
     return np.asarray(scaled, np.float32)
 
 

@@ -1,7 +1,7 @@
 """Time of the trainer's input path on one core: from a stored JPEG to an augmented network input.
 
 Decode, RandomResizedCrop(288), horizontal flip, ColorJitter(0.4, 0.4, 0.4, 0.1), normalise; beside
-torchvision's transforms v2 on PIL pictures and on tensors, albumentations and DALI on the CPU; the
+torchvision's transforms v2 on PIL images and on tensors, albumentations and DALI on the CPU; the
 last comes with no extra of ours (nvidia-dali-cuda120). All get the same parameters in the same
 order, but for DALI, whose order is fixed and whose hue is turned by a matrix and not in HSV. The
 error is the mean absolute difference, in steps of 255, to torchvision on float32 tensors. Figures
@@ -46,19 +46,19 @@ Path_ = Callable[[list[bytes], Any], torch.Tensor]
 def ours(encoded: list[bytes], drawn: Any) -> torch.Tensor:
     out = np.empty((len(encoded), 3, IMAGE.size, IMAGE.size), np.float32)
     for data, one, place in zip(encoded, drawn, out, strict=True):
-        picture = jpeg.decode(data)
-        window = AUGMENT.window(one, *picture.shape[:2], IMAGE)
-        render_cpu.render(picture, window, one, IMAGE, place)
+        image = jpeg.decode(data)
+        window = AUGMENT.window(one, *image.shape[:2], IMAGE)
+        render_cpu.render(image, window, one, IMAGE, place)
     return torch.from_numpy(out)
 
 
 def ours_torch(encoded: list[bytes], drawn: Any) -> torch.Tensor:
-    pictures = [torch.from_numpy(jpeg.decode(data)).permute(2, 0, 1) for data in encoded]
+    images = [torch.from_numpy(jpeg.decode(data)).permute(2, 0, 1) for data in encoded]
     windows = [
-        AUGMENT.window(one, *picture.shape[1:], IMAGE)
-        for picture, one in zip(pictures, drawn, strict=True)
+        AUGMENT.window(one, *image.shape[1:], IMAGE)
+        for image, one in zip(images, drawn, strict=True)
     ]
-    return render_torch.render(pictures, windows, drawn, IMAGE)
+    return render_torch.render(images, windows, drawn, IMAGE)
 
 
 def torchvision_path(decode: Callable[[bytes], Any]) -> Path_:
@@ -70,12 +70,12 @@ def torchvision_path(decode: Callable[[bytes], Any]) -> Path_:
     return path
 
 
-def torchvision_view(picture: Any, drawn: Any) -> torch.Tensor:
+def torchvision_view(image: Any, drawn: Any) -> torch.Tensor:
     """What torchvision's transforms call, with given parameters."""
-    height, width = tv.get_size(picture)
+    height, width = tv.get_size(image)
     rows, columns = AUGMENT.window(drawn, height, width, IMAGE)
     box = (rows.start, columns.start, rows.length, columns.length)
-    seen = tv.resized_crop(picture, *box, [IMAGE.size] * 2, antialias=True)
+    seen = tv.resized_crop(image, *box, [IMAGE.size] * 2, antialias=True)
     if drawn["flip"]:
         seen = tv.horizontal_flip(seen)
     for part in drawn["order"]:
@@ -109,9 +109,9 @@ def albumentations_path() -> Path_ | None:
     normalise = albumentations.Normalize(IMAGE.mean, IMAGE.std)
 
     def view(data: bytes, one: Any) -> np.ndarray:
-        picture = jpeg.decode(data)
-        rows, columns = AUGMENT.window(one, *picture.shape[:2], IMAGE)
-        seen = picture[rows.start :, columns.start :][: rows.length, : columns.length]
+        image = jpeg.decode(data)
+        rows, columns = AUGMENT.window(one, *image.shape[:2], IMAGE)
+        seen = image[rows.start :, columns.start :][: rows.length, : columns.length]
         seen = cv2.resize(seen, (IMAGE.size, IMAGE.size), interpolation=cv2.INTER_LINEAR)
         if one["flip"]:
             seen = cv2.flip(seen, 1)
@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--short-side", type=int, default=320, help="of synthetic pictures")
+    parser.add_argument("--short-side", type=int, default=320, help="of synthetic images")
     parser.add_argument("--jpeg", type=Path, help="folder of JPEGs to use instead")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -224,14 +224,14 @@ def main() -> None:
 
 
 def loader_ms(encoded: list[bytes], workers: int, batches: int = 5, batch: int = 256) -> float:
-    """Milliseconds a picture through the loader."""
+    """Milliseconds an image through the loader."""
     loader = ImageLoader(
         cast(Records, InMemory(encoded)), IMAGE, AUGMENT, workers, torch.device("cpu")
     )
     drawn = AUGMENT.draw(np.random.default_rng(0), batch)
     request = ImageRequest(np.arange(batch) % len(encoded), drawn)
     start = time.perf_counter()
-    count = sum(len(pictures) for pictures in loader.load([request] * batches))
+    count = sum(len(images) for images in loader.load([request] * batches))
     return (time.perf_counter() - start) / count * 1000
 
 

@@ -1,14 +1,14 @@
 """Time of reading a random batch of 256 pairs, from our store and from what else there is.
 
-Pictures are read as JPEG bytes, one thread, by record number; sound as single acoustic frames. A
+Images are read as JPEG bytes, one thread, by record number; sound as single acoustic frames. A
 store is made with the store's own writers and its records are written once more in each other way:
 
     flat file      all records end to end, positioned reads: the limit
-    loose files    one file a picture
+    loose files    one file an image
     tar            shards as of webdataset, by an index of tarfile's offsets
-    LMDB           one value a picture
-    HDF5, a dataset each    one file, one dataset a picture: the official baseline's way
-    zarr           one array a picture
+    LMDB           one value an image
+    HDF5, a dataset each    one file, one dataset an image: the official baseline's way
+    zarr           one array an image
 
 Sound is gathered from memory, which is how the trainer has it; beside a mapped .npy, HDF5 by index
 and zarr in chunks of a clip. Warm: all was read once, in order. Cold: before each batch the

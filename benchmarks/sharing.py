@@ -31,13 +31,13 @@ def epoch(trainer: Trainer) -> tuple[int, int, float]:
     """Train an epoch; return samples, images prepared, and seconds."""
     trainer.network.train()
     trainer.progress.batch = 0
-    begin, samples, pictures = time.process_time(), 0, 0
+    begin, samples, images = time.process_time(), 0, 0
     for batch in trainer._batches():
         assert batch.images is not None
         samples += len(batch.scene)
-        pictures += len(batch.images)
+        images += len(batch.images)
         trainer._step(batch)
-    return samples, pictures, time.process_time() - begin
+    return samples, images, time.process_time() - begin
 
 
 def main() -> None:
@@ -70,9 +70,9 @@ def main() -> None:
         epoch(ready(CHOICES[-1]))
         found = {choice: epoch(ready(choice)) for choice in CHOICES}
     lines = []
-    for choice, (samples, pictures, seconds) in found.items():
+    for choice, (samples, images, seconds) in found.items():
         share = seconds / found["1"][2]
-        lines.append(f"{choice} | {samples} | {pictures} | {seconds:.1f} | {share:.2f}")
+        lines.append(f"{choice} | {samples} | {images} | {seconds:.1f} | {share:.2f}")
     table("frames per image | pairs | images prepared | s per epoch | of the paper's", *lines)
 
 

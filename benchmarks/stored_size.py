@@ -1,15 +1,15 @@
-"""What the size and the quality of stored pictures cost, and what they take from training pictures.
+"""What the size and the quality of stored images cost, and what they take from training images.
 
-Pictures of 1280 x 720 are stored in each form, read, and augmented as for training (crop, flip,
-jitter, to 288 x 288); the same crop, with the same jitter, is taken from the source picture.
+Images of 1280 x 720 are stored in each form, read, and augmented as for training (crop, flip,
+jitter, to 288 x 288); the same crop, with the same jitter, is taken from the source image.
 
-    KiB       of a stored picture
+    KiB       of a stored image
     decode    ms per image on one core, the processor's time
-    error     mean absolute difference of the two training pictures, in steps of 255
+    error     mean absolute difference of the two training images, in steps of 255
     plain     the same with what the 288 pixels of the evaluation view show, without augmentation
 
-Pictures are made, with the 1 / frequency spectrum of natural scenes, or taken from videos that are
-named. A crop's box is in whole pixels of the stored picture; the source's is the same box to a
+Images are made, with the 1 / frequency spectrum of natural scenes, or taken from videos that are
+named. A crop's box is in whole pixels of the stored image; the source's is the same box to a
 fraction of a pixel, so that no difference is a shift.
 
     python benchmarks/stored_size.py [--pictures 12] [--views 8] [VIDEO ...]
@@ -37,22 +37,22 @@ from avsc.train.data.augment import UNCHANGED, Augment, Axis, ImageInput, Window
 IMAGE = ImageInput(288, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
 SIDES, QUALITIES = (256, 320, 360, 480, 0), (80, 85, 90, 95)
 HEIGHT, WIDTH = 720, 1280
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
-def from_video(path: Path) -> list[Picture]:
-    """Return the pictures that would be stored of a video, at its own size."""
-    found = (picture for _, picture in frames_on_show(path))
-    return [rgb(picture) for picture in found if isinstance(picture, av.VideoFrame)]
+def from_video(path: Path) -> list[Image]:
+    """Return the images that would be stored of a video, at its own size."""
+    found = (image for _, image in frames_on_show(path))
+    return [rgb(image) for image in found if isinstance(image, av.VideoFrame)]
 
 
-def seen(picture: Picture, window: Window, drawn: Any) -> NDArray[np.float32]:
+def seen(image: Image, window: Window, drawn: Any) -> NDArray[np.float32]:
     out = np.empty((3, IMAGE.size, IMAGE.size), np.float32)
-    render_cpu.render(picture, window, drawn, IMAGE, out)
+    render_cpu.render(image, window, drawn, IMAGE, out)
     return out
 
 
-def of_source(source: Picture, stored: Picture, window: Window, drawn: Any) -> NDArray[np.float32]:
+def of_source(source: Image, stored: Image, window: Window, drawn: Any) -> NDArray[np.float32]:
     """Return what the same window shows of the source."""
     ratios = (there / here for there, here in zip(source.shape, stored.shape, strict=True))
     axes = [
@@ -63,8 +63,8 @@ def of_source(source: Picture, stored: Picture, window: Window, drawn: Any) -> N
     return render_torch.render([planes], [(axes[0], axes[1])], drawn[None], IMAGE)[0].numpy()
 
 
-def difference(source: Picture, stored: Picture, augment: Augment, views: int) -> float:
-    """Return the mean difference of training pictures from the stored and from the source."""
+def difference(source: Image, stored: Image, augment: Augment, views: int) -> float:
+    """Return the mean difference of training images from the stored and from the source."""
     drawn = augment.draw(np.random.default_rng(3), views)
     found = []
     for one in drawn:
@@ -74,11 +74,11 @@ def difference(source: Picture, stored: Picture, augment: Augment, views: int) -
     return float(np.mean(found))
 
 
-def report(sources: list[Picture], views: int, rounds: int) -> None:
+def report(sources: list[Image], views: int, rounds: int) -> None:
     forms = [ImageSpec(short_side=side, quality=quality) for side in SIDES for quality in QUALITIES]
     encoded = {spec: [jpeg.encode(source, spec) for source in sources] for spec in forms}
 
-    def read(spec: ImageSpec) -> list[Picture]:
+    def read(spec: ImageSpec) -> list[Image]:
         return [jpeg.decode(data) for data in encoded[spec]]
 
     ms = in_turn({spec: partial(read, spec) for spec in forms}, rounds)
@@ -99,9 +99,9 @@ def report(sources: list[Picture], views: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("videos", nargs="*", type=Path, help="take the pictures from these")
+    parser.add_argument("videos", nargs="*", type=Path, help="take the images from these")
     parser.add_argument("--pictures", type=int, default=12, help="made, or of each video")
-    parser.add_argument("--views", type=int, default=8, help="of each picture")
+    parser.add_argument("--views", type=int, default=8, help="of each image")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 """Videos made for the benchmarks: a street, and how it is encoded.
 
-A clip is 10 s of 1280 x 720 at 30 pictures a second, H.264 of x264's preset medium at a given bit
+A clip is 10 s of 1280 x 720 at 30 frames a second, H.264 of x264's preset medium at a given bit
 rate; a textured street under a hand-held camera (pan, zoom, small rotation), things that cross it,
 and sensor grain. Streams differ in the distance of key frames and in B-pictures: what may be left
 out in decoding depends on them.
@@ -38,7 +38,7 @@ def texture(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uin
 
 
 def street(rng: np.random.Generator, seconds: int = SECONDS) -> Iterator[NDArray[np.uint8]]:
-    """Yield the pictures of a clip, uint8 RGB [720, 1280, 3]."""
+    """Yield the frames of a clip, uint8 RGB [720, 1280, 3]."""
     ground = texture(rng, 1100, 1800)
     things = [texture(rng, *rng.integers([80, 60], [300, 240])) for _ in range(12)]
     places = rng.uniform([0, 200], [WIDTH, 420], (12, 2))
@@ -47,14 +47,14 @@ def street(rng: np.random.Generator, seconds: int = SECONDS) -> Iterator[NDArray
     for i in range(seconds * RATE):
         camera = cv2.getRotationMatrix2D((900, 550), 1.5 * np.sin(i / 31), 1 + np.sin(i / 67) / 20)
         camera[:, 2] -= 260 + 180 * np.sin(i / 45), 190 + 60 * np.cos(i / 29)
-        picture = cv2.warpAffine(ground, camera, (WIDTH, HEIGHT)).astype(np.float32)
+        frame = cv2.warpAffine(ground, camera, (WIDTH, HEIGHT)).astype(np.float32)
         for thing, place, speed in zip(things, places, speeds, strict=True):
             height, width = thing.shape[:2]
             left, top = (place + speed * i).astype(int) % (WIDTH - width, HEIGHT - height)
-            picture[top : top + height, left : left + width] = thing
+            frame[top : top + height, left : left + width] = thing
         y, x = rng.integers(0, 64, 2)
-        picture += grain[rng.integers(8), y : y + HEIGHT, x : x + WIDTH]
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        frame += grain[rng.integers(8), y : y + HEIGHT, x : x + WIDTH]
+        yield np.clip(frame, 0, 255).astype(np.uint8)
 
 
 def write(
@@ -64,13 +64,13 @@ def write(
     size: tuple[int, int] = (WIDTH, HEIGHT),
     megabits: float = MEGABITS,
 ) -> Path:
-    """Encode pictures, scaled to a size (width, height), as a video."""
+    """Encode frames, scaled to a size (width, height), as a video."""
     with av.open(path, "w") as file:
         stream = file.add_stream("libx264", rate=RATE, options={"preset": "medium", **options})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         stream.bit_rate = round(1e6 * megabits)
-        for picture in scene:
-            scaled = picture if picture.shape[1::-1] == size else cv2.resize(picture, size)
+        for frame in scene:
+            scaled = frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
             file.mux(stream.encode(av.VideoFrame.from_ndarray(scaled, "rgb24")))
         file.mux(stream.encode(None))
     return path

@@ -33,7 +33,7 @@ def in_turn(ways: Mapping[Name, Callable[[], object]], rounds: int) -> dict[Name
 
 
 def table(head: str, *rows: str) -> None:
-    """Print a table of Markdown; `head` and rows hold cells parted by " | "."""
+    """Print a table of Markdown; `head` and rows hold cells separated by " | "."""
     columns = head.count(" | ") + 1
     for line in (head, " | ".join(["---"] * columns), *rows):
         print(f"| {line} |", flush=True)

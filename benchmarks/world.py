@@ -1,7 +1,7 @@
 """Every system on a world whose best possible result is known: measured, oracle, optimum.
 
-The user's own commands, one after the other: a world and labelled pictures of its kind
-(`avsc-prep synth --world`), extraction, the image model's training on the labelled pictures
+The user's own commands, one after the other: a world and labelled images of its kind
+(`avsc-prep synth --world`), extraction, the image model's training on the labelled images
 (`avsc-fit places`, from random weights), every system of the paper with that image model, its
 evaluation on the test fold, and the paired comparison of joint optimisation with the pipeline. Then
 the table, and whether what was expected holds. What is done already is not done again.
@@ -41,7 +41,7 @@ class System:
         knows: what it may tell scenes by: sound, sight, both.
         acoustic_run: whether its acoustic encoder is the audio-only run's.
         random: whether its image model keeps random weights.
-        passes: epochs for each one of the others; an epoch of pictures alone is a short one.
+        passes: epochs for each one of the others; an epoch of images alone is a short one.
     """
 
     verb: str
@@ -211,8 +211,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="file to write the figures to")
     parser.add_argument("--clips-per-scene", type=int, default=240)
     parser.add_argument("--seconds", type=float, default=1.0, help="length of a clip")
-    parser.add_argument("--size", default="128x96", help="of the pictures")
-    parser.add_argument("--pictures-per-class", type=int, default=400, help="labelled pictures")
+    parser.add_argument("--size", default="128x96", help="of the images")
+    parser.add_argument("--pictures-per-class", type=int, default=400, help="labelled images")
     parser.add_argument("--backbone", default="test_resnet", help="image model")
     parser.add_argument("--image-size", type=int, default=64, help="that the image model sees")
     parser.add_argument("--places-epochs", type=int, default=6)

@@ -1,1 +1,1 @@
-"""What is kept of a clip: decoding, acoustic features, pictures, their specs and the store."""
+"""What is kept of a clip: decoding, acoustic features, images, their specs and the store."""

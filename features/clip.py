@@ -66,7 +66,7 @@ def make_clip(
     Args:
         clip: its id, for messages.
         audio: its sound; equal to `video` when the sound is the video file's own track.
-        video: its pictures.
+        video: its images.
         specs: the spec of each product asked for.
         limits: what is refused; the defaults when None.
 
@@ -147,7 +147,7 @@ def _add_images(
     video: Recording | None,
     spec: ImageSpec,
 ) -> None:
-    """Add one JPEG for each second; a second without a picture is a failure of its own."""
+    """Add one JPEG for each second; a second without an image is a failure of its own."""
     try:
         if video is None:
             raise MediaError("not-listed", f"{clip}: the manifest names no video.")
@@ -171,7 +171,7 @@ def no_image(path: Path) -> MediaError:
     """Return the fault of a video that has no second."""
     return MediaError(
         "too-short",
-        f"{path}: the clip ends before 0.5 s, where its first picture would be; leave it out.",
+        f"{path}: the clip ends before 0.5 s, where its first image would be; leave it out.",
     )
 
 

@@ -1,13 +1,13 @@
 """Where the packets of a video do not follow one another: losses, and recordings joined.
 
 Each packet of an MPEG transport stream carries the number of its stream (PID) and a counter of four
-bits. FFmpeg marks a picture as corrupt wherever the counter is not as expected: where packets were
+bits. FFmpeg marks a frame as corrupt wherever the counter is not as expected: where packets were
 lost, and where another recording was appended, although nothing is missing there.
 
-It was only appended where all the counters between the picture's first packet and the next picture
-are right, and that next picture can be decoded on its own. Pictures may still be missing between
+It was only appended where all the counters between the frame's first packet and the next frame
+are right, and that next frame can be decoded on its own. Frames may still be missing between
 the two, which the clock then shows; and where the clock goes back a little, as recorders let it,
-the pictures of the second recording that are due before the last one of the first are not on show.
+the frames of the second recording that are due before the last one of the first are not on show.
 
 Source: ISO/IEC 13818-1, 2.4.3.2 and 2.4.3.3 (transport packets).
 """
@@ -52,8 +52,8 @@ class Continuity:
     Attributes:
         torn: indices of packets of which a part is missing, or more after them; all is spoiled
             from there to the end of the run.
-        gaps: intervals [from, to) in ticks in which pictures are missing, and nothing else.
-        unshown: indices of packets whose pictures are not on show.
+        gaps: intervals [from, to) in ticks in which frames are missing, and nothing else.
+        unshown: indices of packets whose frames are not on show.
     """
 
     torn: list[int]
@@ -77,12 +77,12 @@ def continuity(
     for index, (packet, following) in enumerate(pairwise(packets)):
         if packet.dts is None or following.dts is None:
             continue
-        end, found = packet.dts + (packet.duration or 0), counts[index]
-        if found is _Counted.TORN or (found is _Counted.BROKEN and not _begins(context, following)):
+        end, count = packet.dts + (packet.duration or 0), counts[index]
+        if count is _Counted.TORN or (count is _Counted.BROKEN and not _begins(context, following)):
             torn.append(index)
-        elif found is _Counted.BROKEN and following.dts > end and following.pts is not None:
+        elif count is _Counted.BROKEN and following.dts > end and following.pts is not None:
             gaps.append((end, following.pts))
-        if found is _Counted.BROKEN or following.dts < packet.dts:
+        if count is _Counted.BROKEN or following.dts < packet.dts:
             joints.append(index + 1)
     return Continuity(torn, gaps, _overlapping(packets, joints))
 
@@ -111,7 +111,7 @@ def _clock(packets: Sequence[Packet], kind: str) -> list[int]:
     """Return what the file's clock shows at one packet after another.
 
     Matroska has no times of decoding. FFmpeg invents them, and they go back where it does not know
-    by how many pictures the codec reorders; so the latest picture before, which no key frame
+    by how many frames the codec reorders; so the latest frame before, which no key frame
     precedes, stands for them.
     """
     if "matroska" not in kind:
@@ -129,27 +129,27 @@ def check_index(path: Path, packets: Sequence[Packet], stream: av.VideoStream) -
     Raises:
         MediaError: ``"undecodable"``.
     """
-    found = {packet.pos for packet in packets}  # the times of DV's are not by the index's clock
-    lost = sum(1 for e in stream.index_entries if e.size and e.pos + HEAD not in found)
+    positions = {packet.pos for packet in packets}  # the times of DV's are not by the index's clock
+    lost = sum(1 for e in stream.index_entries if e.size and e.pos + HEAD not in positions)
     if lost:
         raise MediaError(
             "undecodable",
-            f"{path}: {lost} of its pictures are not found where its index has them; copy the file "
+            f"{path}: {lost} of its frames are not found where its index has them; copy the file "
             "again.",
         )
 
 
 def _begins(context: av.VideoCodecContext, packet: Packet) -> bool:
-    """Return whether pictures from this one on, in the order of their display, can be decoded."""
+    """Return whether frames from this one on, in the order of their display, can be decoded."""
     if not packet.is_keyframe:
         return False
     return not begins_in_between(context, [packet]) or recovers_at_once(context, packet)
 
 
 def _overlapping(packets: Sequence[Packet], joints: Sequence[int]) -> frozenset[int]:
-    """Return the packets behind a joint whose pictures are due before one in front of it."""
-    found: set[int] = set()
-    shown: list[int] = []  # the latest picture in front of the joint before, and those since
+    """Return the packets behind a joint whose frames are due before one in front of it."""
+    unshown: set[int] = set()
+    shown: list[int] = []  # the latest frame in front of the joint before, and those since
     begin = 0
     for joint in joints:
         passed = packets[begin:joint]
@@ -159,15 +159,15 @@ def _overlapping(packets: Sequence[Packet], joints: Sequence[int]) -> frozenset[
             if not shown or packet.dts is None or packet.dts > shown[0]:
                 break
             if packet.pts is not None and packet.pts <= shown[0]:
-                found.add(index)
-    return frozenset(found)
+                unshown.add(index)
+    return frozenset(unshown)
 
 
 class _Counted(Enum):
-    """What the counters of a picture's transport packets say."""
+    """What the counters of a frame's transport packets say."""
 
     RIGHT = 0
-    BROKEN = 1  # right to its end, and not between it and the next picture
+    BROKEN = 1  # right to its end, and not between it and the next frame
     TORN = 2
 
 
@@ -177,20 +177,20 @@ def _counts(packets: Sequence[Packet], content: bytes, stream: int) -> list[_Cou
     if not any(packet.is_corrupt for packet in packets):
         return right
     places = [-1 if packet.pos is None else packet.pos for packet in packets]
-    found, end = right, places[-1]
+    counts, end = right, places[-1]
     for index in reversed(range(len(right))):
         if places[index + 1] != places[index]:  # else they share their transport packets
             end = places[index + 1]
-        found[index] = _counted(content, stream, places[index], end)
+        counts[index] = _counted(content, stream, places[index], end)
     for index, packet in enumerate(packets[:-1]):
-        # FFmpeg marks a picture by what it reads when it finds its end: it or the next is meant.
-        if packet.is_corrupt and set(found[index : index + 2]) == {_Counted.RIGHT}:
-            found[index] = _Counted.TORN
-    return found
+        # FFmpeg marks a frame by what it reads when it finds its end: it or the next is meant.
+        if packet.is_corrupt and set(counts[index : index + 2]) == {_Counted.RIGHT}:
+            counts[index] = _Counted.TORN
+    return counts
 
 
 def _counted(content: bytes, stream: int, begin: int, end: int) -> _Counted:
-    """Compare the counters of a picture that begins at a place in the file, up to the next one."""
+    """Compare the counters of a frame that begins at a place in the file, up to the next one."""
     size, header = next(
         (
             (n, at)

@@ -72,7 +72,7 @@ def begins_in_between(
 
 
 def recovers_at_once(context: av.VideoCodecContext, packet: "av.Packet[av.VideoStream]") -> bool:
-    """Return whether all pictures from this one on, in the order of their display, are right.
+    """Return whether all frames from this one on, in the order of their display, are right.
 
     It then has a recovery point without further frames to be decoded before (D.1.8 and D.2.8).
     """

@@ -1,26 +1,26 @@
-"""The picture on show at k + 0.5 s for each second k of a video: those of a full decode, for less.
+"""The frame on show at k + 0.5 s for each second k of a video: those of a full decode, for less.
 
-Conventions. Picture k is the last one, in presentation order, whose time is not later than
-k + 0.5 s, if its display interval [its time, the next picture's time) holds that instant; the last
-picture is on show for its own duration. Time 0 is the file's own (see `video`) or a given `start`.
-Pictures are taken as coded: interlaced ones keep both fields, pixels that are not square stay so,
+Conventions. Frame k is the last one, in presentation order, whose time is not later than
+k + 0.5 s, if its display interval [its time, the next frame's time) holds that instant; the last
+frame is on show for its own duration. Time 0 is the file's own (see `video`) or a given `start`.
+Frames are taken as coded: interlaced ones keep both fields, pixels that are not square stay so,
 and a high dynamic range is not mapped to a low one.
 
 How. Decoding is nearly all the work of extraction, so the decoder is asked for no more than it must
-do. The packets' times say which pictures are wanted. In H.264,
+do. The packets' times say which frames are wanted. In H.264,
 
-- a packet whose picture is not wanted is decoded with ``skip_frame=NONREF``: the decoder itself
-  leaves the picture out when no other refers to it;
-- of each run (see `h264`) only the packets up to the last wanted picture are decoded, none at all
+- a packet whose frame is not wanted is decoded with ``skip_frame=NONREF``: the decoder itself
+  leaves the frame out when no other refers to it;
+- of each run (see `h264`) only the packets up to the last wanted frame are decoded, none at all
   of a run without.
 
-A run that did not give every wanted picture is decoded once more, in full. Other codecs are decoded
+A run that did not give every wanted frame is decoded once more, in full. Other codecs are decoded
 in full from the start; so are videos whose packets carry no times, once for the times and once for
-the pictures.
+the frames.
 
 Damage. From the first packet that cannot be decoded without error, or of which a transport stream
-has lost a part, to the end of its run, every picture counts as corrupt. In a file that was cut off,
-the pictures before the cut are right, and those after it are missing.
+has lost a part, to the end of its run, every frame counts as corrupt. In a file that was cut off,
+the frames before the cut are right, and those after it are missing.
 """
 
 import struct
@@ -45,7 +45,7 @@ from avsc.features.video import Video, decoded, opened
 from avsc.manifests.errors import MediaError
 
 MAX_HELD_PIXELS = 1 << 28
-"""A run is refused when all its wanted pictures together, held in memory, have more pixels."""
+"""A run is refused when all its wanted frames together, held in memory, have more pixels."""
 
 _Image: TypeAlias = NDArray[np.uint8]
 Orientation: TypeAlias = Callable[[_Image], _Image]
@@ -66,20 +66,19 @@ def frames_on_show(
     start: Fraction | float | None = None,
     remarks: list[str] | None = None,
 ) -> Iterator[tuple[int, av.VideoFrame | MediaError]]:
-    """Yield (k, the picture on show at k + 0.5 s) for each second k, in order.
+    """Yield (k, the frame on show at k + 0.5 s) for each second k, in order.
 
     Where there is none, the error that says why stands in its place, its code ``"no-picture"``
     (nothing is on show at that time), ``"corrupt"`` or ``"truncated"``.
 
     Args:
-        recording: a video file.
         seconds: how many seconds are wanted; None for every k with k + 0.5 s before the end.
         start: where time 0 lies on the file's clock, seconds: the sound track's start when the
             clip's sound comes from the same file. None for the start of the first stream.
         remarks: a list to which is added what of the video's coding is not obeyed.
 
     Raises:
-        MediaError: no picture at all. Its code is one of `read_recording`, ``"truncated"`` (the
+        MediaError: no frame at all. Its code is one of `read_recording`, ``"truncated"`` (the
             file's index is missing), ``"undecodable"``, ``"no-video"``, ``"too-large"`` or
             ``"too-long"``.
     """
@@ -110,7 +109,7 @@ def frames_on_show(
 def rgb(
     frame: av.VideoFrame, short_side: int = 0, upright: Orientation | None = None
 ) -> NDArray[np.uint8]:
-    """Return a picture as it is to be seen: uint8 RGB [height, width, 3], upright.
+    """Return a frame as it is to be seen: uint8 RGB [height, width, 3], upright.
 
     Converted and scaled in one pass by libswscale (mean over each new pixel's area, accurate
     rounding), with the colour matrix and range that the frame names; one that names none is BT.601,
@@ -118,7 +117,6 @@ def rgb(
     mirroring, not in its scale.
 
     Args:
-        frame: a decoded picture.
         short_side: shorter side to scale down to, pixels; 0 keeps the size. Never enlarged.
         upright: its `orientation`, where that is known already.
 
@@ -133,13 +131,13 @@ def rgb(
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             "undecodable",
-            f"pictures in {frame.format.name} cannot be converted to RGB; convert the video.",
+            f"frames in {frame.format.name} cannot be converted to RGB; convert the video.",
         ) from error
     return np.ascontiguousarray(upright(np.asarray(scaled.to_ndarray(), np.uint8)))
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """Return what makes a picture [height, width, ...] upright, after its display matrix.
+    """Return what makes a frame [height, width, ...] upright, after its display matrix.
 
     A frame whose side data were asked for lives until Python collects reference cycles (PyAV 18).
 
@@ -153,7 +151,7 @@ def orientation(frame: av.VideoFrame) -> Orientation:
     if min(kept, turned) > _SKEW * max(kept, turned):
         raise MediaError(
             "undecodable",
-            f"the picture is to be turned by {frame.rotation} degrees; only quarter turns are "
+            f"the frame is to be turned by {frame.rotation} degrees; only quarter turns are "
             "known: turn the video.",
         )
     if turned > kept:
@@ -164,32 +162,32 @@ def orientation(frame: av.VideoFrame) -> Orientation:
 def _frames_of_run(
     video: Video, timeline: Timeline, run: int, wanted: set[int]
 ) -> dict[int, av.VideoFrame]:
-    """Return the wanted pictures of a run that are right, by their times."""
+    """Return the wanted frames of a run that are right, by their times."""
     pixels = len(wanted) * video.context.width * video.context.height
     if pixels > MAX_HELD_PIXELS:
         raise MediaError(
             "too-large",
-            f"{video.path}: {len(wanted)} pictures must be held at once, {pixels} pixels; at most "
+            f"{video.path}: {len(wanted)} frames must be held at once, {pixels} pixels; at most "
             f"{MAX_HELD_PIXELS}: cut the video into shorter clips.",
         )
-    found = _decoded(video, timeline, run, wanted, skipping=timeline.by_packets)
-    if timeline.by_packets and len(found) < len(wanted):
-        found |= _decoded(video, timeline, run, wanted, skipping=False)
-    for frame in found.values():
+    frames = _decoded(video, timeline, run, wanted, skipping=timeline.by_packets)
+    if timeline.by_packets and len(frames) < len(wanted):
+        frames |= _decoded(video, timeline, run, wanted, skipping=False)
+    for frame in frames.values():
         frame.time_base = video.tick
-    return found
+    return frames
 
 
 def _decoded(
     video: Video, timeline: Timeline, run: int, wanted: set[int], *, skipping: bool
 ) -> dict[int, av.VideoFrame]:
-    """Decode a run up to its last wanted picture; leave out what is damaged or comes after damage.
+    """Decode a run up to its last wanted frame; leave out what is damaged or comes after damage.
 
-    `skipping` lets the decoder leave out pictures that are neither wanted nor referred to.
+    `skipping` lets the decoder leave out frames that are neither wanted nor referred to.
     """
     first, stop = timeline.runs[run], 1 + max(timeline.place[time] for time in wanted)
     damage = stop
-    found: dict[int, av.VideoFrame] = {}
+    kept: dict[int, av.VideoFrame] = {}
     decoder = video.decoder(first)
     for index, packet in enumerate((*video.packets[first:stop], None), first):
         idle = skipping and packet is not None and packet.pts not in wanted
@@ -203,15 +201,15 @@ def _decoded(
             if frame.is_corrupt:
                 damage = min(damage, timeline.place.get(frame.pts or 0, first))
             elif frame.pts is not None and frame.pts in wanted:
-                found.setdefault(frame.pts, frame)
+                kept.setdefault(frame.pts, frame)
         if failed:
             break
-    return {time: frame for time, frame in found.items() if timeline.place[time] < damage}
+    return {time: frame for time, frame in kept.items() if timeline.place[time] < damage}
 
 
 def _corrupt(path: Path, second: int) -> MediaError:
     return MediaError(
         "corrupt",
-        f"{path}: second {second}: its picture, or one that it is built on, cannot be decoded "
+        f"{path}: second {second}: its frame, or one that it is built on, cannot be decoded "
         "without error; copy the file again.",
     )

@@ -152,7 +152,7 @@ class Child:
 
         Args:
             clip: what it is about, for messages.
-            limits: that the child was told.
+            limits: those that the child got.
 
         Raises:
             MediaError: the child has died: code ``"timeout"`` or ``"crashed"``. Others are those

@@ -1,8 +1,8 @@
 """Scaling and JPEG: the one place that encodes or decodes JPEG on the CPU.
 
-Conventions. Pictures are uint8 RGB [height, width, 3]. JPEG is baseline, full-range BT.601 YCbCr,
+Conventions. Images are uint8 RGB [height, width, 3]. JPEG is baseline, full-range BT.601 YCbCr,
 4:2:0, as JFIF has it. Scaling takes the mean over each new pixel's area; nothing is ever enlarged.
-The same picture gives the same bytes in one environment on one kind of processor (libjpeg-turbo's
+The same image gives the same bytes in one environment on one kind of processor (libjpeg-turbo's
 accurate integer transform, one thread).
 
 Source: JFIF 1.02; libjpeg-turbo, through simplejpeg. The decoder's own YUV planes could be encoded
@@ -24,7 +24,7 @@ MAX_SIDE = 65_500
 
 
 def fitted(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """Return the (height, width) of a picture scaled down to a short side; 0 keeps its size.
+    """Return the (height, width) of an image scaled down to a short side; 0 keeps its size.
 
     >>> fitted(720, 1280, 320), fitted(1280, 720, 320), fitted(225, 400, 320), fitted(720, 1280, 0)
     ((320, 569), (569, 320), (225, 400), (720, 1280))
@@ -35,24 +35,24 @@ def fitted(height: int, width: int, short_side: int) -> tuple[int, int]:
     return round(height * short_side / short), round(width * short_side / short)
 
 
-def encode(picture: NDArray[np.uint8], spec: ImageSpec) -> bytes:
-    """Return a picture (uint8 RGB [height, width, 3]) as JPEG, scaled down to the spec's size.
+def encode(image: NDArray[np.uint8], spec: ImageSpec) -> bytes:
+    """Return an image (uint8 RGB [height, width, 3]) as JPEG, scaled down to the spec's size.
 
     Raises:
-        MediaError: ``"too-large"`` for a picture longer than a JPEG can be.
+        MediaError: ``"too-large"`` for an image longer than a JPEG can be.
     """
-    height, width = fitted(picture.shape[0], picture.shape[1], spec.short_side)
+    height, width = fitted(image.shape[0], image.shape[1], spec.short_side)
     if max(height, width) > MAX_SIDE:
         raise MediaError(
             "too-large",
-            f"a picture of {width} x {height}; at most {MAX_SIDE} pixels a side: cut the video.",
+            f"an image of {width} x {height}; at most {MAX_SIDE} pixels a side: cut the video.",
         )
-    if (height, width) != picture.shape[:2]:
-        picture = np.asarray(
-            cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+    if (height, width) != image.shape[:2]:
+        image = np.asarray(
+            cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8
         )
     jpeg: bytes = simplejpeg.encode_jpeg(
-        np.ascontiguousarray(picture),
+        np.ascontiguousarray(image),
         quality=spec.quality,
         colorspace="RGB",
         colorsubsampling="420",
@@ -83,21 +83,21 @@ def shape(data: bytes | NDArray[np.uint8]) -> tuple[int, int]:
 
 
 def decode(data: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the picture of a JPEG, uint8 RGB [height, width, 3].
+    """Return the image of a JPEG, uint8 RGB [height, width, 3].
 
     Raises:
         MediaError: as `shape`; ``"undecodable"`` too when the data end early or are damaged.
     """
     shape(data)
     try:
-        picture: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+        image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError as error:
         raise _undecodable(data, error) from error
-    return picture
+    return image
 
 
 def _undecodable(data: bytes | NDArray[np.uint8], reason: object) -> MediaError:
     return MediaError(
         "undecodable",
-        f"{len(data)} bytes are not a JPEG that can be decoded ({reason}); make the picture again.",
+        f"{len(data)} bytes are not a JPEG that can be decoded ({reason}); make the image again.",
     )

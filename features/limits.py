@@ -22,7 +22,7 @@ class Limits:
     Attributes:
         megabytes: size of a recording's file, 10^6 bytes; it is held in memory whole.
         seconds: length of a recording, sound or video.
-        pixels: of one picture of a video, width times height; at most `MAX_JPEG_PIXELS`.
+        pixels: of one frame of a video, width times height; at most `MAX_JPEG_PIXELS`.
         timeout: wall-clock time for a clip, seconds.
     """
 

@@ -65,7 +65,6 @@ class PieceRequest:
         video: its images.
         acoustic: spec of the acoustic frames; None for none.
         images: spec of the images; None for none.
-        limits: what is refused.
     """
 
     clip: str

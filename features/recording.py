@@ -44,7 +44,6 @@ class Recording:
     """A recording's file, or why it could not be read.
 
     Attributes:
-        path: the file.
         source: how it was found.
         content: its bytes; empty with a fault.
         limits: of what may be decoded from it.
@@ -105,9 +104,9 @@ def recorded(recording: Path | Recording) -> Recording:
     return recording
 
 
-def _without_waiting(path: str, how: int) -> int:
+def _without_waiting(path: str, flags: int) -> int:
     """Open a file; do not wait for the other end of what is a named pipe."""
-    return os.open(path, how | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read(path: Path, file: io.FileIO, limits: Limits) -> Recording:

@@ -74,8 +74,7 @@ def stereo_parts(recording: Recording, heard: Heard) -> Iterator[npt.NDArray[np.
     """Yield a recording's samples at its own rate as they are decoded, float32 [2, n].
 
     Args:
-        recording: the recording.
-        heard: is told what is learned.
+        heard: filled in as samples are decoded.
 
     Raises:
         MediaError: as `read_sound`; some of it only after the last part.
@@ -97,7 +96,7 @@ def stereo_parts(recording: Recording, heard: Heard) -> Iterator[npt.NDArray[np.
         heard.warnings.append(
             f"{path}: its header has no length, as when it is written to a pipe; all that it holds "
             f"was taken, {heard.samples / heard.rate:.3f} s. Whether its end is missing cannot be "
-            "told."
+            "determined."
         )
     if heard.samples == 0:
         raise MediaError("empty", f"{path}: no samples of sound; leave the clip out.")

@@ -114,7 +114,6 @@ class SoundChunk:
     """The chunk of sound.
 
     Attributes:
-        kind: of the file.
         coding: how the sound is coded, as the kind names it.
         start: where the sound begins.
         size: bytes of sound that are declared or, where none are, that the file holds.

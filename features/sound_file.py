@@ -29,7 +29,6 @@ class SoundFile:
     """An open sound file.
 
     Attributes:
-        path: the file.
         file: as libsndfile has it.
         packed: the samples themselves, where they are little-endian 24-bit PCM.
         warnings: oddities that were accepted: none.
@@ -112,7 +111,6 @@ def opened_file(recording: Recording, chunk: SoundChunk | None) -> Iterator[Soun
     """Open a sound file.
 
     Args:
-        recording: the file.
         chunk: where its sound lies; None for FLAC.
 
     Raises:

@@ -37,7 +37,7 @@ GUESSED = ("aac", "mp3", "mpeg", "mpegts", "wav")
 bare and MPEG streams, and WAV, whose bytes were counted before."""
 
 OPTIONS = {"protocol_whitelist": "none", "skip_frame": "all"}
-"""A file that names others is not followed; no picture is decoded only to open one."""
+"""A file that names others is not followed; no frame is decoded only to open one."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,7 @@ from avsc.manifests.errors import SettingError
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """Base of all specs.
-
-    Attributes:
-        version: version of the algorithm.
-    """
+    """Base of all specs."""
 
     product: ClassVar[str]
     version: int = 1
@@ -120,11 +116,11 @@ class FbankSpec(AcousticSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSpec(Spec):
-    """One JPEG picture for each second k of a clip: the one on show at k + 0.5 s.
+    """One JPEG image for each second k of a clip: the one on show at k + 0.5 s.
 
     Attributes:
-        short_side: shorter side of the stored picture, pixels; 0 keeps the source's size.
-            Pictures are never enlarged.
+        short_side: shorter side of the stored image, pixels; 0 keeps the source's size.
+            Images are never enlarged.
         quality: JPEG quality, 1 to 100.
     """
 
@@ -155,7 +151,7 @@ class EmbeddingSpec(Spec):
     Attributes:
         encoder: SHA-256 of the encoder's weights; of an acoustic one, with mean and deviation.
         source: SHA-256 of the content of the product that was encoded, its spec included.
-        shown: what the encoder saw of it: size and view of pictures, their mean and deviation.
+        shown: what the encoder saw of it: size and view of images, their mean and deviation.
         features: values of a vector.
     """
 
@@ -174,7 +170,7 @@ class AcousticEmbeddingSpec(EmbeddingSpec):
 
 @dataclass(frozen=True, kw_only=True)
 class VisualEmbeddingSpec(EmbeddingSpec):
-    """Embeddings of pictures: of each picture one record of one row; its key is the second."""
+    """Embeddings of images: of each image one record of one row; its key is the second."""
 
     product: ClassVar[str] = "visual-embeddings"
 

@@ -12,11 +12,11 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 NOT_SQUARE = (
-    "some videos have pixels that are not square: their pictures are stored as coded, not "
+    "some videos have pixels that are not square: their frames are stored as coded, not "
     "stretched (docs/recordings.md)."
 )
 HIGH_DYNAMIC_RANGE = (
-    "some videos have a high dynamic range (PQ or HLG): their pictures are stored as coded, pale, "
+    "some videos have a high dynamic range (PQ or HLG): their frames are stored as coded, pale, "
     "without tone mapping (docs/recordings.md)."
 )
 _PQ, _HLG = 16, 18
@@ -27,7 +27,7 @@ COVERS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.s
 def default_stream(container: InputContainer, kind: Literal["audio", "video"]) -> Stream | None:
     """Return the stream that players take; None when there is none of the kind.
 
-    Cover pictures are no videos, and a still picture is taken for the video only when there is no
+    Cover frames are no videos, and a still frame is taken for the video only when there is no
     other, whatever the file marks as its default.
     """
     streams = [
@@ -41,7 +41,7 @@ def default_stream(container: InputContainer, kind: Literal["audio", "video"]) -
 
 
 def not_obeyed(stream: av.VideoStream, frame: av.VideoFrame) -> list[str]:
-    """Return what of a video's coding its pictures do not obey; the same words for every file."""
+    """Return what of a video's coding its frames do not obey; the same words for every file."""
     ratios = stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio
     found = {
         NOT_SQUARE: any(ratio not in (None, 0, 1) for ratio in ratios),

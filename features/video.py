@@ -37,15 +37,14 @@ class Video:
     """An open video.
 
     Attributes:
-        path: the file.
         limits: what may be decoded of it.
         stream: where it is in the file.
         context: its decoder.
-        tolerant: a decoder that continues after an error and marks the pictures that it spoiled,
-            for H.264 that does not begin with an IDR picture: what precedes its first pictures is
+        tolerant: a decoder that continues after an error and marks the frames that it spoiled,
+            for H.264 that does not begin with an IDR picture: what precedes its first frames is
             missed, which is no damage. None for any other video.
         packets: in decoding order, at least one.
-        timed: whether the file says when its pictures are on show, and not only when their packets
+        timed: whether the file says when its frames are on show, and not only when their packets
             are to be decoded.
         tick: unit of the packets' times, seconds.
         zero: start of the file's first stream, seconds.
@@ -88,14 +87,14 @@ def opened(recording: Path | Recording) -> Iterator[Video]:
 
     Raises:
         MediaError: those of `read_recording`, ``"no-video"``, ``"undecodable"``, ``"too-large"``,
-            ``"clock"``, or ``"truncated"`` when its index or every picture is missing.
+            ``"clock"``, or ``"truncated"`` when its index or every frame is missing.
     """
     with ExitStack() as files:
         yield _read(recorded(recording), files)
 
 
 def _opened(recording: Recording, files: ExitStack, **more: str) -> InputContainer:
-    # A file that names others is not followed; no picture is too large for the limit.
+    # A file that names others is not followed; no frame is too large for the limit.
     options = {"protocol_whitelist": "none", "max_pixels": str(recording.limits.pixels), **more}
     try:
         container = av.open(recording.stream(), "r", metadata_errors="replace", options=options)
@@ -138,11 +137,11 @@ def _read(recording: Recording, files: ExitStack) -> Video:
     _prepare(stream, recording, err_detect="explode")
     packets, whole = _packets(recording, container, stream)
     if container.format.name in BROADCAST:
-        # Key frames are then marked by the pictures themselves: what precedes them needs others.
+        # Key frames are then marked by the frames themselves: what precedes them needs others.
         del packets[: next((i for i, packet in enumerate(packets) if packet.is_keyframe), 0)]
     if not packets:
-        code, reason = ("no-video", "has no pictures") if whole else ("truncated", "is cut off")
-        raise MediaError(code, f"{path}: the video stream {reason}; wanted pictures.")
+        code, reason = ("no-video", "has no frames") if whole else ("truncated", "is cut off")
+        raise MediaError(code, f"{path}: the video stream {reason}; wanted frames.")
     tolerant = None
     if begins_in_between(stream.codec_context, packets):
         again = _video_stream(recording, _opened(recording, files))
@@ -174,7 +173,7 @@ def _read(recording: Recording, files: ExitStack) -> Video:
 
 
 def _video_stream(recording: Recording, container: InputContainer) -> av.VideoStream:
-    """Return the video stream that players take; its pictures are not too large."""
+    """Return the video stream that players take; its frames are not too large."""
     path, most = recording.path, recording.limits.pixels
     stream = default_stream(container, "video")
     if not isinstance(stream, av.VideoStream):
@@ -186,7 +185,7 @@ def _video_stream(recording: Recording, container: InputContainer) -> av.VideoSt
     if context.width * context.height > most:
         raise MediaError(
             "too-large",
-            f"{path}: pictures of {context.width} x {context.height}; at most {most} pixels "
+            f"{path}: frames of {context.width} x {context.height}; at most {most} pixels "
             "(--max-pixels): scale the video down.",
         )
     return stream
@@ -201,7 +200,7 @@ def _prepare(stream: av.VideoStream, recording: Recording, **options: str) -> No
 
 
 def _is_timed(recording: Recording, stream: av.VideoStream) -> bool:
-    """Return whether a file says when the pictures of a codec that reorders them are on show.
+    """Return whether a file says when the frames of a codec that reorders them are on show.
 
     AVI and Windows Media say only when packets are to be decoded, bare streams not even that;
     FFmpeg then guesses, wrongly, unless it is told not to fill in what the file does not say.

@@ -18,7 +18,7 @@ FAULTS = (
 )
 
 Target = TypeVar("Target")
-"""What checks are told about where things are to be tried."""
+"""Where things are to be tried: what every check is called with."""
 
 
 class CheckFailed(Exception):  # noqa: N818
@@ -47,7 +47,6 @@ class Finding:
     """How a check went.
 
     Attributes:
-        check: the check.
         works: whether what was tried works.
         text: what was found.
     """
@@ -62,9 +61,9 @@ class Finding:
         return self.check.needed and not self.works
 
     def __str__(self) -> str:
-        mark = "ok  " if self.works else "FAIL" if self.check.needed else "note"
+        verdict = "ok  " if self.works else "FAIL" if self.check.needed else "note"
         remedy = "" if self.works else f" {self.check.remedy}"
-        return f"{mark}  {self.check.name}: {' '.join(self.text.split())}.{remedy}"
+        return f"{verdict}  {self.check.name}: {' '.join(self.text.split())}.{remedy}"
 
 
 def examine(target: Target, checks: Sequence[Check[Target]]) -> Iterator[Finding]:

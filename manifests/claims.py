@@ -96,7 +96,6 @@ class Claim:
     """One claim of this process.
 
     Args:
-        path: its file.
         bound: seconds without a heartbeat after which the claim of another is taken over.
     """
 

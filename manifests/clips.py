@@ -51,7 +51,7 @@ class Clip:
         scene: the scene's label.
         audio: path of the sound relative to the root. Equal to `video` when the sound is the
             video file's own track; None when the clip has no sound.
-        video: path of the video relative to the root; None when the clip has no pictures.
+        video: path of the video relative to the root; None when the clip has no video.
         fold: ``"train"``, ``"test"``, or None when the set has no folds.
         city: city of the recording, or None.
         location: place of the recording, unique in the set (TAU2021: ``helsinki-3``), or None.

@@ -56,7 +56,6 @@ def publish(path: Path, *pieces: Piece, before: Callable[[], None] = lambda: Non
     """Write pieces, in order, so that the file is whole or, after an error, unchanged.
 
     Args:
-        path: the file.
         pieces: its content.
         before: called when all is written, before the rename; if it raises, the file is unchanged.
 
@@ -102,7 +101,6 @@ def publish_all(
     """Write a folder's files in order, and remove stale temporary files of the same names.
 
     Args:
-        folder: where.
         files: name -> content.
         before: as in `publish`, for each.
 

@@ -41,7 +41,6 @@ class Owner:
     """A process in a PID namespace.
 
     Attributes:
-        host: name of the host.
         pid: its number there.
         namespace: see `this_namespace`; empty if unknown.
     """

@@ -66,9 +66,9 @@ def check_ends(where: str, column: str, value: str) -> None:
 def _check_header(path: Path, header: list[str], wanted: Sequence[str], delimiter: str) -> None:
     missing = [name for name in wanted if name not in header]
     if missing:
-        found = ", ".join(header) or "nothing"
-        message = f"{path}: no column {missing[0]!r}; found {found}; wanted {', '.join(wanted)}."
-        other = [mark for mark in DELIMITERS if mark != delimiter and mark in found]
+        present = ", ".join(header) or "nothing"
+        message = f"{path}: no column {missing[0]!r}; found {present}; wanted {', '.join(wanted)}."
+        other = [mark for mark in DELIMITERS if mark != delimiter and mark in present]
         if len(header) == 1 and other:
             message += f" Its columns are separated by a {DELIMITERS[other[0]]}; a "
             message += f"{DELIMITERS[delimiter]} is wanted."
@@ -82,7 +82,6 @@ def read_rows(path: Path, *, strict: bool = False) -> list[Clip]:
     """Return the clips of a table, in its order.
 
     Args:
-        path: the table.
         strict: refuse blanks at the ends of names and all of `CONTROL`, as in a user's table; a
             store's own table may be of a version that allowed them.
 
@@ -141,7 +140,6 @@ def read_table(
     """Read a generic manifest.
 
     Args:
-        path: the table.
         root: folder that its paths are relative to.
         name: name of the data set; the file's stem when None.
         classes: scene labels in the order of their indices; those found, sorted, when None.
@@ -156,8 +154,8 @@ def read_table(
         )
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
-    found = tuple(sorted({clip.scene for clip in clips}))
-    return Dataset(name or path.stem, root, tuple(classes) if classes else found, clips)
+    scenes = tuple(sorted({clip.scene for clip in clips}))
+    return Dataset(name or path.stem, root, tuple(classes) if classes else scenes, clips)
 
 
 def encode_table(clips: Iterable[Clip]) -> bytes:

@@ -48,7 +48,6 @@ class Archive:
 
     Attributes:
         name: short name, unique in the release, such as ``audio.1``.
-        file: name of the file.
         size: its length, bytes.
         md5: digest of its content, 32 hexadecimal digits.
     """
@@ -70,7 +69,6 @@ class Release:
 
     Attributes:
         url: address of an archive, in which ``{file}`` stands for its file name.
-        archives: all that belong to it.
     """
 
     url: str
@@ -275,13 +273,13 @@ def _folds(setup: Path, clips: dict[str, Clip]) -> dict[str, str]:
 
 def _listed(path: Path, clips: dict[str, Clip]) -> dict[str, str]:
     """Return where in a list of a fold each clip is named: clip -> ``"file, line n"``."""
-    found: dict[str, str] = {}
+    listed: dict[str, str] = {}
     names = {composed(name): name for name in clips}
     for where, row in lines(path, COLUMNS[:1], "\t"):
         name = clip_id(*_values(where, row, COLUMNS[:1]))
         name = names.get(composed(name), name)
-        if name in found:
-            raise ManifestError(f"{where}: clip {name!r} was listed before, in {found[name]}.")
+        if name in listed:
+            raise ManifestError(f"{where}: clip {name!r} was listed before, in {listed[name]}.")
         if name not in clips:
             raise ManifestError(f"{where}: clip {name!r} is not in meta.csv.")
         label = row.get("scene_label", clips[name].scene)
@@ -289,5 +287,5 @@ def _listed(path: Path, clips: dict[str, Clip]) -> dict[str, str]:
             raise ManifestError(
                 f"{where}: clip {name!r} is {label!r} here and {clips[name].scene!r} in meta.csv."
             )
-        found[name] = where
-    return found
+        listed[name] = where
+    return listed

@@ -38,7 +38,6 @@ def read_text(path: Path, kind: type[AvscError] = ManifestError) -> str:
     """Return a file's text without its byte order mark; line ends are kept.
 
     Args:
-        path: the file.
         kind: class of the error.
 
     Raises:

@@ -37,7 +37,6 @@ class BlockSummary:
     """What a block's work came to; small, because it travels back to the driver.
 
     Attributes:
-        block: number of the block.
         clips: clips of which something was made or tried.
         failures: what could not be made.
         warnings: what should be known.
@@ -157,9 +156,9 @@ def _publish(
         else:
             assert kept is not None and before is not None, "rows are kept only from whole parts"
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
-            former = before.ids.index(clip)
-            of.append(before.sources[former])
-            role = before.roles[former] if before.roles else role
+            at = before.ids.index(clip)
+            of.append(before.sources[at])
+            role = before.roles[at] if before.roles else role
             older += [failure for failure in before.failures if failure.clip == clip]
         roles.append(role)
     remove(receipt)

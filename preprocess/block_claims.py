@@ -27,8 +27,8 @@ def claim_file(store: Path, block: int) -> Path:
 def claim_holder(store: Path, block: int) -> str | None:
     """Return who is making a block, in words, or None when nobody who lives is."""
     path = claim_file(store, block)
-    found = read_claim(path)
-    return None if found is None or found.is_gone(path.parent, GONE_AFTER) else str(found)
+    claim = read_claim(path)
+    return None if claim is None or claim.is_gone(path.parent, GONE_AFTER) else str(claim)
 
 
 def claimed_blocks(store: Path) -> dict[int, str]:
@@ -40,9 +40,9 @@ def remove_dead(store: Path) -> None:
     """Take away the claims of runs that are gone, and the folders that are empty then."""
     for block in _blocks(store):
         path = claim_file(store, block)
-        found = read_claim(path)
-        if found is not None and found.is_gone(path.parent, GONE_AFTER):
-            Claim(path).remove(found)
+        claim = read_claim(path)
+        if claim is not None and claim.is_gone(path.parent, GONE_AFTER):
+            Claim(path).remove(claim)
             _tidy(store, block)
 
 

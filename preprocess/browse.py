@@ -22,10 +22,8 @@ def choose(store: Store, ids: Sequence[str], sample: int | None, seed: int) -> l
     """Return the rows of the clips that a page shows, in order.
 
     Args:
-        store: the store.
         ids: of clips that are named; empty for a sample.
         sample: how many clips to draw, as evenly from the scenes as they allow; None for all.
-        seed: of the drawing.
 
     Raises:
         SettingError: an id is not in the store.
@@ -53,7 +51,6 @@ def page(
     """Return the page of some clips of a store.
 
     Args:
-        store: the store.
         rows: of the clips, in the clip table.
         sound: returns that of a clip, by its row; None without sound.
     """
@@ -95,12 +92,12 @@ def page(
 def _warnings(store: Store) -> list[str]:
     """Return what the receipts warn of, once each."""
     blocks = range(-(-len(store.clips) // read_description(store.path).block_size))
-    found: dict[str, None] = {}
+    warnings: dict[str, None] = {}
     for spec in map(store.spec, store.products):
         for block in blocks:
             receipt = read_receipt(receipt_file(store.path, spec, block))
-            found |= dict.fromkeys(receipt.warnings if receipt else ())
-    return list(found)
+            warnings |= dict.fromkeys(receipt.warnings if receipt else ())
+    return list(warnings)
 
 
 def _counts(clips: Iterable[Clip]) -> Section:

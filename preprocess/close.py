@@ -68,15 +68,15 @@ def open_store(store: Path, clips: Sequence[Clip], description: Description) -> 
 def first_clips(store: Path, clips: Sequence[Clip], description: Description) -> str:
     """Return the digest of what a store's clips were before that was first changed, or nothing.
 
-    A fingerprint of the former form does not cover it, and means what the clips were then.
+    A fingerprint of the earlier form does not cover it, and means what the clips were then.
     """
     try:
-        found = read_description(store)
-        before = found.first_clips or clips_digest(found.classes, read_rows(clips_file(store)))
+        current = read_description(store)
+        before = current.first_clips or clips_digest(current.classes, read_rows(clips_file(store)))
     except AvscError:
         return ""
     same = before == clips_digest(description.classes, clips)
-    return before if found.first_clips or not same else ""
+    return before if current.first_clips or not same else ""
 
 
 def close(store: Path, clips: Sequence[Clip], description: Description) -> Closed:
@@ -94,11 +94,11 @@ def close(store: Path, clips: Sequence[Clip], description: Description) -> Close
     every = [receipt for mine in receipts.values() for receipt in mine]
     ordered = _failures(every)
     publish(failures_file(store), encode_failures(ordered))
-    mark = write_index(store, description, tables)
+    fingerprint = write_index(store, description, tables)
     remove_stale_files(store)
     remove_dead(store)
     environments = {tuple(sorted(receipt.versions.items())) for receipt in every}
-    return Closed(mark, ordered, len(environments), max(r.peak_memory for r in every))
+    return Closed(fingerprint, ordered, len(environments), max(r.peak_memory for r in every))
 
 
 def is_current(store: Path, clips: Sequence[Clip], description: Description) -> bool:
@@ -139,14 +139,14 @@ def _receipts(
         StoreError: some are missing, or of other clips than the clip table says.
     """
     size = description.block_size
-    found: dict[str, list[Receipt]] = {}
+    receipts: dict[str, list[Receipt]] = {}
     missing: dict[str, list[int]] = {}
     for name, spec in description.specs.items():
-        found[name] = []
+        receipts[name] = []
         for block in range(-(-len(ids) // size)):
             receipt = read_receipt(receipt_file(store, spec, block))
             if receipt and list(receipt.ids) == ids[block * size : (block + 1) * size]:
-                found[name].append(replace(receipt, ids=(), sources=(), roles=()))
+                receipts[name].append(replace(receipt, ids=(), sources=(), roles=()))
             else:
                 missing.setdefault(name, []).append(block)
     if missing:
@@ -159,7 +159,7 @@ def _receipts(
             f"{store}: blocks are not made yet ({what}).{being} Run the same `avsc-prep extract` "
             "again, all of it or the parts that are missing; it does only what is missing."
         )
-    return found
+    return receipts
 
 
 def number_ranges(blocks: Sequence[int]) -> str:

@@ -30,8 +30,6 @@ class Driver:
 
     Args:
         workers: who works.
-        claims: of this run.
-        events: its record.
         reporter: what the user sees.
         renew: plans a block again: its task, or None if nothing is left to do.
 

@@ -22,9 +22,7 @@ class Location:
     """Where a clip is in a store.
 
     Attributes:
-        clip: the clip.
         row: in the clip table.
-        block: number of its block.
         clips: all clips of the block.
     """
 

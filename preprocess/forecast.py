@@ -38,7 +38,6 @@ class Measured:
 
     Attributes:
         clip: id of the clip.
-        seconds: that it took.
         bytes_made: of its records.
         bytes_read: of its recordings.
         failures: what could not be made of it.
@@ -98,7 +97,6 @@ def forecast(plan: Plan, products: int, sample: int, seed: int) -> Forecast:
         plan: with something to be done.
         products: number of products that the store is to hold.
         sample: how many clips to measure; at least two.
-        seed: of the draw.
 
     Raises:
         AvscError: every clip ended the process that made it.

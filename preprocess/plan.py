@@ -54,7 +54,6 @@ class BlockTask:
     Attributes:
         store: the store's folder.
         root: the data set's folder.
-        block: number of the block.
         clips: the block's clips, in row order.
         specs: specs of the products that have something to be made.
         todo: for each of them, the rows of the clips to be made; other rows are kept.
@@ -90,7 +89,6 @@ class Plan:
 
     Attributes:
         tasks: one for each block that is not done.
-        blocks: number of all blocks.
         reasons: how many (clip, product) are to be made for each reason.
     """
 
@@ -117,7 +115,6 @@ def make_plan(
 
     Args:
         store: the store's folder.
-        dataset: the clips.
         description: what the store is to hold.
         check: how to detect changed recordings.
         which: of the blocks; the others are not looked at.
@@ -134,10 +131,10 @@ def make_plan(
     for block in blocks[which]:
         clips = dataset.clips[block * size : (block + 1) * size]
         before = receipts(store, description.specs, block)
-        found = [sources(dataset.root, clip, check == "content") for clip in clips]
+        current = [sources(dataset.root, clip, check == "content") for clip in clips]
         todo: dict[str, frozenset[int]] = {}
         for name, spec in description.specs.items():
-            why = reasons_to_make(store, spec, block, clips, found, check)
+            why = reasons_to_make(store, spec, block, clips, current, check)
             if only is not None:
                 why = {
                     row: reason
@@ -160,14 +157,14 @@ def make_plan(
 
 def receipts(store: Path, specs: Mapping[str, Spec], block: int) -> Receipts:
     """Return what tells a block's receipts, by product, from any written later; None for absent."""
-    found: Receipts = {}
+    states: Receipts = {}
     for name, spec in specs.items():
         try:
             state = receipt_file(store, spec, block).stat()
-            found[name] = (state.st_mtime_ns, state.st_ino)
+            states[name] = (state.st_mtime_ns, state.st_ino)
         except OSError:
-            found[name] = None
-    return found
+            states[name] = None
+    return states
 
 
 def sources(root: Path, clip: Clip, content: bool = False) -> dict[str, SourceFile]:
@@ -181,17 +178,15 @@ def reasons_to_make(
     spec: Spec,
     block: int,
     clips: Sequence[Clip],
-    found: Sequence[Mapping[str, SourceFile]],
+    current: Sequence[Mapping[str, SourceFile]],
     check: Check = "time",
 ) -> dict[int, Reason]:
     """Return the rows of a block that must be made by a spec, and why.
 
     Args:
         store: the store's folder.
-        spec: of the product.
-        block: number of the block.
         clips: the block's clips, in row order.
-        found: for each of them, its recordings as they are now.
+        current: for each of them, its recordings as they are now.
         check: ``"content"`` to compare the part's bytes with its receipt, and not its size alone.
     """
     part, receipt_path = part_file(store, spec, block), receipt_file(store, spec, block)
@@ -207,7 +202,7 @@ def reasons_to_make(
     for row, clip in enumerate(clips):
         if clip.id not in old:
             why[row] = Reason("new in this block", f"{receipt_path} does not name it")
-        elif change := _change(receipt, old[clip.id], clip, found[row]):
+        elif change := _change(receipt, old[clip.id], clip, current[row]):
             why[row] = Reason("source changed", change)
         elif clip.id in failed:
             fault = failed[clip.id]
@@ -245,15 +240,13 @@ def _change(receipt: Receipt, row: int, clip: Clip, now: Mapping[str, SourceFile
     before, roles = receipt.sources[row], (clip.audio, clip.video)
     if receipt.roles and receipt.roles[row] != roles:
         made = " and ".join(str(name) for name in receipt.roles[row])
-        return (
-            f"made of {made} for sound and pictures; the manifest names {roles[0]} and {roles[1]}"
-        )
+        return f"made of {made} for sound and images; the manifest names {roles[0]} and {roles[1]}"
     if before.keys() != now.keys():
         return f"made of {_list(before)}; the manifest names {_list(now)}"
     return "; ".join(
-        f"{name}: was {describe_source(before[name])}, is {describe_source(found)}"
-        for name, found in now.items()
-        if not _is_same(before[name], found)
+        f"{name}: was {describe_source(before[name])}, is {describe_source(source)}"
+        for name, source in now.items()
+        if not _is_same(before[name], source)
     )
 
 

@@ -12,7 +12,6 @@ class Reporter(Display):
 
     Args:
         total: how much is to be done.
-        title: of the bar.
         unit: what is counted, for the reader.
         scale: how many units one of `total` is, such as 1e-9 for bytes shown as GB.
     """

@@ -30,12 +30,11 @@ class Receipt:
         sources: for each clip, the recordings it was made of, by path relative to the root.
         failures: what could not be made.
         warnings: what was made but should be known.
-        part_sha256: of the part file.
         part_size: bytes of the part file.
         seconds: wall-clock time of the block's work.
         peak_memory: largest resident set of the worker so far, bytes.
         versions: of what the bytes depend on.
-        roles: for each clip, the recordings of its sound and of its pictures, as the manifest
+        roles: for each clip, the recordings of its sound and of its images, as the manifest
             names them; empty in receipts of before there was this.
     """
 

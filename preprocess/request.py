@@ -105,6 +105,15 @@ OPTIONS = (
         help="Give up a clip after so many seconds.",
     ),
 )
+OPTION_GROUPS = {
+    "Data": "dataset manifest root store out block_size check",
+    "What is kept": "products image_short_side image_quality scalogram_q fbank_bands",
+    "Limits": "max_megabytes max_seconds max_pixels clip_timeout",
+    "Where it runs": "workers memory_limit cluster cluster_config scheduler dashboard part",
+    "Measurement": "sample seed",
+    "Batch script": "cluster_script walltime cores",
+}
+"""Headings of the options in the help, and which options they have."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,6 @@ class ExtractionRequest:
 
     Attributes:
         store: the store's folder; absolute, as is the data set's, because workers start elsewhere.
-        dataset: its clips.
         description: what the store is to hold: what it holds already, and the products asked for.
         check: how to detect changed recordings.
         limits: what of a recording is refused.
@@ -159,8 +167,8 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         clip_timeout: int,
         **others: Any,
     ) -> Any:
-        given = {name: others.pop(name) for name in SPEC_OPTIONS}
-        specs = _chosen(products, changed(DEFAULTS, given))
+        changes = {name: others.pop(name) for name in SPEC_OPTIONS}
+        specs = _chosen(products, changed(DEFAULTS, changes))
         clips = _clips(dataset, manifest, root)
         for warning in name_warnings(clips.clips):
             click.echo(f"Note: {warning}", err=True)
@@ -184,8 +192,8 @@ def with_options(command: Callable[..., Any], options: Sequence[Any]) -> Callabl
     return command
 
 
-def given_options(request: ExtractionRequest) -> list[str]:
-    """Return the options of a request that the command under way was given, to be given to another.
+def explicit_options(request: ExtractionRequest) -> list[str]:
+    """Return the options of a request that the running command got, for another command.
 
     Folders and files are absolute. Those left at their defaults are left out, but for the data
     set's root and the store, which depend on where the command was called.
@@ -205,14 +213,14 @@ def given_options(request: ExtractionRequest) -> list[str]:
     ]
 
 
-def changed(specs: Mapping[str, Spec], given: Mapping[str, int | None]) -> dict[str, Spec]:
+def changed(specs: Mapping[str, Spec], changes: Mapping[str, int | None]) -> dict[str, Spec]:
     """Return specs with the parameters that options give; those of None are left as they are."""
-    found = dict(specs)
-    for name, value in given.items():
+    result = dict(specs)
+    for name, value in changes.items():
         product, parameter, _ = SPEC_OPTIONS[name]
-        if value is not None and product in found:
-            found[product] = replace(found[product], **{parameter: value})
-    return found
+        if value is not None and product in result:
+            result[product] = replace(result[product], **{parameter: value})
+    return result
 
 
 def _chosen(products: str, known: Mapping[str, Spec]) -> dict[str, Spec]:
@@ -242,23 +250,23 @@ def _description(store: Path, clips: Dataset, specs: dict[str, Spec], size: int)
             raise StoreError(f"{store}: not empty, and no store; name another folder with --out.")
         return wanted
     try:
-        found = read_description(store)
+        held = read_description(store)
     except DamagedError as fault:
         click.echo(f"{fault} It is rewritten now, with the products named here.", err=True)
         return wanted
-    if found.dataset != clips.name:
+    if held.dataset != clips.name:
         raise StoreError(
-            f"{store}: a store of {found.dataset}, not of {clips.name}; name another folder with "
+            f"{store}: a store of {held.dataset}, not of {clips.name}; name another folder with "
             "--out."
         )
-    others = sorted(set(found.specs) - set(SPECS))
+    others = sorted(set(held.specs) - set(SPECS))
     if others:
         raise StoreError(
             f"{store}: holds {others[0]}, which avsc-fit made; name another folder with --out."
         )
-    if found.block_size != size:
+    if held.block_size != size:
         raise StoreError(
-            f"{store}: made with --block-size {found.block_size}, not {size}. Use "
-            f"--block-size {found.block_size}, or name another folder with --out."
+            f"{store}: made with --block-size {held.block_size}, not {size}. Use "
+            f"--block-size {held.block_size}, or name another folder with --out."
         )
-    return replace(wanted, specs={**found.specs, **specs}, first_clips=found.first_clips)
+    return replace(wanted, specs={**held.specs, **specs}, first_clips=held.first_clips)

@@ -34,7 +34,7 @@ def save_request(request: ExtractionRequest) -> None:
 
 
 def load_request(
-    store: Path, root: Path | None, check: Check, given: Mapping[str, int | None] | None = None
+    store: Path, root: Path | None, check: Check, changes: Mapping[str, int | None] | None = None
 ) -> ExtractionRequest:
     """Return the request that made a store, for all its products and clips.
 
@@ -42,21 +42,22 @@ def load_request(
         store: the store's folder.
         root: of the data set, where it is not what it was.
         check: how to detect changed recordings.
-        given: options of specs that are to differ.
+        changes: options of specs that are to differ.
 
     Raises:
         StoreError: there is no store, or it does not say where its recordings are.
         ManifestError: its clip table is damaged.
     """
     description = read_description(store)
-    description = replace(description, specs=changed(description.specs, given or {}))
+    description = replace(description, specs=changed(description.specs, changes or {}))
     said, limits = _read(store)
-    found = root or said
-    if found is None or not found.is_dir():
-        what = "does not say where its recordings are" if found is None else f"{found} is no folder"
+    folder = root or said
+    if folder is None or not folder.is_dir():
+        where = "does not say where its recordings are"
+        what = where if folder is None else f"{folder} is no folder"
         raise StoreError(f"{store}: {what}; name the data set's folder with --root.")
     clips = tuple(read_rows(clips_file(store)))
-    dataset = Dataset(description.dataset, found.absolute(), description.classes, clips)
+    dataset = Dataset(description.dataset, folder.absolute(), description.classes, clips)
     return ExtractionRequest(store.absolute(), dataset, description, check, limits)
 
 

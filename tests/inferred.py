@@ -32,8 +32,8 @@ class Trained(World):
             seconds = LENGTHS.get(name, 2.0)
             write_sound(root / "audio" / f"{name}.wav", seconds, number)
             (root / "video").mkdir(exist_ok=True)
-            pictures = drawn(round(5 * seconds), np.random.default_rng(number), 48, 64)
-            write_video(root / "video" / f"{name}.mp4", pictures, rate=5)
+            frames = drawn(round(5 * seconds), np.random.default_rng(number), 48, 64)
+            write_video(root / "video" / f"{name}.mp4", frames, rate=5)
             fold = "test" if name in LENGTHS else "train"
             files = f"audio/{name}.wav,video/{name}.mp4"
             rows.append(f"{name},scene{number % 2},{files},{fold}")

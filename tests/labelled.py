@@ -1,4 +1,4 @@
-"""Small folders of labelled pictures, in both layouts that avsc-fit places reads."""
+"""Small folders of labelled images, in both layouts that avsc-fit places reads."""
 
 import hashlib
 from pathlib import Path
@@ -8,14 +8,14 @@ import simplejpeg
 
 
 def jpeg(label: int, draw: np.random.Generator, size: tuple[int, int] = (40, 56)) -> bytes:
-    """Return a noisy picture in which one of red, green and blue is bright."""
-    picture = draw.integers(0, 90, (*size, 3), dtype=np.uint8)
-    picture[..., label % 3] += 150
-    return simplejpeg.encode_jpeg(picture, quality=90, colorsubsampling="420")
+    """Return a noisy image in which one of red, green and blue is bright."""
+    image = draw.integers(0, 90, (*size, 3), dtype=np.uint8)
+    image[..., label % 3] += 150
+    return simplejpeg.encode_jpeg(image, quality=90, colorsubsampling="420")
 
 
 def by_class(folder: Path, classes: int = 3, training: int = 24, validation: int = 8) -> Path:
-    """Write train/CLASS/*.jpg and val/CLASS/*.jpg; so many pictures of each class."""
+    """Write train/CLASS/*.jpg and val/CLASS/*.jpg; so many images of each class."""
     draw = np.random.default_rng(0)
     for part, count in (("train", training), ("val", validation)):
         for label in range(classes):
@@ -26,7 +26,7 @@ def by_class(folder: Path, classes: int = 3, training: int = 24, validation: int
     return folder
 
 
-def places365(folder: Path, size: str = "256", pictures: int = 4) -> dict[str, str]:
+def places365(folder: Path, size: str = "256", images: int = 4) -> dict[str, str]:
     """Write Places365 with three classes, laid out as torchvision unpacks it.
 
     Classes are listed in an order that is not alphabetical, so that the list's index counts.
@@ -41,7 +41,7 @@ def places365(folder: Path, size: str = "256", pictures: int = 4) -> dict[str, s
         "places365_train_standard.txt": [
             f"{name}/{number:08d}.jpg {label}"
             for label, name in enumerate(classes)
-            for number in range(1, pictures + 1)
+            for number in range(1, images + 1)
         ],
         "places365_val.txt": [f"Places365_val_{n:08d}.jpg {n % 3}" for n in range(1, 7)],
     }

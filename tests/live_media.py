@@ -1,4 +1,4 @@
-"""Recordings with sound and pictures of their own clock, and processes that send them."""
+"""Recordings with sound and images of their own clock, and processes that send them."""
 
 import json
 import socket
@@ -29,7 +29,7 @@ def write_av(
     loudness: float = 1.0,
     seed: int = 0,
 ) -> Path:
-    """Write noise and moving pictures, a key frame each second, `reordered` with B pictures."""
+    """Write noise and moving images, a key frame each second, `reordered` with B images."""
     layout = {1: "mono", 2: "stereo"}[channels]
     sound = (loudness * noise(seed, int(seconds * rate), channels)).astype(np.float32)
     with av.open(path, "w") as file:
@@ -40,8 +40,8 @@ def write_av(
         audio = file.add_stream(codecs[1], rate=rate, layout=layout)
         sample_format = audio.codec_context.format.name
         at = 0
-        for i, picture in enumerate(drawn(int(seconds * fps), np.random.default_rng(seed))):
-            shown = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for i, image in enumerate(drawn(int(seconds * fps), np.random.default_rng(seed))):
+            shown = av.VideoFrame.from_ndarray(image, format="rgb24")
             shown.pts, shown.time_base = i, Fraction(1, fps)
             file.mux(video.encode(shown))
             while at < min(len(sound), (i + 1) * rate // fps):

@@ -1,7 +1,7 @@
-"""Videos whose pictures carry their own numbers, made and decoded by the ffmpeg program.
+"""Videos whose images carry their own numbers, made and decoded by the ffmpeg program.
 
 A number is painted as bits: twelve blocks of white or black, four in a row, the lowest bit at the
-upper left; coding does not disturb them, and a mirrored or turned picture reads as another number.
+upper left; coding does not disturb them, and a mirrored or turned image reads as another number.
 """
 
 import subprocess
@@ -29,16 +29,16 @@ def ffmpeg(*arguments: object, source: bytes = b"") -> bytes:
 
 
 def painted(number: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
-    """Return a grey picture, uint8 [height, width], that carries a number below 4096."""
+    """Return a grey image, uint8 [height, width], that carries a number below 4096."""
     bits = (number >> np.arange(ROWS * COLUMNS)) & 1
     row, column = (np.arange(n) * parts // n for n, parts in ((height, ROWS), (width, COLUMNS)))
     return np.where(bits.reshape(ROWS, COLUMNS)[np.ix_(row, column)] == 1, 208, 48).astype(np.uint8)
 
 
-def number(picture: NDArray[np.uint8]) -> int:
-    """Return the number that a picture [height, width, ...] carries."""
-    height, width = picture.shape[:2]
-    grey = picture.reshape(height, width, -1).mean(-1)
+def number(image: NDArray[np.uint8]) -> int:
+    """Return the number that an image [height, width, ...] carries."""
+    height, width = image.shape[:2]
+    grey = image.reshape(height, width, -1).mean(-1)
     rows, columns = (
         (np.arange(parts) * n // parts + n // (2 * parts))
         for n, parts in ((height, ROWS), (width, COLUMNS))
@@ -55,7 +55,7 @@ def encode(
     rate: object = RATE,
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> Path:
-    """Write pictures `first`, `first` + 1, ... as a video, by ffmpeg's options."""
+    """Write images `first`, `first` + 1, ... as a video, by ffmpeg's options."""
     shape = f"{size[1]}x{size[0]}"
     source = b"".join(painted(i, *size).tobytes() for i in range(first, first + count))
     ffmpeg(
@@ -67,15 +67,15 @@ def encode(
 
 
 def decoded(path: Path, *options: object, size: tuple[int, int] = (HEIGHT, WIDTH)) -> list[int]:
-    """Return the numbers of all pictures that ffmpeg decodes, in the order of their display."""
+    """Return the numbers of all images that ffmpeg decodes, in the order of their display."""
     raw = ffmpeg(
         *options, "-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", "gray", "-"
     )
-    return [number(picture) for picture in np.frombuffer(raw, np.uint8).reshape(-1, *size)]
+    return [number(image) for image in np.frombuffer(raw, np.uint8).reshape(-1, *size)]
 
 
 def shown(path: Path | Recording, seconds: int | None = None) -> list[int | str]:
-    """Return the number of the picture, or why there is none, of each second of a video."""
+    """Return the number of the image, or why there is none, of each second of a video."""
     return [
         frame.code if isinstance(frame, MediaError) else number(rgb(frame))
         for _, frame in frames_on_show(path, seconds)

@@ -27,8 +27,8 @@ def write_clips(root: Path, count: int = 5, seconds: float = 2.0) -> Path:
         if not audio.exists():
             write_sound(audio, seconds, number)
         if not video.exists():
-            pictures = drawn(round(10 * seconds), np.random.default_rng(number), 48, 64)
-            write_video(video, pictures, rate=10)
+            images = drawn(round(10 * seconds), np.random.default_rng(number), 48, 64)
+            write_video(video, images, rate=10)
         rows.append(f"{name},scene{number % 2},audio/{name}.wav,video/{name}.mp4")
     manifest = root / "clips.csv"
     manifest.write_text("\n".join(rows) + "\n")

@@ -62,7 +62,7 @@ def small_store(
         folder: where.
         products: which products it holds.
         clips: the clip table; `small_clips()` when None.
-        seconds: pictures of a clip; frames are those that so many seconds hold.
+        seconds: images of a clip; frames are those that so many seconds hold.
         block_size: clips in a part.
         failed: rows of clips without records.
         seed: of the content.
@@ -123,8 +123,8 @@ def _records(
         return [Record(row_in_block, 0, data)]
     records = []
     for second in range(seconds):
-        picture = draw.integers(0, 90, (40, 60, 3), dtype=np.uint8)
-        picture[..., scene % 3] += 150
-        jpeg = simplejpeg.encode_jpeg(picture, quality=90, colorsubsampling="420")
+        image = draw.integers(0, 90, (40, 60, 3), dtype=np.uint8)
+        image[..., scene % 3] += 150
+        jpeg = simplejpeg.encode_jpeg(image, quality=90, colorsubsampling="420")
         records.append(Record(row_in_block, second, np.frombuffer(jpeg, np.uint8)))
     return records

@@ -29,7 +29,11 @@ FUNCTION_LINES, MODULE_LINES = 60, 300
 TRAIN = ("data", "model", "fit", "evaluate", "infer", "paper", "commands")
 """Folders of train; each imports only those before it."""
 DECODERS = {"av", "soundfile"}
-ENCODERS = ("avsc.preprocess.synth", "avsc.preprocess.doctor.media", "avsc.features.pages.opus")
+ENCODERS = (
+    "avsc.preprocess.synth",
+    "avsc.preprocess.doctor.media",
+    "avsc.features.pages.clip_sounds",
+)
 MEDIA = {
     f"avsc.features.{name}"
     for name in (

@@ -19,7 +19,7 @@ def said_by(name: str, *arguments: object) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_pictures(tmp_path: Path) -> None:
+def test_images(tmp_path: Path) -> None:
     scene = list(drawn(60, np.random.default_rng(4)))
     path = write_video(tmp_path / "v.mp4", scene, options={"g": "30", "bf": "3"})
     rows = {row[1]: row for row in said_by("pictures", path, "--rounds", 1)}

@@ -48,8 +48,8 @@ def test_every_recording_of_tau2021_is_extracted(real_data: Path, tmp_path: Path
         assert len(frames) == len(sounds) + len(videos)
         assert {frames[p.stem] for p in sounds} == {56}
         assert set(frames.values()) <= {56, 57}  # MP3 ends some milliseconds after the ten seconds
-    pictures = store.records("images")
-    assert len(pictures) == 10 * len(videos)
+    images = store.records("images")
+    assert len(images) == 10 * len(videos)
     assert "0 problems" in run("avsc-prep", "verify", tmp_path / "store")
 
 
@@ -72,15 +72,15 @@ def test_cities_are_learned_from_real_clips(real_data: Path, tmp_path: Path) -> 
     assert "test" in said and "avsc-fit: error: " in said
 
 
-def test_odd_media_give_pictures_or_a_line(real_data: Path, tmp_path: Path) -> None:
+def test_odd_media_give_images_or_a_line(real_data: Path, tmp_path: Path) -> None:
     root = real_data / "media_oddities"
     files = sorted(root.iterdir())
     manifest = write_manifest(tmp_path / "clips.csv", [f"{p.stem},odd,,{p.name}" for p in files])
     run("avsc-prep", "extract", "--manifest", manifest, "--root", root, "--out", tmp_path / "store",
         "--products", "images", status=3)  # fmt: skip
     store = Store.open(tmp_path / "store")
-    pictures = store.records("images")
-    made = {store.clips[row].id for row in pictures.clip}
+    images = store.records("images")
+    made = {store.clips[row].id for row in images.clip}
     lost = {failure.clip: failure.code for failure in store.failures}
     assert made == {
         "decord_corrupted",

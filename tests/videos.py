@@ -1,4 +1,4 @@
-"""Small videos for tests: no two pictures are alike, so that a wrong one is noticed."""
+"""Small videos for tests: no two images are alike, so that a wrong one is noticed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -18,21 +18,21 @@ WIDTH, HEIGHT = 96, 64
 def drawn(
     count: int, rng: np.random.Generator, height: int = HEIGHT, width: int = WIDTH
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield RGB pictures [height, width, 3]: a texture under a moving camera, a crossing, grain."""
+    """Yield RGB images [height, width, 3]: a texture under a moving camera, a crossing, grain."""
     texture = cv2.GaussianBlur(rng.normal(0, 1, (2 * height, 2 * width, 3)), (0, 0), 2.0)
     texture = 120 + 200 * texture
     for i in range(count):
         y = int(height / 2 * (1 + np.sin(i / 11)))
         x = int(width / 2 * (1 + np.cos(i / 17)))
-        picture = texture[y : y + height, x : x + width] + rng.normal(0, 6, (height, width, 1))
+        image = texture[y : y + height, x : x + width] + rng.normal(0, 6, (height, width, 1))
         left = (i * width // 40) % width
-        picture[height // 4 : height // 2, left : left + width // 6] += 80
-        yield np.clip(picture, 0, 255).astype(np.uint8)
+        image[height // 4 : height // 2, left : left + width // 6] += 80
+        yield np.clip(image, 0, 255).astype(np.uint8)
 
 
 def write_video(
     path: Path,
-    pictures: Iterable[NDArray[np.uint8]],
+    images: Iterable[NDArray[np.uint8]],
     *,
     rate: Fraction | int = 30,
     times: Iterable[Fraction] | None = None,
@@ -43,26 +43,26 @@ def write_video(
     rotation: int = 0,
     silence: float = 0.0,
 ) -> Path:
-    """Write pictures as a video.
+    """Write images as a video.
 
     Args:
         path: the file; its suffix names the container.
-        pictures: uint8 RGB [height, width, 3], all of one size.
-        rate: pictures per second.
-        times: when each picture is on show, seconds; None for i / rate.
+        images: uint8 RGB [height, width, 3], all of one size.
+        rate: images per second.
+        times: when each image is on show, seconds; None for i / rate.
         codec: name of the encoder.
         pix_fmt: pixel format.
         options: of the encoder.
         container: options of the container.
-        rotation: by how many degrees players are told to turn the pictures, counterclockwise.
+        rotation: by how many degrees players are told to turn the images, counterclockwise.
         silence: seconds of silent sound from 0 on, as a second stream; 0 for none.
     """
-    pictures = list(pictures)
+    images = list(images)
     clock = Fraction(1, 90_000)
-    shown = [Fraction(i) / rate for i in range(len(pictures))] if times is None else list(times)
+    shown = [Fraction(i) / rate for i in range(len(images))] if times is None else list(times)
     with av.open(path, "w", container_options=container or {}) as file:
         stream = file.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width = pictures[0].shape[:2]
+        stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
         if times is not None:
@@ -70,8 +70,8 @@ def write_video(
         if rotation:
             stream.set_display_rotation(rotation)
         sound = file.add_stream("aac", rate=48_000) if silence else None
-        for picture, time in zip(pictures, shown, strict=True):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for image, time in zip(images, shown, strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             if times is None:
                 frame.pts, frame.time_base = round(time * rate), 1 / Fraction(rate)
             else:

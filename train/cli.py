@@ -14,7 +14,7 @@ VERBS = {
     "embed": ("avsc.train.commands.embed:embed", "Make the embeddings of a run's encoders."),
     "places": (
         "avsc.train.commands.fit:places",
-        "Train an image model on labelled pictures, for --visual-weights.",
+        "Train an image model on labelled images, for --visual-weights.",
     ),
     "evaluate": ("avsc.train.commands.evaluate:evaluate", "Evaluate a run as the official task."),
     "robustness": (
@@ -45,7 +45,7 @@ def main() -> NoReturn:
     """Run the program.
 
     PyTorch's threads sleep while they wait for each other. By default they spin, which holds up the
-    threads that prepare pictures, and every other program on a shared machine: on two cores shared
+    threads that prepare images, and every other program on a shared machine: on two cores shared
     with ten others an epoch took 67 s spinning and 16 s sleeping, with the same numbers.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -52,7 +52,6 @@ class Groups:
     """Segments grouped by scene or by city.
 
     Attributes:
-        names: of the groups.
         of: number of each segment's group, int64 [segments].
     """
 

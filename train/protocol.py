@@ -52,14 +52,14 @@ def named_protocols(names: str) -> tuple[Protocol, ...]:
     >>> named_protocols("clip,strict")
     ('strict', 'clip')
     """
-    given = [name.strip() for name in names.split(",")]
-    unknown = [name for name in given if name not in EVERY]
+    wanted = [name.strip() for name in names.split(",")]
+    unknown = [name for name in wanted if name not in EVERY]
     if unknown:
         raise SettingError(
             f"--protocol is {names!r}: {unknown[0]!r} is unknown; any of {', '.join(EVERY)}, with "
             "commas between them."
         )
-    return tuple(protocol for protocol in EVERY if protocol in given)
+    return tuple(protocol for protocol in EVERY if protocol in wanted)
 
 
 def segments(probability: NDArray[np.float64], samples: Samples, protocol: Protocol) -> Segments:

@@ -1,8 +1,8 @@
 """A live source at work in a thread: decoded, connected again when it breaks off, never lagging.
 
 Hops wait in a queue for answers. One that waited longer than `PATIENCE` (of a file, since it was
-due at its pace) is dropped, and a gap stands in its place: whoever is too slow misses whole hops
-and is told so, but what he gets is recent.
+due at its pace) is dropped, and a gap stands in its place: a consumer that is too slow misses
+whole hops, which gaps report, but what it gets is recent.
 """
 
 import threading
@@ -285,7 +285,7 @@ class _Pacer:
         self.behind = 0.0  # seconds by which the latest packet came late
 
     def seconds_until(self, due: Fraction) -> float:
-        """Return how long to wait for a packet; a clock that was set anew goes on from now."""
+        """Return how long to wait for a packet; a clock that was reset counts from now."""
         now, at = time.monotonic(), float(due)
         if self._first is None or not -1 < at - self._latest < 10:
             self._first = at, now

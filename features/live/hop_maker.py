@@ -50,7 +50,6 @@ class HopMaker:
         put: called with each hop and gap, in order.
         name: of the source, for errors.
         pace: how much faster than real time the source is.
-        now: the clock.
     """
 
     def __init__(

@@ -26,11 +26,7 @@ MAX_JUMP = Fraction(10)
 
 
 class LiveImages:
-    """Chooses and encodes the images of a stretch.
-
-    Args:
-        spec: the product.
-    """
+    """Chooses and encodes the images of a stretch."""
 
     def __init__(self, spec: ImageSpec) -> None:
         self._ready: dict[int, Jpeg | str] = {}  # by second k: the JPEG, or why there is none

@@ -35,7 +35,7 @@ OPENED_BY = re.compile(r"</(?=script)|<!--", re.IGNORECASE)
 """What ends a script in HTML, or begins a comment in it; only ever inside of texts."""
 
 NUMBERED = re.compile(r' id="[a-zA-Z0-9]+_[0-9]+"')
-"""Ids that every drawing has anew, and nothing refers to."""
+"""Ids that differ in every drawing, and that nothing refers to."""
 BLACK = re.compile(r"#000000\b|\bblack\b")
 
 
@@ -47,7 +47,6 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-        text: what it shows.
         clips: clips that it leads to: values by column of the page's table of clips.
         share: 0 to 1; shades the cell.
         head: it names its row.
@@ -69,10 +68,7 @@ class Section:
     """A part of a page: text, then a table or figures.
 
     Attributes:
-        title: its heading.
-        text: paragraphs.
         columns: heads of the table; none without one.
-        rows: of the table.
         figures: drawings as SVG, by what they show.
     """
 
@@ -116,7 +112,6 @@ class Page:
     """What a page shows.
 
     Attributes:
-        title: of the page.
         text: paragraphs at its head.
         sections: before the table of clips.
         columns: of the table of clips; the first names the clip.
@@ -148,7 +143,6 @@ def write_page(
 
     Args:
         path: of the page, ``NAME.html``.
-        page: what it shows.
         single: write everything into the page.
         work: passes the rows on while they are written, to show the progress.
         before: as of `avsc.manifests.files.publish`.
@@ -184,7 +178,6 @@ def render(page: Page, beside: str, scripts: Sequence[str] = ()) -> str:
     """Return a page's HTML.
 
     Args:
-        page: what it shows.
         beside: name of the folder of its clips' scripts.
         scripts: those scripts, where they are written into the page.
     """

@@ -1,7 +1,7 @@
 """failures.csv: what a store lacks, and why.
 
-One row for each product of a clip that could not be made; for pictures also one for each second
-without a picture. Columns: clip, product, key (the second, or empty for the whole clip), stage,
+One row for each product of a clip that could not be made; for images also one for each second
+without an image. Columns: clip, product, key (the second, or empty for the whole clip), stage,
 code (short and stable), message.
 
 A message is one line of bounded length, whatever it was made from.
@@ -28,8 +28,7 @@ class Failure:
 
     Attributes:
         clip: id of the clip.
-        product: name of the product.
-        key: second of the missing picture, or None when nothing of the product was made.
+        key: second of the missing image, or None when nothing of the product was made.
         stage: ``"sound"``, ``"pictures"`` or ``"worker"``.
         code: short, stable reason, such as ``"truncated"``.
         message: the reason in words; made one line of bounded length, whatever it is given.

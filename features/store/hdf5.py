@@ -57,21 +57,21 @@ def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     """
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{name} is not kept in the file itself")
-    found = group[name]
-    if not isinstance(found, h5py.Dataset):
+    stored = group[name]
+    if not isinstance(stored, h5py.Dataset):
         raise ValueError(f"{name} is no array")
-    kind, properties = found.dtype, found.id.get_create_plist()
+    kind, properties = stored.dtype, stored.id.get_create_plist()
     if kind.kind not in "iufS":
         raise ValueError(f"{name} is of type {kind}")
     if properties.get_external_count() or properties.get_layout() != h5py.h5d.CONTIGUOUS:
         raise ValueError(f"{name} is not one contiguous run in the file itself")
     if properties.get_nfilters():
         raise ValueError(f"{name} is filtered")
-    size = math.prod(found.shape) * kind.itemsize
-    end = (found.id.get_offset() or 0) + size
-    if found.id.get_storage_size() != size or end > Path(group.file.filename).stat().st_size:
+    size = math.prod(stored.shape) * kind.itemsize
+    end = (stored.id.get_offset() or 0) + size
+    if stored.id.get_storage_size() != size or end > Path(group.file.filename).stat().st_size:
         raise ValueError(f"{name} is larger than the file")
-    return found
+    return stored
 
 
 class Outline(io.RawIOBase):
@@ -126,20 +126,21 @@ def reserve(
     file: h5py.File, name: str, shape: tuple[int, ...], kind: npt.DTypeLike
 ) -> tuple[int, int]:
     """Make a contiguous dataset without writing to it; return where in the file it lies."""
-    how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    how.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    how.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    how.set_obj_track_times(False)
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)
     space = h5py.h5s.create_simple(shape)
-    made = h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(np.dtype(kind)), space, how)
+    stored = h5py.h5t.py_create(np.dtype(kind))
+    made = h5py.h5d.create(file.id, name.encode(), stored, space, properties)
     begin = int(made.get_offset() or 0)
     return begin, begin + int(made.get_storage_size())
 
 
 def array(group: h5py.Group, name: str) -> npt.NDArray[Any]:
     """Read a dataset; see `dataset`."""
-    found: npt.NDArray[Any] = dataset(group, name)[()]
-    return found
+    values: npt.NDArray[Any] = dataset(group, name)[()]
+    return values
 
 
 def attribute(group: h5py.Group, name: str) -> Any:

@@ -4,14 +4,14 @@ Each part of a store has a digest of its own, so that it can be said what differ
 depends on no part that it did not use:
 
     clips      the scenes in order, and of each clip id, scene, fold, city and location
-    lacking    the seconds that failures.csv says have no picture: segments that are missing
+    lacking    the seconds that failures.csv says have no image: segments that are missing
     PRODUCT    its spec, and of each record clip, key, length and CRC-32
 
 The fingerprint is the digest of these digests. Paths, times, versions, the block size and the name
 of the data set have no part in it: the same content has the same fingerprint wherever and however
 it was made. docs/identity.md gives the exact definition.
 
-Stores closed before had a fingerprint of ids and records alone (`former_fingerprint`), which does
+Stores closed before had a fingerprint of ids and records alone (`earlier_fingerprint`), which does
 not tell when a clip's scene is corrected; runs that recorded it are still compared by it.
 """
 
@@ -42,11 +42,11 @@ class Identity:
 
     Attributes:
         parts: SHA-256 of each part of it: ``"clips"``, ``"lacking"``, and each product.
-        former: its fingerprint in the former form.
+        earlier: its fingerprint in the earlier form.
     """
 
     parts: Mapping[str, str]
-    former: str
+    earlier: str
 
     @cached_property
     def fingerprint(self) -> str:
@@ -65,19 +65,17 @@ def identify(
     """Return what a store is.
 
     Args:
-        dataset: name of the data set, which the former fingerprint covers.
+        dataset: name of the data set, which the earlier fingerprint covers.
         classes: scene labels in the order of their class indices.
         specs: by product.
-        clips: the clip table.
         failures: what could not be made.
-        tables: of the records of each product.
     """
     parts = {
         CLIPS: clips_digest(classes, clips),
         LACKING: _digest(sorted([f.product, f.clip, f.key] for f in failures if f.key is not None)),
         **{name: _records_digest(specs[name], table) for name, table in tables.items()},
     }
-    return Identity(parts, former_fingerprint(dataset, specs, [c.id for c in clips], tables))
+    return Identity(parts, earlier_fingerprint(dataset, specs, [c.id for c in clips], tables))
 
 
 def clips_digest(classes: Sequence[str], clips: Iterable[Clip]) -> str:
@@ -85,7 +83,7 @@ def clips_digest(classes: Sequence[str], clips: Iterable[Clip]) -> str:
     return _digest([list(classes), [[c.id, c.scene, c.fold, c.city, c.location] for c in clips]])
 
 
-def former_fingerprint(
+def earlier_fingerprint(
     dataset: str, specs: Mapping[str, Spec], ids: Sequence[str], tables: Mapping[str, "RecordTable"]
 ) -> str:
     """Return the SHA-256 of the data set's name, clip ids, specs and records of a store."""

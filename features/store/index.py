@@ -9,10 +9,10 @@ readers compute it from what is there, and `verify` compares the two.
 One group a product, with the datasets
 
     path, sha256   bytes [parts]      part files relative to the store, and their digests
-    clip, key      int32 [records]    row in the clip table; second of a picture or 0
+    clip, key      int32 [records]    row in the clip table; second of an image or 0
     part           int32 [records]    part that holds the record
     start          int64 [records]    where the record begins in the part file, bytes
-    rows           int64 [records]    rows of data (bytes of a picture, frames of an array)
+    rows           int64 [records]    rows of data (bytes of an image, frames of an array)
     crc32          uint32 [records]   of the record's bytes
 
 and attributes `item_shape`, `dtype` and `table_crc32`. Records are ordered by (clip, key). The
@@ -87,7 +87,6 @@ class Index:
 
     Attributes:
         fingerprint: that the store was closed with, of either form.
-        tables: of each product.
     """
 
     fingerprint: str
@@ -139,8 +138,8 @@ def write_index(store: Path, description: Description, tables: dict[str, RecordT
 
     clips.csv and failures.csv are there already, and are part of it.
     """
-    mark = identity_of(store, description, tables).fingerprint
-    head = {"fingerprint": mark, **heads(store)}
+    fingerprint = identity_of(store, description, tables).fingerprint
+    head = {"fingerprint": fingerprint, **heads(store)}
     with h5py.File.in_memory(libver=("v110", "v110")) as file:
         for name, digest in head.items():
             file.attrs[name] = digest
@@ -155,7 +154,7 @@ def write_index(store: Path, description: Description, tables: dict[str, RecordT
         file.flush()
         data = bytes(file.id.get_file_image())
     publish(index_file(store), data)
-    return mark
+    return fingerprint
 
 
 def read_index(store: Path) -> Index:

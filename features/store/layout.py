@@ -93,7 +93,7 @@ class Description:
         block_size: clips in a block (the last block may hold fewer).
         specs: the spec of each product, by product name.
         first_clips: digest of what the clips were (`identity.clips_digest`) when that was first
-            changed; empty when it never was. Fingerprints of the former form, which do not cover
+            changed; empty when it never was. Fingerprints of the earlier form, which do not cover
             it, mean those clips.
     """
 

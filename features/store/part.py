@@ -2,9 +2,9 @@
 
 An HDF5 file with
 
-    data    uint8 [bytes] for pictures (JPEG), float32 [rows, ...] for arrays; contiguous
+    data    uint8 [bytes] for images (JPEG), float32 [rows, ...] for arrays; contiguous
     clip    int32 [records]        row of the clip in the block
-    key     int32 [records]        second of a picture; 0 for arrays
+    key     int32 [records]        second of an image; 0 for arrays
     offset  int64 [records + 1]    rows of `data` where each record begins
     crc32   uint32 [records]       of the record's bytes
     ids     bytes [clips]          ids of the block's clips
@@ -38,11 +38,11 @@ TABLES = ("clip", "key", "offset", "crc32", "ids")
 
 @dataclass(frozen=True)
 class Record:
-    """What one spec made of one clip, or one picture of it.
+    """What one spec made of one clip, or one image of it.
 
     Attributes:
         clip: row of the clip in its block.
-        key: second of a picture; 0 for arrays.
+        key: second of an image; 0 for arrays.
         data: uint8 [bytes] or float32 [rows, ...], C-contiguous.
     """
 
@@ -56,8 +56,6 @@ class PartFile:
     """The tables of a part file, checked.
 
     Attributes:
-        path: the file.
-        product: name of the product.
         spec: canonical JSON of the spec.
         ids: ids of the block's clips.
         clip, key, offset, crc32: per record, as in the module's table.
@@ -94,8 +92,6 @@ def write_part(
     """Publish a part file; return its SHA-256 and its size, bytes.
 
     Args:
-        path: the file.
-        spec: what made the records.
         ids: ids of the block's clips, in row order.
         records: ordered by (clip, key).
         empty: array of no rows with the data's type and row shape, for a part without records.
@@ -163,7 +159,6 @@ def read_part(path: Path, spec: Spec | None = None) -> PartFile:
     """Read and check the tables of a part file; the data is left where it is.
 
     Args:
-        path: the file.
         spec: what made it; None when any will do.
 
     Raises:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from avsc.features.specs import SPECS, Spec
 from avsc.features.store.failures import Failure, read_failures
-from avsc.features.store.identity import Identity, former_fingerprint, identify
+from avsc.features.store.identity import Identity, earlier_fingerprint, identify
 from avsc.features.store.index import RecordTable, read_index
 from avsc.features.store.layout import clips_file, failures_file, read_description
 from avsc.manifests.clips import Clip
@@ -30,11 +30,10 @@ class Records:
     """The records of one product, ordered by (clip, key).
 
     Attributes:
-        product: name of the product.
         clip: int32 [records], row of the store's clip table.
-        key: int32 [records], second of a picture; 0 for arrays.
-        rows: int64 [records], bytes of a picture or frames of an array.
-        item_shape: shape of one row: () for pictures, (channels, bins) for frames.
+        key: int32 [records], second of an image; 0 for arrays.
+        rows: int64 [records], bytes of an image or frames of an array.
+        item_shape: shape of one row: () for images, (channels, bins) for frames.
     """
 
     def __init__(self, store: Path, product: str, table: RecordTable) -> None:
@@ -78,8 +77,8 @@ class Records:
             raise StoreError(self._damaged(record, fault.strerror or str(fault))) from fault
         if first or len(data) != size:
             self._check(record, data, len(data))
-        found = np.frombuffer(data, self._dtype)
-        return found.reshape(-1, *self.item_shape) if self.item_shape else found
+        values = np.frombuffer(data, self._dtype)
+        return values.reshape(-1, *self.item_shape) if self.item_shape else values
 
     def where(self, record: int) -> str:
         """Say where a record lies, for messages."""
@@ -187,7 +186,6 @@ class Store:
     """A closed store.
 
     Attributes:
-        path: its folder.
         name: name of the data set.
         classes: scene labels in the order of their class indices.
         clips: the clips, in row order.
@@ -256,7 +254,7 @@ class Store:
     def content(self, product: str) -> str:
         """Return the SHA-256 of what one product holds of which ids, whatever else there is."""
         ids = [clip.id for clip in self.clips]
-        return former_fingerprint(self.name, self._specs, ids, {product: self._tables[product]})
+        return earlier_fingerprint(self.name, self._specs, ids, {product: self._tables[product]})
 
     def records(self, product: str) -> Records:
         """Return the records of a product."""

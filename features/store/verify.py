@@ -31,7 +31,7 @@ class Verification:
         records: number of records whose checksum was computed.
         problems: one line for each fault; empty when all is well.
         fingerprint: of what is really there.
-        former: the fingerprint of the former form that the store was closed with; None for one
+        earlier: the fingerprint of the earlier form that the store was closed with; None for one
             that was closed with the other.
     """
 
@@ -39,7 +39,7 @@ class Verification:
     records: int
     problems: tuple[str, ...]
     fingerprint: str
-    former: str | None = None
+    earlier: str | None = None
 
 
 def verify(
@@ -48,7 +48,6 @@ def verify(
     """Check every part of a closed store.
 
     Args:
-        store: its folder.
         progress: called with the number of parts done and of all parts.
 
     Raises:
@@ -80,14 +79,14 @@ def verify(
                 for column in ("clip", "key", "part", "start", "rows", "crc32")
             ):
                 problems.append(f"{product}: the index does not fit the parts")
-    found = identity_of(store, description, tables)
-    former = index.fingerprint if index.fingerprint == found.former else None
-    if index.fingerprint not in (found.fingerprint, found.former) and not problems:
+    computed = identity_of(store, description, tables)
+    earlier = index.fingerprint if index.fingerprint == computed.earlier else None
+    if index.fingerprint not in (computed.fingerprint, computed.earlier) and not problems:
         problems.append(
-            f"fingerprint {found.fingerprint} differs from the index's {index.fingerprint}"
+            f"fingerprint {computed.fingerprint} differs from the index's {index.fingerprint}"
         )
     records = sum(len(table.clip) for table in index.tables.values())
-    return Verification(total, records, tuple(problems), found.fingerprint, former)
+    return Verification(total, records, tuple(problems), computed.fingerprint, earlier)
 
 
 def _verify_part(path: Path, sha256: str, problems: list[str]) -> PartFile | None:
@@ -106,15 +105,15 @@ def _verify_part(path: Path, sha256: str, problems: list[str]) -> PartFile | Non
 
 
 def _checksums(part: PartFile, problems: list[str]) -> npt.NDArray[np.uint32]:
-    found: list[int] = []
+    checksums: list[int] = []
     with part.path.open("rb") as file:
         for record, (begin, end) in enumerate(zip(part.offset[:-1], part.offset[1:], strict=True)):
             file.seek(part.data_offset + int(begin) * part.row_bytes)
-            found.append(zlib.crc32(file.read(int(end - begin) * part.row_bytes)))
-            if found[-1] != part.crc32[record]:
+            checksums.append(zlib.crc32(file.read(int(end - begin) * part.row_bytes)))
+            if checksums[-1] != part.crc32[record]:
                 name = part.ids[part.clip[record]]
                 problems.append(f"{part.path}: {name}, key {part.key[record]}: checksum differs")
-    return np.array(found, np.uint32)
+    return np.array(checksums, np.uint32)
 
 
 def _compare(

@@ -48,8 +48,8 @@ def browse(
 
     Example: avsc-prep browse store --sample 200 --media
     """
+    from avsc.features.pages.clip_sounds import clip_sounds
     from avsc.features.pages.page import write_page
-    from avsc.features.pages.recordings import clip_sounds
     from avsc.features.store.reader import Store
     from avsc.preprocess.browse import choose, page
     from avsc.preprocess.progress import Reporter

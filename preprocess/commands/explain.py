@@ -10,9 +10,8 @@ from avsc.manifests import escape
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
-from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Check
-from avsc.preprocess.request import SPEC_CHOICES, with_options
+from avsc.preprocess.request import OPTION_GROUPS, SPEC_CHOICES, with_options
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,9 +14,8 @@ from avsc.manifests.shell import settings
 from avsc.manifests.table import encode_table
 from avsc.preprocess.commands.close import finish, show
 from avsc.preprocess.interrupt import interruptible
-from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
-from avsc.preprocess.request import ExtractionRequest, request_options
+from avsc.preprocess.request import OPTION_GROUPS, ExtractionRequest, request_options
 from avsc.preprocess.workers.job_array import ARRAY_SHARE, ArrayShare
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
@@ -127,9 +126,9 @@ def _work(
 
 
 def _options() -> dict[str, str]:
-    """Return the options that this command was given, as text."""
-    given = click.get_current_context().params
-    return {name: str(value) for name, value in given.items() if value is not None}
+    """Return the options of this command that are set, as text."""
+    params = click.get_current_context().params
+    return {name: str(value) for name, value in params.items() if value is not None}
 
 
 def _leave(left: dict[int, str]) -> int:

@@ -17,8 +17,8 @@ from avsc.manifests.files import publish
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.manifests.table import read_rows
-from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.receipt import read_receipt
+from avsc.preprocess.request import OPTION_GROUPS
 from avsc.preprocess.workers.options import WorkerOptions, add_worker_options
 
 

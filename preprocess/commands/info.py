@@ -53,8 +53,8 @@ def info(store: Path) -> int:
         held = opened.records(name).clip
         lost = len(clips) - len(set(held.tolist()))
         click.echo(f"{name}: {len(held)} records, {lost} clips without")
-    found = Counter((failure.product, failure.code) for failure in opened.failures)
-    for (product, code), number in sorted(found.items()):
+    failures = Counter((failure.product, failure.code) for failure in opened.failures)
+    for (product, code), number in sorted(failures.items()):
         click.echo(f"failed: {product}, {code}: {number}")
     click.echo(f"Closed. Fingerprint {opened.fingerprint}")
     return DONE

@@ -12,9 +12,13 @@ from avsc.manifests.files import publish
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.preprocess.commands.extract import show_plan
-from avsc.preprocess.option_groups import OPTION_GROUPS
 from avsc.preprocess.plan import Plan
-from avsc.preprocess.request import ExtractionRequest, given_options, request_options
+from avsc.preprocess.request import (
+    OPTION_GROUPS,
+    ExtractionRequest,
+    explicit_options,
+    request_options,
+)
 from avsc.preprocess.workers.batch_systems import walltime_seconds
 from avsc.preprocess.workers.job_array import ArrayJob, jobs_needed, script
 
@@ -75,7 +79,7 @@ def plan_command(
     if cluster_script is not None:
         jobs = ArrayJob(seconds, cores, max(WORKER_BYTES, 3 * seen.peak_memory // 2))
         count = jobs_needed(seen.seconds.high * seen.clips, len(plan.tasks), jobs)
-        arguments = given_options(request)
+        arguments = explicit_options(request)
         publish(cluster_script, script(arguments, request.store, count, walltime, jobs).encode())
         click.echo(f"Wrote {cluster_script}: {count} jobs of {cores} cores and {walltime}.")
         then = ["avsc-prep", "close", str(request.store)]

@@ -13,17 +13,17 @@ from avsc.manifests.help import Verb
 @click.argument("store", type=click.Path(path_type=Path))
 def verify(store: Path) -> int:
     """Read every byte of a closed STORE and compare it with its checksums; changes nothing."""
-    found = verify_store(store)
-    for problem in found.problems:
+    result = verify_store(store)
+    for problem in result.problems:
         click.echo(problem, err=True)
-    click.echo(f"{found.parts} parts, {found.records} records, {len(found.problems)} problems")
-    click.echo(f"Fingerprint {found.fingerprint}")
-    if found.former:
+    click.echo(f"{result.parts} parts, {result.records} records, {len(result.problems)} problems")
+    click.echo(f"Fingerprint {result.fingerprint}")
+    if result.earlier:
         click.echo(
-            f"The store was closed with {found.former}, a fingerprint of ids and records alone, "
+            f"The store was closed with {result.earlier}, a fingerprint of ids and records alone, "
             "which fits them."
         )
-    if not found.problems:
+    if not result.problems:
         return DONE
     click.echo("Run `avsc-prep extract --check content` to make what is damaged again.", err=True)
     return VERIFICATION_FAILED

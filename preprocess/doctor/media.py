@@ -19,16 +19,16 @@ COLOUR = (200, 60, 30)
 
 
 def recordings(target: Target) -> str:
-    """Make features and pictures of a WAV and an H.264 file."""
+    """Make features and images of a WAV and an H.264 file."""
     audio, video = target.folder / "a.wav", target.folder / "a.mp4"
     noise = np.random.default_rng(0).normal(0, 0.01, (RATE, 2))
     audio.write_bytes(encode_wav(noise, RATE))
-    picture = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
-    video.write_bytes(encode_mp4([picture] * 25, SIZE, 25))
+    image = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
+    video.write_bytes(encode_mp4([image] * 25, SIZE, 25))
     made = _make(audio, video, ImageSpec(), ScalogramSpec())
     shown = _decode(made["images"][0])
     if np.abs(shown.mean((0, 1)) - COLOUR).max() > 10:
-        raise CheckFailed(f"a picture of colour {COLOUR} comes back as {shown.mean((0, 1))}")
+        raise CheckFailed(f"an image of colour {COLOUR} comes back as {shown.mean((0, 1))}")
     return "WAV and H.264 are decoded, JPEG is encoded"
 
 
@@ -49,12 +49,12 @@ def sound_track(target: Target) -> str:
 
 
 def jpeg(target: Target) -> str:
-    """Encode and decode a picture, as training does."""
-    picture = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
-    data = np.frombuffer(encode(picture, ImageSpec()), np.uint8)
-    if _decode(data).shape != picture.shape:
-        raise CheckFailed("a picture comes back in another size")
-    return "pictures are encoded and decoded"
+    """Encode and decode an image, as training does."""
+    image = np.full((SIZE[1], SIZE[0], 3), COLOUR, np.uint8)
+    data = np.frombuffer(encode(image, ImageSpec()), np.uint8)
+    if _decode(data).shape != image.shape:
+        raise CheckFailed("an image comes back in another size")
+    return "images are encoded and decoded"
 
 
 def _make(audio: Path, video: Path | None, *specs: Spec) -> dict[str, list[np.ndarray]]:

@@ -49,7 +49,7 @@ class Download:
 
     @property
     def folder(self) -> Path:
-        """Folder of the archives and their marks."""
+        """Folder of the archives and their markers."""
         return self.root / FOLDER
 
     def missing(self) -> tuple[Archive, ...]:
@@ -58,10 +58,10 @@ class Download:
 
     def is_done(self, archive: Archive) -> bool:
         """Return whether an archive was unpacked and all its files are still there."""
-        mark = self._read_mark(archive)
+        marker = self._read_marker(archive)
         try:
-            return bool(mark["md5"] == archive.md5) and all(
-                (self.root / path).stat().st_size == size for path, size in mark["files"].items()
+            return bool(marker["md5"] == archive.md5) and all(
+                (self.root / path).stat().st_size == size for path, size in marker["files"].items()
             )
         except (OSError, KeyError, TypeError, AttributeError):
             return False
@@ -70,10 +70,10 @@ class Download:
         """Remove what a killed run left: half-written files, and archives marked as done."""
         remove_stale_files(self.root)
         for archive in self.archives:
-            if self._read_mark(archive).get("kept") is False:
+            if self._read_marker(archive).get("kept") is False:
                 (self.folder / archive.file).unlink(missing_ok=True)
 
-    def mark(self, archive: Archive) -> Path:
+    def marker(self, archive: Archive) -> Path:
         """Return the file that marks an archive as done."""
         return self.folder / f"{archive.file}.json"
 
@@ -83,12 +83,12 @@ class Download:
         sizes = [(self.folder / name).stat().st_size for name in names if self._has(name)]
         return min(max(sizes, default=0), archive.size)
 
-    def _read_mark(self, archive: Archive) -> dict[str, Any]:
+    def _read_marker(self, archive: Archive) -> dict[str, Any]:
         try:
-            mark = json.loads(self.mark(archive).read_bytes())
+            marker = json.loads(self.marker(archive).read_bytes())
         except (OSError, ValueError):
             return {}
-        return mark if isinstance(mark, dict) else {}
+        return marker if isinstance(marker, dict) else {}
 
     def _has(self, name: str) -> bool:
         return (self.folder / name).is_file()
@@ -146,7 +146,6 @@ def download(
     """Fetch, verify and unpack what is missing.
 
     Args:
-        job: what to do.
         reach: called with the bytes that have arrived, of all that were missing.
         say: called with a line that the user should read.
 
@@ -250,8 +249,8 @@ class _Crew:
             self._keep_on()
             _need(job.root, sum(contents(path).values()), archive.name)
             files = unpack(path, job.root, self._keep_on)
-            mark = {**asdict(archive), "kept": job.keep_archives, "files": files}
-            publish(job.mark(archive), json.dumps(mark, indent=0).encode())
+            marker = {**asdict(archive), "kept": job.keep_archives, "files": files}
+            publish(job.marker(archive), json.dumps(marker, indent=0).encode())
             if not job.keep_archives:
                 path.unlink()
 

@@ -67,7 +67,6 @@ class SceneDesign:
     """A generative model of scenes.
 
     Attributes:
-        name: of the model.
         scenes: p(symbols | scene) by scene, each of sum 1.
     """
 

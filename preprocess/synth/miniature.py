@@ -2,7 +2,7 @@
 
     OUT/synth.json                       what was asked for; written first
     OUT/audio/airport-barcelona-1-1.wav  24 bit, 48 kHz, stereo; some one sample short or long
-    OUT/video/airport-barcelona-1-1.mp4  H.264, 30 pictures a second
+    OUT/video/airport-barcelona-1-1.mp4  H.264, 30 images a second
     OUT/evaluation_setup/fold1_{train,test,evaluate}.csv
     OUT/world.json                       what is known of it because it was made
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
@@ -49,7 +49,7 @@ CITIES = (
     "vienna",
 )
 GROUND_TRUTH = "world.json"
-PICTURE_RATE = 30
+IMAGE_RATE = 30
 LOCATIONS = 40
 """Of a scene, at most."""
 
@@ -62,7 +62,7 @@ class MiniatureSettings:
         clips_per_scene: clips of each of the ten scenes.
         seed: of everything drawn.
         seconds: length of the clips.
-        size: (width, height) of the pictures, pixels.
+        size: (width, height) of the images, pixels.
     """
 
     clips_per_scene: int = 12
@@ -107,7 +107,7 @@ def write_miniature(
         clips_per_scene: clips of each of the ten scenes, at least 4.
         seed: of everything drawn.
         seconds: length of the clips.
-        size: (width, height) of the pictures, pixels; both even.
+        size: (width, height) of the images, pixels; both even.
         workers: processes.
         begin: called once with the number of clips to be made.
         done: called after each clip that is made.
@@ -192,8 +192,8 @@ def _jobs(
             audio=out / str(clip.audio),
             samples=round(settings.seconds * RATE) + odd,
             video=out / str(clip.video),
-            pictures=round(settings.seconds * PICTURE_RATE),
-            rate=PICTURE_RATE,
+            images=round(settings.seconds * IMAGE_RATE),
+            rate=IMAGE_RATE,
             size=settings.size,
         )
 
@@ -205,7 +205,6 @@ def encode_ground_truth(
 
     Args:
         design: of the data set.
-        seed: of everything drawn.
         clips: of the data set, some of each scene in each fold.
         drawn: the symbols of each clip.
     """

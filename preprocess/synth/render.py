@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import publish
 from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.sights import SIGHTS, make_pictures
+from avsc.preprocess.synth.sights import SIGHTS, make_images
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 
 SHOT_SECONDS = 1.0
@@ -51,9 +51,9 @@ class RenderJob:
         audio: the WAV file.
         samples: its length.
         video: the MP4 file.
-        pictures: their number.
-        rate: pictures a second.
-        size: (width, height) of the pictures, pixels.
+        images: their number.
+        rate: images a second.
+        size: (width, height) of the images, pixels.
     """
 
     kinds: Kinds
@@ -62,7 +62,7 @@ class RenderJob:
     audio: Path
     samples: int
     video: Path
-    pictures: int
+    images: int
     rate: int
     size: tuple[int, int]
 
@@ -77,7 +77,7 @@ def render(job: RenderJob) -> None:
     if not job.audio.exists():
         publish(job.audio, encode_wav(np.concatenate(list(_sound(job))), RATE))
     if not job.video.exists():
-        publish(job.video, encode_mp4(_pictures(job), job.size, job.rate))
+        publish(job.video, encode_mp4(_images(job), job.size, job.rate))
 
 
 def render_all(jobs: Sequence[RenderJob], workers: int, done: Callable[[], None]) -> None:
@@ -112,9 +112,9 @@ def _sound(job: RenderJob) -> Iterator[NDArray[np.float64]]:
         yield make_sound(SOUNDS[job.kinds.sound], generator, samples)
 
 
-def _pictures(job: RenderJob) -> Iterator[NDArray[np.uint8]]:
-    for generator, count in _shots(job, SIGHT, job.pictures, job.rate):
-        yield from make_pictures(SIGHTS[job.kinds.sight], generator, count, job.size)
+def _images(job: RenderJob) -> Iterator[NDArray[np.uint8]]:
+    for generator, count in _shots(job, SIGHT, job.images, job.rate):
+        yield from make_images(SIGHTS[job.kinds.sight], generator, count, job.size)
 
 
 def _shots(
@@ -134,13 +134,13 @@ def encode_wav(samples: NDArray[np.float64], rate: int) -> bytes:
     return file.getvalue()
 
 
-def encode_mp4(pictures: Iterable[NDArray[np.uint8]], size: tuple[int, int], rate: int) -> bytes:
-    """Return pictures, uint8 RGB [height, width, 3], as an MP4 file.
+def encode_mp4(images: Iterable[NDArray[np.uint8]], size: tuple[int, int], rate: int) -> bytes:
+    """Return images, uint8 RGB [height, width, 3], as an MP4 file.
 
     Args:
-        pictures: all of one size.
+        images: all of one size.
         size: (width, height), both even.
-        rate: pictures a second.
+        rate: images a second.
     """
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
@@ -149,8 +149,8 @@ def encode_mp4(pictures: Iterable[NDArray[np.uint8]], size: tuple[int, int], rat
         stream.pix_fmt = "yuv420p"
         stream.gop_size = 2 * rate
         stream.codec_context.thread_count = 1
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, "rgb24")
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

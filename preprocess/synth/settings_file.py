@@ -18,11 +18,11 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
         ManifestError: it holds something else.
     """
     held = {"kind": kind, "version": VERSION, **settings}
-    mark, wanted = out / "synth.json", (json.dumps(held, indent=2) + "\n").encode()
-    if mark.exists():
-        if mark.read_bytes() != wanted:
+    path, wanted = out / "synth.json", (json.dumps(held, indent=2) + "\n").encode()
+    if path.exists():
+        if path.read_bytes() != wanted:
             raise ManifestError(
-                f"{mark}: made with other settings: {mark.read_text()}. Give the same ones, or "
+                f"{path}: made with other settings: {path.read_text()}. Give the same ones, or "
                 "name another folder."
             )
     elif occupied(out):
@@ -30,5 +30,5 @@ def claim(out: Path, kind: str, settings: dict[str, Any]) -> None:
             f"{out}: not empty, and not made by `avsc-prep synth`; name another folder."
         )
     else:
-        publish(mark, wanted)
+        publish(path, wanted)
     remove_stale_files(out)

@@ -1,7 +1,7 @@
 """Kinds of sight: textures of stated fineness, direction and colour, under a moving camera.
 
 A texture is a random field, as a sound is a random noise: its spectrum is a bell on the octave
-scale around so many waves a picture height, spread over all directions or gathered around some.
+scale around so many waves an image height, spread over all directions or gathered around some.
 The field runs between a dark and a light tone of one hue. The hues lie 72 degrees apart, so that
 they outlast a colour jitter of a tenth of the circle; fineness and direction outlast crops. Shots
 have each a texture of their own, and differ in scale, tilt, hue and light, in where the camera
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 GRAIN = 4.0
 """Standard deviation of the texture's grain, of 255."""
 PASSERS = 2
-"""How many people, grey upright boxes, cross each shot's picture."""
+"""How many people, grey upright boxes, cross each shot's image."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class SightKind:
 
     Attributes:
         hue: its colour, degrees.
-        waves: waves of the texture in a picture's height.
+        waves: waves of the texture in an image's height.
         octaves: standard deviation of the bell around them, octaves.
         directions: in which the texture varies, degrees from the horizontal (0 makes upright
             stripes); none for all.
@@ -48,15 +48,13 @@ SIGHTS = {
 }
 
 
-def make_pictures(
+def make_images(
     kind: SightKind, generator: np.random.Generator, count: int, size: tuple[int, int]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield a shot's pictures, uint8 RGB [height, width, 3].
+    """Yield a shot's images, uint8 RGB [height, width, 3].
 
     Args:
-        kind: what is to be seen.
         generator: of all else about it.
-        count: number of pictures.
         size: (width, height), pixels.
     """
     width, height = size
@@ -66,10 +64,10 @@ def make_pictures(
     passers = [_Passer.draw(generator, width, height) for _ in range(PASSERS)]
     for k in range(count):
         y, x = (reach * (1 + np.sin(phase + 2 * np.pi * turns * k / count))).astype(int)
-        picture = scenery[y : y + height, x : x + width].copy()
+        image = scenery[y : y + height, x : x + width].copy()
         for passer in passers:
-            passer.pass_by(picture, k / count)
-        yield picture
+            passer.pass_by(image, k / count)
+        yield image
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,10 @@ class _Passer:
             grey=int(generator.integers(40, 215)),
         )
 
-    def pass_by(self, picture: NDArray[np.uint8], time: float) -> None:
-        """Draw into a picture at a time from 0 to 1."""
-        left = int(self.left + self.way * time) % picture.shape[1]
-        picture[-self.height :, left : left + self.width] = self.grey
+    def pass_by(self, image: NDArray[np.uint8], time: float) -> None:
+        """Draw into an image at a time from 0 to 1."""
+        left = int(self.left + self.way * time) % image.shape[1]
+        image[-self.height :, left : left + self.width] = self.grey
 
 
 def _scenery(
@@ -105,7 +103,7 @@ def _scenery(
     zoom, tilt = generator.uniform(0.85, 1.18), generator.uniform(-6, 6)
     hue = (kind.hue + generator.uniform(-10, 10)) / 360 % 1
     light = generator.uniform(0.8, 1.2)
-    # `reach` is a quarter of a picture's height, so the scenery is one and a half of it high
+    # `reach` is a quarter of an image's height, so the scenery is one and a half of it high
     field = _field(kind, zoom * 1.5 / height, np.deg2rad(tilt), generator, width, height)
     tone = (0.5 + 0.5 * np.tanh(1.5 * field))[:, :, None]
     dark, bright = (np.array(colorsys.hsv_to_rgb(hue, *c)) for c in ((0.7, 0.3), (0.5, 0.8)))

@@ -52,7 +52,6 @@ def make_sound(kind: SoundKind, generator: np.random.Generator, samples: int) ->
     """Return a shot's sound at `RATE`, float64 [samples, 2], left and right.
 
     Args:
-        kind: what is to be heard.
         generator: of all else about it.
         samples: length.
     """

@@ -82,9 +82,9 @@ def _inspect(client: Client, scheduler: str, folders: Sequence[Path]) -> int:
                 f"worker {worker} has {count} threads, and one is wanted: start it by `dask worker "
                 "... --nthreads 1 --nworkers N`."
             )
-    found = client.run(look_around, list(folders), on_error="return")
+    answers = client.run(look_around, list(folders), on_error="return")
     ours = versions()
-    for worker, said in found.items():
+    for worker, said in answers.items():
         if isinstance(said, BaseException):
             raise AvscError(
                 f"worker {worker} cannot import avsc ({said}). Install avsc "

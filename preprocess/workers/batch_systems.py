@@ -117,7 +117,6 @@ def directive_path(kind: str, path: str, name: str, remedy: str, pattern: str = 
 
     Args:
         kind: a name in `BATCH_SYSTEMS`.
-        path: the path.
         name: what it is, for the message.
         remedy: what to do where it cannot be written, for the message.
         pattern: follows the path, and is written as it is.

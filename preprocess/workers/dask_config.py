@@ -29,8 +29,8 @@ def check_dask_files() -> list[Path]:
     """
     import yaml
 
-    found = [path for folder in _folders() for path in _files(folder)]
-    for path in found:
+    files = [path for folder in _folders() for path in _files(folder)]
+    for path in files:
         try:
             content = yaml.safe_load(path.read_text())
         except OSError:  # Dask passes over it, too
@@ -48,7 +48,7 @@ def check_dask_files() -> list[Path]:
                 f"{path}: found {type(content).__name__}, wanted Dask's settings by their names. "
                 "Fix it or remove it."
             )
-    return found
+    return files
 
 
 def import_dask() -> list[Path]:
@@ -105,4 +105,4 @@ def _files(path: Path) -> list[Path]:
         listed = sorted(path.iterdir()) if path.is_dir() else [path]
     except OSError:
         return []
-    return [each for each in listed if each.suffix.lower() in SUFFIXES or not path.is_dir()]
+    return [file for file in listed if file.suffix.lower() in SUFFIXES or not path.is_dir()]

@@ -102,7 +102,6 @@ def jobs_needed(seconds: float, blocks: int, job: ArrayJob) -> int:
     Args:
         seconds: of all the work on one core.
         blocks: number of blocks that are not done.
-        job: what each is given.
 
     Raises:
         SettingError: a block does not fit into a job.
@@ -126,7 +125,6 @@ def script(arguments: Sequence[str], store: Path, count: int, walltime: str, job
         store: the store's folder.
         count: length of the array.
         walltime: as Slurm writes it.
-        job: what each job is given.
 
     Raises:
         SettingError: a value holds a line's end, which would end a comment or a directive.

@@ -53,8 +53,6 @@ def job_class(kind: str, base: Any, logs: Path) -> Any:
 
     Args:
         kind: the batch system.
-        base: the class.
-        logs: the folder of the jobs' logs.
 
     Raises:
         SettingError: a directive of the batch system cannot hold this path.

@@ -90,8 +90,8 @@ def _wide(path: Path) -> None:
 
 
 def _large(path: Path) -> None:
-    picture = np.zeros((4112, 4112, 3), np.uint8)
-    write_video(path, [picture], rate=1, options={"preset": "ultrafast"})
+    image = np.zeros((4112, 4112, 3), np.uint8)
+    write_video(path, [image], rate=1, options={"preset": "ultrafast"})
 
 
 def changed(trial: Trial) -> None:
@@ -103,8 +103,8 @@ def changed(trial: Trial) -> None:
     if path.suffix == ".wav":
         write_sound(path, 1.0, int(trial.draw.integers(1000, 2000)))
     else:
-        pictures = trial.draw.integers(0, 255, (10, 48, 64, 3), np.uint8)
-        write_video(path, pictures, rate=10)
+        images = trial.draw.integers(0, 255, (10, 48, 64, 3), np.uint8)
+        write_video(path, images, rate=10)
     ended = trial.extract()
     trial.expect(ended, 0)
     trial.says(ended, "to do: 1 clips in 1 blocks")

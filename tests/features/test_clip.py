@@ -66,7 +66,7 @@ def test_sound_without_a_whole_window_is_a_failure(tmp_path: Path) -> None:
     assert made.records == {"fbank": []}
 
 
-def test_of_a_clip_that_fails_on_the_way_no_picture_is_kept(
+def test_of_a_clip_that_fails_on_the_way_no_image_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaking(*_: object) -> object:

@@ -103,7 +103,7 @@ def test_what_is_lost_is_never_concealed(parts):
     right = [12, 37, 62]
     assert shown(parts[0]) == right
     lost = total = 0
-    # The first and the last pictures are spared: without them it would be another recording.
+    # The first and the last frames are spared: without them it would be another recording.
     for place in range(12, len(data) // PACKET - 24, 3):
         count = (1, 2, 9)[place % 3]
         less = data[: place * PACKET] + data[(place + count) * PACKET :]
@@ -115,7 +115,7 @@ def test_what_is_lost_is_never_concealed(parts):
 
 
 def test_packets_with_times_before_them(tmp_path):
-    """M2TS, as camcorders and discs have it: one lost picture of each is found."""
+    """M2TS, as camcorders and discs have it: one lost frame of each is found."""
     options = "-c:v", "libx264", "-mpegts_m2ts_mode", 1
     path = encode(tmp_path / "v.m2ts", *options)
     data = path.read_bytes()

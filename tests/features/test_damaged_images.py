@@ -1,4 +1,4 @@
-"""After damage that the decoder gets over, what it makes up of the rest is no picture."""
+"""After damage that the decoder gets over, what it makes up of the rest is no image."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ SECONDS, RATE = 6, 10
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MPEG-4 without B pictures, of which each but the first is built on the one before."""
+    """MPEG-4 without B images, of which each but the first is built on the one before."""
     path = tmp_path_factory.mktemp("video") / "v.mp4"
     scene = drawn(SECONDS * RATE, np.random.default_rng(4))
     return write_video(path, scene, rate=RATE, codec="mpeg4", options={"g": "60"})
 
 
 def first_doubt(path: Path) -> int | None:
-    """Return the first packet that a decoder takes exception to, or marks the picture of."""
+    """Return the first packet that a decoder takes exception to, or marks the image of."""
     with av.open(path) as container:
         context = container.streams.video[0].codec_context
         context.thread_type = "NONE"
@@ -36,7 +36,7 @@ def first_doubt(path: Path) -> int | None:
     return None
 
 
-def test_no_picture_after_damage_is_given_out(video: Path, tmp_path: Path) -> None:
+def test_no_image_after_damage_is_given_out(video: Path, tmp_path: Path) -> None:
     with av.open(video) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         places = [packet.pos + packet.size // 2 for packet in packets]
@@ -47,7 +47,7 @@ def test_no_picture_after_damage_is_given_out(video: Path, tmp_path: Path) -> No
         data[place] ^= 0x10
         bad.write_bytes(data)
         doubt = first_doubt(bad)
-        if doubt is None:  # another picture as good as any
+        if doubt is None:  # another image as good as any
             continue
         doubts += 1
         for k, frame in frames_on_show(bad):

@@ -25,7 +25,7 @@ def plain(request, tmp_path_factory):
 
 
 def edited(plain, path, pieces, room=100_000):
-    """Give a file an edit list of (seconds, first picture) and `room` bytes (14496-12, 8.6.6)."""
+    """Give a file an edit list of (seconds, first frame) and `room` bytes (14496-12, 8.6.6)."""
     source, delay = plain
     data = source.read_bytes()
     at = data.index(b"elst") - 4
@@ -48,7 +48,7 @@ def edited(plain, path, pieces, room=100_000):
 def test_pieces_are_shown_as_the_list_has_them(name, plain, tmp_path):
     pieces, wanted = LISTS[name]
     got = shown(edited(plain, tmp_path / "v.mp4", pieces))
-    if name == "gap" and plain[1]:  # FFmpeg is two pictures late behind a gap where there are B's
+    if name == "gap" and plain[1]:  # FFmpeg is two frames late behind a gap where there are B's
         wanted = [12, 12, 35, 60]
     assert got == wanted
 

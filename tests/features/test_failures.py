@@ -90,12 +90,12 @@ def test_a_clip_too_short_for_anything_is_named_not_printed(tmp_path: Path) -> N
     video = write_video(tmp_path / "v.mp4", drawn(4, rng), rate=10)
     other = write_video(tmp_path / "w.mp4", drawn(20, rng), rate=10)
     specs = {"scalogram": ScalogramSpec(), "images": ImageSpec()}
-    short = "ends before 0.5 s, where its first picture would be; leave it out."
-    for pictures in (video, other):
-        assert [each.message for each in make_clip("a", sound, pictures, specs).failures] == [
+    short = "ends before 0.5 s, where its first image would be; leave it out."
+    for images in (video, other):
+        assert [each.message for each in make_clip("a", sound, images, specs).failures] == [
             f"{sound}: 0.400 s of sound; one window needs 0.512 s. Nothing is padded: leave the "
             "clip out.",
-            f"{pictures}: the clip {short}",
+            f"{images}: the clip {short}",
         ]
     (alone,) = make_clip("a", None, video, {"images": ImageSpec()}).failures
     assert alone.message == f"{video}: the clip {short}"

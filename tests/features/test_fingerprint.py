@@ -19,11 +19,11 @@ from avsc.manifests.errors import StoreError
 def alike(
     monkeypatch: pytest.MonkeyPatch, folder: Path, first_key: int = 0, failed: int = 0
 ) -> str:
-    """Return the fingerprint of a store of which each clip holds the same two pictures."""
+    """Return the fingerprint of a store of which each clip holds the same two images."""
 
     def records(_: str, row_in_block: int, *rest: object) -> list[Record]:
-        pictures = [np.full(9 + second, second, np.uint8) for second in range(2)]
-        return [Record(row_in_block, first_key + k, data) for k, data in enumerate(pictures)]
+        images = [np.full(9 + second, second, np.uint8) for second in range(2)]
+        return [Record(row_in_block, first_key + k, data) for k, data in enumerate(images)]
 
     monkeypatch.setattr(stores, "_records", records)
     return Store.open(small_store(folder, products=("images",), failed=(failed,))).fingerprint

@@ -17,7 +17,7 @@ from avsc.features.h264 import begins_in_between, recovers_at_once, run_starts
         ("keyint=1", list(range(90))),
     ],
 )
-def test_runs_begin_at_idr_pictures_alone(parameters, starts, tmp_path):
+def test_runs_begin_at_idr_frames_alone(parameters, starts, tmp_path):
     scene = drawn(90, np.random.default_rng(4))
     path = write_video(tmp_path / "v.mp4", scene, options={"x264-params": parameters})
     with av.open(path) as container:

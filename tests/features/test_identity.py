@@ -66,7 +66,7 @@ def fingerprint_by_hand(store: Path) -> str:
     return sha256(canonical({"avsc store": 2, "parts": digests}))
 
 
-def former_by_hand(store: Path) -> str:
+def earlier_by_hand(store: Path) -> str:
     """The fingerprint as 799888c computed it."""
     ids = [row.split(",")[0] for row in (store / "clips.csv").read_text().splitlines()[1:]]
     total = hashlib.sha256("\n".join(("avsc store", "small", *ids, "")).encode())
@@ -85,7 +85,7 @@ def test_fingerprint_is_that_of_the_definition(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "store/index.h5") as file:
         assert file.attrs["fingerprint"] == store.fingerprint
     assert verify(tmp_path / "store").fingerprint == store.fingerprint
-    assert store.identity.former == former_by_hand(tmp_path / "store")
+    assert store.identity.earlier == earlier_by_hand(tmp_path / "store")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_a_clip_is_changes_the_fingerprint(tmp_path: Path, change: dict[str
     corrected = made(tmp_path / "store", (replace(clips[0], **change), *clips[1:]), seed=0)
     if "scene" not in change:  # whose frames small_store draws by the scene
         assert corrected.content("scalogram") == plain.content("scalogram")
-        assert corrected.identity.former == plain.identity.former
+        assert corrected.identity.earlier == plain.identity.earlier
     assert corrected.fingerprint != plain.fingerprint
     differing = {n for n, d in plain.identity.parts.items() if corrected.identity.parts[n] != d}
     assert differing - set(PRODUCTS) == {"clips"}
@@ -134,7 +134,7 @@ def test_a_product_more_leaves_the_other_parts_as_they_are(tmp_path: Path) -> No
         assert one.identity.parts[part] == both.identity.parts[part]
 
 
-def test_seconds_without_a_picture_are_part_of_it(tmp_path: Path) -> None:
+def test_seconds_without_an_image_are_part_of_it(tmp_path: Path) -> None:
     store = made(tmp_path / "store", failed=(3,))
     before = store.identity
     lost = tuple(replace(failure, message="other words") for failure in store.failures)
@@ -148,20 +148,20 @@ def test_seconds_without_a_picture_are_part_of_it(tmp_path: Path) -> None:
     assert lacking.fingerprint == fingerprint_by_hand(tmp_path / "lacking")
 
 
-def test_a_store_closed_in_the_former_form_opens_and_is_verified(
+def test_a_store_closed_in_the_earlier_form_opens_and_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = made(tmp_path / "new")
-    former = former_by_hand(tmp_path / "new")
+    earlier = earlier_by_hand(tmp_path / "new")
     with monkeypatch.context() as patch:
-        patch.setattr(index, "identity_of", lambda *_: SimpleNamespace(fingerprint=former))
+        patch.setattr(index, "identity_of", lambda *_: SimpleNamespace(fingerprint=earlier))
         made(tmp_path / "old")
     with h5py.File(tmp_path / "old/index.h5") as file:
-        assert file.attrs["fingerprint"] == former
+        assert file.attrs["fingerprint"] == earlier
     found = verify(tmp_path / "old")
-    assert (found.problems, found.former) == ((), former)
+    assert (found.problems, found.earlier) == ((), earlier)
     assert found.fingerprint == Store.open(tmp_path / "old").fingerprint == wanted.fingerprint
-    assert verify(tmp_path / "new").former is None
+    assert verify(tmp_path / "new").earlier is None
 
 
 def test_fingerprint_of_version_0_1_0_is_still_told() -> None:
@@ -169,7 +169,7 @@ def test_fingerprint_of_version_0_1_0_is_still_told() -> None:
     golden = Path(__file__).parents[1] / "golden"
     wanted = json.loads((golden / "expected.json").read_text())["fingerprint"]
     store = Store.open(golden / "store")
-    assert store.identity.former == verify(golden / "store").former == wanted
+    assert store.identity.earlier == verify(golden / "store").earlier == wanted
     assert store.fingerprint not in (wanted, "")
 
 

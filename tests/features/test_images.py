@@ -1,4 +1,4 @@
-"""Pictures against an independent, full decode of the same file."""
+"""Images against an independent, full decode of the same file."""
 
 import math
 from collections import Counter
@@ -58,12 +58,12 @@ def rng():
 
 @pytest.fixture(scope="module")
 def scene():
-    """Return three seconds of pictures at 30 a second."""
+    """Return three seconds of images at 30 a second."""
     return list(drawn(30 * SECONDS, np.random.default_rng(4)))
 
 
 def full_decode(path, seconds, start=None):
-    """Choose pictures by the definition from all that a plain decode gives: {k: frame}."""
+    """Choose images by the definition from all that a plain decode gives: {k: frame}."""
     with av.open(path) as container:
         if start is None:
             start = min(
@@ -83,7 +83,7 @@ def full_decode(path, seconds, start=None):
 
 
 def assert_same(path, seconds=None, start=None):
-    """Check every picture of a file; return the codes of those missing, by second."""
+    """Check every image of a file; return the codes of those missing, by second."""
     got = list(frames_on_show(path, seconds, start))
     assert [k for k, _ in got] == list(range(len(got)))
     assert seconds is None or len(got) == seconds
@@ -178,19 +178,17 @@ def test_negative_timestamps(scene, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "none"), [("v.mpg", False), ("v.h264", True)])
-def test_pictures_without_times_are_refused(name, none, scene, tmp_path):
+def test_images_without_times_are_refused(name, none, scene, tmp_path):
     """Which one is on show is then a guess. An MPEG program stream has times for some of them."""
     options = {"g": "30", "bf": "3", "x264-params": "b-adapt=0"}
     path = write_video(tmp_path / name, scene, rate=25, options=options)
     times = {packet.pts for packet in packets_of(path)}
     assert None in times and (times == {None}) == none
-    with pytest.raises(
-        MediaError, match=f"{'' if none else 'some of '}its pictures carry no times"
-    ):
+    with pytest.raises(MediaError, match=f"{'' if none else 'some of '}its frames carry no times"):
         list(frames_on_show(path))
 
 
-def test_one_picture_is_on_show_for_many_seconds(scene, tmp_path):
+def test_one_image_is_on_show_for_many_seconds(scene, tmp_path):
     path = write_video(tmp_path / "v.mp4", scene[:4], rate=Fraction(1, 4))
     assert assert_same(path, 16) == {}
     shown = Counter(frame.pts for _, frame in frames_on_show(path, 16))
@@ -250,7 +248,7 @@ def test_a_second_needs_its_middle(scene, tmp_path):
 
 
 def damaged(path, new, index):
-    """Overwrite the coded picture of a packet, all but its first bytes."""
+    """Overwrite the coded image of a packet, all but its first bytes."""
     with av.open(path) as container:
         packet = [packet for packet in container.demux(video=0) if packet.size][index]
         begin, size = packet.pos, packet.size
@@ -274,7 +272,7 @@ def test_damage_spoils_what_follows_in_its_run_alone(scene, tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_truncated_file_keeps_the_pictures_before_the_cut(scene, tmp_path):
+def test_truncated_file_keeps_the_images_before_the_cut(scene, tmp_path):
     front = {"movflags": "+faststart"}
     path = write_video(tmp_path / "v.mp4", scene, options={"bf": "3"}, container=front)
     right = full_decode(path, SECONDS)
@@ -292,8 +290,8 @@ def test_truncated_file_keeps_the_pictures_before_the_cut(scene, tmp_path):
     assert lost == [] or lost == [2]
 
 
-def test_truncated_at_each_picture(scene, tmp_path):
-    """Pictures shown before the cut are right even where packets of later ones came before."""
+def test_truncated_at_each_image(scene, tmp_path):
+    """Images shown before the cut are right even where packets of later ones came before."""
     front = {"movflags": "+faststart"}
     times = [Fraction(i, 4) for i in range(16)]
     options = {"bf": "3", "x264-params": "b-pyramid=normal:b-adapt=0"}
@@ -316,11 +314,11 @@ def test_truncated_at_each_picture(scene, tmp_path):
     assert counts[-1] == 4
 
 
-def test_pictures_held_at_once_are_limited(scene, tmp_path, monkeypatch):
+def test_images_held_at_once_are_limited(scene, tmp_path, monkeypatch):
     path = write_video(tmp_path / "v.mp4", scene)
     monkeypatch.setattr(images_module, "MAX_HELD_PIXELS", 2 * 96 * 64)
     assert len(list(frames_on_show(path, 2))) == 2
-    with pytest.raises(MediaError, match="3 pictures must be held"):
+    with pytest.raises(MediaError, match="3 frames must be held"):
         list(frames_on_show(path, 3))
 
 
@@ -387,7 +385,7 @@ def test_real_oddities_are_exact(name, seconds, real_data):
 
 @pytest.mark.real
 def test_real_corrupted_file(real_data):
-    """Its packets from 3 s on are damaged: pictures before are right, those after are missing."""
+    """Its packets from 3 s on are damaged: images before are right, those after are missing."""
     path = real_data / "media_oddities" / "decord_corrupted.mp4"
     got = dict(frames_on_show(path))
     codes = [getattr(frame, "code", None) for frame in got.values()]
@@ -402,8 +400,8 @@ def test_real_corrupted_file(real_data):
 
 
 @pytest.mark.real
-def test_real_pictures_against_opencv(real_data):
-    """A second decoder and player: the same picture of all, and the same way up."""
+def test_real_images_against_opencv(real_data):
+    """A second decoder and player: the same image of all, and the same way up."""
     path = real_data / "tau2021_real" / "video" / "street_traffic-lyon-1029-40200.mp4"
     frames = _opencv(path)
     for k, frame in frames_on_show(path, 10):

@@ -1,4 +1,4 @@
-"""Files that say only when packets are to be decoded: which picture is on show, by its number."""
+"""Files that say only when packets are to be decoded: which frame is on show, by its number."""
 
 import re
 import struct
@@ -33,7 +33,7 @@ DROP = ("-vf", "select='not(between(n,20,33)+between(n,50,52))'", "-fps_mode", "
         *(("wmv", coder) for coder in CODERS if coder != "hevc"),
     ],
 )
-def test_pictures_are_numbered_as_they_come_out(suffix, coder, tmp_path):
+def test_frames_are_numbered_as_they_come_out(suffix, coder, tmp_path):
     """Windows Media has no number for HEVC."""
     path = encode(tmp_path / f"v.{suffix}", *CODERS[coder], count=75)
     assert decoded(path) == list(range(75))
@@ -42,14 +42,14 @@ def test_pictures_are_numbered_as_they_come_out(suffix, coder, tmp_path):
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_empty_packets_of_avi_leave_the_picture_before_on_show(coder, tmp_path):
+def test_empty_packets_of_avi_leave_the_frame_before_on_show(coder, tmp_path):
     path = encode(tmp_path / "v.avi", *DROP, *CODERS[coder], count=100)
     rest = [number for number in range(100) if number not in DROPPED]
     assert decoded(path) == rest
     assert shown(path) == [max(n for n in rest if n <= 25 * k + 12) for k in range(4)]
 
 
-def test_pictures_come_as_ffmpeg_gives_them(tmp_path):
+def test_frames_come_as_ffmpeg_gives_them(tmp_path):
     """Xvid, whose packets are delayed unevenly: by ffmpeg's times less that of the first."""
     path = encode(tmp_path / "v.avi", "-c:v", "libxvid", "-q:v", 3, "-bf", 2)
     command = [*PROGRAM[:4], "-i", str(path), "-vf", "showinfo", "-f", "null", "-"]
@@ -71,7 +71,7 @@ def test_a_bare_mpeg_stream_has_its_rate(tmp_path):
 @pytest.mark.parametrize("suffix", ["h264", "hevc"])
 def test_a_bare_stream_without_any_time_is_refused(suffix, tmp_path):
     coder = X264 if suffix == "h264" else X265[:4]
-    with pytest.raises(MediaError, match="its pictures carry no times; put the video into MP4"):
+    with pytest.raises(MediaError, match="its frames carry no times; put the video into MP4"):
         shown(encode(tmp_path / f"v.{suffix}", *coder))
 
 
@@ -96,7 +96,7 @@ def test_a_chunk_that_is_not_found_is_missed(coder, tmp_path):
     at = [match.start() for match in re.finditer(b"00dc", data)][20]
     data[at : at + 4] = b"junk"
     path.write_bytes(data)
-    with pytest.raises(MediaError, match="1 of its pictures are not found where its index"):
+    with pytest.raises(MediaError, match="1 of its frames are not found where its index"):
         shown(path)
 
 
@@ -134,17 +134,17 @@ def test_dv_whose_chunks_hold_sound_too(tmp_path):
     assert shown(path) == [12]
 
 
-def test_two_pictures_upon_one_packet_are_refused(tmp_path, monkeypatch):
+def test_two_frames_upon_one_packet_are_refused(tmp_path, monkeypatch):
     """No decoder at hand does so; they would have one time, or go back in time."""
     path = encode(tmp_path / "v.avi", *CODERS["mpeg4"], count=30)
-    found = inferred_times._given_out
+    found = inferred_times._outputs
 
     def doubled(video):
         given, stop = found(video)
         return [*given[:5], (given[5][0], given[4][1]), *given[6:]], stop
 
     assert shown(path) == [12]
-    monkeypatch.setattr(inferred_times, "_given_out", doubled)
-    with pytest.raises(MediaError, match="cannot be told which of its packets") as fault:
+    monkeypatch.setattr(inferred_times, "_outputs", doubled)
+    with pytest.raises(MediaError, match="cannot be determined which of its packets") as fault:
         shown(path)
     assert fault.value.code == "undecodable"

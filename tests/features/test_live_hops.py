@@ -101,7 +101,7 @@ def test_a_model_of_one_modality(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other.samples, whole.samples)
 
 
-def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
+def test_images_without_sound_are_their_own_clock(tmp_path: Path) -> None:
     both = write_av(tmp_path / "a.mp4", 3.2)
     silent = remuxed(both, tmp_path / "silent.mp4")
     made = make_clip("clip", None, silent, {"images": IMAGES})
@@ -112,7 +112,7 @@ def test_pictures_without_sound_are_their_own_clock(tmp_path: Path) -> None:
 
 
 class Source:
-    """Sound and pictures put into a `HopMaker` by hand, and a wall clock."""
+    """Sound and images put into a `HopMaker` by hand, and a wall clock."""
 
     def __init__(self, wanted: HopSpec, rate: int = RATE) -> None:
         self.items: list[Hop | Gap] = []
@@ -129,7 +129,7 @@ class Source:
             chunk = np.zeros((2, n), np.float32)
             self.maker.add_audio(AudioChunk(time, self.rate, chunk, lost if i == 0 else ""))
 
-    def picture(self, time: float, colour: int = 0, *, right: bool = True) -> None:
+    def image(self, time: float, colour: int = 0, *, right: bool = True) -> None:
         frame = av.VideoFrame.from_ndarray(np.full((16, 16, 3), colour, np.uint8), format="rgb24")
         shown = Fraction(time).limit_denominator(1000)
         self.maker.add_frame(TimedFrame(shown, Fraction(0), frame if right else None))
@@ -203,8 +203,8 @@ def test_losses_that_add_up_are_a_gap_and_a_drifting_clock_is_none(heard: Source
 
 def test_images_follow_a_drifting_clock() -> None:
     source = Source(HopSpec(SOUND, IMAGES))
-    for second in range(300):  # a picture 0.4 s after each second of the drifting clock
-        source.picture(second * 1.0005 + 0.4, second % 200)
+    for second in range(300):  # an image 0.4 s after each second of the drifting clock
+        source.image(second * 1.0005 + 0.4, second % 200)
         source.sound(second * 1.0005, 1, clock=1.0005)
     hops = [item for item in source.items if isinstance(item, Hop)]
     assert len(hops) > 290 and source.gaps == []
@@ -221,13 +221,13 @@ def test_a_change_of_rate_is_a_gap(heard: Source) -> None:
     assert heard.starts == [0, 1, 2, 3][: len(heard.starts)] and len(heard.starts) >= 3
 
 
-def test_damaged_and_missing_pictures() -> None:
+def test_damaged_and_missing_images() -> None:
     source = Source(HopSpec(SOUND, IMAGES))
     for time in (0.0, 1.0):
-        source.picture(time)
-    source.picture(2.2, right=False)
-    source.picture(3.2)
-    source.picture(3.9)
+        source.image(time)
+    source.image(2.2, right=False)
+    source.image(3.2)
+    source.image(3.9)
     source.sound(0, 7)
     assert source.starts == [0, 1, 3]
     assert source.gaps == [(2, 3, "damaged image"), (4, 5, "no image in time")]
@@ -235,45 +235,45 @@ def test_damaged_and_missing_pictures() -> None:
 
 def test_a_frame_that_cannot_be_converted(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
-        raise MediaError("undecodable", "the picture is to be turned by 45 degrees")
+        raise MediaError("undecodable", "the frame is to be turned by 45 degrees")
 
     monkeypatch.setattr(live_images, "rgb", refused)
     source = Source(HopSpec(SOUND, IMAGES))
     for time in (0.0, 1.2, 2.4):
-        source.picture(time)
+        source.image(time)
     source.sound(0, 2)
-    turned = "the picture is to be turned by 45 degrees"
+    turned = "the frame is to be turned by 45 degrees"
     assert source.gaps == [(0, 1, turned), (1, 2, turned)]
 
 
-def test_pictures_that_begin_late() -> None:
+def test_images_that_begin_late() -> None:
     source = Source(HopSpec(SOUND, IMAGES))
     source.sound(0, 1)
     for time in (1.2, 2.4, 3.4):
-        source.picture(time)
+        source.image(time)
     source.sound(1, 2)
     assert source.gaps == [(0, 1, "no image")] and source.starts == [1, 2]
 
 
 @pytest.mark.parametrize("first", ["sound", "pictures"])
 def test_a_recording_that_is_played_again_and_again(first: str) -> None:
-    """Its clock goes back by less than the limit of a reset of sound and pictures together."""
+    """Its clock goes back by less than the limit of a reset of sound and images together."""
     source = Source(HopSpec(SOUND, IMAGES))
 
-    def pictures(begin: float, count: int, colour: int) -> None:
+    def images(begin: float, count: int, colour: int) -> None:
         for i in range(count):
-            source.picture(begin + 0.2 * i, colour)
+            source.image(begin + 0.2 * i, colour)
 
-    pictures(0, 15, 10)
+    images(0, 15, 10)
     source.sound(0, 3)
     if first == "sound":
         source.sound(0, 0.5)
-        pictures(3, 2, 20)  # still of the first round
-        pictures(0, 15, 30)
+        images(3, 2, 20)  # still of the first round
+        images(0, 15, 30)
         source.sound(0.5, 2.5)
     else:
-        pictures(3, 2, 20)
-        pictures(0, 15, 30)
+        images(3, 2, 20)
+        images(0, 15, 30)
         source.sound(0, 3)
     source.maker.end_stretch("the end")
     hops = [item for item in source.items if isinstance(item, Hop)]
@@ -287,19 +287,19 @@ def test_a_recording_that_is_played_again_and_again(first: str) -> None:
     )
 
 
-def test_sound_that_stops_while_pictures_go_on() -> None:
+def test_sound_that_stops_while_images_go_on() -> None:
     source = Source(HopSpec(SOUND, IMAGES))
     source.sound(0, 1)
     with pytest.raises(MediaError, match="no sound for 10 s"):
         for i in range(200):
-            source.picture(i / 10)
+            source.image(i / 10)
 
 
 def test_what_is_held_is_bounded(heard: Source) -> None:
     source = Source(HopSpec(SOUND, IMAGES))
     for second in range(400):
         for i in range(10):
-            source.picture(second + i / 10)
+            source.image(second + i / 10)
         source.sound(second, 1)
         source.items.clear()
     maker = source.maker

@@ -21,7 +21,7 @@ REFRESH = "intra-refresh=1:keyint=25:scenecut=0:repeat-headers=1:bframes="
 
 @pytest.fixture(scope="module")
 def scene():
-    """Return six seconds of pictures at 25 a second."""
+    """Return six seconds of frames at 25 a second."""
     return list(drawn(150, np.random.default_rng(4)))
 
 
@@ -38,14 +38,14 @@ def cut(path, new, keys, before=0):
         return away * source.streams.video[0].time_base
 
 
-def picture_times(path):
+def frame_times(path):
     """Return all that a full decode of the whole file gives: {time: planes}."""
     with av.open(path) as container:
         return {f.pts * f.time_base: f.to_ndarray() for f in container.decode(video=0)}
 
 
 def assert_exact(path, whole, away, lost):
-    """Compare what is on show with the same pictures of the whole; all but `lost` are there."""
+    """Compare what is on show with the same frames of the whole; all but `lost` are there."""
     missing = []
     for k, frame in frames_on_show(path):
         if isinstance(frame, MediaError):
@@ -63,14 +63,14 @@ def assert_exact(path, whole, away, lost):
 def test_an_open_gop_whose_beginning_was_cut_off(coder, suffix, scene, tmp_path):
     codec, options = CODERS[coder]
     path = write_video(tmp_path / "v.mkv", scene, rate=25, codec=codec, options=options)
-    whole = picture_times(path)
+    whole = frame_times(path)
     away = cut(path, tmp_path / f"cut.{suffix}", 3)
     assert_exact(tmp_path / f"cut.{suffix}", whole, away, [])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts"])
 def test_ffmpegs_own_cut(suffix, tmp_path):
-    """As `ffmpeg -ss 3 -c copy` leaves it: 75 is the first picture."""
+    """As `ffmpeg -ss 3 -c copy` leaves it: 75 is the first frame."""
     whole = encode(
         tmp_path / "v.mp4", "-c:v", "libx264", "-x264-params", f"{OPEN}:repeat-headers=1", count=150
     )
@@ -81,11 +81,11 @@ def test_ffmpegs_own_cut(suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("bframes", [0, 2])
-def test_recovery_that_takes_many_pictures(bframes, suffix, scene, tmp_path):
+def test_recovery_that_takes_many_frames(bframes, suffix, scene, tmp_path):
     """Intra refresh: nothing is on show before the recovery point that the stream names."""
     options = {"x264-params": f"{REFRESH}{bframes}:b-pyramid=none"}
     path = write_video(tmp_path / "v.mkv", scene, rate=25, options=options)
-    whole = picture_times(path)
+    whole = frame_times(path)
     new = tmp_path / f"cut.{suffix}"
     away = cut(path, new, 2)
     assert_exact(new, whole, away, [(0, "no-picture")] if bframes else [])
@@ -100,14 +100,14 @@ def test_a_broadcast_that_was_joined_between_two_key_frames(codec, scene, tmp_pa
     options = {"g": "25", "bf": "2"}
     path = write_video(tmp_path / "v.mkv", scene, rate=25, codec=codec, options=options)
     away = cut(path, tmp_path / "cut.ts", 3, before=7)
-    assert_exact(tmp_path / "cut.ts", picture_times(path), away, [])
+    assert_exact(tmp_path / "cut.ts", frame_times(path), away, [])
 
 
 @pytest.mark.parametrize("packet", [0, 1, 6, 30])
 def test_damage_is_found_behind_a_recovery_point(packet, scene, tmp_path):
     options = {"x264-params": f"{OPEN}:repeat-headers=1"}
     path = write_video(tmp_path / "v.mkv", scene, rate=25, options=options)
-    whole = picture_times(path)
+    whole = frame_times(path)
     new = tmp_path / "cut.mp4"
     away = cut(path, new, 2)
     with av.open(new) as container:
@@ -127,13 +127,13 @@ def test_damage_is_found_behind_a_recovery_point(packet, scene, tmp_path):
     assert {frame.code for _, frame in got if isinstance(frame, MediaError)} == {"corrupt"}
 
 
-def test_numbers_of_the_first_pictures(tmp_path):
+def test_numbers_of_the_first_frames(tmp_path):
     """The leading pictures, 72 to 74, are not on show; the recovery point, 75, is exact."""
     path = encode(
         tmp_path / "v.mkv", "-c:v", "libx264", "-x264-params", f"{OPEN}:repeat-headers=1", count=150
     )
     cut(path, tmp_path / "cut.mp4", 3)
-    start = -0.5 + 0.04 * 2  # the decoder's delay: the first packet's picture is on show then
+    start = -0.5 + 0.04 * 2  # the decoder's delay: the first packet's frame is on show then
     (_, first), *_ = frames_on_show(tmp_path / "cut.mp4", 1, start=start)
     assert number(rgb(first)) == 75
     (_, leading), *_ = frames_on_show(tmp_path / "cut.mp4", 1, start=start - 0.04)

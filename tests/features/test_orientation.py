@@ -1,4 +1,4 @@
-"""The way up of pictures, against ffmpeg's own."""
+"""The way up of images, against ffmpeg's own."""
 
 import itertools
 import struct
@@ -17,7 +17,7 @@ EIGHT += [(0, b, c, 0) for b, c in itertools.product((-1, 1), repeat=2)]
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """Return a video of odd proportions whose pictures look different from all sides."""
+    """Return a video of odd proportions whose images look different from all sides."""
     folder = tmp_path_factory.mktemp("plain")
     return encode(folder / "v.mp4", "-c:v", "libx264", count=26, first=0x137, size=(66, 98))
 
@@ -42,11 +42,11 @@ def seen_by_ffmpeg(path, *size):
 def test_all_eight_orientations(matrix, plain, tmp_path):
     path = with_matrix(plain, tmp_path / "w.mp4", *matrix)
     (_, frame), *_ = frames_on_show(path, 1, start=-0.5)
-    picture = rgb(frame)
-    wanted = seen_by_ffmpeg(path, *picture.shape[:2])
-    assert np.abs(picture.mean(-1) - wanted).mean() < 14  # limited range, and RGB
+    image = rgb(frame)
+    wanted = seen_by_ffmpeg(path, *image.shape[:2])
+    assert np.abs(image.mean(-1) - wanted).mean() < 14  # limited range, and RGB
     others = [np.flipud(wanted), np.fliplr(wanted), np.rot90(wanted, 2)]
-    assert all(np.abs(picture.mean(-1) - other).mean() > 40 for other in others)
+    assert all(np.abs(image.mean(-1) - other).mean() > 40 for other in others)
 
 
 def test_scaling_comes_before_turning(plain, tmp_path):

@@ -11,9 +11,9 @@ import pytest
 import soundfile
 
 from avsc.features.clip import make_clip
-from avsc.features.pages.opus import opus
+from avsc.features.pages.clip_media import LOWEST, ROWS, draw
+from avsc.features.pages.clip_sounds import opus
 from avsc.features.pages.page import ClipColumn, Page, render, write_page
-from avsc.features.pages.scalogram_image import LOWEST, ROWS, draw
 from avsc.features.specs import AcousticSpec, FbankSpec, ScalogramSpec
 from avsc.manifests.errors import AvscError
 

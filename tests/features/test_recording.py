@@ -158,7 +158,7 @@ def test_every_product_says_why_it_is_not_made(tmp_path: Path, video: Path) -> N
         (
             "images",
             "too-large",
-            f"{video}: pictures of 96 x 64; at most 6143 pixels (--max-pixels): scale the video "
+            f"{video}: frames of 96 x 64; at most 6143 pixels (--max-pixels): scale the video "
             "down.",
         ),
     ]

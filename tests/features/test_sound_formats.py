@@ -253,16 +253,16 @@ def onset(sound: NDArray[np.floating]) -> int:
 
 
 @pytest.mark.parametrize("coder", ["aac", "libmp3lame"])
-@pytest.mark.parametrize("pictures", [10, 25])
-def test_sound_and_pictures_of_mp4_from_a_pipe_are_in_step(
-    tmp_path: Path, coder: str, pictures: int
+@pytest.mark.parametrize("images", [10, 25])
+def test_sound_and_images_of_mp4_from_a_pipe_are_in_step(
+    tmp_path: Path, coder: str, images: int
 ) -> None:
-    """A tone begins at 2 s, and so do white pictures, in a file and from a pipe.
+    """A tone begins at 2 s, and so do white images, in a file and from a pipe.
 
-    FFmpeg writes the first frame of sound that goes to a pipe too early by what the pictures are
-    late: the delay of two B pictures, 0.08 or 0.2 s.
+    FFmpeg writes the first frame of sound that goes to a pipe too early by what the images are
+    late: the delay of two B images, 0.08 or 0.2 s.
     """
-    white = f"color=black:s=64x64:r={pictures}:d=4,drawbox=t=fill:c=white:enable='gte(t,2)'"
+    white = f"color=black:s=64x64:r={images}:d=4,drawbox=t=fill:c=white:enable='gte(t,2)'"
     tone = "aevalsrc='0.5*sin(6000*t)*gte(t,2)|0.4*sin(5000*t)*gte(t,2)':s=48000:d=4"
     found = []
     for name, flags in (("file", "faststart"), ("pipe", "frag_keyframe+empty_moov")):

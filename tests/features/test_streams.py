@@ -9,7 +9,7 @@ from avsc.features.streams import default_stream
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory):
-    """Return a folder with a video, a video of one larger picture, and a cover picture."""
+    """Return a folder with a video, a video of one larger image, and a cover image."""
     folder = tmp_path_factory.mktemp("media")
     encode(folder / "v.mp4", "-c:v", "libx264", "-bf", 0, count=50)
     encode(folder / "one.mp4", "-c:v", "libx264", count=1, first=4000, size=(128, 192))
@@ -25,7 +25,7 @@ def media(tmp_path_factory):
         *((s, "0 0") for s in ("avi", "ts")),
     ],
 )
-def test_a_still_picture_before_the_video_is_passed_over(suffix, marks, media, tmp_path):
+def test_a_still_image_before_the_video_is_passed_over(suffix, marks, media, tmp_path):
     still = media / ("one.mp4" if suffix == "ts" else "cover.png")
     first, second = marks.split()
     path = tmp_path / f"still.{suffix}"
@@ -83,7 +83,7 @@ def test_a_cover_alone_is_no_video(media, tmp_path):
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_time_begins_with_the_first_stream_and_not_with_the_last(suffix, media, tmp_path):
-    """The sound begins at 0 and the pictures one second later, as ffmpeg was told."""
+    """The sound begins at 0 and the images one second later, as ffmpeg was told."""
     path = tmp_path / f"late.{suffix}"
     ffmpeg(
         *("-itsoffset", 1, "-i", media / "v.mp4", "-f", "lavfi", "-i", "sine=d=3"),

@@ -1,4 +1,4 @@
-"""Which picture is on show at an instant: ticks that half a second is no multiple of."""
+"""Which frame is on show at an instant: ticks that half a second is no multiple of."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ from avsc.manifests.errors import MediaError
 
 
 def timeline(rate: int, count: int) -> Timeline:
-    """Pictures at ticks 0, 1, 2, ... of which each lasts one."""
+    """Frames at ticks 0, 1, 2, ... of which each lasts one."""
     return Timeline(
         tick=Fraction(1, rate), times=list(range(count)), last=count,
         place={time: time for time in range(count)}, runs=[0], by_packets=False, cut=None,

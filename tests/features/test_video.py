@@ -1,4 +1,4 @@
-"""Files that give no pictures: what is said about each."""
+"""Files that give no frames: what is said about each."""
 
 import os
 
@@ -16,7 +16,7 @@ from avsc.manifests.errors import MediaError
 
 @pytest.fixture(scope="module")
 def scene():
-    """Return pictures."""
+    """Return frames."""
     return list(drawn(90, np.random.default_rng(4)))
 
 

@@ -50,11 +50,11 @@ def write_corpus(folder: Path) -> None:
     soundfile.write(sounds / "x.wav", noise(4, 30_000), 48_000, "PCM_24", format="WAVEX")
     soundfile.write(sounds / "rf64.wav", noise(5, 30_000), 48_000, "PCM_24", format="RF64")
     sights = folder / "mp4"
-    pictures = list(drawn(12, np.random.default_rng(0), 48, 64))
-    write_video(sights / "h264.mp4", pictures, rate=10)
-    write_video(sights / "sound.mp4", pictures, rate=10, silence=1.2)
-    write_video(sights / "mpeg4.mp4", pictures, rate=10, codec="mpeg4")
-    write_video(sights / "front.mp4", pictures, rate=10, container={"movflags": "faststart"})
+    images = list(drawn(12, np.random.default_rng(0), 48, 64))
+    write_video(sights / "h264.mp4", images, rate=10)
+    write_video(sights / "sound.mp4", images, rate=10, silence=1.2)
+    write_video(sights / "mpeg4.mp4", images, rate=10, codec="mpeg4")
+    write_video(sights / "front.mp4", images, rate=10, container={"movflags": "faststart"})
     write_track(sights / "aac.mp4", noise(6, 48_000), codec="aac")
     write_track(sights / "pcm.mov", noise(7, 30_000))
     for number, text in enumerate(LISTS):

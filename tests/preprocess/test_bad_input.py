@@ -66,14 +66,14 @@ def test_bad_lists_of_tau2021(
     assert error.count("\n") == 1 and not (tmp_path / "store").exists()
 
 
-def test_pictures_of_every_bad_kind(tmp_path: Path) -> None:
+def test_images_of_every_bad_kind(tmp_path: Path) -> None:
     """One clip a fault, each with two seconds of good sound; what can be made is made."""
     videos, rng = tmp_path / "video", np.random.default_rng(0)
     videos.mkdir()
     shown = list(drawn(20, rng))
 
-    def write(name: str, pictures: list[np.ndarray], **how: object) -> Path:
-        return write_video(videos / f"{name}.mp4", pictures, rate=10, **how)  # type: ignore[arg-type]
+    def write(name: str, images: list[np.ndarray], **how: object) -> Path:
+        return write_video(videos / f"{name}.mp4", images, rate=10, **how)  # type: ignore[arg-type]
 
     good = write("good", shown).read_bytes()
     write("shorter", shown[:9])
@@ -105,17 +105,17 @@ def test_pictures_of_every_bad_kind(tmp_path: Path) -> None:
         "empty": "0 bytes; copy the file again.",
         "cut": "copy it again.",
         "soundonly": "holds audio, no video stream; wanted a video.",
-        "shorter": "there are pictures from 0 s to 0.9 s.",
+        "shorter": "there are frames from 0 s to 0.9 s.",
     }
     for name, end in ends.items():
         assert said[name].startswith(f"{videos / name}.mp4: ") and said[name].endswith(end)
         assert len(said[name]) < 300
     assert len(set(store.records("scalogram").clip.tolist())) == len(names)
-    pictures = store.records("images")
+    images = store.records("images")
     seconds: dict[str, list[int]] = {name: [] for name in names}
-    for number, row in enumerate(pictures.clip):
-        seconds[store.clips[row].id].append(int(pictures.key[number]))
-        height, width, _ = decode(pictures.read(number)).shape
+    for number, row in enumerate(images.clip):
+        seconds[store.clips[row].id].append(int(images.key[number]))
+        height, width, _ = decode(images.read(number)).shape
         assert (height > width) == (store.clips[row].id == "rotated")
     assert {name: tuple(found) for name, found in seconds.items() if found} == {
         **dict.fromkeys(("good", "longer", "rotated", "uneven"), (0, 1)),

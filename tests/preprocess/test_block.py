@@ -103,7 +103,7 @@ def test_some_of_the_failed_clips_are_made_and_the_others_stay_failed(world: Wor
     close(world.store, world.dataset.clips, world.description)
     failed = {(f.clip, f.product) for f in Store.open(world.store).failures}
     assert failed == {("clip-2", "scalogram"), ("clip-2", "fbank"), ("clip-3", "fbank")}
-    assert world.make().reasons == {"source changed": 5}, "pictures are of both recordings"
+    assert world.make().reasons == {"source changed": 5}, "images are of both recordings"
     assert Store.open(world.store).failures == ()
 
 

@@ -87,7 +87,7 @@ def test_an_older_index_beside_newer_parts_is_made_anew(world: World, check: str
 
 
 def test_older_failures_beside_newer_receipts_are_written_anew(world: World) -> None:
-    """A clip that lacked its last second was cut shorter since: the same pictures, no failure."""
+    """A clip that lacked its last second was cut shorter since: the same images, no failure."""
     rename_set(world)
     wanted, tables = everything(world.store), read_index(world.store).tables
     lost = Failure("clip-1", "images", 2, "pictures", "gap", "made up")
@@ -189,8 +189,8 @@ def test_what_the_clips_were_first_is_not_forgotten_by_a_run_that_knew_nothing_o
     assert len(read_description(world.store).first_clips) == 64
 
 
-def test_sound_and_pictures_that_change_places_are_made_again(world: World) -> None:
-    """The same two files, each with a picture and a sound, now in each other's place."""
+def test_sound_and_images_that_change_places_are_made_again(world: World) -> None:
+    """The same two files, each with an image and a sound, now in each other's place."""
     (clip, *others) = world.dataset.clips
     assert world.plan().tasks == ()
     swapped = replace(clip, audio=clip.video, video=clip.audio)

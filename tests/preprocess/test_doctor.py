@@ -186,7 +186,7 @@ def test_wrong_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         media, "encode_mp4", lambda shown, *how: whole([p[..., ::-1] for p in shown], *how)
     )
-    check_fatal(find("recordings", tmp_path), "a picture of colour (0, 0, 255) comes back as")
+    check_fatal(find("recordings", tmp_path), "an image of colour (0, 0, 255) comes back as")
 
 
 def test_wheel_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

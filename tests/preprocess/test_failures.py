@@ -58,7 +58,7 @@ def test_list_by_product_and_reason(world: World) -> None:
     assert both == ["fbank, empty: 1 of 1 clips", "scalogram, empty: 1 of 1 clips"]
 
 
-def test_seconds_without_a_picture_are_named(world: World) -> None:
+def test_seconds_without_an_image_are_named(world: World) -> None:
     write_sound(world.root / "audio/clip-2.wav", 3.0, 2)
     world.make()
     done = run(world, "--product", "images")

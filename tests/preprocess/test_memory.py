@@ -10,7 +10,7 @@ CLIPS, BLOCK = 200, 40
 
 
 def test_memory_does_not_grow() -> None:
-    """One recording that were never given back would be 700 kB a clip, one picture 9 kB."""
+    """One recording that were never given back would be 700 kB a clip, one image 9 kB."""
     command = [sys.executable, MEMORY, "--clips", CLIPS, "--block-size", BLOCK]
     small = ["--size", "96x64", "--seconds", 2]
     done = subprocess.run(

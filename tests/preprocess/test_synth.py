@@ -30,7 +30,7 @@ from avsc.manifests.tau2021 import SCENES, read_tau2021
 from avsc.preprocess.synth.design import RING, Kinds
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.render import RenderJob, encode_mp4, render, render_all
-from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_pictures
+from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_images
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
 from avsc.train.fit.split import validation_rows
 
@@ -161,20 +161,20 @@ def test_video_files_are_as_released(mini: Path) -> None:
         assert {PictureType(frame.pict_type).name for frame in frames} == {"I", "P", "B"}
 
 
-def test_key_pictures_are_two_seconds_apart() -> None:
+def test_key_images_are_two_seconds_apart() -> None:
     cuts = [np.random.default_rng(cut) for cut in range(5)]
-    pictures = (p for cut in cuts for p in make_pictures(SIGHTS["hall"], cut, 26, (64, 48)))
-    with av.open(BytesIO(encode_mp4(pictures, (64, 48), 30))) as container:
+    images = (p for cut in cuts for p in make_images(SIGHTS["hall"], cut, 26, (64, 48)))
+    with av.open(BytesIO(encode_mp4(images, (64, 48), 30))) as container:
         keys = [k for k, frame in enumerate(container.decode(video=0)) if frame.key_frame]
     assert keys == [0, 60, 120]
 
 
-def test_pictures_outlive_the_codec() -> None:
+def test_images_survive_the_codec() -> None:
     draw = np.random.default_rng
-    pictures = list(make_pictures(SIGHTS["carriage"], draw(1), 30, (320, 180)))
-    with av.open(BytesIO(encode_mp4(pictures, (320, 180), 30))) as container:
+    images = list(make_images(SIGHTS["carriage"], draw(1), 30, (320, 180)))
+    with av.open(BytesIO(encode_mp4(images, (320, 180), 30))) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    difference = np.abs(np.array(decoded, np.int16) - np.array(pictures, np.int16))
+    difference = np.abs(np.array(decoded, np.int16) - np.array(images, np.int16))
     assert difference.mean() < 6
 
 
@@ -226,22 +226,22 @@ def test_level_swells_at_the_stated_beat(kind: str, beat: int) -> None:
     assert np.argmax(lines[:80]) == 10 * beat  # in steps of 0.1 Hz
 
 
-def first_picture(kind: SightKind, shot: int) -> NDArray[np.float64]:
-    picture = next(make_pictures(kind, np.random.default_rng(shot), 1, (320, 180)))
-    return picture.astype(np.float64)
+def first_image(kind: SightKind, shot: int) -> NDArray[np.float64]:
+    image = next(make_images(kind, np.random.default_rng(shot), 1, (320, 180)))
+    return image.astype(np.float64)
 
 
 @pytest.mark.parametrize("name", SIGHTS)
 @pytest.mark.parametrize("shot", range(3))
 def test_colour_is_that_of_the_kind(name: str, shot: int) -> None:
-    picture = first_picture(SIGHTS[name], shot)[:60]  # above the heads of who passes by
-    hue = 360 * colorsys.rgb_to_hsv(*picture.mean(axis=(0, 1)) / 255)[0]
+    image = first_image(SIGHTS[name], shot)[:60]  # above the heads of who passes by
+    hue = 360 * colorsys.rgb_to_hsv(*image.mean(axis=(0, 1)) / 255)[0]
     assert abs((hue - SIGHTS[name].hue + 180) % 360 - 180) < 15
 
 
 def roughness(name: str) -> tuple[float, float]:
-    """Return the squared change across and down the upper part of a picture."""
-    grey = first_picture(SIGHTS[name], 1)[:70].mean(axis=2)
+    """Return the squared change across and down the upper part of an image."""
+    grey = first_image(SIGHTS[name], 1)[:70].mean(axis=2)
     return float((np.diff(grey, axis=1) ** 2).mean()), float((np.diff(grey, axis=0) ** 2).mean())
 
 
@@ -255,8 +255,8 @@ def test_textures_have_their_direction_and_fineness() -> None:
     assert across > 8 * roughness("hall")[0]
 
 
-def test_pictures_move() -> None:
-    shown = make_pictures(SIGHTS["street"], np.random.default_rng(1), 300, (64, 48))
+def test_images_move() -> None:
+    shown = make_images(SIGHTS["street"], np.random.default_rng(1), 300, (64, 48))
     for one, other in combinations(list(shown)[15::30], 2):
         assert np.abs(one.astype(int) - other).mean() > 2
 

@@ -1,4 +1,4 @@
-"""avsc-prep synth --world: its optimum, its symbols, what is known of it, its labelled pictures."""
+"""avsc-prep synth --world: its optimum, its symbols, what is known of it, its labelled images."""
 
 import json
 import shutil
@@ -212,21 +212,21 @@ def test_a_miniature_and_a_world_share_no_folder(world: Path) -> None:
         write_miniature(world, clips_per_scene=4, seconds=1.0, size=(64, 48))
 
 
-# Labelled pictures
+# Labelled images
 
 
-def test_labelled_pictures_are_what_places_reads(tmp_path: Path) -> None:
+def test_labelled_images_are_what_places_reads(tmp_path: Path) -> None:
     assert write_labelled(tmp_path, **PICTURES) == 30
     found = open_image_folder(tmp_path)
     assert found.classes == tuple(sorted(SIGHTS))
     assert (found.training, len(found.files)) == (25, 30)
     assert Counter(found.label.tolist()) == dict.fromkeys(range(5), 6)
-    pictures = {found.read(k).tobytes() for k in range(30)}
-    assert len(pictures) == 30
-    assert {decode(picture).shape for picture in pictures} == {(48, 64, 3)}
+    images = {found.read(k).tobytes() for k in range(30)}
+    assert len(images) == 30
+    assert {decode(image).shape for image in images} == {(48, 64, 3)}
 
 
-def test_half_a_set_of_pictures_is_no_set_and_is_finished(tmp_path: Path) -> None:
+def test_half_a_set_of_images_is_no_set_and_is_finished(tmp_path: Path) -> None:
     whole, half = tmp_path / "whole", tmp_path / "half"
     write_labelled(whole, **PICTURES)
     write_labelled(half, **PICTURES)
@@ -239,13 +239,13 @@ def test_half_a_set_of_pictures_is_no_set_and_is_finished(tmp_path: Path) -> Non
     assert digests(half) == digests(whole)
 
 
-def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
+def test_too_few_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"--pictures-per-class 4: at least 5"):
         write_labelled(tmp_path / "out", per_class=4, seed=0, size=(64, 48))
     assert not (tmp_path / "out").exists()
 
 
-def test_program_makes_world_and_pictures(world: Path, tmp_path: Path) -> None:
+def test_program_makes_world_and_images(world: Path, tmp_path: Path) -> None:
     small = ["--clips-per-scene", "4", "--seconds", "1", "--size", "64x48"]
     command = [str(PREP), "synth", "--world", "--out", str(tmp_path / "world"), *small]
     command += ["--pictures-out", str(tmp_path / "pictures"), "--pictures-per-class", "5"]
@@ -256,7 +256,7 @@ def test_program_makes_world_and_pictures(world: Path, tmp_path: Path) -> None:
     assert digests(tmp_path / "world") == digests(world)
 
 
-def test_number_of_pictures_without_a_folder_is_wrong_use(tmp_path: Path) -> None:
+def test_number_of_images_without_a_folder_is_wrong_use(tmp_path: Path) -> None:
     command = [str(PREP), "synth", "--out", str(tmp_path / "out"), "--pictures-per-class", "9"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "--pictures-per-class needs --pictures-out" in done.stderr

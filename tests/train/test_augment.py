@@ -73,10 +73,10 @@ def test_crops_are_distributed_as_torchvisions(shape):
     augment = Augment()
     ours = boxes(augment, augment.draw(np.random.default_rng(2), 4000), height, width)
     transform = v2.RandomResizedCrop(288, antialias=True)
-    picture = torch.empty(3, height, width)
+    image = torch.empty(3, height, width)
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        made = [transform.make_params([picture]) for _ in range(4000)]
+        made = [transform.make_params([image]) for _ in range(4000)]
     theirs = np.array([[one[key] for key in ("top", "left", "height", "width")] for one in made])
     for of in (ours, theirs):
         assert (of[:, :2] >= 0).all()
@@ -94,7 +94,7 @@ def test_crops_are_distributed_as_torchvisions(shape):
 
 @pytest.mark.parametrize("shape", [(10, 1000), (1000, 10), (1, 7), (50, 60), (60, 50), (30, 40)])
 def test_fallback_is_torchvisions(shape):
-    # Whole pictures of a ratio that fits none of these shapes, so that all ten tries fail.
+    # Whole images of a ratio that fits none of these shapes, so that all ten tries fail.
     scale = (1.0, 1.0)
     ratio = (0.9, 1.1)
     augment = Augment(frozenset({"crop"}), scale=scale, ratio=ratio)

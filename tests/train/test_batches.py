@@ -42,7 +42,7 @@ class MemoryRecords:
         return len(self.data)
 
     def where(self, record):
-        return f"picture {record} in memory"
+        return f"image {record} in memory"
 
     def read(self, record):
         return self.data[record]
@@ -53,7 +53,7 @@ class MemoryRecords:
 
 
 class MemoryStore:
-    """Five clips: the second has no picture 3, the fourth has no sound."""
+    """Five clips: the second has no image 3, the fourth has no sound."""
 
     def __init__(self, seed=0):
         rng = np.random.default_rng(seed)
@@ -72,8 +72,8 @@ class MemoryStore:
     @staticmethod
     def _jpeg(rng):
         height, width = (30, 53) if rng.random() < 0.7 else (44, 30)
-        picture = np.clip(rng.normal(rng.integers(256, size=3), 40, (height, width, 3)), 0, 255)
-        encoded = simplejpeg.encode_jpeg(picture.astype(np.uint8), quality=95)
+        image = np.clip(rng.normal(rng.integers(256, size=3), 40, (height, width, 3)), 0, 255)
+        encoded = simplejpeg.encode_jpeg(image.astype(np.uint8), quality=95)
         return np.frombuffer(encoded, np.uint8).copy()
 
     def records(self, product):
@@ -108,7 +108,7 @@ def assert_same(ours, theirs):
             torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=0, atol=0)
 
 
-def test_source_pairs_sound_and_pictures(source):
+def test_source_pairs_sound_and_images(source):
     assert source.acoustic.shape == (4 * FRAMES, 2, 5)
     pairs = source.samples(range(5))
     missing = np.sum(source.samples([0]).second == 3)
@@ -137,7 +137,7 @@ def test_clips_may_be_named_in_any_order(source):
 
 
 def test_each_epoch_and_batch_draws_augmentation_of_its_own():
-    """All pictures are the same one, so that batches differ by what was drawn alone."""
+    """All images are the same one, so that batches differ by what was drawn alone."""
     store = MemoryStore()
     images = store.records("images")
     images.data = [images.data[0]] * len(images)
@@ -189,7 +189,7 @@ def test_epochs_seeds_and_batches_differ(source):
     first = epoch(source, samples)
     for other in (epoch(source, samples, epoch=1), epoch(source, samples, seed=2)):
         assert not torch.equal(first[0].index, other[0].index)
-    # The same picture looks different each time: no two samples share their augmentation.
+    # The same image looks different each time: no two samples share their augmentation.
     drawn_alike = epoch(source, samples.take(np.zeros(64, np.int64)))
     shown = torch.cat([batch.images for batch in drawn_alike])
     assert len(torch.unique(shown.flatten(1), dim=0)) == 64
@@ -211,7 +211,7 @@ ALL = sys.maxsize
 
 
 @pytest.mark.parametrize("together", [2, ALL])
-def test_samples_of_a_picture_share_a_view(source, together):
+def test_samples_of_a_image_share_a_view(source, together):
     samples = source.samples(range(5))
     batches = epoch(source, samples, together=together)
     visited = torch.cat([batch.index for batch in batches])
@@ -220,29 +220,29 @@ def test_samples_of_a_picture_share_a_view(source, together):
     for batch in batches:
         assert batch.view.shape == batch.scene.shape == (32,)
         views += len(batch.images)
-        picture = torch.from_numpy(samples.image)[batch.index]
+        image = torch.from_numpy(samples.image)[batch.index]
         for view in range(len(batch.images)):
-            seen = picture[batch.view == view]
+            seen = image[batch.view == view]
             assert len(seen.unique()) == 1
             frames.append(len(seen))
         np.testing.assert_array_equal(batch.acoustic, source.acoustic[samples.frame[batch.index]])
-    # Four to six frames a picture; a group is parted at most at the end of each batch.
-    pictures = len(np.unique(samples.image))
+    # Four to six frames an image; a group is parted at most at the end of each batch.
+    images = len(np.unique(samples.image))
     assert max(frames) == min(together, 6)
     least = sum(-(-count // together) for count in np.bincount(samples.image))
-    assert least - 32 <= views <= (pictures if together == ALL else least) + len(batches)
+    assert least - 32 <= views <= (images if together == ALL else least) + len(batches)
 
 
-def test_what_a_view_shows_is_its_picture_as_drawn(source):
+def test_what_a_view_shows_is_its_image_as_drawn(source):
     samples = source.samples(range(5))
     first = epoch(source, samples, together=ALL)[0]
     drawn = Augment().draw(np.random.default_rng((2, 1, 0, 0)), 32)
     place = np.empty((3, 24, 24), np.float32)
     for view, shown in enumerate(first.images):
         row = int(np.flatnonzero(first.view == view)[0])
-        picture = jpeg.decode(source.images.read(samples.image[first.index[row]]))
-        window = Augment().window(drawn[row], *picture.shape[:2], IMAGE)
-        render_cpu.render(picture, window, drawn[row], IMAGE, place)
+        image = jpeg.decode(source.images.read(samples.image[first.index[row]]))
+        window = Augment().window(drawn[row], *image.shape[:2], IMAGE)
+        render_cpu.render(image, window, drawn[row], IMAGE, place)
         np.testing.assert_array_equal(shown, place)
 
 
@@ -257,7 +257,7 @@ def test_shared_views_are_the_same_for_any_workers_start_and_shards(source):
         assert torch.equal(shown, batch.images[batch.view])
 
 
-def test_nothing_is_shared_where_a_picture_is_one_sample(source):
+def test_nothing_is_shared_where_a_image_is_one_sample(source):
     sight = Source.open(MemoryStore(), None, images=True)
     samples = sight.samples(range(5))
     assert_same(epoch(sight, samples, together=ALL), epoch(sight, samples))
@@ -293,28 +293,28 @@ def test_global_generators_are_left_alone(source):
     np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
 
 
-def test_pictures_come_in_order_and_none_is_dropped(source):
+def test_images_come_in_order_and_none_is_dropped(source):
     which = np.arange(49)[::-1].copy()
     batches = list(image_batches(source, which, 20, Preparation(IMAGE, 2, CPU)))
     assert [len(batch) for batch in batches] == [20, 20, 9]
     neutral = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
     expected = np.empty((3, 24, 24), np.float32)
     for record, shown in zip(which, torch.cat(batches), strict=True):
-        picture = jpeg.decode(source.images.read(record))
-        window = UNCHANGED.window(neutral, *picture.shape[:2], IMAGE)
-        render_cpu.render(picture, window, neutral, IMAGE, expected)
+        image = jpeg.decode(source.images.read(record))
+        window = UNCHANGED.window(neutral, *image.shape[:2], IMAGE)
+        render_cpu.render(image, window, neutral, IMAGE, expected)
         np.testing.assert_array_equal(shown, expected)
     none = image_batches(source, which[:0], 20, Preparation(IMAGE, 2, CPU))
     assert list(none) == []
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_picture_ends_the_epoch_with_its_error(workers):
+def test_a_damaged_image_ends_the_epoch_with_its_error(workers):
     store = MemoryStore()
     images = store.records("images")
     images.data[7] = images.data[7][:40]
     source = Source.open(store, None, images=True)
-    with pytest.raises(AvscError, match="picture 7 in memory: 40 bytes are not a JPEG"):
+    with pytest.raises(AvscError, match="image 7 in memory: 40 bytes are not a JPEG"):
         epoch(source, source.samples(range(5)), batch_size=49, workers=workers)
     assert not [thread for thread in threading.enumerate() if "images" in thread.name]
 

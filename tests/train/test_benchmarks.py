@@ -53,11 +53,11 @@ def test_training_on_a_gpu_at_toy_size():
 def test_sharing_views():
     arguments = ("--backbone", "test_efficientnet", "--image-size", 32, "--batch-size", 32)
     found = rows(printed("sharing.py", *arguments, "--clips", 2))
-    pairs, pictures = (
+    pairs, images = (
         {name: int(found[name][column]) for name in ("1", "2", "3", "all")} for column in (0, 1)
     )
     assert set(pairs.values()) == {96}
-    assert pictures["1"] == 96 > pictures["2"] > pictures["3"] > pictures["all"] >= 18
+    assert images["1"] == 96 > images["2"] > images["3"] > images["all"] >= 18
 
 
 def test_stored_sizes():

@@ -144,7 +144,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_failed_write_leaves_the_former_file(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_previous_file(tmp_path, monkeypatch):
     path = tmp_path / "best.pt"
     save_best(RunFolder(tmp_path), DIGEST, a_network(), 4)
 

@@ -1,4 +1,4 @@
-"""Crops whose shape is known beforehand, and how many pictures are mirrored."""
+"""Crops whose shape is known beforehand, and how many images are mirrored."""
 
 import numpy as np
 
@@ -23,8 +23,8 @@ def test_a_ratio_is_width_by_height():
     assert boxes(high, 0, 300, 300) == {(0, 0, 268, 134)}
 
 
-def test_a_crop_may_be_as_wide_or_as_high_as_the_picture():
-    """Half of 200 x 100 pixels as a square is as wide as the picture, and lies anywhere in it."""
+def test_a_crop_may_be_as_wide_or_as_high_as_the_image():
+    """Half of 200 x 100 pixels as a square is as wide as the image, and lies anywhere in it."""
     half = Augment(frozenset({"crop"}), scale=(0.5, 0.5), ratio=(1.0, 1.0))
     assert boxes(half, 0, 200, 100) == {(0, 0, 100, 100)}
     assert boxes(half, 1 - 1e-12, 200, 100) == {(100, 0, 100, 100)}
@@ -32,7 +32,7 @@ def test_a_crop_may_be_as_wide_or_as_high_as_the_picture():
 
 
 def test_the_crop_that_always_fits_is_in_the_middle_and_of_the_nearest_ratio():
-    """Of all of a picture ten times as wide as high no ratio from 3/4 to 4/3 is left: 4/3."""
+    """Of all of an image ten times as wide as high no ratio from 3/4 to 4/3 is left: 4/3."""
     whole = Augment(frozenset({"crop"}), scale=(1.0, 1.0))
     assert boxes(whole, 0, 60, 600) == {(0, 260, 60, 80)}
     assert boxes(whole, 0, 600, 60) == {(260, 0, 80, 60)}

@@ -72,7 +72,7 @@ def figures(run: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     return by_class(tmp_path_factory.mktemp("pictures") / "places", training=16, validation=5)
 
 
@@ -92,7 +92,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
     assert (one["highest"], two["highest"]) == (3, 4)
 
 
-# Process 1 is asked to stop when it reads a picture of the third batch.
+# Process 1 is asked to stop when it reads an image of the third batch.
 ASKED = """
 import os, signal
 from avsc.train.data.image_folder import ImageFolder
@@ -108,9 +108,9 @@ main()
 """
 
 
-def test_they_stop_together_and_go_on_to_the_same_end(fit, pictures, tmp_path):
+def test_they_stop_together_and_go_on_to_the_same_end(fit, images, tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
-    run = ["places", "--data", str(pictures), *PLACES, "--out"]
+    run = ["places", "--data", str(images), *PLACES, "--out"]
     assert fit(*run, alone)[0] == 0
     found = started([sys.executable, "-c", ASKED, *run, str(both)])
     assert [code for code, _, _ in found] == [75, 75], found
@@ -127,7 +127,7 @@ def test_they_stop_together_and_go_on_to_the_same_end(fit, pictures, tmp_path):
     assert figures(both) == pytest.approx(figures(alone), rel=2e-3)
 
 
-def test_a_fault_of_one_ends_all_and_is_said_once(pictures, tmp_path):
+def test_a_fault_of_one_ends_all_and_is_said_once(images, tmp_path):
     set_ = by_class(tmp_path / "set", training=16, validation=5)
     victim = set_ / "train" / "place1" / "003.jpg"
     victim.write_bytes(victim.read_bytes()[:200])

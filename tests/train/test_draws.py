@@ -22,7 +22,7 @@ def sight(tmp_path_factory):
 
 
 def views(sight, seed=1, epoch=0):
-    """The views of two batches that show one picture only, as bytes, batch by batch."""
+    """The views of two batches that show one image only, as bytes, batch by batch."""
     samples = sight.samples(range(24)).take(np.zeros(16, np.int64))
     batches = training_batches(
         sight, samples, batch_size=8, seed=seed, epoch=epoch, image_input=IMAGE, augment=Augment(),
@@ -40,7 +40,7 @@ def test_no_view_is_seen_twice_in_any_seed_epoch_or_batch(sight):
 
 @pytest.fixture
 def uneven(tmp_path, monkeypatch):
-    """A store whose clip r has r + 1 frames, all of the value r, and pictures of r + 9 bytes."""
+    """A store whose clip r has r + 1 frames, all of the value r, and images of r + 9 bytes."""
 
     def records(product, row_in_block, row, *rest):
         if product == "images":
@@ -60,7 +60,7 @@ def test_frames_belong_to_their_clips_whichever_are_asked_for(uneven, rows):
     np.testing.assert_array_equal(source.acoustic[source.every.frame][:, 0, 0], wanted)
 
 
-def test_pictures_of_the_clips_asked_for_alone_are_samples(uneven):
+def test_images_of_the_clips_asked_for_alone_are_samples(uneven):
     source = Source.open(uneven, None, images=True, rows=(5, 2))
     assert source.every.clip.tolist() == [2, 2, 5, 5]
     assert source.every.second.tolist() == [0, 1, 0, 1]

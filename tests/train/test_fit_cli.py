@@ -61,7 +61,7 @@ def test_defaults_are_stable_names(fit, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("system", ["video", "joint"])
-def test_systems_with_pictures_train_and_can_be_evaluated(fit, store, tmp_path, system):
+def test_systems_with_images_train_and_can_be_evaluated(fit, store, tmp_path, system):
     run = tmp_path / "run"
     code, out, _ = fit(
         system, "--store", store, "--out", run, *FAST, *SIGHT, "--batch-size", 16, "--epochs", 1

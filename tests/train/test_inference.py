@@ -29,10 +29,10 @@ class Eye(nn.Module):
         super().__init__()
         self.seen = []
 
-    def forward(self, pictures):
+    def forward(self, images):
         assert not self.training and not torch.is_grad_enabled()
-        self.seen.extend(pictures.mean((1, 2, 3)).tolist())
-        return pictures.unflatten(3, (2, 20)).mean((2, 4)).flatten(1)
+        self.seen.extend(images.mean((1, 2, 3)).tolist())
+        return images.unflatten(3, (2, 20)).mean((2, 4)).flatten(1)
 
 
 @pytest.fixture(scope="module")
@@ -40,30 +40,30 @@ def store(tmp_path_factory):
     return Store.open(small_store(tmp_path_factory.mktemp("store")))
 
 
-def make(sound, pictures):
+def make(sound, images):
     torch.manual_seed(0)
     acoustic = None
     if sound:
         acoustic = AcousticEncoder(2, 290)
         acoustic.set_normalisation(torch.full((2, 290), -8.0), torch.full((2, 290), 2.0))
-    inputs = (1024 if sound else 0) + (Eye.features if pictures else 0)
-    return Network(acoustic, Eye() if pictures else None, SceneClassifier(inputs, 3))
+    inputs = (1024 if sound else 0) + (Eye.features if images else 0)
+    return Network(acoustic, Eye() if images else None, SceneClassifier(inputs, 3))
 
 
-def colours(store, source, picture):
-    """What `Eye` makes of the middle of a picture, in numpy: stored as 40 by 60, seen as 40."""
-    clip, second = source.images.clip[picture], source.images.key[picture]
+def colours(store, source, image):
+    """What `Eye` makes of the middle of an image, in numpy: stored as 40 by 60, seen as 40."""
+    clip, second = source.images.clip[image], source.images.key[image]
     assert store.clips[clip].id and second in (0, 1, 2)
-    shown = decode(source.images.read(picture))[:, 10:50] / 255
+    shown = decode(source.images.read(image))[:, 10:50] / 255
     shown = (shown - MEAN) / STD
     return np.stack([shown[:, :20].mean((0, 1)), shown[:, 20:].mean((0, 1))], 1).ravel()
 
 
-@pytest.mark.parametrize(("sound", "pictures"), [(True, True), (True, False), (False, True)])
-def test_every_sample_as_if_it_were_alone(store, sound, pictures):
-    source = Source.open(store, "scalogram" if sound else None, pictures)
+@pytest.mark.parametrize(("sound", "images"), [(True, True), (True, False), (False, True)])
+def test_every_sample_as_if_it_were_alone(store, sound, images):
+    source = Source.open(store, "scalogram" if sound else None, images)
     samples = source.samples([1, 4, 20])
-    network = make(sound, pictures)
+    network = make(sound, images)
     found = predict(network, source, samples, **HOW)
     assert found.shape == (len(samples), 3) and found.dtype == np.float64
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-12)
@@ -72,7 +72,7 @@ def test_every_sample_as_if_it_were_alone(store, sound, pictures):
         frame = sight = None
         if sound:
             frame = torch.from_numpy(source.acoustic[samples.frame[i : i + 1]])
-        if pictures:
+        if images:
             sight = torch.tensor(colours(store, source, samples.image[i]))[None].float()
         with torch.no_grad():
             logits = network.classify(frame, sight).double().numpy()[0]
@@ -80,14 +80,14 @@ def test_every_sample_as_if_it_were_alone(store, sound, pictures):
         np.testing.assert_allclose(found[i], expected / expected.sum(), atol=1e-5)
 
 
-def test_each_picture_is_embedded_once_and_in_order(store):
+def test_each_image_is_embedded_once_and_in_order(store):
     source = Source.open(store, "scalogram", True)
     samples = source.samples(range(0, 24, 3))
     network = make(True, True)
     found = predict(network, source, samples, **HOW)
     wanted = np.unique(samples.image)
     assert len(wanted) < len(samples) / 3
-    expected = [colours(store, source, picture).mean() for picture in wanted]
+    expected = [colours(store, source, image).mean() for image in wanted]
     np.testing.assert_allclose(network.visual.seen, expected, atol=1e-4)
     network.visual.seen.clear()
     embeddings = embed_images(network, source, wanted, **HOW)

@@ -185,7 +185,7 @@ def test_tables_of_runs_and_of_files():
     assert {row[5] for row in sheet[1:]} == {"-0.5"}
 
 
-def test_pictures_have_room_for_any_name():
+def test_images_have_room_for_any_name():
     """Warnings are errors here: of glyphs that are missing, of layouts that collapse."""
     for names in (NAMES, ("x" * 300, "中" * 300), ("中", "=")):
         confusion_figure(np.eye(len(names), dtype=np.int64), names, "audio, test fold")

@@ -36,10 +36,10 @@ def batch() -> tuple[Tensor, Tensor, Tensor]:
 
 def learn(network: Network) -> None:
     """Take one step of SGD in training mode."""
-    sound, pictures, scene = batch()
+    sound, images, scene = batch()
     network.train()
     optimiser = torch.optim.SGD(network.trainable_parameters(), lr=0.1)
-    nn.functional.cross_entropy(network(sound, pictures), scene).backward()
+    nn.functional.cross_entropy(network(sound, images), scene).backward()
     optimiser.step()
 
 
@@ -64,9 +64,9 @@ def test_joint_training_never_touches_the_visual_encoder():
 
 def test_statistics_of_the_trained_encoder_move():
     network = make()
-    sound, pictures, _ = batch()
+    sound, images, _ = batch()
     with torch.no_grad():
-        network.train()(sound, pictures)
+        network.train()(sound, images)
     assert network.acoustic is not None
     assert int(network.acoustic.linear[1].num_batches_tracked) == 1
 
@@ -100,8 +100,8 @@ def test_frozen_encoders_stay_in_evaluation_mode():
 
 
 def test_embeddings_do_not_depend_on_the_mode():
-    network, pictures = make(), batch()[1]
-    trained, evaluated = (network.train(mode).embed_images(pictures) for mode in (True, False))
+    network, images = make(), batch()[1]
+    trained, evaluated = (network.train(mode).embed_images(images) for mode in (True, False))
     assert torch.equal(trained, evaluated)
     assert trained.shape == (8, FEATURES) and not trained.requires_grad
 
@@ -137,23 +137,23 @@ def test_the_networks_of_the_paper_counted_by_hand(
 
 def test_forward_joins_the_embeddings_sound_first():
     network = make().eval()
-    sound, pictures, _ = batch()
-    joined = torch.cat([network.acoustic(sound), network.visual(pictures)], dim=1)
-    logits = network(sound, pictures)
+    sound, images, _ = batch()
+    joined = torch.cat([network.acoustic(sound), network.visual(images)], dim=1)
+    logits = network(sound, images)
     torch.testing.assert_close(logits, network.classifier(joined))
-    torch.testing.assert_close(logits, network.classify(sound, network.embed_images(pictures)))
+    torch.testing.assert_close(logits, network.classify(sound, network.embed_images(images)))
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_samples_that_share_a_picture_are_as_if_each_had_it(frozen: bool):
+def test_samples_that_share_an_image_are_as_if_each_had_it(frozen: bool):
     shared = make(frozen_visual=frozen)
     alone = copy.deepcopy(shared)
-    sound, pictures, _ = batch()
+    sound, images, _ = batch()
     view = torch.tensor([0, 0, 2, 1, 1, 1, 2, 0])
     seen: list[int] = []
     shared.visual.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     logits = []
-    for network, given in ((shared, (pictures[:3], view)), (alone, (pictures[:3][view],))):
+    for network, given in ((shared, (images[:3], view)), (alone, (images[:3][view],))):
         torch.manual_seed(0)
         logits.append(network(sound, *given))
     torch.testing.assert_close(*logits)
@@ -162,49 +162,49 @@ def test_samples_that_share_a_picture_are_as_if_each_had_it(frozen: bool):
 
 
 def test_either_modality_alone():
-    sound, pictures, _ = batch()
+    sound, images, _ = batch()
     audio, video = make(visual=False).eval(), make(acoustic=False).eval()
-    assert audio(sound, None).shape == video(None, pictures).shape == (8, 10)
+    assert audio(sound, None).shape == video(None, images).shape == (8, 10)
     torch.testing.assert_close(
-        video.classify(None, video.embed_images(pictures)), video(None, pictures)
+        video.classify(None, video.embed_images(images)), video(None, images)
     )
 
 
 def test_embeddings_made_beforehand_need_no_visual_encoder():
-    joint, (sound, pictures, _) = make().eval(), batch()
-    stored = joint.embed_images(pictures)
+    joint, (sound, images, _) = make().eval(), batch()
+    stored = joint.embed_images(images)
     second = Network(joint.acoustic, None, joint.classifier).eval()
-    torch.testing.assert_close(second.classify(sound, stored), joint(sound, pictures))
+    torch.testing.assert_close(second.classify(sound, stored), joint(sound, images))
 
 
 def test_an_input_without_its_encoder_is_refused():
-    sound, pictures, _ = batch()
+    sound, images, _ = batch()
     with pytest.raises(ValueError, match="no visual encoder"):
-        make(visual=False)(sound, pictures)
+        make(visual=False)(sound, images)
     with pytest.raises(ValueError, match="no acoustic encoder"):
-        make(acoustic=False)(sound, pictures)
+        make(acoustic=False)(sound, images)
 
 
 def test_state_dict_round_trip():
-    first, (sound, pictures, _) = make(), batch()
+    first, (sound, images, _) = make(), batch()
     learn(first)
     second = make()
     second.load_state_dict(first.state_dict())
-    assert torch.equal(second.eval()(sound, pictures), first.eval()(sound, pictures))
+    assert torch.equal(second.eval()(sound, images), first.eval()(sound, images))
 
 
 def test_low_precision_is_for_cuda_alone():
-    exact, pictures = make(), batch()[1]
+    exact, images = make(), batch()[1]
     low = make(low_precision=True)
     low.load_state_dict(exact.state_dict())
-    assert torch.equal(low.embed_images(pictures), exact.embed_images(pictures))
+    assert torch.equal(low.embed_images(images), exact.embed_images(images))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_low_precision_on_cuda_gives_float32():
-    exact, pictures = make().cuda(), batch()[1].cuda()
+    exact, images = make().cuda(), batch()[1].cuda()
     low = make(low_precision=True).cuda()
     low.load_state_dict(exact.state_dict())
-    found, wanted = low.embed_images(pictures), exact.embed_images(pictures)
+    found, wanted = low.embed_images(images), exact.embed_images(images)
     assert found.dtype == torch.float32 and not torch.equal(found, wanted)
     assert nn.functional.cosine_similarity(found, wanted).min() > 0.99

@@ -1,4 +1,4 @@
-"""Training an image model on labelled pictures: layouts, recipe, exact resumption, its use."""
+"""Training an image model on labelled images: layouts, recipe, exact resumption, its use."""
 
 import os
 import signal
@@ -43,19 +43,19 @@ OPTIONS = [
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     return by_class(tmp_path_factory.mktemp("pictures") / "three-places")
 
 
 @pytest.fixture(scope="module")
-def straight(pictures, tmp_path_factory):
+def straight(images, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "straight"
-    assert make(pictures, folder).fit()
+    assert make(images, folder).fit()
     return folder
 
 
-def make(pictures, folder, resume=True, **changes):
-    settings = PlacesSettings(data=pictures, **{**SMALL, **changes})
+def make(images, folder, resume=True, **changes):
+    settings = PlacesSettings(data=images, **{**SMALL, **changes})
     with Console() as console:
         session = Session.open(settings, console)
         return prepare_images(settings, RunFolder(folder), resume, session)
@@ -108,11 +108,11 @@ def bits(value):
     return [bits(each) for each in value] if isinstance(value, list) else value
 
 
-# 72 pictures give 6 batches an epoch; the loop looks before the first, after each, at the end.
+# 72 images give 6 batches an epoch; the loop looks before the first, after each, at the end.
 @pytest.mark.parametrize("looks", [0, 3, 7, 9])
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(pictures, straight, tmp_path, looks):
-    assert not fit_for(make(pictures, tmp_path / "run"), looks)
-    went_on = make(pictures, tmp_path / "run", workers=2)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(images, straight, tmp_path, looks):
+    assert not fit_for(make(images, tmp_path / "run"), looks)
+    went_on = make(images, tmp_path / "run", workers=2)
     assert (went_on.progress.epoch, went_on.progress.batch) == {
         0: (0, 0), 3: (0, 3), 7: (0, 6), 9: (1, 1)
     }[looks]  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(pictures, straight, tmp
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, monkeypatch, number):
+def test_a_signal_saves_and_leaves_with_75(fit, images, straight, tmp_path, monkeypatch, number):
     read, reads = ImageFolder.read, []
 
     def read_and_be_asked_to_stop(self, record):
@@ -136,7 +136,7 @@ def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, mo
         return read(self, record)
 
     monkeypatch.setattr(ImageFolder, "read", read_and_be_asked_to_stop)
-    run = ("places", "--data", pictures, "--out", tmp_path / "run", *OPTIONS)
+    run = ("places", "--data", images, "--out", tmp_path / "run", *OPTIONS)
     code, out, _ = fit(*run)
     assert code == 75
     assert "after 0 epochs and 3 of 6 batches; saved" in out
@@ -146,8 +146,8 @@ def test_a_signal_saves_and_leaves_with_75(fit, pictures, straight, tmp_path, mo
     assert (straight / "metrics.csv").read_bytes() == (tmp_path / "run/metrics.csv").read_bytes()
 
 
-def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
-    run = ("places", "--data", pictures, "--out", straight, *OPTIONS)
+def test_another_run_is_refused_or_renamed(fit, images, straight, tmp_path):
+    run = ("places", "--data", images, "--out", straight, *OPTIONS)
     code, _, err = fit(*run, "--label-smoothing", 0.1)
     assert code == 2
     assert "different --label-smoothing (0.0, now 0.1)" in err
@@ -160,25 +160,25 @@ def test_another_run_is_refused_or_renamed(fit, pictures, straight, tmp_path):
     assert "not the settings of a run" in err
 
 
-def test_the_same_weights_by_another_path_go_on(pictures, straight, tmp_path, monkeypatch):
+def test_the_same_weights_by_another_path_go_on(images, straight, tmp_path, monkeypatch):
     """The folder of a run is its best.pt; its weights of another epoch are others."""
     monkeypatch.chdir(tmp_path)
     one = {"epochs": 1, "warmup": 0.5, "patience": 0}
-    make(pictures, tmp_path / "run", visual_weights=str(straight), **one).fit()
+    make(images, tmp_path / "run", visual_weights=str(straight), **one).fit()
     before = (tmp_path / "run" / "settings.json").read_bytes()
     for same in (os.path.relpath(straight), f"{straight}/", str(straight / "best.pt")):
-        assert make(pictures, tmp_path / "run", visual_weights=same, **one).finished
+        assert make(images, tmp_path / "run", visual_weights=same, **one).finished
         assert (tmp_path / "run" / "settings.json").read_bytes() == before
     told = r"different visual encoder \(.* \(three-places, file best\.pt .* \(file visual\.pt "
     with pytest.raises(SettingError, match=told):
-        make(pictures, tmp_path / "run", visual_weights=str(straight / "visual.pt"), **one)
+        make(images, tmp_path / "run", visual_weights=str(straight / "visual.pt"), **one)
 
 
-def test_weights_of_a_run_whose_best_checkpoint_is_lost(pictures, tmp_path):
+def test_weights_of_a_run_whose_best_checkpoint_is_lost(images, tmp_path):
     """They are taken from the checkpoint that ends with the best epoch, as everywhere."""
     run = tmp_path / "run"
-    make(pictures, run, epochs=1, warmup=0.5, patience=0).fit()
-    named = PlacesSettings(data=pictures, **{**SMALL, "visual_weights": str(run)})
+    make(images, run, epochs=1, warmup=0.5, patience=0).fit()
+    named = PlacesSettings(data=images, **{**SMALL, "visual_weights": str(run)})
     whole = first_visual(named)
     for damage in (lambda: (run / "best.pt").write_bytes(b"damaged"), (run / "best.pt").unlink):
         damage()
@@ -197,8 +197,8 @@ def test_weights_of_a_run_whose_best_checkpoint_is_lost(pictures, tmp_path):
 # Layouts
 
 
-def test_a_folder_of_classes(pictures):
-    found = open_image_folder(pictures)
+def test_a_folder_of_classes(images):
+    found = open_image_folder(images)
     assert found.name == "three-places"
     assert found.classes == ("place0", "place1", "place2")
     assert (found.training, len(found.files)) == (72, 96)
@@ -206,7 +206,7 @@ def test_a_folder_of_classes(pictures):
         part, place, _ = found.files[record].split("/")
         assert part == ("train" if record < 72 else "val")
         assert int(place[-1]) == found.label[record]
-        assert found.read(record).tobytes() == (pictures / found.files[record]).read_bytes()
+        assert found.read(record).tobytes() == (images / found.files[record]).read_bytes()
 
 
 @pytest.mark.parametrize(("size", "folder"), [("small", "256"), ("large", "large")])
@@ -257,7 +257,7 @@ def spoil_classes(folder: Path) -> str:
 def spoil_class(folder: Path) -> str:
     for file in (folder / "train/place0").iterdir():
         file.unlink()
-    return "place0: found no pictures"
+    return "place0: found no images"
 
 
 def spoil_file(folder: Path) -> str:
@@ -284,7 +284,7 @@ def test_what_does_not_belong_is_named_before_anything_begins(tmp_path, spoil):
 
 @pytest.mark.parametrize("part", ["train", "val"])
 @pytest.mark.parametrize("damage", ["cut", "empty", "not JPEG", "gone"])
-def test_a_damaged_picture_is_an_error_that_names_it(fit, tmp_path, part, damage):
+def test_a_damaged_image_is_an_error_that_names_it(fit, tmp_path, part, damage):
     folder = by_class(tmp_path / "set", training=8, validation=2)
     victim = folder / part / "place1" / "001.jpg"
     whole = victim.read_bytes()
@@ -293,7 +293,7 @@ def test_a_damaged_picture_is_an_error_that_names_it(fit, tmp_path, part, damage
         read = ImageFolder.read
         victim.unlink()
         with pytest.MonkeyPatch.context() as patch:
-            # It goes between the look at the folder and the reading of the picture.
+            # It goes between the look at the folder and the reading of the image.
             victim.write_bytes(whole)
             patch.setattr(
                 ImageFolder,
@@ -326,8 +326,8 @@ def test_figures_against_scikit_learn():
     assert top_scores(np.full((4, 8), 1 / 8), np.arange(4))["validation_top5"] == 0
 
 
-def test_only_weights_decay(pictures, tmp_path):
-    network = make(pictures, tmp_path / "run").network
+def test_only_weights_decay(images, tmp_path):
+    network = make(images, tmp_path / "run").network
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     yes, no = decayed(network, 0.1)
     assert (yes["weight_decay"], no["weight_decay"]) == (0.1, 0.0)
@@ -336,9 +336,9 @@ def test_only_weights_decay(pictures, tmp_path):
     assert any(".bn1." in names[id(each)] for each in no["params"])
 
 
-def test_the_first_step_is_sgd_by_hand(pictures, tmp_path):
-    training = make(pictures, tmp_path / "run", label_smoothing=0.1, weight_decay=0.01, warmup=0)
-    by_hand = make(pictures, tmp_path / "hand").network
+def test_the_first_step_is_sgd_by_hand(images, tmp_path):
+    training = make(images, tmp_path / "run", label_smoothing=0.1, weight_decay=0.01, warmup=0)
+    by_hand = make(images, tmp_path / "hand").network
     batch = next(training._batches())
     assert not fit_for(training, 1)
     by_hand.train()
@@ -356,11 +356,11 @@ def test_the_first_step_is_sgd_by_hand(pictures, tmp_path):
     )
 
 
-def test_settings_that_do_not_go_together_are_refused(pictures):
+def test_settings_that_do_not_go_together_are_refused(images):
     with pytest.raises(SettingError, match="--warmup is 3 epochs and --epochs is 3"):
-        PlacesSettings(data=pictures, epochs=3, warmup=3)
+        PlacesSettings(data=images, epochs=3, warmup=3)
     with pytest.raises(SettingError, match=r"--lr-min is 0\.1, above --lr-max, 0\.01"):
-        PlacesSettings(data=pictures, lr_min=0.1)
+        PlacesSettings(data=images, lr_min=0.1)
 
 
 def test_the_folder_must_be_named(fit):

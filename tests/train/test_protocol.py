@@ -25,8 +25,8 @@ def sound(frames):
     return frame_samples(has, np.asarray(frames)[has], np.arange(len(frames)) % 3, SPEC)
 
 
-def pictures(seconds):
-    """Pictures of clips that have these seconds each."""
+def images(seconds):
+    """Images of clips that have these seconds each."""
     place = [(clip, second) for clip, there in enumerate(seconds) for second in there]
     clip, second = np.array(place, np.int64).reshape(-1, 2).T
     return image_samples(clip, second, np.arange(len(seconds)) % 3)
@@ -77,11 +77,11 @@ def test_frames_a_second_are_those_that_the_page_states():
 
 
 def test_the_test_fold_of_tau2021_has_36450_segments():
-    every = pictures([range(10)] * 12_291)
+    every = images([range(10)] * 12_291)
     joint = pair(sound([56] * 12_291), every)
     rows = list(range(3, 3 + 3645))
-    for samples, images in ((joint, every), (every, every), (sound([56] * 12_291), None)):
-        expected = expected_segments(*fake(samples, 12_291, images), rows)
+    for samples, shown in ((joint, every), (every, every), (sound([56] * 12_291), None)):
+        expected = expected_segments(*fake(samples, 12_291, shown), rows)
         assert expected.shape == (2, 36_450)
         heard = samples.take(np.isin(samples.clip, rows))
         for protocol in PROTOCOLS:
@@ -89,9 +89,9 @@ def test_the_test_fold_of_tau2021_has_36450_segments():
             np.testing.assert_array_equal(np.stack([found.clip, found.second]), expected)
 
 
-def test_a_second_without_a_picture_is_missed():
-    """Clip 0 lacks second 2, clip 1 its last second, clip 2 all its pictures."""
-    every = pictures([(0, 1, 3), (0, 1, 2), (), (0, 1, 2, 3)])
+def test_a_second_without_an_image_is_missed():
+    """Clip 0 lacks second 2, clip 1 its last second, clip 2 all its images."""
+    every = images([(0, 1, 3), (0, 1, 2), (), (0, 1, 2, 3)])
     faults = [
         Failure("clip0", "images", 2, "pictures", "no-picture", ""),
         Failure("clip1", "images", 3, "pictures", "no-picture", ""),

@@ -29,12 +29,12 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def former(monkeypatch):
-    """Let runs begin with the records that 799888c wrote: a fingerprint of the former form."""
+def earlier(monkeypatch):
+    """Let runs begin with the records that 799888c wrote: a fingerprint of the earlier form."""
 
     def earlier_ref(store, products, images, previous, run):
         specs = {name: store.spec(name).digest for name in products}
-        fingerprint = store.identity.former
+        fingerprint = store.identity.earlier
         return StoreRef(str(store.path), store.name, fingerprint, store.classes, specs)
 
     def begin(function):
@@ -62,21 +62,21 @@ def losses(run):
     return {protocol: each["log_loss"] for protocol, each in found.items()}
 
 
-@pytest.mark.parametrize("form", ["new", "former"])
+@pytest.mark.parametrize("form", ["new", "earlier"])
 def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back(
-    fit, store, former, tmp_path, form
+    fit, store, earlier, tmp_path, form
 ):
     run = tmp_path / "run"
     train = ["audio", "--store", store, "--out", run, *FAST]
-    begin = (lambda: fit(*train)) if form == "new" else (lambda: former(lambda: fit(*train)))
+    begin = (lambda: fit(*train)) if form == "new" else (lambda: earlier(lambda: fit(*train)))
     assert begin()[0] == 0
     assert (json.loads((run / "settings.json").read_text())["store"]["parts"] is None) == (
-        form == "former"
+        form == "earlier"
     )
     last = (run / "last.pt").read_bytes()
     code, said, _ = fit(*train)
     assert code == 0 and "resuming after 1 epochs" in said
-    assert ("taken to be unchanged" in said) == (form == "former")
+    assert ("taken to be unchanged" in said) == (form == "earlier")
     assert fit("evaluate", run, *EVALUATE)[0] == 0
     before = losses(run)
 
@@ -102,9 +102,9 @@ def test_a_run_is_refused_on_corrected_scenes_and_taken_again_when_they_are_back
     assert fit("evaluate", run, *EVALUATE)[0] == 0 and losses(run) == before
 
 
-def test_a_former_run_is_refused_on_other_records(fit, store, former, tmp_path):
+def test_an_earlier_run_is_refused_on_other_records(fit, store, earlier, tmp_path):
     train = ["audio", "--out", tmp_path / "run", *FAST]
-    assert former(lambda: fit(*train, "--store", store))[0] == 0
+    assert earlier(lambda: fit(*train, "--store", store))[0] == 0
     other = small_store(tmp_path / "other", products=("scalogram",), seed=1)
     refused(fit(*train, "--store", other), 2, "different store's fingerprint")
     refused(fit("evaluate", tmp_path / "run", "--store", other), 2, "in its fingerprint")
@@ -138,16 +138,16 @@ def test_a_store_is_found_from_another_folder_or_its_name_is_said(
     assert fit("evaluate", "../runs/audio", "--store", "../moved", *EVALUATE)[0] == 0
 
 
-def test_a_table_trains_anew_on_corrected_scenes_and_keeps_the_old_run(fit, tmp_path, former):
+def test_a_table_trains_anew_on_corrected_scenes_and_keeps_the_old_run(fit, tmp_path, earlier):
     store, out = small_store(tmp_path / "store", products=("fbank",)), tmp_path / "runs"
     table = ["table", 2, "--store", store, "--out", out, *FAST, "--only", "audio-fbank-seed0"]
     run = out / "audio-fbank-seed0"
-    assert former(lambda: fit(*table))[0] == 0
+    assert earlier(lambda: fit(*table))[0] == 0
     metrics = run / "evaluation-test/metrics.json"
     stamp = json.loads(metrics.read_text())
     stamp.pop("store_parts")  # as 799888c stamped it
     metrics.write_text(
-        json.dumps({**stamp, "store_fingerprint": Store.open(store).identity.former})
+        json.dumps({**stamp, "store_fingerprint": Store.open(store).identity.earlier})
     )
     before = metrics.read_bytes()
     code, said, _ = fit(*table)
@@ -182,7 +182,7 @@ def test_points_of_two_runs_are_of_the_same_scenes(tmp_path):
         _check_truth(first, Store.open(tmp_path / "second"))
 
 
-def test_a_mended_second_is_another_store_to_a_run_with_pictures_alone(tmp_path):
+def test_a_mended_second_is_another_store_to_a_run_with_images_alone(tmp_path):
     """Of a clip that lacked its last second: the same records, and a segment fewer to miss."""
     path = small_store(tmp_path / "store", products=("scalogram", "images"))
     tables, before = read_index(path).tables, Store.open(path).identity.parts

@@ -14,7 +14,7 @@ SIZES = ((120, 213), (213, 120), (96, 96), (70, 90), (311, 180))
 ROUNDING = 0.01
 
 
-def pictures(rng, sizes=SIZES):
+def images(rng, sizes=SIZES):
     """Smooth shapes with noise on them: edges, flat parts, all hues, black, white and grey."""
     made = []
     for height, width in sizes:
@@ -23,26 +23,26 @@ def pictures(rng, sizes=SIZES):
             np.sin(x / a + c) * np.cos(y / b)
             for c, (a, b) in enumerate(((9, 20), (14, 7), (30, 11)))
         ]
-        picture = 127 + 160 * np.stack(waves, axis=2) + rng.normal(0, 12, (height, width, 3))
-        picture[: height // 4, : width // 4] = rng.integers(0, 256)
-        made.append(np.clip(picture, 0, 255).astype(np.uint8))
+        image = 127 + 160 * np.stack(waves, axis=2) + rng.normal(0, 12, (height, width, 3))
+        image[: height // 4, : width // 4] = rng.integers(0, 256)
+        made.append(np.clip(image, 0, 255).astype(np.uint8))
     return made
 
 
-def planes(picture):
-    return torch.from_numpy(picture.transpose(2, 0, 1).copy())
+def planes(image):
+    return torch.from_numpy(image.transpose(2, 0, 1).copy())
 
 
-def torchvision_view(picture, augment, drawn, image):
-    """The same parameters through torchvision; float or uint8, as `picture` is; in [0, 255]."""
+def torchvision_view(source, augment, drawn, image):
+    """The same parameters through torchvision; float or uint8, as `source` is; in [0, 255]."""
     if "crop" in augment.transforms:
-        rows, columns = augment.window(drawn, *picture.shape[1:], image)
+        rows, columns = augment.window(drawn, *source.shape[1:], image)
         box = (rows.start, columns.start, rows.length, columns.length)
-        seen = tv.resized_crop(picture, *box, [image.size] * 2, antialias=True)
+        seen = tv.resized_crop(source, *box, [image.size] * 2, antialias=True)
     elif image.view == "crop":
-        seen = tv.center_crop(tv.resize(picture, [image.size], antialias=True), [image.size])
+        seen = tv.center_crop(tv.resize(source, [image.size], antialias=True), [image.size])
     else:
-        seen = tv.resize(picture, [image.size] * 2, antialias=True)
+        seen = tv.resize(source, [image.size] * 2, antialias=True)
     if drawn["flip"]:
         seen = tv.horizontal_flip(seen)
     if seen.is_floating_point():
@@ -68,26 +68,26 @@ def by_cpu(sources, augment, drawn, image):
 
 
 @pytest.mark.parametrize("names", ["crop", "flip", "jitter", "crop,flip,jitter"])
-def test_agrees_with_torchvision_on_float_pictures(names):
+def test_agrees_with_torchvision_on_float_images(names):
     rng = np.random.default_rng(1)
     augment = Augment.named(names)
-    sources = pictures(rng, SIZES * 4)
+    sources = images(rng, SIZES * 4)
     drawn = augment.draw(rng, len(sources))
     seen = unnormalised(by_cpu(sources, augment, drawn, IMAGE), IMAGE)
-    for source, one, picture in zip(sources, drawn, seen, strict=True):
+    for source, one, image in zip(sources, drawn, seen, strict=True):
         reference = torchvision_view(planes(source).float(), augment, one, IMAGE)
-        torch.testing.assert_close(picture, reference, rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(image, reference, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize(
     ("names", "apart", "darker"), [("crop,flip", 0.5, 0.05), ("crop,flip,jitter", 1.5, 1.5)]
 )
-def test_torchvisions_uint8_pictures_differ_by_its_own_rounding(names, apart, darker):
+def test_torchvisions_uint8_images_differ_by_its_own_rounding(names, apart, darker):
     # Resized and rounded twice: at most 1 of 255, unbiased. Each jitter then cuts off 0.5 on
     # average, which is why torchvision's own two answers are as far from each other.
     rng = np.random.default_rng(2)
     augment = Augment.named(names)
-    sources = pictures(rng, SIZES * 4)
+    sources = images(rng, SIZES * 4)
     drawn = augment.draw(rng, len(sources))
     seen = unnormalised(by_cpu(sources, augment, drawn, IMAGE), IMAGE)
     uint8, float32 = (
@@ -110,15 +110,15 @@ def test_torchvisions_uint8_pictures_differ_by_its_own_rounding(names, apart, da
 @pytest.mark.parametrize("size", [95, 96, 288])
 def test_evaluation_view_is_torchvisions(view, size):
     image = ImageInput(size, mean=(0.5, 0.4, 0.3), std=(0.5, 0.5, 0.25), view=view)
-    sources = pictures(np.random.default_rng(3))
+    sources = images(np.random.default_rng(3))
     drawn = UNCHANGED.draw(np.random.default_rng(4), len(sources))
     seen = unnormalised(by_cpu(sources, UNCHANGED, drawn, image), image)
-    for source, one, picture in zip(sources, drawn, seen, strict=True):
+    for source, one, shown in zip(sources, drawn, seen, strict=True):
         reference = torchvision_view(planes(source).float(), UNCHANGED, one, image)
-        torch.testing.assert_close(picture, reference, rtol=0, atol=ROUNDING)
+        torch.testing.assert_close(shown, reference, rtol=0, atol=ROUNDING)
 
 
-def test_known_pictures():
+def test_known_images():
     image = ImageInput(2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     corners = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 255]]], np.uint8)
     drawn = UNCHANGED.draw(np.random.default_rng(0), 1)
@@ -150,7 +150,7 @@ def test_known_pictures():
 
 def test_order_of_the_jitters_matters_and_is_kept():
     rng = np.random.default_rng(5)
-    source = pictures(rng)[0]
+    source = images(rng)[0]
     drawn = Augment.named("jitter").draw(rng, 2)
     drawn["factor"] = (1.4, 0.6, 1.4, 0.1)
     drawn["order"] = [[0, 1, 2, 3], [3, 2, 1, 0]]
@@ -159,11 +159,11 @@ def test_order_of_the_jitters_matters_and_is_kept():
 
 
 def test_windows_and_outputs_that_do_not_fit_are_refused():
-    picture = pictures(np.random.default_rng(9))[0]
+    image = images(np.random.default_rng(9))[0]
     drawn = UNCHANGED.draw(np.random.default_rng(0), 1)[0]
     out = np.empty((3, 96, 96), np.float32)
     with pytest.raises(ValueError, match="leaves an image of 120 pixels"):
-        render_cpu.render(picture, crop_window((30, 0, 91, 90), IMAGE), drawn, IMAGE, out)
+        render_cpu.render(image, crop_window((30, 0, 91, 90), IMAGE), drawn, IMAGE, out)
     with pytest.raises(ValueError, match="out is"):
         inside = crop_window((30, 0, 90, 90), IMAGE)
-        render_cpu.render(picture, inside, drawn, IMAGE, out[:, :, ::2])
+        render_cpu.render(image, inside, drawn, IMAGE, out[:, :, ::2])

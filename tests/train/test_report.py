@@ -1,4 +1,4 @@
-"""Reports: every file says what was found, and pictures hold what they should."""
+"""Reports: every file says what was found, and images hold what they should."""
 
 import csv
 import io
@@ -107,7 +107,7 @@ def test_every_file_says_the_same(tmp_path, run):
         assert said["temperature"] is None
 
 
-def test_the_page_shows_table_coverage_stamp_and_pictures(tmp_path, run):
+def test_the_page_shows_table_coverage_stamp_and_images(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     page = (folder / "report.md").read_text()
@@ -251,7 +251,7 @@ def test_curves_of_any_run_are_drawn(tmp_path, validated, epochs):
     assert green.any() == (epochs > 0)
 
 
-def test_pictures_depend_on_what_they_show_alone():
+def test_images_depend_on_what_they_show_alone():
     confusion = np.array([[3, 1], [0, 2]])
     one, two = (confusion_figure(confusion, ("a", "b"), "t") for _ in range(2))
     assert one == two

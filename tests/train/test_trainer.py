@@ -295,7 +295,7 @@ def test_validation_is_the_official_metric_of_the_validation_clips(
     for at in range(len(samples)):
         if protocol == "strict" and not samples.strict[at]:
             continue
-        sound = picture = None
+        sound = image = None
         if samples.frame is not None:
             sound = torch.from_numpy(source.acoustic[samples.frame[at : at + 1]])
         if samples.image is not None:
@@ -305,9 +305,9 @@ def test_validation_is_the_official_metric_of_the_validation_clips(
                 image_input=network.visual.image_input, augment=None, workers=0,
                 device=torch.device("cpu"),
             )  # fmt: skip
-            picture = batch.images
+            image = batch.images
         with torch.no_grad():
-            probability = network(sound, picture).double().softmax(1)[0].numpy()
+            probability = network(sound, image).double().softmax(1)[0].numpy()
         key = int(samples.scene[at]), int(samples.clip[at]), int(samples.second[at])
         total.setdefault(key, []).append(probability)
     losses = [[], [], []]

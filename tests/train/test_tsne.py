@@ -111,7 +111,7 @@ def test_layers_are_named():
 
 
 @pytest.mark.parametrize("classes", [3, 10])
-def test_the_picture_shows_every_scene_in_its_colour(classes):
+def test_the_image_shows_every_scene_in_its_colour(classes):
     draw_points = np.random.default_rng(0)
     scene = np.repeat(np.arange(classes), 30)
     points = draw_points.normal(size=(len(scene), 2)) * 0.1 + 5 * scene[:, None]
@@ -124,10 +124,10 @@ def test_the_picture_shows_every_scene_in_its_colour(classes):
         assert left < points[:, 0].min() and points[:, 0].max() < right
     titles = [axes.get_title() for axes in figure.axes]
     assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)"]
-    picture = matplotlib.image.imread(io.BytesIO(png(figure)), format="png")[..., :3]
+    image = matplotlib.image.imread(io.BytesIO(png(figure)), format="png")[..., :3]
     for colour in COLOURS[:classes]:
         wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-        assert (np.abs(picture - wanted).max(2) < 0.02).sum() > 20, colour
+        assert (np.abs(image - wanted).max(2) < 0.02).sum() > 20, colour
     assert svg(draw(panels, scene, names)) == svg(draw(panels, scene, names))
 
 

@@ -80,7 +80,7 @@ def test_without_a_window_every_vector_is_strict(store, tmp_path):
         ([2.0], [2.0]),
     ],
 )
-def test_a_second_has_the_picture_nearest_to_its_middle(store, tmp_path, times, kept):
+def test_a_second_has_the_image_nearest_to_its_middle(store, tmp_path, times, kept):
     name = CLIPS[4].id
     path = write(tmp_path / "v.h5", [name] * len(times), times, [[t, 1] for t in times])
     sight = VectorFile.open(path, store).images(store)
@@ -89,7 +89,7 @@ def test_a_second_has_the_picture_nearest_to_its_middle(store, tmp_path, times, 
     assert set(sight.samples.clip) == {4}
 
 
-def test_sound_and_pictures_pair_by_second(store, tmp_path):
+def test_sound_and_images_pair_by_second(store, tmp_path):
     heard = VectorFile.open(write(tmp_path / "a.h5", *rows(0.25)), store)
     seen = VectorFile.open(write(tmp_path / "v.h5", *rows(0.5)), store)
     source = Source.of(heard.frames(store), seen.images(store))
@@ -205,7 +205,7 @@ def test_what_is_no_file_of_vectors_is_named(store, tmp_path, content):
         VectorFile.open(path, store)
 
 
-def test_a_clip_ends_after_its_frames_or_else_its_pictures(tmp_path):
+def test_a_clip_ends_after_its_frames_or_else_its_images(tmp_path):
     store = Store.open(small_store(tmp_path / "both", products=("scalogram", "images"), seconds=3))
     # 15 windows of 8192 samples, 2736 apart, and less than one more hop.
     np.testing.assert_allclose(ends(store), (14 * 2736 + 8192 + 2736) / 16_000)

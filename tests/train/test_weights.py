@@ -76,9 +76,9 @@ def test_torchvisions_resnet_gives_torchvisions_embeddings(tmp_path: Path):
     torch.save(model.state_dict(), tmp_path / "resnet18.pth")
     model.fc = nn.Identity()
     encoder = visual_encoder("resnet18", str(tmp_path / "resnet18.pth")).eval()
-    pictures = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        torch.testing.assert_close(encoder(pictures), model(pictures), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(encoder(images), model(images), rtol=1e-4, atol=1e-4)
 
 
 def test_origin_names_the_files_own_sha256(tmp_path: Path):
@@ -123,8 +123,8 @@ def test_digest_is_of_names_shapes_and_values():
     changed[5] += 1e-6
     variants = [of(b=values), of(a=values.reshape(2, 3)), of(a=values.double()), of(a=changed)]
     assert len({base, *variants}) == 5
-    picture = torch.randn(2, 3, 4, 4)
-    assert of(a=picture) == of(a=picture.contiguous(memory_format=torch.channels_last))
+    image = torch.randn(2, 3, 4, 4)
+    assert of(a=image) == of(a=image.contiguous(memory_format=torch.channels_last))
 
 
 # Pre-trained weights, without a network

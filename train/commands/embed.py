@@ -80,33 +80,33 @@ def embed(
     from avsc.train.fit.signals import StopRequest
     from avsc.train.model.acoustic import AcousticEncoder
 
-    given = {name: value for name, value in model.items() if value is not None}
-    if run is not None and given:
-        name = option(next(iter(given)))
+    options = {name: value for name, value in model.items() if value is not None}
+    if run is not None and options:
+        name = option(next(iter(options)))
         raise SettingError(f"{name} says which image model, and so does {run}; omit one.")
     chosen, text = choose_device(device)
     computing = Computing(chosen, batch_size, cores() if workers is None else workers)
     if run is None:
-        found = _named(Settings(**given, seed=seed, store=store or Settings().store))
+        job = _named(Settings(**options, seed=seed, store=store or Settings().store))
     else:
-        found = _of_run(run, checkpoint, store)
+        job = _of_run(run, checkpoint, store)
     products = [
-        found.feature if isinstance(each, AcousticEncoder) else "images" for each in found.encoders
+        job.feature if isinstance(each, AcousticEncoder) else "images" for each in job.encoders
     ]
-    opened = Store.open(found.store, products)
+    opened = Store.open(job.store, products)
     folder = embeddings_folder(opened.path, out)
     remedy = f"Choose a --batch-size below {batch_size}."
     with StopRequest() as stop, Console() as console, memory_limit(remedy):
         console.say(text)
         session = Session(computing, console, stop)
-        for encoder in found.encoders:
-            made = make_embeddings(opened, found.feature, encoder, folder, session, option="--out")
+        for encoder in job.encoders:
+            made = make_embeddings(opened, job.feature, encoder, folder, session, option="--out")
             console.say(f"{made.products[0]}: {made.path}, fingerprint {made.fingerprint}")
     return DONE
 
 
-class Found(NamedTuple):
-    """What is embedded by what.
+class EmbeddingJob(NamedTuple):
+    """The encoders of a set of embeddings, and what they encode.
 
     Attributes:
         encoders: acoustic, visual, or both.
@@ -119,14 +119,14 @@ class Found(NamedTuple):
     store: Path
 
 
-def _named(settings: Settings) -> Found:
+def _named(settings: Settings) -> EmbeddingJob:
     from avsc.train.fit.trained_run import first_visual
 
-    return Found([first_visual(settings)], settings.feature, settings.store)
+    return EmbeddingJob([first_visual(settings)], settings.feature, settings.store)
 
 
-def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> Found:
-    """Return the encoders of a run that encode frames or images, and the store: its, or given."""
+def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) -> EmbeddingJob:
+    """Return a run's encoders of frames or images, and its store, or `store` in its place."""
     from avsc.train.fit.encoders import donor_encoder
     from avsc.train.fit.refs import find_store
     from avsc.train.fit.trained_run import restore
@@ -149,4 +149,4 @@ def _of_run(run: Path, checkpoint: Literal["best", "last"], store: Path | None) 
         )
     record = trained.record
     store = store or find_store(record.store.path, run, "Name it by --store.")
-    return Found(encoders, record.settings.feature, store)
+    return EmbeddingJob(encoders, record.settings.feature, store)

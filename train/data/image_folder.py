@@ -38,7 +38,6 @@ class ImageFolder:
     """Labelled images: those to train on, then those to validate on.
 
     Attributes:
-        path: the folder that holds them all.
         name: of the data set, for the origin of weights trained on it.
         classes: names in the order of their indices.
         files: their names below `path` [images].
@@ -111,10 +110,10 @@ def _by_class(path: Path, name: str) -> ImageFolder:
     labels: list[int] = []
     ends = []
     for part in ("train", "val"):
-        for number, each in enumerate(classes):
-            found = _jpegs(path / part / each)
-            files += (f"{part}/{each}/{file}" for file in found)
-            labels += [number] * len(found)
+        for number, name in enumerate(classes):
+            names = _jpegs(path / part / name)
+            files += (f"{part}/{name}/{file}" for file in names)
+            labels += [number] * len(names)
         ends.append(len(files))
     return ImageFolder(path, name, classes, files, np.array(labels, np.int64), ends[0])
 
@@ -122,13 +121,13 @@ def _by_class(path: Path, name: str) -> ImageFolder:
 def _class_folders(path: Path, part: str) -> list[str]:
     if not (path / part).is_dir():
         raise AvscError(f"{path}: there is no folder {part}. {LAYOUTS}")
-    found = sorted((path / part).iterdir())
-    for entry in found:
+    entries = sorted((path / part).iterdir())
+    for entry in entries:
         if not entry.is_dir():
             raise AvscError(f"{entry}: found a file where folders of classes are. Remove it.")
-    if len(found) < 2:
-        raise AvscError(f"{path / part}: found {len(found)} classes, wanted two or more.")
-    return [entry.name for entry in found]
+    if len(entries) < 2:
+        raise AvscError(f"{path / part}: found {len(entries)} classes, wanted two or more.")
+    return [entry.name for entry in entries]
 
 
 def _jpegs(folder: Path) -> list[str]:
@@ -157,17 +156,17 @@ def _places365(path: Path, size: str, name: str) -> ImageFolder:
             f"{path}: the lists of Places365 cannot be read ({str(fault).rstrip('.')}). Unpack "
             "filelist_places365-standard.tar there again."
         ) from fault
-    for each in sets:
-        if not Path(each.images_dir).is_dir():
+    for part in sets:
+        if not Path(part.images_dir).is_dir():
             raise AvscError(
-                f"{each.images_dir}: there is no such folder, which holds the {size} images. "
+                f"{part.images_dir}: there is no such folder, which holds the {size} images. "
                 "Name the others by --size, or download these with torchvision."
             )
-    files = [file.removeprefix(f"{each.root}/") for each in sets for file, _ in each.imgs]
+    files = [file.removeprefix(f"{part.root}/") for part in sets for file, _ in part.imgs]
     for file in files:
         if not file.lower().endswith(JPEG):
             raise AvscError(f"{path / file}: not a JPEG by its name (.jpg, .jpeg). Convert it.")
     index = sets[0].class_to_idx
-    classes = tuple(sorted(index, key=lambda each: int(index[each])))
-    label = np.array([label for each in sets for label in each.targets], np.int64)
+    classes = tuple(sorted(index, key=lambda name: int(index[name])))
+    label = np.array([label for part in sets for label in part.targets], np.int64)
     return ImageFolder(path, name, classes, files, label, len(sets[0].imgs))

@@ -99,11 +99,11 @@ def pair(frames: Samples, images: Samples) -> Samples:
     wanted = frames.clip * span + frames.second
     there = images.clip * span + images.second
     place = np.searchsorted(there, wanted)
-    found = place < len(there)
-    found[found] = there[place[found]] == wanted[found]
-    kept = frames.take(found)
+    has = place < len(there)
+    has[has] = there[place[has]] == wanted[has]
+    kept = frames.take(has)
     return Samples(
-        kept.frame, images.image[place[found]], kept.scene, kept.clip, kept.second, kept.strict
+        kept.frame, images.image[place[has]], kept.scene, kept.clip, kept.second, kept.strict
     )
 
 

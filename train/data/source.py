@@ -160,7 +160,6 @@ class Source:
         acoustic: acoustic frames, float32 [frames, channels, bins], or vectors in their place,
             float32 [frames, features]; None without audio.
         images: the records of the encoded images; None without them.
-        every: every sample.
         visual: vectors in the images' place, float32 [images, features]; None without them.
         image_samples: every image, those without a frame too; None without images.
     """

@@ -45,7 +45,6 @@ class VectorFile:
     """A file of vectors that fits a store, ordered by (clip, time).
 
     Attributes:
-        path: the file.
         sha256: of its bytes.
         features: values of a vector.
         clip: row of the clip in the store's clip table [n].
@@ -91,7 +90,7 @@ class VectorFile:
                 f"{time[twice[0]]:g} s. Keep one of each time."
             )
         there = set(clip.tolist())
-        missing = tuple(each.id for row, each in enumerate(store.clips) if row not in there)
+        missing = tuple(clip.id for row, clip in enumerate(store.clips) if row not in there)
         return cls(path, sha256, shape[1], clip, time, window, order.astype(np.int64), missing)
 
     @property
@@ -202,8 +201,8 @@ def ends(store: Store) -> NDArray[np.float64]:
     for failure in store.failures:
         if failure.product == ImageSpec.product and failure.key is not None:
             last[row_of[failure.clip]] = max(last[row_of[failure.clip]], failure.key)
-    told = np.isinf(end) & (last >= 0)
-    end[told] = last[told] + 1.5
+    inferred = np.isinf(end) & (last >= 0)
+    end[inferred] = last[inferred] + 1.5
     return end
 
 
@@ -216,7 +215,7 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.float64], float, tuple[int,
     try:
         with h5py.File(path, "r", locking=False) as file:
             sets = {name: _dataset(file, name) for name in ("clip", "time", "vector")}
-            shapes = {name: tuple(each.shape) for name, each in sets.items()}
+            shapes = {name: tuple(values.shape) for name, values in sets.items()}
             n = shapes["clip"][0] if shapes["clip"] else 0
             wanted = shapes["clip"] == shapes["time"] == (n,) and shapes["vector"][:1] == (n,)
             if not (wanted and n and len(shapes["vector"]) == 2 and shapes["vector"][1]):
@@ -225,8 +224,8 @@ def _read(path: Path) -> tuple[list[str], NDArray[np.float64], float, tuple[int,
                 )
             for name, kinds, wanted_kind in (("time", "fiu", "real"), ("vector", "f", "float")):
                 if sets[name].dtype.kind not in kinds:
-                    found = sets[name].dtype
-                    raise ValueError(f"{name} holds {found}; wanted {wanted_kind} numbers")
+                    dtype = sets[name].dtype
+                    raise ValueError(f"{name} holds {dtype}; wanted {wanted_kind} numbers")
             ids = list(sets["clip"].asstr()[()])
             time = sets["time"][()].astype(np.float64)
             window = float(sets["time"].attrs.get("window", 0.0))

@@ -59,7 +59,6 @@ class Resampling:
 
     Attributes:
         resamples: number of resamples, and of random sign patterns.
-        seed: of the draws.
     """
 
     resamples: int = 10_000
@@ -72,7 +71,6 @@ class Units:
 
     Attributes:
         kind: what they are.
-        groups: names of the groups.
         group: number of each unit's group, int64 [units].
         of: number of each segment's unit, int64 [segments].
     """

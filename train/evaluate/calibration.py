@@ -52,7 +52,6 @@ class Temperature:
     """A temperature and its effect.
 
     Attributes:
-        value: T.
         fitted_on: number of segments that it was fitted on.
         log_loss_before: of the evaluated segments without it, nats.
     """

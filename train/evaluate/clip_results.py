@@ -56,20 +56,20 @@ def clip_results(segments: Segments) -> list[ClipResult]:
     loss = outcomes(segments)[:, 0]
     best = segments.probability.argmax(1)
     rows, first = np.unique(segments.clip, return_index=True)
-    found = []
+    results = []
     for row, begin, end in zip(rows, first, [*first[1:], len(segments)], strict=True):
-        each = slice(begin, end)
-        mean = segments.probability[each].mean(0)
+        span = slice(begin, end)
+        mean = segments.probability[span].mean(0)
         scene = int(segments.scene[begin])
-        found.append(ClipResult(int(row), mean, best[each], float(loss[each].mean()), scene))
-    found.sort(key=lambda clip: -clip.loss)
+        results.append(ClipResult(int(row), mean, best[span], float(loss[span].mean()), scene))
+    results.sort(key=lambda clip: -clip.loss)
     rank: dict[int, int] = {}
     turn = []
-    for clip in found:
+    for clip in results:
         rank[clip.scene] = rank.get(clip.scene, 0) + 1
         turn.append(rank[clip.scene])
-    order = sorted(range(len(found)), key=lambda i: (turn[i], -found[i].loss))
-    return [found[i] for i in order]
+    order = sorted(range(len(results)), key=lambda i: (turn[i], -results[i].loss))
+    return [results[i] for i in order]
 
 
 def strip(
@@ -78,8 +78,6 @@ def strip(
     """Return a clip's probabilities second by second, as a page shows them: whole per cents.
 
     Args:
-        title: of the predictions.
-        segments: the predictions.
         result: of the clip; its scene comes first, then the most probable ones.
         classes: scene labels in the order of their indices.
     """
@@ -109,7 +107,6 @@ def clips_csv(evaluation: RunEvaluation, root: Path | None) -> bytes:
     segments by the first protocol. The worst clip of each scene comes first.
 
     Args:
-        evaluation: what to write.
         root: folder of the recordings; None leaves their paths relative.
     """
     classes, embeddings = evaluation.classes, evaluation.embeddings

@@ -65,7 +65,6 @@ class ComparedGroup:
     Attributes:
         group: ``"scene"``, ``"city"`` or ``"mean"``.
         name: of the scene or city.
-        segments: number of segments.
         units: number of locations (or clips).
         log_loss: nats.
         accuracy: 0 to 1.

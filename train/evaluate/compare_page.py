@@ -37,7 +37,6 @@ class ComparisonPage:
     """The page of a comparison.
 
     Args:
-        comparison: the differences.
         systems: the names of both and their predictions, of the same segments.
         clips: the clip table that they refer to.
         classes: scene labels in the order of their indices.

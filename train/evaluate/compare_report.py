@@ -28,8 +28,6 @@ def write_comparison(folder: Path, comparison: Comparison, provenance: dict[str,
     """Write the files.
 
     Args:
-        folder: where.
-        comparison: what to report.
         provenance: what was compared, and how; plain values, with ``first`` and ``second``.
 
     Raises:

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from avsc.features.pages.clip_sounds import clip_sounds, recordings_folder
 from avsc.features.pages.page import write_page
-from avsc.features.pages.recordings import clip_sounds, recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import remove
@@ -36,13 +36,11 @@ class EvaluationRequest:
     """What to evaluate, and how.
 
     Attributes:
-        run: folder of the run.
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
         checkpoint: weights of the best epoch, or of the last checkpoint.
         protocols: which frames count, and for what.
         temperature: apply a temperature fitted on the run's validation clips.
-        resampling: of the bootstrap.
         allow_missing: score the segments that are there if some are missing.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
@@ -87,7 +85,6 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     """Evaluate a run and write its report.
 
     Args:
-        request: what to evaluate, and how.
         console: shows what is done.
         wait: for another process that writes a report there.
 

@@ -57,7 +57,6 @@ def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title
     Args:
         confusion: [true class, predicted class], segments; every row has some.
         classes: scene labels.
-        title: above the figure.
     """
     with drawable_names(*classes) as names:
         return _confusion_figure(confusion, names, title)
@@ -88,12 +87,7 @@ def _confusion_figure(confusion: NDArray[np.int64], names: Sequence[str], title:
 
 
 def reliability_figure(calibration: Calibration, title: str) -> Drawing:
-    """Draw accuracy against predicted probability, and the segments in each bin.
-
-    Args:
-        calibration: by bin.
-        title: above the figure.
-    """
+    """Draw accuracy against predicted probability, and the segments in each bin."""
     left = np.arange(BINS) / BINS
     filled = calibration.segments > 0
     confidence, accuracy = calibration.confidence, calibration.accuracy
@@ -123,7 +117,6 @@ def curves_figure(metrics: Path, epoch: int) -> Drawing:
     A run without validation has no accuracy, and no second curve beside the training loss.
 
     Args:
-        metrics: the file.
         epoch: the one that is evaluated; it is marked.
     """
     with metrics.open(encoding="utf-8", newline="") as file:

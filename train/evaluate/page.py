@@ -109,22 +109,22 @@ class EvaluationPage:
     def _clip(self, number: int) -> dict[str, Any]:
         result = self.clips[number]
         strips = [
-            strip(protocol, found.segments, result, self.classes)
-            for protocol, found in self.evaluation.results.items()
+            strip(protocol, results.segments, result, self.classes)
+            for protocol, results in self.evaluation.results.items()
         ]
         return {**self.media.shown(result.row), "strips": strips}
 
     def _scores(self) -> Section:
         rows = []
-        for protocol, found in self.evaluation.results.items():
-            official = found.scores
+        for protocol, results in self.evaluation.results.items():
+            official = results.scores
             rows.append(
                 [
                     Cell(protocol, head=True),
-                    Cell(_figure(official.log_loss, found.log_loss_interval, LOG_LOSS)),
-                    Cell(_figure(official.accuracy, found.accuracy_interval, PERCENT)),
-                    Cell(f"{found.calibration.error:.3f}"),
-                    Cell(f"{len(found.segments):,} of {self.evaluation.expected:,}"),
+                    Cell(_figure(official.log_loss, results.log_loss_interval, LOG_LOSS)),
+                    Cell(_figure(official.accuracy, results.accuracy_interval, PERCENT)),
+                    Cell(f"{results.calibration.error:.3f}"),
+                    Cell(f"{len(results.segments):,} of {self.evaluation.expected:,}"),
                 ]
             )
         columns = ["protocol", "log-loss", "accuracy / %", "calibration error", "segments"]
@@ -186,11 +186,11 @@ class EvaluationPage:
             [name],
             {value: [Cell(value, {name: value}, head=True)] for value in values},
         )
-        for protocol, found in self.evaluation.results.items():
+        for protocol, results in self.evaluation.results.items():
             columns += [f"segments, {protocol}", "log-loss", "accuracy / %"]
-            result = outcomes(found.segments)
+            result = outcomes(results.segments)
             index = {value: i for i, value in enumerate(values)}
-            of = np.array([index.get(value_of(row) or "", -1) for row in found.segments.clip])
+            of = np.array([index.get(value_of(row) or "", -1) for row in results.segments.clip])
             for value, i in index.items():
                 mine = result[of == i]
                 loss, accuracy = mine.mean(0) if len(mine) else (np.nan, np.nan)
@@ -227,5 +227,5 @@ def _figure(value: float, interval: Interval | None, form: NumberFormat) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {each}" for name, each in value.items())
+        return ", ".join(f"{name} {number}" for name, number in value.items())
     return str(value)

@@ -68,7 +68,7 @@ class ClipPredictions:
         expected: number of segments that the clips should have.
         missing: by protocol, names of the expected segments that nothing could be predicted for.
         segments: by protocol.
-        embeddings: by the clip's row, the mean of what the network's last layer is given; None
+        embeddings: by the clip's row, the mean input of the network's last layer; None
             unless they were asked for.
     """
 
@@ -117,7 +117,6 @@ def predict_clips(
     """Predict the segments of some clips.
 
     Args:
-        trained: the run.
         store: a store that `check_store` accepts.
         rows: rows of the clips.
         protocols: which frames count, and for what.
@@ -132,14 +131,14 @@ def predict_clips(
     clips = clip_samples(trained, store, rows, protocols, allow_missing)
     samples = clips.samples
     with ExitStack() as stack:
-        given = stack.enter_context(last_layer_inputs(trained.network)) if embed else []
+        embeddings = stack.enter_context(last_layer_inputs(trained.network)) if embed else []
         probability = predict_samples(trained.network, clips.source, samples, computing, console)
     predicted = {protocol: segments(probability, samples, protocol) for protocol in protocols}
     return ClipPredictions(
         clips.expected.shape[1],
         clips.missing,
         predicted,
-        _clip_means(given, samples) if embed else None,
+        _clip_means(embeddings, samples) if embed else None,
     )
 
 
@@ -176,9 +175,9 @@ def clip_samples(
     return ClipSamples(source, samples, expected, missing)
 
 
-def _clip_means(given: Sequence[Tensor], samples: Samples) -> dict[int, NDArray[np.float32]]:
+def _clip_means(embeddings: Sequence[Tensor], samples: Samples) -> dict[int, NDArray[np.float32]]:
     """Return the mean over the samples of each clip, by its row."""
-    values = torch.cat(list(given)).numpy()
+    values = torch.cat(list(embeddings)).numpy()
     rows, first = np.unique(samples.clip, return_index=True)
     means = np.split(values, first[1:])
     return {int(row): each.mean(0) for row, each in zip(rows, means, strict=True)}
@@ -242,7 +241,6 @@ def expected_segments(store: Store, source: Source, rows: Sequence[int]) -> Ints
     """Return the segments that clips should have, int64 [2, segments]: clip row, second; ordered.
 
     Args:
-        store: the store.
         source: of that store, with the inputs of the system that is evaluated.
         rows: rows of the clips.
 

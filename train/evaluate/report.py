@@ -56,7 +56,6 @@ def write_report(
     Args:
         folder: where; not a run's own folder, which has another metrics.csv.
         run: the run's folder, for its training curves.
-        evaluation: what to report.
         root: folder of the recordings, for their paths in clips.csv.
         before: called before each file takes its name; if it raises, no more is written.
 
@@ -108,7 +107,6 @@ class ScoreColumn:
     """One column of a report's table.
 
     Attributes:
-        header: at its top.
         values: by row.
         form: how they are printed.
         interval: the one of the mean over scenes, which decides their digits.

@@ -31,7 +31,6 @@ class CityScores:
     """Scores of each city: means over its segments.
 
     Attributes:
-        names: of the cities.
         segments: int64 [cities].
         log_loss: nats, [cities].
         accuracy: 0 to 1, [cities].
@@ -48,7 +47,6 @@ class Results:
     """Results of one set of predictions.
 
     Attributes:
-        segments: the predictions.
         scores: the official metric.
         log_loss_interval: 95 % confidence interval of its log-loss; None where it is withheld.
         accuracy_interval: the same for its accuracy.
@@ -103,10 +101,8 @@ def summarise(
     """Return the results of predictions.
 
     Args:
-        segments: the predictions.
         clips: the clip table that they refer to.
         classes: scene labels in the order of their indices.
-        resampling: of the intervals.
         temperature: the one that was already applied to the predictions.
 
     Raises:

@@ -92,7 +92,6 @@ def read_submission(path: Path, protocol: str, truth: Truth, fold: str = "test")
     """Return the predictions of a run, of an evaluation's folder, or of a predictions file.
 
     Args:
-        path: which.
         protocol: which of a run's predictions.
         truth: what they refer to.
         fold: which evaluation of a run.

@@ -27,7 +27,6 @@ def build_network(record: RunRecord, visual: VisualEncoder | None) -> Network:
     Encoders of other runs, except a visual encoder, and normalisation are still to be loaded.
 
     Args:
-        record: what the run is made from.
         visual: the visual encoder; None where vectors are read, or no images.
     """
     if isinstance(record, ImagesRecord):

@@ -73,9 +73,7 @@ def save_last(
     """Write last.pt.
 
     Args:
-        folder: of the run.
-        digest: of its record.
-        network: what is trained.
+        digest: of the run's record.
         optimiser: its state is saved, too.
         progress: how far the run has come.
     """
@@ -99,7 +97,7 @@ def load_last(
     load_state(path, network, content["network"])
     optimiser.load_state_dict(content["optimiser"])
     progress = content["progress"]
-    return Progress(**{**progress, "history": [row(**each) for each in progress["history"]]})
+    return Progress(**{**progress, "history": [row(**cells) for cells in progress["history"]]})
 
 
 def save_best(
@@ -108,9 +106,7 @@ def save_best(
     """Write best.pt: the network's weights after so many epochs.
 
     Args:
-        folder: of the run.
-        digest: of its record.
-        network: what is trained.
+        digest: of the run's record.
         epoch: epochs done.
         trained_on: images that a visual encoder learned from, for the origin of its weights.
     """
@@ -123,7 +119,6 @@ def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None
     Args:
         path: best.pt, last.pt or previous.pt.
         digest: of the run's record.
-        network: to load them into.
         epoch: wanted; the weights must be those after exactly so many epochs, without a step more.
 
     Raises:
@@ -166,10 +161,10 @@ def _publish_best(folder: RunFolder, weights: dict[str, Any], trained_on: str | 
 
 def _check_ends(path: Path, content: dict[str, Any], epoch: int) -> None:
     """Raise a `LostError` unless a checkpoint is of the end of an epoch."""
-    found, batch = content["epoch"], content.get("progress", {}).get("batch", 0)
-    if (found, batch) != (epoch, 0):
+    saved, batch = content["epoch"], content.get("progress", {}).get("batch", 0)
+    if (saved, batch) != (epoch, 0):
         more = f" and {batch} batches" if batch else ""
-        raise LostError(f"{path}: after {found} epochs{more}, wanted {epoch}.", REMEDY)
+        raise LostError(f"{path}: after {saved} epochs{more}, wanted {epoch}.", REMEDY)
 
 
 def changing_state(network: Network) -> dict[str, Tensor]:

@@ -69,8 +69,8 @@ class Trial:
 
     def images(self) -> Tensor:
         """Return a batch of images, decoded, augmented and normalised as in training."""
-        picture = np.random.default_rng(0).integers(0, 256, (*SOURCE, 3), dtype=np.uint8)
-        jpegs = _Repeated(np.frombuffer(encode(picture, ImageSpec()), np.uint8))
+        image = np.random.default_rng(0).integers(0, 256, (*SOURCE, 3), dtype=np.uint8)
+        jpegs = _Repeated(np.frombuffer(encode(image, ImageSpec()), np.uint8))
         augment = Augment.named("crop,flip,jitter")
         drawn = augment.draw(np.random.default_rng(0), self.batch_size)
         loader = ImageLoader(jpegs, self.visual.image_input, augment, cores(), self.device)
@@ -97,9 +97,9 @@ def device(trial: Trial) -> str:
 
 def memory(trial: Trial) -> str:
     """Ask for the memory that is free."""
-    found = psutil.virtual_memory()
-    text = f"{found.available / 1e9:.1f} of {found.total / 1e9:.1f} GB are free"
-    if (limit := control_group.memory_limit()) is not None and limit < found.total:
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB are free"
+    if (limit := control_group.memory_limit()) is not None and limit < memory.total:
         text += f", and the control group grants {limit / 1e9:.1f} GB"
     if trial.on_gpu:
         free, total = torch.cuda.mem_get_info(trial.device)
@@ -133,15 +133,15 @@ def weights(trial: Trial) -> str:
 
 def compiler(trial: Trial) -> str:
     """Look for a compiler; on a GPU let PyTorch compile something."""
-    found = next((path for name in COMPILERS if (path := shutil.which(name))), None)
-    if found is None:
+    compiler = next((path for name in COMPILERS if (path := shutil.which(name))), None)
+    if compiler is None:
         raise CheckFailed(f"none of {', '.join(COMPILERS)} is on the PATH")
     if not trial.on_gpu:
-        return f"{found}; needed on a CPU only for --compile yes"
+        return f"{compiler}; needed on a CPU only for --compile yes"
     compute = torch.compile(nn.functional.gelu)
     begin = time.monotonic()
     compute(torch.ones(8, device=trial.device))
-    return f"{found}; PyTorch compiles for {trial.device}, in {time.monotonic() - begin:.1f} s"
+    return f"{compiler}; PyTorch compiles for {trial.device}, in {time.monotonic() - begin:.1f} s"
 
 
 def images(trial: Trial) -> str:

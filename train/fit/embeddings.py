@@ -49,9 +49,7 @@ def embedding_spec(store: Store, feature: str, encoder: Encoder, known: str = ""
     """Return what an encoder's embeddings of a store's frames or images are.
 
     Args:
-        store: what is encoded.
         feature: acoustic product that an acoustic encoder takes.
-        encoder: what encodes.
         known: digest of the spec of those that a run began with, if it did with some.
     """
     if isinstance(encoder, AcousticEncoder):

@@ -38,7 +38,6 @@ class DonorEncoder:
     """An encoder from another run, with the weights of its best epoch.
 
     Attributes:
-        run: the run.
         encoder: on the CPU, in evaluation mode.
         ref: for the record of the run that starts from it.
     """
@@ -81,7 +80,6 @@ def resolve_encoders(
 
     Args:
         system: with its branches as the settings have them.
-        settings: of the run.
         store: the store of the recordings.
         donors: from `load_donors`.
         previous: of the run, if it is resumed.
@@ -220,7 +218,6 @@ def check_donor(
     Warns if validation clips were in the encoder's own training set.
 
     Args:
-        donor: the encoder.
         product: what it encodes of the store.
         store: the store of the new run.
         validation: rows of the new run's validation clips.
@@ -256,8 +253,6 @@ def initialise(network: Network, encoders: EncoderSet, source: Source, training:
     """Load the donors' weights into a new network, and normalise what starts from scratch.
 
     Args:
-        network: of the run.
-        encoders: that it starts from.
         source: what the samples refer to.
         training: the run's training samples, whose mean and standard deviation are taken.
 

@@ -118,10 +118,8 @@ def new_embeddings(
 
     Args:
         system: with its branches as the settings have them.
-        settings: of the run.
         store: the store of the recordings.
         encoders: that the run starts from.
-        session: what computes.
 
     Raises:
         AvscError: embeddings are damaged, or cannot be made.
@@ -167,7 +165,6 @@ def open_inputs(
         record: the run's.
         store: the store of the recordings.
         encoders: that the run starts from.
-        session: what computes.
 
     Raises:
         AvscError: embeddings are damaged, not those that the run started with, or cannot be made.
@@ -216,9 +213,7 @@ def trained_inputs(record: SceneRecord, store: Store, run: Path) -> Inputs:
     """Open what a trained run reads.
 
     Args:
-        record: the run's.
         store: its store, or one that is evaluated in its place.
-        run: its folder.
 
     Raises:
         SettingError: embeddings or vectors are not those that the run started with, or are of

@@ -60,9 +60,7 @@ def make_embeddings(
     """Return the embeddings of every clip of a store; only what is missing is computed.
 
     Args:
-        store: what is encoded.
         feature: acoustic product that an acoustic encoder takes.
-        encoder: what encodes.
         folder: where sets of embeddings are kept.
         session: computes; asked after each part whether to stop.
         known: as of `embedding_spec`.
@@ -139,10 +137,10 @@ def _within(clip: NDArray[np.int32], rows: range) -> NDArray[np.int64]:
     return np.flatnonzero((clip >= rows.start) & (clip < rows.stop))
 
 
-def _joined(found: list[torch.Tensor], features: int) -> NDArray[np.float32]:
-    if not found:
+def _joined(parts: list[torch.Tensor], features: int) -> NDArray[np.float32]:
+    if not parts:
         return np.empty((0, features), np.float32)
-    vectors: NDArray[np.float32] = torch.cat([each.float().cpu() for each in found]).numpy()
+    vectors: NDArray[np.float32] = torch.cat([part.float().cpu() for part in parts]).numpy()
     if not np.isfinite(vectors).all():
         raise AvscError(
             "an embedding is not finite. Run `avsc-prep verify` on the store; if it finds no "
@@ -156,11 +154,8 @@ class _SetInMaking:
     """A set of embeddings that is being made.
 
     Attributes:
-        path: its folder.
-        spec: of the embeddings.
         store: what is encoded.
         encode: makes the records of clips.
-        claim: on the folder.
     """
 
     path: Path
@@ -202,7 +197,7 @@ class _SetInMaking:
         """Make a part and publish it, then its receipt; return the part's SHA-256."""
         path, spec = self.path, self.spec
         rows = range(block * BLOCK, min((block + 1) * BLOCK, len(self.store.clips)))
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with torch.no_grad():
             records = self.encode(rows)
         self.claim.check()
@@ -213,7 +208,7 @@ class _SetInMaking:
         receipt = {
             "part_sha256": digest,
             "part_size": size,
-            "seconds": time.perf_counter() - begun,
+            "seconds": time.perf_counter() - start,
             "versions": versions(),
         }
         publish(receipt_file(path, spec, block), json.dumps(receipt, indent=1).encode())

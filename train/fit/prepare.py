@@ -60,11 +60,8 @@ def prepare(
     """Return the trainer of a run on a store: new, or as its last checkpoint left it.
 
     Args:
-        system: what to train.
-        settings: of the run.
         folder: where the run is kept.
         resume: resume the run that the folder holds; otherwise set it aside.
-        session: what computes.
 
     Raises:
         AvscError: the settings, the store, the folder, a run or the weights cannot be used.
@@ -168,10 +165,6 @@ def _start(
     """Resume the run in the folder, or start one there; return its trainer.
 
     Args:
-        run: the run.
-        previous: its record, if it is resumed.
-        encoders: that it starts from.
-        session: what computes.
         split: split.csv of a run on a store.
     """
     record, folder, console = run.record, run.folder, session.console

@@ -77,15 +77,14 @@ def _best(folder: RunFolder, read: Callable[[Path, int | None], int]) -> tuple[i
     """Return the best epoch and the file that has its weights.
 
     Args:
-        folder: of the run.
         read: returns the epoch of a checkpoint, which must be the one that is wanted.
     """
     history = read_metrics(folder.metrics) if folder.metrics.exists() else []
     best = best_row(history)
     try:
-        found = read(folder.best, None)
-        _check_epoch(folder, found, history)
-        return found, folder.best
+        epoch = read(folder.best, None)
+        _check_epoch(folder, epoch, history)
+        return epoch, folder.best
     except LostError as fault:
         lost = fault
     if best is None:
@@ -104,7 +103,7 @@ def restore_best(run: Run, history: list[Row], console: Console) -> LostError | 
     Args:
         run: whose best.pt is checked.
         history: the epochs done.
-        console: told what was found and done.
+        console: shows what was found and done.
 
     Returns:
         What is wrong with best.pt and could not be fixed; None when it is as it should be.
@@ -123,20 +122,20 @@ def restore_best(run: Run, history: list[Row], console: Console) -> LostError | 
             copy_weights(path, folder, run.digest, best.epoch, run.trained_on)
             console.say(f"{lost.found} Restored from {path.name}, which holds the same epoch.")
             return None
-    found = _nowhere(lost, best)
-    console.say(f"{found.found} A better epoch, if there is one, will replace it.")
-    return found
+    nowhere = _nowhere(lost, best)
+    console.say(f"{nowhere.found} A better epoch, if there is one, will replace it.")
+    return nowhere
 
 
-def _check_epoch(folder: RunFolder, found: int, history: list[Row]) -> None:
+def _check_epoch(folder: RunFolder, epoch: int, history: list[Row]) -> None:
     """Raise a `LostError` if best.pt is of another epoch than the best.
 
     It may be of one that the history does not have yet: a killed run repeats what it did last.
     """
     best = best_row(history)
-    if best is not None and found != best.epoch and found <= len(history):
+    if best is not None and epoch != best.epoch and epoch <= len(history):
         raise LostError(
-            f"{folder.best}: holds the weights of epoch {found}, but by metrics.csv the best is "
+            f"{folder.best}: holds the weights of epoch {epoch}, but by metrics.csv the best is "
             f"epoch {best.epoch}.",
             REMEDY,
         )

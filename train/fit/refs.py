@@ -16,7 +16,7 @@ from avsc.manifests.errors import SettingError, StoreError
 
 STORE_PARTS = {
     CLIPS: "ids, scenes, folds, cities, locations",
-    LACKING: "seconds without a picture",
+    LACKING: "seconds without an image",
 }
 """Parts of a store whose names do not say what they are."""
 
@@ -106,7 +106,6 @@ def store_ref(
     """Return a run's reference to its store.
 
     Args:
-        store: the store.
         products: those that the run uses.
         images: whether it uses images, or vectors in their place: then it also depends on the
             seconds that lack one.
@@ -122,7 +121,7 @@ def store_ref(
     parts: dict[str, str] | None = {name: store.identity.parts[name] for name in used}
     fingerprint = store.fingerprint
     if previous is not None and previous.parts is None:
-        parts, fingerprint = None, store.identity.former
+        parts, fingerprint = None, store.identity.earlier
         if previous.fingerprint == fingerprint and _is_corrected(store):
             raise SettingError(
                 f"{run}: the clips of {store.path} ({STORE_PARTS[CLIPS]}) were changed since the "
@@ -143,13 +142,12 @@ def difference(store: Store, fingerprint: str, parts: Mapping[str, str] | None) 
     """Return which part of a store differs from what was recorded, in words, or None.
 
     Args:
-        store: the store as it is.
         fingerprint: recorded; compared only where no parts were.
         parts: digests of the parts that were used; None in records of the earlier form.
     """
     now = store.identity
     if parts is None:
-        if fingerprint != now.former:
+        if fingerprint != now.earlier:
             return "fingerprint"
         return f"clips ({STORE_PARTS[CLIPS]})" if _is_corrected(store) else None
     for name, digest in parts.items():

@@ -33,7 +33,6 @@ class RunFolder:
     """Names of the files of a run.
 
     Attributes:
-        path: the folder.
         claim: keeps other processes from training here; None where the folder is only read.
     """
 

@@ -93,9 +93,7 @@ class SceneRecord(RunRecord):
     """What settings.json holds of a run on a store.
 
     Attributes:
-        system: the system trained.
         settings: every setting.
-        store: the store.
         split: SHA-256 of split.csv.
         frame: shape of an acoustic input: channels and bins of a frame, or values of a vector; None
             without audio.

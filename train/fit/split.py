@@ -85,8 +85,6 @@ def split_samples(
     Args:
         store: the store of the recordings.
         source: what the run reads of the training fold.
-        split: which clips are for what.
-        settings: of the run.
 
     Raises:
         AvscError: a class has none.
@@ -176,12 +174,9 @@ def validation_rows(
     """Divide the training fold's rows.
 
     Args:
-        clips: the clip table.
         rows: rows of the training fold.
-        method: how.
         fraction: share of the clips for validation: of all (``random``), of each scene, as nearly
             as whole locations allow (``location``).
-        seed: of the draw.
         file: the list, for ``file``: one clip id or media path a line (the first column of a
             table; a header line is passed over).
 
@@ -231,8 +226,8 @@ def _by_location(
 
 
 def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str, list[int]]]:
-    """Return rows by scene and location; refuse locations that would not part cleanly."""
-    found: dict[str, dict[str, list[int]]] = {}
+    """Return rows by scene and location; refuse locations that do not split cleanly."""
+    by_scene: dict[str, dict[str, list[int]]] = {}
     scene_of: dict[str, str] = {}
     for row in rows:
         clip = clips[row]
@@ -246,8 +241,8 @@ def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str
                 f"{scene_of[clip.location]!r} and {clip.scene!r}, so it cannot be kept whole scene "
                 f"by scene. {ANOTHER}"
             )
-        found.setdefault(clip.scene, {}).setdefault(clip.location, []).append(row)
-    return found
+        by_scene.setdefault(clip.scene, {}).setdefault(clip.location, []).append(row)
+    return by_scene
 
 
 def _about(fraction: float, places: list[list[int]], draw: np.random.Generator) -> set[int]:

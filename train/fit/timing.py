@@ -46,9 +46,8 @@ class EpochTimer:
     """Times the epochs of a run and keeps its timing.csv.
 
     Args:
-        folder: of the run.
         epochs: that are done; later rows of the file are dropped.
-        session: what computes; its console is told when the rows that are there cannot be read.
+        session: what computes; its console shows when existing rows cannot be read.
     """
 
     def __init__(self, folder: RunFolder, epochs: int, session: Session) -> None:

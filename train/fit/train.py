@@ -26,8 +26,6 @@ def train(system: System, settings: Settings, out: Path, resume: bool, wait: boo
     """Train a system on a store, or resume; return the exit status.
 
     Args:
-        system: what to train.
-        settings: of the run.
         out: folder of the run.
         resume: resume the run that the folder holds; otherwise set it aside.
         wait: for another process that trains in the folder.
@@ -70,8 +68,6 @@ def _train(
 
     Args:
         prepare: returns the trainer of the run in a folder.
-        settings: of the run.
-        out: folder of the run.
         wait: for another process that trains in the folder.
         following: command to name at the end.
     """

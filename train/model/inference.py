@@ -32,14 +32,14 @@ def evaluating(network: Network) -> Iterator[None]:
 
 @contextmanager
 def last_layer_inputs(network: Network) -> Iterator[list[torch.Tensor]]:
-    """Collect what the classifier's last layer is given, float32 [B, features] of each batch."""
-    given: list[torch.Tensor] = []
+    """Collect the inputs of the classifier's last layer, float32 [B, features] of each batch."""
+    collected: list[torch.Tensor] = []
     *_, last = (layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear))
     hook = last.register_forward_pre_hook(
-        lambda _, inputs: given.append(inputs[0].detach().float().cpu())
+        lambda _, inputs: collected.append(inputs[0].detach().float().cpu())
     )
     try:
-        yield given
+        yield collected
     finally:
         hook.remove()
 
@@ -84,7 +84,6 @@ def predict(
     Args:
         network: on `device`; left in the mode it was in.
         source: what the samples refer to.
-        samples: what to classify.
         batch_size: samples (and images) at a time.
         workers: threads that prepare images.
         device: where to compute.

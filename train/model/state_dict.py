@@ -51,7 +51,7 @@ def _compare_checksums(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
             # What is marked as a folder, torch returns as memory that was never written.
-            folders = [each.filename for each in archive.infolist() if each.external_attr]
+            folders = [entry.filename for entry in archive.infolist() if entry.external_attr]
     except Exception as fault:  # damaged archives raise nearly every type there is
         raise ValueError(f"a damaged archive: {fault}") from fault
     if damaged or folders:
@@ -75,7 +75,6 @@ def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[s
     """Find a model's state dict in the content of a file.
 
     Args:
-        content: of the file.
         file: what the user calls it.
         chosen: name of the state dict that is to be taken; None for the one that is not averaged.
         wanted: names of the model's tensors; a prefix that these have is not taken off.
@@ -97,12 +96,12 @@ def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[s
         others = ", ".join(f"{file}#{other}" for other in states if other != name)
         notes = [f"its {name}; {others} is there too"]
     tensors = states[name]
-    while not any(each in tensors for each in wanted) and (prefix := _prefix(tensors)):
-        outside = [each for each in tensors if not each.startswith(prefix)]
+    while not any(key in tensors for key in wanted) and (prefix := _prefix(tensors)):
+        outside = [key for key in tensors if not key.startswith(prefix)]
         tensors = {
-            each.removeprefix(prefix): value
-            for each, value in tensors.items()
-            if each.startswith(prefix)
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.startswith(prefix)
         }
         notes.append(f"names without {prefix}")
         if outside:
@@ -110,7 +109,7 @@ def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[s
     return FoundState(tensors, tuple(notes))
 
 
-def unlike(found: Tensor, wanted: Tensor) -> str | None:
+def unlike(tensor: Tensor, wanted: Tensor) -> str | None:
     """Return why a tensor cannot take another's place, whatever its values, or None.
 
     >>> unlike(torch.zeros(2, dtype=torch.int64), torch.zeros(2))
@@ -118,17 +117,17 @@ def unlike(found: Tensor, wanted: Tensor) -> str | None:
     >>> unlike(torch.zeros(2), torch.zeros(3))
     '(2,) (wanted (3,))'
     """
-    if found.layout is not torch.strided:
-        return f"{_plain_name(found.layout)} (wanted dense)"
-    if found.is_meta or found.is_quantized or _kind(found) != _kind(wanted):
-        there = "without values" if found.is_meta else _plain_name(found.dtype)
+    if tensor.layout is not torch.strided:
+        return f"{_plain_name(tensor.layout)} (wanted dense)"
+    if tensor.is_meta or tensor.is_quantized or _kind(tensor) != _kind(wanted):
+        there = "without values" if tensor.is_meta else _plain_name(tensor.dtype)
         return f"{there} (wanted {_plain_name(wanted.dtype)})"
-    if found.shape != wanted.shape:
-        return f"{tuple(found.shape)} (wanted {tuple(wanted.shape)})"
+    if tensor.shape != wanted.shape:
+        return f"{tuple(tensor.shape)} (wanted {tuple(wanted.shape)})"
     return None
 
 
-def unusable(name: str, found: Tensor, dtype: torch.dtype) -> str | None:
+def unusable(name: str, tensor: Tensor, dtype: torch.dtype) -> str | None:
     """Return what is wrong with a dense tensor's values in another type, or None.
 
     >>> unusable("bn.running_var", torch.tensor([1.0, -0.5]), torch.float32)
@@ -136,7 +135,7 @@ def unusable(name: str, found: Tensor, dtype: torch.dtype) -> str | None:
     """
     if not dtype.is_floating_point:
         return None
-    values = found.to(dtype)
+    values = tensor.to(dtype)
     for wrong, what in ((~values.isfinite(), "not finite"), (values < 0, "negative")):
         # A variance's square root is divided by; anything else may be negative.
         if wrong.any() and (what == "not finite" or name.endswith("running_var")):
@@ -154,13 +153,13 @@ def _states(content: Any, name: str = "", depth: int = 0) -> Iterator[tuple[str,
     if not isinstance(content, dict) or depth > DEPTH:
         return
     if content and all(
-        isinstance(each, str) and isinstance(value, Tensor) for each, value in content.items()
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         yield name, dict(content)
         return
-    for each, value in content.items():
-        if isinstance(each, str):
-            yield from _states(value, f"{name}.{each}" if name else each, depth + 1)
+    for key, value in content.items():
+        if isinstance(key, str):
+            yield from _states(value, f"{name}.{key}" if name else key, depth + 1)
 
 
 def _plain(names: tuple[str, ...]) -> str | None:

@@ -54,7 +54,6 @@ def compute_by_ten_seconds(
         samples: ordered by clip and time.
         image_input: what the visual encoder sees; needed where there are encoded images.
         workers: threads that prepare images; 0 prepares none ahead of need.
-        device: where to compute.
     """
     parts = cuts(samples)
     views: list[tuple[Ints, Ints]] = []

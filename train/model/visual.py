@@ -64,7 +64,6 @@ def visual_encoder(
         weights: ``"pretrained"``, ``"random"``, or a file (see `avsc.train.model.weights`).
         image_size: height and width of its images, pixels; None takes those it was trained on.
         view: how evaluation brings images to that size.
-        seed: seed of random weights.
 
     Raises:
         SettingError: timm has no such model, or the model cannot take this image size.

@@ -67,7 +67,6 @@ def starting_model(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
     Args:
         name: a name of timm's, with or without a tag.
         weights: ``"pretrained"``, ``"random"``, or a file's path.
-        seed: seed of random weights.
 
     Returns:
         The model, and its origin such as ``"timm resnet50.a1_in1k"``, ``"random seed 0"``,
@@ -89,8 +88,8 @@ def starting_model(name: str, weights: str, seed: int) -> tuple[nn.Module, str]:
 
 def _file(weights: str) -> tuple[Path, str | None]:
     """Return the path that weights name, and the state dict in it if one is chosen."""
-    path, mark, chosen = weights.rpartition("#")
-    if mark and not Path(weights).exists() and "/" not in chosen and Path(path).exists():
+    path, separator, chosen = weights.rpartition("#")
+    if separator and not Path(weights).exists() and "/" not in chosen and Path(path).exists():
         return Path(path), chosen
     return Path(weights), None
 
@@ -117,7 +116,6 @@ def load_file(
 
     Args:
         model: the model, without a classification layer.
-        path: the file.
         chosen: name of one of several state dicts in it; None for the one that is not averaged.
         heads: names of the classification layers that are dropped from the file.
 
@@ -132,15 +130,15 @@ def load_file(
     dropped = tuple(f"{head}." for head in heads)
     wanted = model.state_dict()
     state, trained_on = read_weights(path, chosen, wanted)
-    found = {name: value for name, value in state.tensors.items() if not name.startswith(dropped)}
-    shared = [(name, found[name], value) for name, value in wanted.items() if name in found]
+    tensors = {name: value for name, value in state.tensors.items() if not name.startswith(dropped)}
+    shared = [(name, tensors[name], value) for name, value in wanted.items() if name in tensors]
     differences = {
         "missing": [
             name
             for name in wanted
-            if name not in found and not name.endswith("num_batches_tracked")
+            if name not in tensors and not name.endswith("num_batches_tracked")
         ],
-        "unexpected": [name for name in found if name not in wanted],
+        "unexpected": [name for name in tensors if name not in wanted],
         "of another shape or type": [
             f"{name} {reason}" for name, there, value in shared if (reason := unlike(there, value))
         ],
@@ -151,10 +149,10 @@ def load_file(
             f"{path}: not weights of this {type(model).__name__}, which has {len(wanted)} tensors; "
             f"{'; '.join(said)}. Name the backbone that the file belongs to, or another file."
         )
-    check_values(str(path), found, wanted)
-    model.load_state_dict(found, strict=False)
+    check_values(str(path), tensors, wanted)
+    model.load_state_dict(tensors, strict=False)
     biases = [state.tensors.get(f"{head}.bias") for head in heads]
-    if trained_on is None and any(each is not None and each.shape == (PLACES,) for each in biases):
+    if trained_on is None and any(bias is not None and bias.shape == (PLACES,) for bias in biases):
         trained_on = "Places365"
     with path.open("rb") as file:
         origin = f"file {path.name} sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
@@ -162,15 +160,15 @@ def load_file(
     return origin if trained_on is None else f"{trained_on}, {origin}"
 
 
-def check_values(where: str, found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def check_values(where: str, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     """Raise a `WeightsError` that names the first tensor that a network cannot compute with.
 
     Args:
         where: what holds them.
-        found: the tensors, by names that the network has.
+        tensors: by names that the network has.
         wanted: the network's own.
     """
-    for name, value in found.items():
+    for name, value in tensors.items():
         reason = unlike(value, wanted[name]) or unusable(name, value, wanted[name].dtype)
         if reason is not None:
             raise WeightsError(
@@ -187,8 +185,8 @@ def pretraining(origin: str) -> str:
     >>> pretraining("random seed 0"), pretraining("file my file 2.pth sha256:0123")
     ('nothing', 'unknown (my file 2.pth)')
     """
-    if found := ORIGIN.fullmatch(origin):
-        return found["trained_on"] or f"unknown ({found['file']})"
+    if match := ORIGIN.fullmatch(origin):
+        return match["trained_on"] or f"unknown ({match['file']})"
     if origin.startswith("random "):
         return "nothing"
     return "ImageNet" if re.search(r"_in(1|12|21|22)k", origin) else f"unknown ({origin})"
@@ -200,7 +198,6 @@ def read_weights(
     """Read the state dict of a file, on the CPU, and what it says that it was trained on.
 
     Args:
-        path: the file.
         chosen: name of one of several state dicts in it; None for the one that is not averaged.
         wanted: names of the model's tensors; a prefix that these have is not taken off. Of a run's
             checkpoint the visual encoder's model is read alone.

@@ -44,9 +44,7 @@ class RunForecast:
     """What is left of one run.
 
     Attributes:
-        run: the run.
         state: how far it has come.
-        pace: of its epochs.
     """
 
     run: PlannedRun
@@ -70,9 +68,8 @@ def forecasts(plan: TablePlan, probe_seconds: float, console: Console) -> list[R
     """Return what is left of each run of a table.
 
     Args:
-        plan: of the table.
         probe_seconds: to train for where no run has timed an epoch; 0: not at all.
-        console: told what a probe measures.
+        console: shows what a probe measures.
 
     Raises:
         AvscError: a run's timing.csv is damaged, or a run cannot be trained by a probe.

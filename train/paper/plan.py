@@ -35,7 +35,6 @@ class PublishedResult:
 
     Attributes:
         table: its number, ``"2"`` to ``"5"``.
-        label: of the row.
         strategy: ``pipeline`` or ``joint``, where the paper says so; else empty.
         verb: of avsc-fit, that trains it; None for a result of others.
         feature: acoustic feature; None without audio.
@@ -62,8 +61,6 @@ class PlannedRun:
 
     Attributes:
         name: of its folder.
-        system: what is trained.
-        settings: of the run.
         folder: where it is kept.
         donor: name of the run that its acoustic encoder is taken from, or None.
     """
@@ -89,7 +86,6 @@ class TableRow:
     """One row of a table.
 
     Attributes:
-        label: of the row.
         feature: acoustic feature; None without audio.
         backbone: image model; None without images.
         published: the paper's figures; None where it has none.
@@ -109,7 +105,6 @@ class TablePlan:
 
     Attributes:
         table: one of `TABLES`.
-        rows: of the table.
         runs: by name; a donor comes before the runs that need it.
     """
 

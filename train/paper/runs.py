@@ -45,7 +45,6 @@ class EvaluationOptions:
     """How the runs are evaluated.
 
     Attributes:
-        resampling: of the intervals.
         allow_missing: score the segments that are there if some are missing.
     """
 
@@ -87,9 +86,7 @@ def make_runs(
     done.
 
     Args:
-        plan: of the table.
         names: of the runs, donors before those that need them.
-        options: of the evaluations.
         console: shows what is done.
         wait: for what others are working on, when nothing else is left.
 
@@ -176,7 +173,6 @@ def is_evaluated(run: PlannedRun, allow_missing: bool) -> bool:
     An evaluation with intervals by another method does not count.
 
     Args:
-        run: the run.
         allow_missing: count an evaluation that lacks segments.
     """
     try:

@@ -70,7 +70,6 @@ class RowScores:
     """Scores of a row's runs.
 
     Attributes:
-        by_protocol: the scores.
         pretraining: of the visual encoder: ``"Places365"``, ``"ImageNet"``, ``"nothing"``, ...;
             None without images.
         epochs: of each run's best checkpoint.
@@ -88,11 +87,9 @@ class TableLine:
     """One line of a table.
 
     Attributes:
-        label: of the row.
         inputs: acoustic feature and image model; for a result of others, the training strategy.
         pretraining: of the visual encoder; None without one, and for results of others.
         protocol: of the measured scores; None where there are none.
-        runs: number of runs.
         scores: what was measured; None for a published result of others.
         published: the paper's figures; None where it has none.
     """
@@ -122,11 +119,9 @@ class PaperTable:
 
     Attributes:
         plan: its rows and runs.
-        lines: of the table.
         rows: scores of each row that has runs, by `row_name`.
         overrides: settings that differ from the systems' defaults.
         seeds: of each row's runs.
-        resampling: of the intervals.
     """
 
     plan: TablePlan

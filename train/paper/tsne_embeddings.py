@@ -76,10 +76,8 @@ def choose_points(
 
     Args:
         common: the segments that both runs have.
-        clips: the clip table.
         classes: scene labels in the order of their indices.
         most: largest number of points.
-        seed: of the draw.
 
     Raises:
         AvscError: there are no common segments.
@@ -127,10 +125,7 @@ def embeddings(
     """Return the embeddings of samples, float32 [samples, values], by layer.
 
     Args:
-        network: of a run.
         source: what the samples refer to.
-        samples: what to embed.
-        layers: which.
         computing: where and how to compute.
 
     Raises:

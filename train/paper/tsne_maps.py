@@ -69,7 +69,6 @@ class LayerMap:
     """One layer of one run.
 
     Attributes:
-        run: its folder.
         system: what was trained.
         layer: where the embeddings were taken.
         dimensions: values of an embedding.
@@ -93,7 +92,6 @@ class Maps:
 
     Attributes:
         classes: scene labels in the order of their indices.
-        points: what is drawn.
         among: scenes whose purity is given.
         rows: maps by layer, then by run.
     """
@@ -113,7 +111,6 @@ class MapOptions:
 
     Attributes:
         layers: rows of the figure.
-        fold: of the clips.
         most: largest number of points.
         seed: of the choice of points, PCA and t-SNE.
         perplexity: of t-SNE.
@@ -131,10 +128,8 @@ class _RunSamples:
     """A run and its samples of the fold.
 
     Attributes:
-        trained: the run.
         store: that it was trained on.
         source: what the samples refer to.
-        samples: of the fold.
         middle: number of the sample that stands for each segment.
     """
 

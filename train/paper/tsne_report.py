@@ -30,8 +30,6 @@ def write_maps(folder: Path, maps: Maps, provenance: dict[str, Any]) -> None:
     """Write the files.
 
     Args:
-        folder: where.
-        maps: what to report.
         provenance: what was drawn, and how; plain values.
 
     Raises:
