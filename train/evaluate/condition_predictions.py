@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avsc.features.pages.recordings import recordings_folder
+from avsc.features.pages.clip_sounds import recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Bools
