@@ -110,9 +110,9 @@ def _by_class(path: Path, name: str) -> ImageFolder:
     labels: list[int] = []
     ends = []
     for part in ("train", "val"):
-        for number, name in enumerate(classes):
-            names = _jpegs(path / part / name)
-            files += (f"{part}/{name}/{file}" for file in names)
+        for number, class_name in enumerate(classes):
+            names = _jpegs(path / part / class_name)
+            files += (f"{part}/{class_name}/{file}" for file in names)
             labels += [number] * len(names)
         ends.append(len(files))
     return ImageFolder(path, name, classes, files, np.array(labels, np.int64), ends[0])

@@ -90,7 +90,7 @@ class VectorFile:
                 f"{time[twice[0]]:g} s. Keep one of each time."
             )
         there = set(clip.tolist())
-        missing = tuple(clip.id for row, clip in enumerate(store.clips) if row not in there)
+        missing = tuple(one.id for row, one in enumerate(store.clips) if row not in there)
         return cls(path, sha256, shape[1], clip, time, window, order.astype(np.int64), missing)
 
     @property
