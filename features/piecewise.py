@@ -109,11 +109,19 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
     seen: Iterator[Seen10] = iter(())
     if wanted.acoustic is not None:
         if audio is None:
-            raise MediaError("not-listed", f"{wanted.clip}: no sound is named.")
+            raise MediaError(
+                "not-listed",
+                f"{wanted.clip}: no sound is named; name its file in the manifest's column "
+                "'audio', the video itself for its own track.",
+            )
         heard = _frames(audio, wanted.acoustic, warnings)
     if wanted.images is not None:
         if video is None:
-            raise MediaError("not-listed", f"{wanted.clip}: no video is named.")
+            raise MediaError(
+                "not-listed",
+                f"{wanted.clip}: no video is named; name its file in the manifest's column "
+                "'video'.",
+            )
         seen = _images(audio, video, wanted.images, warnings)
     last: Piece | None = None
     for sound, sight in zip_longest(heard, seen):

@@ -188,7 +188,11 @@ def opened_track(recording: Recording) -> Iterator[SoundTrack]:
         with _container(recording) as container:
             stream = default_stream(container, "audio")
             if not isinstance(stream, av.AudioStream):
-                raise MediaError("no-sound", f"{path}: holds no sound; name the clip's sound file.")
+                raise MediaError(
+                    "no-sound",
+                    f"{path}: holds no sound; name the file that does, in the manifest's column "
+                    "'audio' or by --audio of `avsc-fit predict`.",
+                )
             if stream.codec_context is None or not stream.rate:
                 raise MediaError("undecodable", f"{path}: FFmpeg knows no decoder for its sound.")
             stream.codec_context.thread_count = 1

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -213,3 +214,18 @@ def test_a_signal_ends_it(world, recording, number, status, text):
     assert first["start"] == 0 and "scores" in first
     assert "Traceback" not in err and f"avsc-fit: {text}" in err
     assert f"{address}: " in err and "latency" in err
+
+
+def test_a_reader_that_goes_away_is_one_line(world, recording):
+    """As `head` does: the next answer cannot be written."""
+    command = [sys.executable, "-m", "avsc.train.cli", "predict", world.fit("audio"), "--live"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run(
+            [*command, recording, "--pace=8", "--device=cpu"],
+            stdout=pipe, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    *_, last = done.stderr.splitlines()
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert last.startswith("avsc-fit: error: standard output: could not be written (Broken pipe)")

@@ -1,6 +1,7 @@
 """avsc-fit predict: inputs, formats, recordings that fail, and what a kill leaves."""
 
 import csv
+import fcntl
 import io
 import json
 import os
@@ -20,11 +21,14 @@ from media import noise, write_wav
 
 from avsc.features import isolate
 from avsc.features.limits import Limits
+from avsc.manifests.errors import AvscError
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.infer import load
 from avsc.train.infer.formats import Format, runs
 from avsc.train.infer.inputs import Item
+from avsc.train.infer.journal import Journal
 from avsc.train.infer.many import Work, predict_many
+from avsc.train.infer.predict import Computation
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.windows import Windows
 
@@ -124,6 +128,10 @@ def test_standard_input_holds_any_container(world, predict, monkeypatch):
     assert [row["file"] for row in rows(out)] == ["stdin"] * 3
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(10**6 + 1))))
     refused(predict("-", "--max-megabytes=1"), 1, "stdin: more than 1 MB (--max-megabytes)")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    refused(predict("-"), 1, "error: stdin: 0 bytes; wanted a recording on standard input")
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it when the shell closed it
+    refused(predict("-"), 1, "error: stdin: is closed; wanted a recording")
 
 
 def test_labels_join_what_is_alike(predict, tmp_path):
@@ -195,6 +203,47 @@ def test_a_killed_run_is_resumed_with_nothing_twice_and_nothing_lost(
     assert out.read_text().splitlines()[0] == whole.splitlines()[0]
 
 
+def test_a_run_is_not_resumed_for_other_recordings(predict, tmp_path, monkeypatch):
+    """The answers of those that were done before would be among the new ones."""
+    out = tmp_path / "answers.csv"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, before[1]))
+    try:
+        status, *_ = predict(
+            "audio/clip-8.wav", "audio/clip-9.wav", "--format=csv", "--workers=1", "--out", out
+        )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status == 1 and not out.exists()
+    again = ("audio/clip-9.wav", "--format=csv", "--out", out)
+    refused(predict(*again), 2, "answers.csv: begun with audio/clip-8.wav, which is not among")
+
+
+def test_the_other_process_ends_between_opening_and_locking_its_journal(tmp_path, monkeypatch):
+    path = tmp_path / "answers.progress"
+    monkeypatch.setattr(fcntl, "flock", lambda *_: path.unlink())
+    with pytest.raises(AvscError, match="another process writes answers there"):
+        Journal(path, {}, [], tmp_path / "answers")
+
+
+def test_a_recording_that_fails_midway_hides_no_other(world, monkeypatch):
+    """Its later pieces still come, and belong to nothing."""
+
+    def add(self, piece):
+        if self._name == "clip-7" and piece.first_frame == 0:
+            raise AvscError("this batch cannot be computed")
+        computed(self, piece)
+
+    computed = Computation.add
+    monkeypatch.setattr(Computation, "add", add)
+    model = load(world.folder / "audio", device="cpu")
+    items = [Item(f"clip-{n}", f"clip-{n}", *2 * (world.files(f"clip-{n}")[0],)) for n in (7, 8)]
+    outcomes = list(predict_many(Work(model, Windows(), Limits(), 1), items))
+    assert [(outcome.item.name, outcome.failure) for outcome in outcomes] == [
+        ("clip-7", "clip-7: this batch cannot be computed"), ("clip-8", ""),
+    ]  # fmt: skip
+
+
 def test_output_that_exists_is_not_written_over(predict, tmp_path):
     out = tmp_path / "answers.csv"
     out.write_text("mine")
@@ -251,7 +300,9 @@ def test_recordings_that_cannot_be_used(predict, tmp_path, name, said):
 def test_a_recording_without_one_modality(world, predict):
     world.fit("joint")
     refused(predict("audio/clip-8.wav", run="joint"), 1, "audio/clip-8.wav: holds audio, no video")
-    refused(predict("video/clip-8.mp4", run="joint"), 1, "video/clip-8.mp4: holds no sound")
+    refused(
+        predict("video/clip-8.mp4", run="joint"), 1, "video/clip-8.mp4: holds no sound", "--audio"
+    )
     status, out, err = predict("clips.csv", run="joint")
     assert (status, err) == (0, "") and out.count("clip-") == 10
     status, _, err = predict("video/clip-8.mp4", "--audio=audio/clip-8.wav", run="joint")
@@ -276,7 +327,8 @@ def test_a_second_without_an_image_has_no_answer(world, predict):
         (["audio", "--audio=audio/clip-1.wav"], "the inputs are 10 recordings"),
         (["../store"], "../store: no recordings in this folder"),
         (["audio", "video", "--format=challenge"], "both are called 'clip-0' in this format"),
-        (["audio/clip-1.wav", "--hop=0"], "hop is 0 s; 0.01 s or more"),
+        (["audio", "--format=audacity"], "there are several: name a folder for them by --out"),
+        (["audio/clip-1.wav", "--hop=0"], "hop is 0 s; wanted 0.01 to 1,000,000 s"),
     ],
 )
 def test_wrong_use(predict, arguments, said):
@@ -294,6 +346,19 @@ def test_manifests_that_cannot_be_used(predict, tmp_path):
         listed.write_text(text)
         status = 2 if "file's name" in said else 1
         refused(predict(listed, "--format=webvtt"), status, said)
+
+
+def test_a_failure_names_the_recording_as_its_answers_do(world, predict, tmp_path):
+    listed = tmp_path / "list.csv"
+    clip = world.files("clip-8")[0]
+    listed.write_text(f"id,audio\nours,gone.wav\nother,{clip.name}\n")
+    status, out, err = predict(listed, "--format=csv", "--root", clip.parent)
+    assert status == 3 and {row["file"] for row in rows(out)} == {"other"}
+    assert f"failed: ours: {clip.parent}/gone.wav: no such file; wanted a recording.\n" in err
+    world.fit("joint")
+    listed.write_text("video\nclip-8.mp4\n")
+    result = predict(listed, "--root", world.files("clip-8")[1].parent, run="joint")
+    refused(result, 1, "clip-8.mp4: no sound is named", "column 'audio', the video itself")
 
 
 def test_a_run_half_trained(world, predict):

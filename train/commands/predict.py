@@ -171,8 +171,8 @@ def _predict(
         "windows": [windows.length, windows.hop, windows.smooth],
         "protocol": windows.protocol or model.protocol,
     }
-    several = len(items) > 1
-    with opened_output(values["out"], form, request, several) as output:
+    names = [item.name for item in items]
+    with opened_output(values["out"], form, request, names) as output:
         for failure in output.failures:
             display.say(f"failed: {failure}")
         _run(work, items, output, display)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from avsc.features.limits import Limits
 from avsc.manifests.clips import located
-from avsc.manifests.errors import ManifestError, MediaError, SettingError
+from avsc.manifests.errors import AvscError, ManifestError, MediaError, SettingError
+from avsc.manifests.files import reason_of
 from avsc.manifests.table import lines
 
 SOUND = {".wav", ".wave", ".flac", ".aif", ".aiff", ".aifc", ".caf", ".mp3", ".m4a", ".aac"}
@@ -85,9 +86,19 @@ def _items(
 
 def _spooled(path: Path, limits: Limits) -> Path:
     """Write standard input to a file, from which any container can be read."""
+    if sys.stdin is None:
+        raise MediaError("missing", "stdin: is closed; wanted a recording on standard input.")
     most = limits.megabytes * 10**6
-    with path.open("wb") as file:
-        shutil.copyfileobj(sys.stdin.buffer, _Bounded(file, most))
+    try:
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, _Bounded(file, most))
+    except OSError as fault:
+        raise AvscError(
+            f"stdin: could not be copied to {path.parent.parent} ({reason_of(fault)}). Make room, "
+            "or name another folder by the variable TMPDIR."
+        ) from fault
+    if not path.stat().st_size:
+        raise MediaError("empty", "stdin: 0 bytes; wanted a recording on standard input.")
     return path
 
 

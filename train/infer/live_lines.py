@@ -19,10 +19,13 @@ from avsc.manifests.files import csv_bytes
 from avsc.train.infer.formats import Format, clock
 from avsc.train.infer.live import Answer, Tally, follow, wanted_of, warm_up
 from avsc.train.infer.model import Model
+from avsc.train.infer.output import write_out
 from avsc.train.infer.windows import Windows
 
 LINES = ("table", "csv", "jsonl")
 """Formats that have a line for each answer."""
+
+AGAIN = "Look at what reads it, and run the command again."
 
 
 def line(form: Format, item: Answer | Gap, name: str) -> str:
@@ -76,6 +79,7 @@ def write_live(
     Raises:
         MediaError: the source does not start, or is not found again.
         SettingError: the windows need what is yet to come, or the format has no lines.
+        AvscError: a line cannot be written.
     """
     if form.name not in LINES:
         raise SettingError(
@@ -86,19 +90,14 @@ def write_live(
     warm_up(model, wanted)
     tally = Tally()
     with Feed(addresses, wanted, settings) as feed:
-        _write(out, form.header)
+        write_out(out, form.header, AGAIN)
         try:
             for item in follow(model, feed):
                 if isinstance(item, Note):
                     click.echo(escape.terminal(item.text), err=True)
                     continue
                 tally.add(item)
-                _write(out, line(form, item, feed.name))
+                write_out(out, line(form, item, feed.name), AGAIN)
         finally:
             click.echo(escape.terminal(f"{feed.name}: {tally}"), err=True)
     return tally
-
-
-def _write(out: TextIO, text: str) -> None:
-    out.write(text)
-    out.flush()

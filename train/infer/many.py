@@ -122,15 +122,24 @@ class _Decoders:
             return None if self._over.is_set() else next(self._items, None)
 
 
+def _named(item: Item, fault: AvscError) -> str:
+    """Return the text of a fault; it names the recording as its answers would."""
+    text = str(fault)
+    return text if item.name in text else f"{item.name}: {text}"
+
+
 def predict_many(work: Work, items: Sequence[Item]) -> Iterator[Outcome]:
     """Yield what becomes of each recording, in the order in which they are done."""
     if not items:
         return
     under_way: dict[Item, Answering] = {}
+    over: set[Item] = set()  # what still comes of a recording that failed here is let go
     left = len(items)
     with _Decoders(work, items) as decoders:
         while left:
             item, said = decoders.message()
+            if item in over:
+                continue
             if item not in under_way:
                 under_way[item] = Answering(work.model, item.name, work.windows)
             prediction, failure = None, ""
@@ -142,7 +151,8 @@ def predict_many(work: Work, items: Sequence[Item]) -> Iterator[Outcome]:
                     raise said
                 prediction = under_way[item].prediction()
             except AvscError as fault:
-                failure = str(fault)
+                failure = _named(item, fault)
             left -= 1
+            over.add(item)
             del under_way[item]
             yield Outcome(item, prediction, failure)

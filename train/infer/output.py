@@ -6,14 +6,12 @@ run leaves is resumed by the same command: the bytes after the last recording th
 off, and its recordings are not done again.
 """
 
-import fcntl
-import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TextIO
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import (
@@ -27,6 +25,7 @@ from avsc.manifests.files import (
 )
 from avsc.train.infer.formats import ENDINGS, Format
 from avsc.train.infer.inputs import Item
+from avsc.train.infer.journal import Journal
 from avsc.train.infer.many import Outcome
 
 
@@ -63,92 +62,23 @@ class StandardOutput:
             self._write(self._form.text(outcome.prediction, outcome.item.clip))
 
     def _write(self, text: str) -> None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except OSError as fault:
-            # What is left in the buffer would be written, and fail, once more at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise AvscError(
-                f"standard output: could not be written ({reason_of(fault)}). Write to a file by "
-                "--out; the same command then resumes."
-            ) from fault
+        write_out(sys.stdout, text, "Write to a file by --out; the same command then resumes.")
 
 
-class Journal:
-    """Which recordings are done, in a file that others cannot write meanwhile.
+def write_out(out: TextIO, text: str, remedy: str) -> None:
+    """Write text to standard output, or what stands in its place, and flush it.
 
-    Args:
-        path: the file.
-        request: what is done with the recordings, in JSON's types; a run with another cannot be
-            resumed.
-        out: what is to be written, for messages.
+    Raises:
+        AvscError: it cannot be written; `remedy` is the end of its text.
     """
-
-    def __init__(self, path: Path, request: Mapping[str, Any], out: Path) -> None:
-        self.failures: list[str] = []
-        self.done: set[str] = set()
-        self.end = 0
-        self._path, self._out = path, out
-        self._file = path.open("a+b")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._read(request)
-        except BlockingIOError:
-            self._file.close()
-            raise AvscError(
-                f"{out}: another process writes answers there. Let it end, or name another --out."
-            ) from None
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _read(self, request: Mapping[str, Any]) -> None:
-        """Take over what is there, up to the first line that was not written whole."""
-        self._file.seek(0)
-        header, size = None, 0
-        for line in self._file:
-            try:
-                entry = json.loads(line)
-                if not line.endswith(b"\n"):
-                    break
-            except ValueError:
-                break
-            size += len(line)
-            if header is None:
-                header = entry
-                continue
-            self.done.add(entry["name"])
-            self.end = entry["end"]
-            if entry["failure"]:
-                self.failures.append(entry["failure"])
-        self._file.truncate(size)
-        if header is None:
-            self._append(dict(request))
-            return
-        for name, value in request.items():
-            if header.get(name) != value:
-                raise SettingError(
-                    f"{self._out}: begun with {name} {header.get(name)}, now {value}. Give the "
-                    f"same to resume, name another --out, or remove {self._path} to start over."
-                )
-
-    def add(self, outcome: Outcome, end: int) -> None:
-        """Write that a recording is done, and where its answers end."""
-        name = outcome.item.name
-        self._append({"name": name, "end": end, "failure": outcome.failure})
-        self.done.add(name)
-        self.end = end
-        if outcome.failure:
-            self.failures.append(outcome.failure)
-
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Let others write."""
-        self._file.close()
+    try:
+        out.write(text)
+        out.flush()
+    except OSError as fault:
+        # What is left in the buffer would be written, and fail, once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        reason = reason_of(fault)
+        raise AvscError(f"standard output: could not be written ({reason}). {remedy}") from fault
 
 
 class FileOutput:
@@ -190,7 +120,7 @@ class FolderOutput:
 
 @contextmanager
 def opened_output(
-    path: Path | None, form: Format, request: Mapping[str, Any], several: bool
+    path: Path | None, form: Format, request: Mapping[str, Any], names: Collection[str]
 ) -> Iterator[Output]:
     """Open where answers go; a file takes its name when the body ends without a fault.
 
@@ -198,18 +128,23 @@ def opened_output(
         path: of the file or the folder; None: standard output.
         form: how answers are written.
         request: as of `Journal`.
-        several: whether there may be several recordings, of which each has its own file in some
-            formats.
+        names: of the recordings; of several, each has its own file in some formats.
 
     Raises:
         AvscError: what is there already is not to be written over, or cannot be resumed.
     """
+    each_has_one = len(names) > 1 and form.name in ENDINGS
     if path is None:
+        if each_has_one:
+            raise SettingError(
+                f"--format {form.name} has a file for each recording, and there are several: name "
+                "a folder for them by --out."
+            )
         yield StandardOutput(form)
         return
     try:
-        opened = _folder if several and form.name in ENDINGS else _file
-        yield from opened(path, form, request)
+        opened = _folder if each_has_one else _file
+        yield from opened(path, form, request, names)
     except OSError as fault:
         raise AvscError(
             f"{path}: could not be written ({reason_of(fault)}). "
@@ -236,14 +171,16 @@ def check_names(items: Sequence[Item]) -> None:
             )
 
 
-def _file(path: Path, form: Format, request: Mapping[str, Any]) -> Iterator[Output]:
+def _file(
+    path: Path, form: Format, request: Mapping[str, Any], names: Collection[str]
+) -> Iterator[Output]:
     partial, journal = (path.with_name(path.name + end) for end in (".partial", ".progress"))
     if path.exists():
         if not partial.exists():  # killed between the last two steps, below
             remove(journal)
         raise _exists(path)
     make_folder(path.parent)
-    progress = Journal(journal, request, path)
+    progress = Journal(journal, request, names, path)
     try:
         with partial.open("ab") as file:
             _cut(file, progress)
@@ -269,12 +206,14 @@ def _cut(file: BinaryIO, progress: Journal) -> None:
     file.truncate(progress.end)
 
 
-def _folder(path: Path, form: Format, request: Mapping[str, Any]) -> Iterator[Output]:
+def _folder(
+    path: Path, form: Format, request: Mapping[str, Any], names: Collection[str]
+) -> Iterator[Output]:
     journal = path / ".progress"
     if path.exists() and (not path.is_dir() or (occupied(path) and not journal.exists())):
         raise _exists(path)
     make_folder(path)
-    progress = Journal(journal, request, path)
+    progress = Journal(journal, request, names, path)
     try:
         yield FolderOutput(form, progress, path)
         progress.done.clear()

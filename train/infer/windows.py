@@ -20,6 +20,8 @@ from avsc.train.protocol import EVERY, Protocol
 
 IMAGE_RATE = 1000
 """Ticks of a second where there are no acoustic frames."""
+LONGEST = 1_000_000
+"""Seconds of a window, a hop, or that are averaged over."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ class Windows:
 
     def __post_init__(self) -> None:
         for name, value in (("window", self.length), ("hop", self.hop)):
-            if value is not None and not 0.01 <= value <= 1e6:
-                raise SettingError(f"{name} is {value:g} s; 0.01 s or more.")
-        if not 0 <= self.smooth <= 1e6:
-            raise SettingError(f"smooth is {self.smooth:g} s; 0 s or more.")
+            if value is not None and not 0.01 <= value <= LONGEST:
+                raise SettingError(f"{name} is {value:g} s; wanted 0.01 to {LONGEST:,} s.")
+        if not 0 <= self.smooth <= LONGEST:
+            raise SettingError(f"smooth is {self.smooth:g} s; wanted 0 to {LONGEST:,} s.")
         if self.protocol not in (None, *EVERY):
             raise SettingError(f"protocol is {self.protocol!r}; one of {', '.join(EVERY)}.")
 
