@@ -214,8 +214,11 @@ def connected(
 
 def _opened(address: Address, files: ExitStack, timeout: float) -> InputContainer:
     began = time.monotonic()
+    is_file = address.kind is Kind.FILE
+    if is_file and not Path(address.url).stat().st_size:
+        raise MediaError("empty", f"{address.name}: 0 bytes; copy the file again.")
     try:
-        if address.kind is Kind.FILE:
+        if is_file:
             file = files.enter_context(Path(address.url).open("rb"))  # noqa: SIM115
             container = av.open(file, "r", metadata_errors="replace", options=address.options)
         else:
@@ -232,9 +235,8 @@ def _opened(address: Address, files: ExitStack, timeout: float) -> InputContaine
             reason = f"nothing that can be decoded came within {timeout:g} s (--timeout)"
         else:
             reason = _reason(error)
-        raise MediaError(
-            "unreachable", f"{address.name}: {reason}; wanted a source that is running."
-        ) from error
+        wanted = "a recording" if is_file else "a source that is running"
+        raise MediaError("unreachable", f"{address.name}: {reason}; wanted {wanted}.") from error
     return files.enter_context(container)
 
 

@@ -302,6 +302,13 @@ def test_files_of_two_exports(copy):
         ({"features__audio__version": 9}, "version 9 of that feature, and this version of avsc"),
         ({"features__visual__turned": 1}, "unknown parameter 'turned'; known are"),
         ({"features__visual__product": "smells"}, "(KeyError: 'smells')"),
+        ({"temperature": 0}, "(ValueError: temperature is 0)"),
+        ({"temperature": "2"}, "(ValueError: temperature is '2')"),
+        ({"protocol": "loose"}, "(ValueError: protocol is 'loose')"),
+        ({"classes": 2}, "(ValueError: classes is 2)"),
+        ({"files": {"model.safetensors": 3}}, "(ValueError: files is {'model.safetensors': 3})"),
+        ({"features__audio": None}, "differ in whether there is acoustic input)"),
+        ({"image_input": None}, "differ in whether there are images)"),
         ({"image_input__size": 0}, "image size is 0; 1 pixel or more"),
         ({"network__visual__architecture": "no_such"}, "no network of this version (RuntimeErr"),
     ],
@@ -309,6 +316,12 @@ def test_files_of_two_exports(copy):
 def test_descriptions_that_are_wrong(copy, changes, line):
     config(copy, **changes)
     assert line in said(copy)
+
+
+def test_what_is_no_folder_of_a_model(copy):
+    assert "model.onnx: a file; name the folder of a run" in said(copy / "model.onnx")
+    (copy / "config.json").unlink()
+    assert "config.json: cannot be read (No such file or directory). Export" in said(copy)
 
 
 def test_a_description_that_is_no_json(copy):

@@ -192,6 +192,9 @@ def test_the_command_is_told_what_it_cannot_do(world, recording, fit, tmp_path):
     refused(
         fit("predict", run, "--live", source, "--timeout=0.5"), 1, f"{source}: nothing that can"
     )
+    (tmp_path / "empty.ts").touch()
+    result = fit("predict", run, "--live", tmp_path / "empty.ts")
+    refused(result, 1, "empty.ts: 0 bytes; copy the file again")
     mono = write_av(tmp_path / "mono.ts", 1.5, channels=1)
     refused(fit("predict", run, "--live", mono), 1, "mono; wanted stereo")
 

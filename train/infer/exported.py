@@ -12,6 +12,7 @@ config.json. Features are described by their whole specs, whose digests are comp
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
 from avsc.train.infer.run import NetworkRuntime, check_version
 from avsc.train.model.network import Network
 from avsc.train.model.weights import check_values
+from avsc.train.protocol import EVERY
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -141,6 +143,11 @@ class Exported:
         return network
 
 
+def is_exported(path: Path) -> bool:
+    """Return whether a folder is an exported one, though files of it may be missing."""
+    return any((path / name).exists() for name in (CONFIG, *FILES.values()))
+
+
 def read_exported(path: Path) -> Exported:
     """Read config.json.
 
@@ -153,9 +160,7 @@ def read_exported(path: Path) -> Exported:
         values = json.loads(file.read_bytes())
         if values["format"] != FORMAT:
             raise ValueError(f"format {values['format']}, wanted {FORMAT}")
-        wanted = ("system", "classes", "protocol", "temperature", "network", "files")
-        if missing := [name for name in wanted if name not in values]:
-            raise ValueError(f"no {missing[0]}")
+        _check_kinds(values)
         view = values["image_input"]
         image_input = view and ImageInput(
             view["size"], tuple(view["mean"]), tuple(view["std"]), view["view"]
@@ -171,6 +176,31 @@ def read_exported(path: Path) -> Exported:
     assert acoustic is None or isinstance(acoustic, AcousticSpec)
     assert images is None or isinstance(images, ImageSpec)
     return Exported(path, values, acoustic, images, image_input)
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    """Raise a `ValueError` unless what is read later, too, is there and of its kind."""
+    wanted = ("system", "classes", "protocol", "temperature", "network", "files")
+    if missing := [name for name in wanted if name not in values]:
+        raise ValueError(f"no {missing[0]}")
+    classes, files, network = values["classes"], values["files"], values["network"]
+    temperature, described = values["temperature"], {"sha256", "bytes"}
+    is_right = {
+        "classes": isinstance(classes, list) and all(isinstance(each, str) for each in classes),
+        "protocol": values["protocol"] in EVERY,
+        "temperature": isinstance(temperature, int | float) and 0 < temperature < math.inf,
+        "network": isinstance(network, dict),
+        "files": isinstance(files, dict)
+        and all(isinstance(each, dict) and described <= each.keys() for each in files.values()),
+    }
+    if wrong := [name for name, right in is_right.items() if not right]:
+        raise ValueError(f"{wrong[0]} is {values[wrong[0]]!r}")
+    takes = {"acoustic": values["features"]["audio"], "visual": values["features"]["visual"]}
+    for encoder, feature in takes.items():
+        if (network[encoder] is None) != (feature is None):
+            raise ValueError(f"network and features differ in whether there is {encoder} input")
+    if (network["visual"] is None) != (values["image_input"] is None):
+        raise ValueError("network and image_input differ in whether there are images")
 
 
 def describe_spec(spec: Spec | None) -> dict[str, Any] | None:

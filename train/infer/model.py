@@ -220,10 +220,12 @@ def load(
         SettingError: the model cannot be used on recordings, or its features are not those that
             this version of avsc computes.
     """
-    from avsc.train.infer.exported import CONFIG, load_exported  # which makes a Model, too
+    from avsc.train.infer.exported import is_exported, load_exported  # which makes a Model, too
 
     path = Path(path)
-    if (path / CONFIG).exists():
+    if path.is_file():
+        raise SettingError(f"{path}: a file; name the folder of a run, or of an exported model.")
+    if is_exported(path):
         return load_exported(path, runtime, device)
     if runtime != "torch":
         raise SettingError(
