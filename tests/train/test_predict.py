@@ -320,6 +320,13 @@ def test_a_second_without_an_image_has_no_answer(world, predict):
     assert "note: video/clip-9.mp4: no answer for 1 to 2 s, 2 to 3 s\n" in err
 
 
+def test_windows_that_no_frame_fits_into(predict):
+    result = predict("audio/clip-8.wav", "--window=0.5", "--protocol=strict")
+    refused(result, 1, "windows of 0.5 s has anything", "0.512 s long", "longer windows", "centred")
+    status, *_ = predict("audio/clip-8.wav", "--window=0.5", "--protocol=centred")
+    assert status == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

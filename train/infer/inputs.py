@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +56,15 @@ def opened_inputs(
     Raises:
         SettingError: an input is none of these, or names none, or two are alike.
     """
-    with tempfile.TemporaryDirectory(prefix="avsc-predict-") as folder:
+    with ExitStack() as stack:
         items: list[Item] = []
         for name in inputs:
-            items += _items(name, root, sees, Path(folder), limits)
+            if name == STDIN:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="avsc-predict-"))
+                path = _spooled(Path(folder) / "stdin", limits)
+                items.append(Item("stdin", "stdin", path, path))
+            else:
+                items += _items(name, root, sees)
         if audio is not None:
             items = [_with_audio(items, audio)]
         seen: set[str] = set()
@@ -70,13 +75,9 @@ def opened_inputs(
         yield items
 
 
-def _items(
-    name: str, root: Path | None, sees: bool, folder: Path, limits: Limits
-) -> Iterator[Item]:
+def _items(name: str, root: Path | None, sees: bool) -> Iterator[Item]:
     path = Path(name)
-    if name == STDIN:
-        yield Item("stdin", "stdin", *2 * (_spooled(folder / "stdin", limits),))
-    elif path.is_dir():
+    if path.is_dir():
         yield from _in_folder(path, sees)
     elif path.suffix.lower() in MANIFESTS:
         yield from _listed(path, path.parent if root is None else root)

@@ -18,7 +18,7 @@ from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.recording import sample_piece
 from avsc.train.infer.windows import Windows, answers, smoothed
 from avsc.train.model.ten_seconds import Compute, compute_by_ten_seconds
-from avsc.train.protocol import Segments
+from avsc.train.protocol import Protocol, Segments
 
 if TYPE_CHECKING:
     from avsc.train.infer.model import Model
@@ -130,6 +130,8 @@ class Answering:
         protocol = windows.protocol or model.protocol
         found = answers(probabilities(logits), samples, seconds, model.acoustic, windows, protocol)
         if not len(found.start):
+            if found.missing:
+                raise self._too_narrow(len(found.missing), protocol)
             raise MediaError(
                 "too-short",
                 f"{self._name}: {seconds} s that can be classified, and no window of "
@@ -144,6 +146,16 @@ class Answering:
         times, warnings = np.stack([found.start, found.end], 1), tuple(self._computed.warnings)
         return Prediction(
             self._name, model.classes, times, found.probability, found.missing, warnings
+        )
+
+    def _too_narrow(self, count: int, protocol: Protocol) -> MediaError:
+        spec = self._model.acoustic
+        frame = "" if spec is None else f" (a frame is {spec.window / spec.sample_rate:g} s long)"
+        centred = ", or for --protocol centred" if protocol == "strict" and spec else ""
+        return MediaError(
+            "too-short",
+            f"{self._name}: none of its {count} windows of {self._windows.length:g} s has anything "
+            f"to answer from{frame}: ask for longer windows (--window){centred}.",
         )
 
 
