@@ -64,6 +64,25 @@ def report(joint, tmp_path_factory):
     return out
 
 
+def test_csv_page_and_figures_say_the_same(report):
+    with (report / "robustness.csv").open(newline="", encoding="utf-8-sig") as file:
+        table = {row["condition"]: row for row in csv.DictReader(file)}
+    page, rows = (report / "robustness.md").read_text(), rows_of(report)
+    assert list(table) == list(rows) == list(CONDITIONS)
+    for name, row in rows.items():
+        assert f"| {row['about']} " in page
+        if row["defined"]:
+            assert float(table[name]["log_loss"]) == row["log_loss"]
+            difference = row["minus_complete"]["log_loss"]["difference"]
+            assert float(table[name]["minus_complete"]) == difference
+        else:
+            assert table[name]["log_loss"] == ""
+            assert row["note"] in page
+    drawn = (report / "robustness.svg").read_text()
+    assert all(text in drawn for text in ("no audio", "no image", "audio late", "log-loss / nats"))
+    assert (report / "robustness.png").read_bytes().startswith(b"\x89PNG")
+
+
 def predictions(folder, name, store):
     return read_predictions(folder / f"predictions-{name}.tsv", store.clips, store.classes)
 
@@ -113,9 +132,7 @@ def by_hand(home, run, *, audio, visual):
     source = trained_inputs(trained.record, store, run).source(rows)
     samples, network = source.samples(rows), trained.network.eval()
     neutral = UNCHANGED.draw(np.random.default_rng(0), len(samples))
-    loader = ImageLoader(
-        source.images, network.image_input, UNCHANGED, 0, torch.device("cpu"), False
-    )
+    loader = ImageLoader(source.images, network.image_input, UNCHANGED, 0, torch.device("cpu"))
     with torch.no_grad():
         (images,) = loader.load([ImageRequest(samples.image, neutral)])
         acoustic = audio * network.acoustic(torch.from_numpy(source.acoustic[samples.frame]))
@@ -134,6 +151,30 @@ def test_a_missing_modality_is_an_embedding_of_zeros(home, joint, report, name, 
     risen = wanted.probability.max(1) > complete.probability.max(1)
     assert row["confidence_rose"] == pytest.approx(risen.mean())
     assert row["segments_without"] == len(found)
+
+
+def test_a_learned_vector_stands_for_a_missing_modality(home, fit, tmp_path):
+    run = tmp_path / "run"
+    make(home, run, "joint", epochs=1, modality_dropout=0.5, modality_dropout_epochs=0).fit()
+    cpu = ("--device", "cpu", "--resamples", 100)
+    assert fit("evaluate", run, "--no-page", *cpu)[0] == 0
+    assert fit("robustness", run, "--save-predictions", "--conditions", "no-image", *cpu)[0] == 0
+    out, store = run / "robustness-test", Store.open(home / "store")
+    wanted = (run / "evaluation-test" / "predictions-strict.tsv").read_bytes()
+    assert (out / "predictions-complete.tsv").read_bytes() == wanted
+    assert rows_of(out)["no-image"]["note"] == (
+        "the learned vector in the place of the visual embedding"
+    )
+    trained = restore(run)
+    rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    source = trained_inputs(trained.record, store, run).source(rows)
+    samples, network = source.samples(rows), trained.network.eval()
+    assert network.missing.visual.abs().max() > 0
+    with torch.no_grad():
+        logits = network.classify(torch.from_numpy(source.acoustic[samples.frame]), None)
+    by_network = segments(torch.softmax(logits.double(), 1).numpy(), samples, "strict")
+    found = predictions(out, "no-image", store)
+    np.testing.assert_allclose(found.probability, by_network.probability, atol=1e-6)
 
 
 def test_shares_are_nested_of_equal_size_and_the_same_for_both(home, report):

@@ -3,7 +3,7 @@
 What a classifier says when a modality is missing, late or of another clip depends on the embeddings
 alone. Each acoustic frame and each image is therefore embedded once, in the batches in which
 `avsc-fit evaluate` embeds it, and a condition only says which rows a sample reads. The row after
-the last stands for what is missing: an embedding of zeros.
+the last stands for what is missing: the vector that the network learned for it, or else zeros.
 
 Embeddings of TAU2021's test fold (204,120 frames, 36,450 images) take 1.0 GB in float32.
 """
@@ -43,7 +43,7 @@ class ClassifierInputs:
     """Samples of some clips, and the embeddings that they read.
 
     Attributes:
-        vectors: by modality, float32 [n + 1, features]; the last row is zero.
+        vectors: by modality, float32 [n + 1, features]; the last row stands for what is missing.
         samples: whose frames and images are rows of the vectors.
         expected: the segments that the clips should have, int64 [2, segments]: clip row, second.
     """
@@ -123,9 +123,10 @@ def embed_modality(
     computing: Computing,
     console: Console,
 ) -> NDArray[np.float32]:
-    """Return the embeddings of one modality, float32 [n + 1, features], the last of zeros.
+    """Return the embeddings of one modality, float32 [n + 1, features].
 
-    Of audio, n is the number of samples; of images, that of different images.
+    Of audio, n is the number of samples; of images, that of different images. The last row stands
+    for what is missing.
     """
     network = network.to(computing.device)
     embed: dict[Modality, Compute] = {
@@ -146,7 +147,10 @@ def embed_modality(
             parts.append(part.float().numpy())
             if console.due():
                 console.show(modality, len(parts), len(cuts(samples)))
-    return np.concatenate([*parts, np.zeros_like(parts[0][:1])])
+    absent = np.zeros_like(parts[0][:1])
+    if network.missing is not None:
+        absent[0] = network.missing.vector(modality).detach().cpu().numpy()
+    return np.concatenate([*parts, absent])
 
 
 def _there(inputs: Tensor | None) -> Tensor:

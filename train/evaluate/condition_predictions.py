@@ -32,7 +32,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import Trained
 from avsc.train.model.network import Network
 from avsc.train.protocol import Protocol, Segments, segments
-from avsc.train.systems import Modality
+from avsc.train.systems import ENCODER, Modality
 
 WORDS: Mapping[Modality, str] = {"audio": "audio", "visual": "images"}
 
@@ -119,7 +119,7 @@ def run_answers(
         probability = predict_samples(alone, source, altered.samples, computing, console)
         predicted = segments(probability, subject.inputs.samples, asked.protocol)
         without = _segments_without(altered, asked.protocol)
-        note = _note(condition, int(without.sum()))
+        note = _note(condition, int(without.sum()), network.takes_missing)
         answers[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
     return answers
 
@@ -176,12 +176,12 @@ def _segments_without(altered: Altered, protocol: Protocol) -> Bools:
     return segments(share, altered.samples, protocol).probability[:, 0] > 0
 
 
-def _note(condition: Condition, without: int) -> str:
+def _note(condition: Condition, without: int, takes_missing: bool) -> str:
+    fed = "the learned vector" if takes_missing else "zeros"
     if isinstance(condition.change, Missing):
-        word = "acoustic" if condition.change.modality == "audio" else "visual"
-        return f"zeros in the place of the {word} embedding"
+        return f"{fed} in the place of the {ENCODER[condition.change.modality]} embedding"
     if without:
-        return f"segments without an image there: {without:,}; zeros in the place of its embedding"
+        return f"segments without an image there: {without:,}; {fed} in the place of its embedding"
     return ""
 
 

@@ -4,8 +4,9 @@ Each is a row of `CONDITIONS`. What it does is a small value: given the inputs o
 says which rows of them the samples read instead, so that nothing is computed or copied but indices;
 or it alters the recordings themselves, as `alterations` says.
 
-*Missing*: the embedding of the modality is 0 in all segments, or in a share of them drawn at
-random. The smaller share is part of the larger, and the same segments lack audio and images.
+*Missing*: the place of the modality's embedding has the vector that the network learned for it, or
+zeros where it learned none; in all segments, or in a share of them drawn at random. The smaller
+share is part of the larger, and the same segments lack audio and images.
 
 *Shifted*: audio that is s seconds late: the frames of second k meet the image of second k + s.
 Clips are cyclic, so that each segment has an image of its own clip: where k + s is beyond the last
