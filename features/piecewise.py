@@ -5,7 +5,7 @@ has the acoustic frames whose centres, and the images whose seconds, lie in its 
 sound and images are let go piece by piece; what stays in memory is the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -21,8 +21,9 @@ from avsc.features.isolate import time_limit, unforeseen
 from avsc.features.jpeg import encode
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, read_recording, recorded
-from avsc.features.sound import Heard, average_and_difference, stereo_parts
+from avsc.features.sound import Heard, average_and_difference, sound_seconds, stereo_parts
 from avsc.features.specs import AcousticSpec, ImageSpec
+from avsc.features.video import opened
 from avsc.manifests.errors import AvscError, MediaError
 
 SECONDS = 10
@@ -65,6 +66,8 @@ class PieceRequest:
         video: its images.
         acoustic: spec of the acoustic frames; None for none.
         images: spec of the images; None for none.
+        one_suffices: whether sound or images may be missing; pieces then have None there. Damaged
+            ones are an error all the same.
     """
 
     clip: str
@@ -73,6 +76,7 @@ class PieceRequest:
     acoustic: AcousticSpec | None
     images: ImageSpec | None
     limits: Limits
+    one_suffices: bool = False
 
 
 def pieces_in_time(wanted: PieceRequest) -> Iterator[Piece]:
@@ -105,6 +109,8 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
     read = {path: read_recording(path, wanted.limits) for path in paths}
     audio, video = (None if path is None else read[path] for path in (wanted.audio, wanted.video))
     warnings: list[str] = []
+    if wanted.one_suffices:
+        wanted, audio, video = _what_is_there(wanted, audio, video)
     heard: Iterator[Heard10] = iter(())
     seen: Iterator[Seen10] = iter(())
     if wanted.acoustic is not None:
@@ -130,6 +136,33 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
         last = _piece(wanted, sound, sight)
     if last is not None:
         yield replace(last, last=True, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _what_is_there(
+    wanted: PieceRequest, audio: Recording | None, video: Recording | None
+) -> tuple[PieceRequest, Recording | None, Recording | None]:
+    """Return what can be made of a clip that lacks its sound or its images."""
+    silent = audio is None or _lacks("no-sound", lambda: sound_seconds(audio))
+    blind = video is None or _lacks("no-video", lambda: _open(video))
+    if silent == blind:  # both are there, or the error for sound will say that none is
+        return wanted, audio, video
+    if silent:
+        return replace(wanted, acoustic=None), None, video
+    return replace(wanted, images=None), audio, None
+
+
+def _open(video: Recording) -> None:
+    with opened(video):
+        pass
+
+
+def _lacks(code: str, look: Callable[[], object]) -> bool:
+    """Return whether looking at a recording fails with a code."""
+    try:
+        look()
+    except MediaError as fault:
+        return fault.code == code
+    return False
 
 
 def _piece(wanted: PieceRequest, sound: Heard10 | None, sight: Seen10 | None) -> Piece:

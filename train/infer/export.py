@@ -108,6 +108,12 @@ def export(wanted: ExportRequest, say: Callable[[str], None]) -> None:
     """
     with publish_folder(wanted.out) as folder:
         trained = restore_with_encoders(wanted.run)
+        if trained.network.takes_missing:
+            raise SettingError(
+                f"{wanted.run}: trained with --modality-dropout; the forms of an export do not say "
+                "yet what a sample lacks. Use the run itself (`avsc-fit predict`), or export one "
+                "that was trained without it."
+            )
         evaluation = read_evaluation(wanted.run, wanted.evaluation, trained)
         config = _describe(trained, evaluation, wanted)
         classes = json.dumps(config["classes"])

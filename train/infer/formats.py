@@ -15,10 +15,13 @@ from avsc.manifests import escape
 from avsc.manifests.files import csv_bytes
 from avsc.train.evaluate.predictions import segment_name
 from avsc.train.infer.prediction import Prediction, csv_header, csv_rows
+from avsc.train.systems import Modality
 
 FORMATS = ("table", "csv", "jsonl", "audacity", "webvtt", "challenge")
 ENDINGS = {"audacity": ".txt", "webvtt": ".vtt"}
 """Endings of the files of formats that have one a recording."""
+
+LACKS: dict[Modality, str] = {"audio": "(no sound)", "visual": "(no images)"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Format:
         return "".join(f"{line}\n" for line in lines(found))
 
     def _table(self, found: Prediction) -> Iterator[str]:
-        yield escape.terminal(found.file)
+        yield escape.terminal(found.file) + "".join(f"  {LACKS[m]}" for m in found.without)
         for (start, end), best in zip(found.times.tolist(), found.top(self.top), strict=True):
             scores = "  ".join(f"{label} {score:.3f}" for label, score in best)
             yield f"  {clock(start)} - {clock(end)}  {escape.terminal(scores)}"
@@ -80,7 +83,8 @@ class Format:
         for (start, end), best in zip(found.times.tolist(), found.top(self.top), strict=True):
             scores = [{"label": label, "score": score} for label, score in best]
             values = {"file": found.file, "start": start, "end": end, "scores": scores}
-            yield json.dumps(values, ensure_ascii=False)
+            lacks = {"without": found.without} if found.without else {}
+            yield json.dumps({**values, **lacks}, ensure_ascii=False)
 
     def _audacity(self, found: Prediction) -> Iterator[str]:
         for start, end, scene, _ in runs(found):

@@ -46,11 +46,7 @@ class Graph(nn.Module):
         self, frames: Tensor | None = None, images: Tensor | None = None, view: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return logits [samples, classes] and joined embeddings [samples, features]."""
-        parts = [] if frames is None else [self.network.embed_sound(frames)]
-        if images is not None:
-            embedding = self.network.embed_images(images)
-            parts.append(embedding if view is None else embedding[view])
-        joined = torch.cat(parts, 1)
+        joined = self.network.embed(frames, images, view)
         return self.network.classifier(joined), joined
 
 

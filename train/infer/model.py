@@ -79,6 +79,7 @@ class Model:
         fingerprint: tells this model from others: of a run, its digest and the epoch; of an
             exported folder, the runtime and the digests of its files.
         runtime: what computes.
+        takes_missing: whether a recording may lack its sound or its images.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Model:
     temperature: float
     fingerprint: str
     runtime: Runtime = field(repr=False)
+    takes_missing: bool = False
 
     @property
     def image_size(self) -> int | None:
@@ -147,7 +149,11 @@ class Model:
         self, recording: str | Path | Arrays, audio: str | Path | None
     ) -> tuple[str, Iterator[Piece]]:
         if isinstance(recording, Arrays):
-            return recording.name, recording.pieces(self.acoustic, self.images)
+            acoustic, images = self.acoustic, self.images
+            silent, blind = recording.waveform is None, not recording.images
+            if self.takes_missing and silent != blind:
+                acoustic, images = None if silent else acoustic, None if blind else images
+            return recording.name, recording.pieces(acoustic, images)
         path = Path(recording)
         sound = path if audio is None else Path(audio)
         return str(path), pieces(self.wanted(str(path), sound, path))
@@ -165,7 +171,9 @@ class Model:
         """
         shown = video if self.images else None
         limits = limits or Limits(seconds=LONGEST)
-        return PieceRequest(name, audio, shown, self.acoustic, self.images, limits)
+        return PieceRequest(
+            name, audio, shown, self.acoustic, self.images, limits, self.takes_missing
+        )
 
     def views(self, jpegs: Sequence[bytes | NDArray[np.uint8]], workers: int = 0) -> Tensor:
         """Return what the network sees of JPEGs, float32 [n, 3, S, S], normalised, on its device.
@@ -247,4 +255,5 @@ def load(
         1.0,
         f"{record.digest}, epoch {trained.epoch}",
         NetworkRuntime(network.to(chosen), chosen),
+        network.takes_missing,
     )

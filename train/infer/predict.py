@@ -19,9 +19,15 @@ from avsc.train.infer.recording import sample_piece
 from avsc.train.infer.windows import Windows, answers, smoothed
 from avsc.train.model.ten_seconds import Compute, compute_by_ten_seconds
 from avsc.train.protocol import Protocol, Segments
+from avsc.train.systems import Modality
 
 if TYPE_CHECKING:
     from avsc.train.infer.model import Model
+
+LACKS: dict[Modality, str] = {
+    "audio": "no sound; answered by its images alone",
+    "visual": "no images; answered by its sound alone",
+}
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,13 @@ class Computation:
     Attributes:
         seconds: whole seconds of the recording so far.
         warnings: what is odd about it.
+        without: what it lacks of what the model takes.
     """
 
     def __init__(self, model: "Model", name: str, compute: Compute, workers: int = 0) -> None:
         self.seconds = 0
         self.warnings: list[str] = []
+        self.without: tuple[Modality, ...] = ()
         self._model, self._name, self._workers = model, name, workers
         self._compute = compute
         self._samples: list[Samples] = []
@@ -75,6 +83,9 @@ class Computation:
         source, samples, seconds = sample_piece(self._name, piece, model.acoustic)
         self.seconds = max(self.seconds, seconds)
         self.warnings += [*piece.warnings, *piece.lost.values()]
+        taken: dict[Modality, object] = {"audio": model.acoustic, "visual": model.images}
+        there: dict[Modality, object] = {"audio": piece.frames, "visual": piece.images}
+        self.without = tuple(m for m in taken if taken[m] is not None and there[m] is None)
         if len(samples):
             self._values += compute_by_ten_seconds(
                 self._compute,
@@ -143,9 +154,16 @@ class Answering:
             segments = tempered(Segments(found.probability, none, None, none), model.temperature)
             found = replace(found, probability=segments.probability)
         found = smoothed(found, windows.smooth)
-        times, warnings = np.stack([found.start, found.end], 1), tuple(self._computed.warnings)
+        times, without = np.stack([found.start, found.end], 1), self._computed.without
+        warnings = (*self._computed.warnings, *(f"{self._name}: {LACKS[m]}." for m in without))
         return Prediction(
-            self._name, model.classes, times, found.probability, found.missing, warnings
+            self._name,
+            model.classes,
+            times,
+            found.probability,
+            found.missing,
+            warnings,
+            without,
         )
 
     def _too_narrow(self, count: int, protocol: Protocol) -> MediaError:

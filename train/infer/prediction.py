@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.files import csv_bytes, publish
+from avsc.train.systems import Modality
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Prediction:
         probability: float64 [answers, classes], rows sum to 1.
         missing: start and end of the windows for which there was nothing to answer from.
         warnings: what is odd about the recording.
+        without: what the recording lacks of what the model takes, ``audio`` or ``visual``.
     """
 
     file: str
@@ -29,6 +31,7 @@ class Prediction:
     probability: NDArray[np.float64]
     missing: tuple[tuple[float, float], ...] = ()
     warnings: tuple[str, ...] = ()
+    without: tuple[Modality, ...] = ()
 
     def __len__(self) -> int:
         return len(self.times)

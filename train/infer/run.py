@@ -41,11 +41,7 @@ class NetworkRuntime:
 
     def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
         """Return what the classifier sees of samples: acoustic, then visual embedding."""
-        parts = [] if frames is None else [self.network.embed_sound(frames)]
-        if images is not None:
-            embedding = self.network.embed_images(images)
-            parts.append(embedding if view is None else embedding[view])
-        return torch.cat(parts, 1)
+        return self.network.embed(frames, images, view)
 
 
 def restore_with_encoders(path: Path) -> Trained:

@@ -189,6 +189,14 @@ class Network(nn.Module):
             raise ValueError("the network has nothing in the place of a missing modality")
         return torch.cat([part for part in (acoustic, visual) if part is not None], dim=1)
 
+    def embed(
+        self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
+    ) -> Tensor:
+        """Return what the classifier sees of frames and images; arguments as in `forward`."""
+        heard = None if acoustic is None else self.embed_sound(acoustic)
+        seen = None if images is None else self.embed_images(images)
+        return self.join(heard, seen if seen is None or view is None else seen[view])
+
     def classify(
         self,
         acoustic: Tensor | None,
