@@ -13,8 +13,14 @@ from torch.nn.functional import cross_entropy
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.modality_dropout import ModalityDropout
+from avsc.train.evaluate.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.conditions import named_conditions
+from avsc.train.evaluate.predict import clip_samples
+from avsc.train.fit.compute import Computing
+from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
 from avsc.train.model.inference import evaluating
+from avsc.train.protocol import segments
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
@@ -205,3 +211,25 @@ def test_with_a_modality_gone_it_beats_the_papers_system(world, tmp_path):
         for name in ("no audio", "no image"):
             assert best[name] < learned[name] < min(best[name] + 0.12, zeros[name] - 0.05)
         assert learned["complete"] < zeros["complete"] + 0.01
+
+
+def test_robustness_is_measured_with_the_learned_vectors(world, tmp_path):
+    trainer = on_vectors(world, tmp_path / "run", epochs=1, **DROPPED)
+    assert trainer.fit()
+    trained, store = restore(tmp_path / "run"), Store.open(world / "store")
+    rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    computing = Computing(torch.device("cpu"), 16, 0)
+    clips = clip_samples(trained, store, rows, ("strict",), False)
+    asked = Asked(named_conditions("no-audio,no-image"))
+    with Console() as console:
+        answers = run_answers(trained, store, rows, asked, computing, console)
+    network, samples = trained.network.eval(), clips.samples
+    assert network.missing.audio.any() and network.missing.visual.any()
+    heard = torch.from_numpy(clips.source.acoustic[samples.frame])
+    seen = torch.from_numpy(clips.source.visual[samples.image])
+    for name, inputs in {"no-audio": (None, seen), "no-image": (heard, None)}.items():
+        with torch.no_grad():
+            probability = torch.softmax(network.classify(*inputs).double(), 1).numpy()
+        wanted = segments(probability, samples, "strict").probability
+        np.testing.assert_allclose(answers[name].segments.probability, wanted, atol=1e-6)
+        assert answers[name].note.startswith("the learned vector in the place of the")
