@@ -149,9 +149,9 @@ class EmbeddingSpec(Spec):
     """What a trained encoder made of another product: float32 vectors, as many as that has items.
 
     Attributes:
-        encoder: SHA-256 of the encoder's weights; of an acoustic one, with mean and deviation.
+        encoder: SHA-256 of the encoder's weights; of an acoustic one, with mean and std.
         source: SHA-256 of the content of the product that was encoded, its spec included.
-        shown: what the encoder saw of it: size and view of images, their mean and deviation.
+        shown: what the encoder saw of it: size and view of images, their mean and std.
         features: values of a vector.
     """
 

@@ -28,7 +28,7 @@ from avsc.features.specs import ScalogramSpec
 from avsc.manifests.errors import SettingError
 
 REACH = 7.0
-"""Deviations from its centre at which a Gaussian, there 2e-11 of its peak, is cut to zero."""
+"""Standard deviations from its centre at which a Gaussian (2e-11 of its peak) is cut to zero."""
 
 
 def scalogram_filters(spec: ScalogramSpec) -> npt.NDArray[np.float64]:

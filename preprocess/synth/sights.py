@@ -132,5 +132,4 @@ def _field(
         off = [np.angle(np.exp(2j * (angle - np.deg2rad(d)))) / 2 for d in kind.directions]
         spectrum = spectrum * np.exp(-0.5 * (np.array(off) / np.deg2rad(7)) ** 2).sum(axis=0)
     field = np.fft.irfft2(noise * spectrum, (height, width))
-    deviation = field.std()
-    return np.asarray(field / deviation)
+    return np.asarray(field / field.std())

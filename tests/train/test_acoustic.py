@@ -152,7 +152,7 @@ def test_agrees_with_an_implementation_in_numpy(bins, concat):
 
 
 def test_refuses_to_work_without_normalisation():
-    with pytest.raises(AvscError, match="no mean and deviation yet"):
+    with pytest.raises(AvscError, match="no mean and standard deviation yet"):
         AcousticEncoder(2, 290)(torch.zeros(2, 2, 290))
 
 

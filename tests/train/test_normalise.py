@@ -23,7 +23,7 @@ def test_equals_numpy_in_portions_of_any_size(monkeypatch, portion):
     chosen = acoustic[rows].astype(np.float64)
     assert found.count == 211
     np.testing.assert_allclose(found.mean, chosen.mean(0), rtol=1e-14)
-    np.testing.assert_allclose(found.deviation, chosen.std(0), rtol=1e-9)
+    np.testing.assert_allclose(found.std, chosen.std(0), rtol=1e-9)
 
 
 def test_rows_that_are_not_named_have_no_part_in_it():

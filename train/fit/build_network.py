@@ -100,7 +100,7 @@ def normalise(
     """
     total = moments(data, np.unique(rows))
     encoder.set_normalisation(
-        torch.from_numpy(total.mean).float(), torch.from_numpy(total.deviation).float()
+        torch.from_numpy(total.mean).float(), torch.from_numpy(total.std).float()
     )
 
 
@@ -137,7 +137,7 @@ class Moments:
         return Moments(count, mean, self.squares + other.squares + between)
 
     @property
-    def deviation(self) -> NDArray[np.float64]:
+    def std(self) -> NDArray[np.float64]:
         """Standard deviation of the frames themselves (divided by n), float64 [channels, bins]."""
         return np.sqrt(self.squares / self.count)
 

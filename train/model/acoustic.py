@@ -99,7 +99,8 @@ class AcousticEncoder(nn.Module):
         """Set the mean and the standard deviation of the training frames, each [channels, bins].
 
         Raises:
-            AvscError: another shape, a value that is not finite, or a deviation that is not > 0.
+            AvscError: another shape, a value that is not finite, or a standard deviation
+                that is not > 0.
         """
         for name, values in (("mean", mean), ("deviation", deviation)):
             if values.shape != self.mean.shape:
@@ -111,8 +112,9 @@ class AcousticEncoder(nn.Module):
         if unusable.any():
             channel, bin_ = unusable.nonzero()[0].tolist()
             raise AvscError(
-                f"acoustic channel {channel}, bin {bin_}: mean {mean[channel, bin_]:g}, deviation "
-                f"{deviation[channel, bin_]:g}; both must be finite and the deviation above 0. "
+                f"acoustic channel {channel}, bin {bin_}: mean {mean[channel, bin_]:g}, "
+                f"standard deviation {deviation[channel, bin_]:g}; both must be finite, "
+                "the latter above 0. "
                 f"A channel that never varies (two equal channels have no difference) cannot be "
                 f"normalised: look at the recordings of the training fold."
             )
@@ -135,7 +137,7 @@ class AcousticEncoder(nn.Module):
             return
         if not (self.mean.isfinite().all() and self.deviation.isfinite().all()):
             raise AvscError(
-                "the acoustic encoder has no mean and deviation yet; measure them on the training "
-                "frames and give them to set_normalisation, or load a trained state."
+                "the acoustic encoder has no mean and standard deviation yet; measure them on "
+                "the training frames and give them to set_normalisation, or load a trained state."
             )
         self._normalisation_checked = True

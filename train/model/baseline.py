@@ -6,7 +6,7 @@ audio-visual scene analysis", ICASSP 2021, and the authors' code for DCASE 2021,
 0.658 / 77.0 % on the official test fold.
 
 Documented there, and so here: OpenL3 vectors of audio and of images (512 values, content ``env``,
-input ``mel256``, every 0.1 s), each value normalised by its mean and deviation over the training
+input ``mel256``, every 0.1 s), each value normalised by its mean and std over the training
 vectors; a sub-network for each, ``512-BN-ReLU-Dropout, 128-BN-ReLU-Dropout, 64-BN-ReLU-Dropout,
 10``, trained alone for 199 epochs; then both cut after the layer of 128 (before its BN) and frozen,
 their outputs joined, sound first, under the late layers ``128, 10`` (with nothing between them),
@@ -56,11 +56,11 @@ class DenseEncoder(nn.Module):
         """
         if mean.shape != self.mean.shape or deviation.shape != self.mean.shape:
             raise AvscError(
-                f"mean and deviation have shapes {tuple(mean.shape)} and "
+                f"mean and standard deviation have shapes {tuple(mean.shape)} and "
                 f"{tuple(deviation.shape)}; wanted [features] = {tuple(self.mean.shape)}."
             )
         if not (mean.isfinite().all() and deviation.isfinite().all()):
-            raise AvscError("mean or deviation of the training vectors is not finite.")
+            raise AvscError("mean or standard deviation of the training vectors is not finite.")
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
