@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 
 from avsc.features.pages.clip_media import ClipMedia
 from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
@@ -80,7 +80,10 @@ def page(
             f"{len(store.clips):,} clips, {len(failures):,} of them with failures; this page shows "
             f"{len(rows):,}. Fingerprint {store.fingerprint[:12]}.",
         ],
-        sections=[_counts(store.clips), *_listed(store.failures, warnings)],
+        sections=[
+            _counts(store.clips),
+            *_listed(store.failures, warnings, {store.clips[row].id for row in rows}),
+        ],
         columns=columns,
         rows=[cells(row) for row in rows],
         clip=clip,
@@ -115,7 +118,7 @@ def _counts(clips: Iterable[Clip]) -> Section:
             Cell(scene, head=True),
             Cell(str(every[scene]), {"scene": scene}),
             *(
-                Cell(str(count), {"scene": scene, name: value}, count / most)
+                Cell(str(count), {"scene": scene, name: value} if count else {}, count / most)
                 for name, value in kinds
                 for count in [number[scene, name, value]]
             ),
@@ -127,13 +130,20 @@ def _counts(clips: Iterable[Clip]) -> Section:
     return Section("Clips by scene, fold and city", [text], columns, rows)
 
 
-def _listed(failures: Sequence[Failure], warnings: Sequence[str]) -> Iterable[Section]:
+def _listed(
+    failures: Sequence[Failure], warnings: Sequence[str], shown: Set[str]
+) -> Iterable[Section]:
+    """Return what failed and what was warned of; the clips that are shown are linked."""
     kinds = Counter((failure.product, failure.code) for failure in failures)
     text = [f"{product}, {code}: {number:,}" for (product, code), number in sorted(kinds.items())]
     if len(failures) > LISTED:
         text.append(f"The first {LISTED:,} of {len(failures):,}; failures.csv has all.")
     rows = [
-        [Cell(f.clip, {"clip": f.clip}, head=True), Cell(f.product), Cell(_said(f))]
+        [
+            Cell(f.clip, {"clip": f.clip} if f.clip in shown else {}, head=True),
+            Cell(f.product),
+            Cell(_said(f)),
+        ]
         for f in failures[:LISTED]
     ]
     yield Section(

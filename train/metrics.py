@@ -25,7 +25,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.protocol import Segments
 
 CLIP = 1e-15
-NOWHERE = "(no city)"
+NOWHERE = {"city": "(no city)", "location": "(no location)"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Groups:
-    """Segments grouped by scene or by city.
+    """Segments grouped by scene, city or location.
 
     Attributes:
         of: number of each segment's group, int64 [segments].
@@ -73,10 +73,18 @@ def by_scene(segments: Segments, classes: Sequence[str]) -> Groups:
 
 def by_city(segments: Segments, clips: Sequence[Clip]) -> Groups | None:
     """Group segments by the city of their clip; None when no clip has one."""
-    cities = [clips[row].city for row in segments.clip]
-    if not any(cities):
+    return _by_place([clips[row].city for row in segments.clip], NOWHERE["city"])
+
+
+def by_location(segments: Segments, clips: Sequence[Clip]) -> Groups | None:
+    """Group segments by the location of their clip; None when no clip has one."""
+    return _by_place([clips[row].location for row in segments.clip], NOWHERE["location"])
+
+
+def _by_place(places: Sequence[str | None], nowhere: str) -> Groups | None:
+    if not any(places):
         return None
-    names, of = np.unique([city or NOWHERE for city in cities], return_inverse=True)
+    names, of = np.unique([place or nowhere for place in places], return_inverse=True)
     return Groups(tuple(names.tolist()), of.reshape(-1).astype(np.int64))
 
 

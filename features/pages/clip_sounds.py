@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,32 +19,46 @@ BITS = 48_000
 BLOCK = 960  # samples of 20 ms, Opus's usual frame
 
 
-def clip_sounds(store: Store, root: Path | None) -> Callable[[int], bytes | None]:
-    """Return what gives the sound of a clip, by its row, as Ogg Opus; None where it has none.
+class ClipSounds:
+    """The sound of a store's clips as Ogg Opus, from their recordings.
 
     Args:
         root: folder of the recordings; None for that of the last extraction.
 
+    Attributes:
+        lost: why clips have no sound, for those that should have.
+
     Raises:
         SettingError: the folder is not recorded with the store, or not there.
     """
-    folder = recordings_folder(store, root)
-    if folder is None or not folder.is_dir():
-        what = "is not recorded with it" if folder is None else f"{folder} is not there"
-        raise SettingError(
-            f"--media: the folder of the recordings of {store.path} {what}. Name it by --root."
-        )
 
-    def sound(row: int) -> bytes | None:
-        audio = store.clips[row].audio
+    def __init__(self, store: Store, root: Path | None) -> None:
+        folder = recordings_folder(store, root)
+        if folder is None or not folder.is_dir():
+            what = "is not recorded with it" if folder is None else f"{folder} is not there"
+            raise SettingError(
+                f"--media: the folder of the recordings of {store.path} {what}. Name it by --root."
+            )
+        self.store, self.folder = store, folder
+        self.lost: list[str] = []
+
+    def __call__(self, row: int) -> bytes | None:
+        """Return the sound of the clip in a row of the clip table; None where there is none."""
+        audio = self.store.clips[row].audio
         if audio is None:
             return None
         try:
-            return opus(located(folder, audio))
-        except MediaError:
-            return None  # the store's failures say what is wrong with it
+            return opus(located(self.folder, audio))
+        except MediaError as fault:
+            self.lost.append(str(fault))
+            return None
 
-    return sound
+    def notes(self) -> list[str]:
+        """Return what is said of lost sounds at the end: nothing, or one line."""
+        if not self.lost:
+            return []
+        number = f"{len(self.lost):,} clip{'s have' if len(self.lost) > 1 else ' has'}"
+        return [f"note: {number} no sound on the page; the first: {self.lost[0]}"]
 
 
 def recordings_folder(store: Store, root: Path | None = None) -> Path | None:

@@ -13,6 +13,7 @@ markup.
 """
 
 import base64
+import contextlib
 import importlib.util
 import json
 import re
@@ -26,7 +27,7 @@ import jinja2
 from markupsafe import Markup
 
 from avsc.manifests.errors import AvscError
-from avsc.manifests.files import publish, remove
+from avsc.manifests.files import publish, reason_of, remove, remove_stale_files
 
 ASSETS = Path(__file__).parent / "assets"
 EMBEDDED = 100
@@ -37,6 +38,8 @@ OPENED_BY = re.compile(r"</(?=script)|<!--", re.IGNORECASE)
 NUMBERED = re.compile(r' id="[a-zA-Z0-9]+_[0-9]+"')
 """Ids that differ in every drawing, and that nothing refers to."""
 BLACK = re.compile(r"#000000\b|\bblack\b")
+OF_CLIP = re.compile(r"[0-9]+\.(js|opus)")
+"""Names of the files in a page's folder of clips."""
 
 
 Value: TypeAlias = str | float | Sequence[str] | None
@@ -50,12 +53,14 @@ class Cell:
         clips: clips that it leads to: values by column of the page's table of clips.
         share: 0 to 1; shades the cell.
         head: it names its row.
+        number: it is aligned right, like the head of its column.
     """
 
     text: str
     clips: Mapping[str, str] = field(default_factory=dict)
     share: float | None = None
     head: bool = False
+    number: bool = False
 
     @property
     def link(self) -> str:
@@ -77,6 +82,10 @@ class Section:
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[Cell]] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
+
+    def numbers(self, column: int) -> bool:
+        """Return whether a column holds numbers."""
+        return any(row[column].number or row[column].share is not None for row in self.rows)
 
     @property
     def name(self) -> str:
@@ -139,7 +148,8 @@ def write_page(
     work: Callable[[Sequence[int]], Iterable[int]] = lambda rows: rows,
     before: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write a page and what it shows of its clips; the page comes last.
+    """Write a page and what it shows of its clips; the page comes last, and no file of an earlier
+    page with its name stays, so that what a killed process leaves is no page.
 
     Args:
         path: of the page, ``NAME.html``.
@@ -150,12 +160,10 @@ def write_page(
     Raises:
         AvscError: too many clips for a single file, or a file cannot be written.
     """
-    if single and len(page.rows) > EMBEDDED:
-        raise AvscError(
-            f"{path}: a page of one file holds at most {EMBEDDED} clips, and there are "
-            f"{len(page.rows)}. Choose fewer, or omit --single-file."
-        )
-    beside = path.with_name(f"{path.stem}-clips")
+    if single:
+        check_single_file(path, len(page.rows))
+    remove_page(path)
+    beside = _clips_folder(path)
     scripts: list[str] = []
     for row in work(range(len(page.rows))):
         sound, address = page.sound(row) if page.sound else None, None
@@ -164,14 +172,49 @@ def write_page(
         elif sound is not None:
             address = f"{beside.name}/{row}.opus"
             publish(beside / f"{row}.opus", sound, before=before)
-        else:
-            remove(beside / f"{row}.opus")
         script = f"showClip({row},{_json({**page.clip(row), 'sound': address})});\n"
         if single:
             scripts.append(script)
         else:
             publish(beside / f"{row}.js", script.encode(), before=before)
     publish(path, render(page, beside.name, scripts).encode(), before=before)
+
+
+def check_single_file(path: Path, clips: int) -> None:
+    """Raise an `AvscError` if a page of one file cannot hold so many clips."""
+    if clips > EMBEDDED:
+        raise AvscError(
+            f"{path}: a page of one file holds at most {EMBEDDED} clips, and there are "
+            f"{clips}. Choose fewer, or omit --single-file."
+        )
+
+
+def remove_page(path: Path) -> None:
+    """Remove a page and the files of its clips, also what a killed process left of them.
+
+    Raises:
+        AvscError: it is a folder, or cannot be removed.
+    """
+    beside = _clips_folder(path)
+    if path.is_dir():
+        raise AvscError(f"{path}: a folder. Name a file for the page, such as {path}/index.html.")
+    try:
+        remove(path)
+        remove_stale_files(beside)
+        for file in beside.iterdir() if beside.is_dir() else ():
+            if OF_CLIP.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+    except OSError as fault:
+        raise AvscError(
+            f"{fault.filename or path}: the earlier page cannot be removed ({reason_of(fault)}). "
+            "Remove it, or name another folder by --out."
+        ) from fault
+    with contextlib.suppress(OSError):  # not there, or it holds files of others
+        beside.rmdir()
+
+
+def _clips_folder(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-clips")
 
 
 def render(page: Page, beside: str, scripts: Sequence[str] = ()) -> str:

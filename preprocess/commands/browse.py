@@ -48,15 +48,16 @@ def browse(
 
     Example: avsc-prep browse store --sample 200 --media
     """
-    from avsc.features.pages.clip_sounds import clip_sounds
     from avsc.features.pages.page import write_page
+    from avsc.features.pages.clip_sounds import ClipSounds
     from avsc.features.store.reader import Store
+    from avsc.manifests.folder_claims import claimed
     from avsc.preprocess.browse import choose, page
     from avsc.preprocess.progress import Reporter
 
     opened = Store.open(store)
     rows = choose(opened, clips, None if every else sample, seed)
-    sound = clip_sounds(opened, root) if media else None
+    sound = ClipSounds(opened, root) if media else None
     path = out or store / "browse" / "index.html"
 
     def shown(numbers: Iterable[int]) -> Iterator[int]:
@@ -65,6 +66,11 @@ def browse(
                 yield number
                 reporter.advance(1, 0)
 
-    write_page(path, page(opened, rows, sound), single_file, shown)
+    made = page(opened, rows, sound)
+    doing = "a page is being written here"
+    with claimed(path.parent, doing, "", click.echo, wait=True) as claim:
+        write_page(path, made, single_file, shown, claim.check)
+    for note in sound.notes() if sound else ():
+        click.echo(note, err=True)
     click.echo(f"{len(rows)} of {len(opened.clips)} clips: {path}")
     return DONE

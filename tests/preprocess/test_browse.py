@@ -4,7 +4,7 @@ import base64
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from playwright.sync_api import Browser
 from stores import small_clips, small_store
 from worst import NAMES
 
+from avsc.features.pages.page import write_page
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import DONE
 from avsc.preprocess.browse import choose
+from avsc.preprocess.browse import page as store_page
 from avsc.preprocess.cli import program
 
 
@@ -96,6 +98,109 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         assert (found.faults, found.requests) == ([], [])
 
 
+def test_address_has_the_filters_and_the_open_clip(
+    page: Path, store: Path, chromium: Browser
+) -> None:
+    clips, scene = Store.open(store).clips, NAMES[3]
+    wanted = [clip.id for clip in clips if clip.scene == scene]
+    with visit(chromium, page) as found:
+        seen = found.page
+        seen.select_option("select[name=scene]", scene)
+        seen.get_by_role("link", name=wanted[0]).click()
+        seen.wait_for_selector(".images img")
+        seen.reload()
+        seen.wait_for_selector(".images img")
+        assert seen.inner_text("#clip-name") == wanted[0]
+        seen.get_by_role("button", name="Next").click()
+        seen.wait_for_function(
+            "name => document.getElementById('clip-name').textContent === name", arg=wanted[1]
+        )
+        assert seen.evaluate("document.activeElement.textContent") == "Next"
+        seen.get_by_role("button", name="Close").click()
+        seen.wait_for_function("!location.hash.includes('open')")
+        assert seen.locator("#clip-table tbody a").all_inner_texts() == wanted
+        assert seen.locator("select[name=scene]").input_value() == scene
+        assert found.faults == []
+
+
+def test_a_closed_clip_leaves_the_table_where_it_was(page: Path, chromium: Browser) -> None:
+    with visit(chromium, page) as found:
+        seen = found.page
+        seen.select_option("#clip-table_wrapper select.dt-input", "10")
+        seen.get_by_role("link", name="2", exact=True).or_(
+            seen.get_by_role("button", name="2", exact=True)
+        ).first.click()
+        second = seen.locator("#clip-table tbody a").all_inner_texts()
+        seen.locator("#clip-table tbody a").first.click()
+        seen.wait_for_selector(".images img")
+        seen.keyboard.press("Escape")
+        seen.wait_for_function("!location.hash.includes('open')")
+        assert seen.locator("#clip-table tbody a").all_inner_texts() == second
+
+
+def test_what_is_said_of_clips_that_are_not_on_the_page_leads_nowhere(
+    store: Path, tmp_path: Path, chromium: Browser
+) -> None:
+    opened, path = Store.open(store), tmp_path / "one.html"
+    failed = {failure.clip for failure in opened.failures}
+    whole = next(clip for clip in opened.clips if clip.id not in failed)
+    assert run("browse", str(store), "--clip", whole.id, "--out", str(path)) == DONE
+    with visit(chromium, path) as found:
+        section = found.page.locator("section", has=found.page.locator("h2", has_text="Failures"))
+        assert section.locator("tbody th").count() == len(opened.failures)
+        assert section.locator("tbody a").count() == 0
+        counts = found.page.locator("section").first.locator("tbody a")
+        assert "0" not in counts.all_inner_texts()
+
+
+def test_a_page_leaves_nothing_of_an_earlier_one(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out" / "page.html"
+    beside = path.with_name("page-clips")
+    assert run("browse", str(store), "--out", str(path)) == DONE
+    (beside / "0.opus").write_bytes(b"of a page with sound")
+    (beside / "notes.txt").write_text("of the user")
+    assert run("browse", str(store), "--sample", "2", "--out", str(path)) == DONE
+    assert {file.name for file in beside.iterdir()} == {"0.js", "1.js", "notes.txt"}
+    assert run("browse", str(store), "--single-file", "--out", str(path)) == DONE
+    assert [file.name for file in beside.iterdir()] == ["notes.txt"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["page-clips", "page.html"]
+
+
+def test_a_page_that_stops_half_way_is_no_page(store: Path, tmp_path: Path) -> None:
+    """The page of before is gone, and so are its clips: nothing looks whole that is not."""
+    path = tmp_path / "page.html"
+    assert run("browse", str(store), "--out", str(path)) == DONE
+
+    def stopped(rows: Sequence[int]) -> Iterator[int]:
+        yield rows[0]
+        yield rows[1]
+        raise KeyboardInterrupt
+
+    opened = Store.open(store)
+    with pytest.raises(KeyboardInterrupt):
+        write_page(path, store_page(opened, range(len(opened.clips))), work=stopped)
+    assert not path.exists()
+    assert {file.name for file in (tmp_path / "page-clips").iterdir()} == {"0.js", "1.js"}
+
+
+def test_a_folder_is_no_page(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("browse", str(store), "--out", str(tmp_path)) == 1
+    assert f"such as {tmp_path}/index.html" in capsys.readouterr().err
+
+
+def test_recordings_that_are_not_there_are_said(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "page.html")
+    assert run("browse", str(store), "--media", "--root", str(tmp_path), "--out", out) == DONE
+    number = len(Store.open(store).clips)
+    said = capsys.readouterr().err
+    assert f"note: {number} clips have no sound on the page; the first:" in said
+    assert str(tmp_path) in said
+
+
 def test_keyboard_alone_suffices(page: Path, chromium: Browser) -> None:
     with visit(chromium, page) as found:
         seen = found.page
@@ -131,6 +236,16 @@ def test_page_is_accessible(page: Path, chromium: Browser, scheme: str, width: i
         seen.wait_for_selector(".images img")
         faults += Axe().run(seen).response["violations"]
         assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+
+
+def test_print_is_dark_on_light_and_cuts_no_table(page: Path, chromium: Browser) -> None:
+    size = {"width": 700, "height": 900}
+    with visit(chromium, page, color_scheme="dark", viewport=size) as found:
+        seen = found.page
+        seen.emulate_media(media="print", color_scheme="dark")
+        assert seen.evaluate("getComputedStyle(document.body).color") == "rgb(27, 27, 31)"
+        wide = "Math.max(...[...document.querySelectorAll('.wide')].map(e => e.scrollWidth))"
+        assert seen.evaluate(wide) <= 700
 
 
 def test_names_are_text(page: Path, chromium: Browser) -> None:

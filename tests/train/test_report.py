@@ -15,8 +15,9 @@ from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.calibration import Temperature, calibration
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import read_predictions
-from avsc.train.evaluate.report import city_table, coverage, scene_table, uncertainty, write_report
+from avsc.train.evaluate.report import coverage, uncertainty, write_report
 from avsc.train.evaluate.results import RunEvaluation, summarise
+from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.metrics import scores
@@ -111,7 +112,7 @@ def test_the_page_shows_table_coverage_stamp_and_images(tmp_path, run):
     found, folder = make(MISSING), tmp_path / "report"
     write_report(folder, run, found)
     page = (folder / "report.md").read_text()
-    assert scene_table(found) in page and city_table(found) in page
+    assert scene_table(found).markdown() in page and city_table(found).markdown() in page
     for line in (*coverage(found), *uncertainty(found)):
         assert f"- {line}\n" in page
     assert "| versions | torch 9.9 |" in page
@@ -121,7 +122,7 @@ def test_the_page_shows_table_coverage_stamp_and_images(tmp_path, run):
 
 def test_the_table_is_aligned_and_fits_a_terminal():
     found = make()
-    lines = scene_table(found).splitlines()
+    lines = scene_table(found).markdown().splitlines()
     assert len({len(line) for line in lines}) == 1 and len(lines[0]) <= 80
     strict = found.results["strict"].scores
     half = [
@@ -169,7 +170,7 @@ def test_what_is_certain_is_said_in_words():
     }
     found = replace(found, clips=clips, results=bare)
     assert "of the 96 clips (locations are not known) within each scene" in uncertainty(found)[0]
-    assert city_table(found) == ""
+    assert city_table(found) is None
 
 
 def test_an_interval_of_too_few_locations_is_withheld_and_the_reason_said(tmp_path, run):

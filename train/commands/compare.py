@@ -68,9 +68,9 @@ def compare(
     page: bool,
 ) -> int:
     """Compare FIRST and SECOND: evaluated runs, or predictions files in the challenge's form."""
-    from avsc.features.pages.page import write_page
+    from avsc.features.pages.page import remove_page, write_page
     from avsc.features.store.reader import Store
-    from avsc.manifests.files import remove
+    from avsc.manifests.folder_claims import claimed
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.compare import compare as compare_segments
     from avsc.train.evaluate.compare_page import ComparisonPage
@@ -101,13 +101,14 @@ def compare(
         "seed": seed,
     }
     folder = out or Path("comparisons") / f"{first.stem}-{second.stem}"
+    remove_page(folder / PAGE)  # of an earlier comparison, before its numbers go
     write_comparison(folder, comparison, provenance)
-    remove(folder / PAGE)  # of an earlier comparison
     if page:
         systems = [(str(first), segments), (str(second), others)]
         store = Store.open(known.path) if known.path.is_dir() else None
         made = ComparisonPage(comparison, systems, known.clips, known.classes, store).page()
-        write_page(folder / PAGE, made)
+        with claimed(folder, "a page is being written here", "", click.echo, wait=True) as claim:
+            write_page(folder / PAGE, made, before=claim.check)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
     click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")

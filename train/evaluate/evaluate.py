@@ -6,11 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from avsc.features.pages.clip_sounds import clip_sounds, recordings_folder
-from avsc.features.pages.page import write_page
+from avsc.features.pages.page import check_single_file, remove_page, write_page
+from avsc.features.pages.clip_sounds import ClipSounds, recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.files import remove
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
@@ -99,17 +98,19 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
         store = evaluated_store(trained, request.store, request.allow_other_store)
-        sound = clip_sounds(store, request.root) if request.media else None
+        sound = ClipSounds(store, request.root) if request.media else None
         evaluation = _evaluate(trained, store, request, console)
         check_same_run(trained)
         root = recordings_folder(store, request.root)
+        remove_page(request.folder / PAGE)  # of an earlier evaluation, before its numbers go
         write_report(request.folder, trained.folder, evaluation, root, claim.check)
-        remove(request.folder / PAGE)  # of an earlier evaluation
         if request.page:
             page = EvaluationPage(evaluation, store, trained.folder, sound).page()
             written = partial(_written, console)
             path = request.folder / PAGE
             write_page(path, page, request.single_file, written, claim.check)
+            for note in sound.notes() if sound else ():
+                console.say(note)
     return evaluation
 
 
@@ -149,6 +150,8 @@ def _evaluate(
     trained: Trained, store: Store, request: EvaluationRequest, console: Console
 ) -> RunEvaluation:
     rows = fold_rows(store, trained, request.fold)
+    if request.page and request.single_file:
+        check_single_file(request.folder / PAGE, len(rows))
     held_out = _validation_rows(store, trained, request) if request.temperature else []
     device, text = choose_device(request.device)
     console.say(text)

@@ -4,7 +4,7 @@ What is said of single clips is by the first of the evaluation's protocols that 
 The worst clips of each scene come first in the table.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -17,9 +17,9 @@ from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
 from avsc.train.evaluate.figures import curves_figure, reliability_figure
 from avsc.train.evaluate.results import Results, RunEvaluation
+from avsc.train.evaluate.score_tables import city_table, location_table, scene_table
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.metrics import outcomes
 from avsc.train.protocol import EVERY, Protocol
 
 COLUMNS = (
@@ -65,7 +65,8 @@ class EvaluationPage:
 
     def page(self) -> Page:
         """Return the page."""
-        said, sound = self.evaluation.provenance, self.sound
+        shown, sound = self.evaluation, self.sound
+        said, locations = shown.provenance, location_table(shown)
         return Page(
             title=f"{said['system']} on the {said['fold']} fold of {said['dataset']}",
             text=[
@@ -76,15 +77,18 @@ class EvaluationPage:
             sections=[
                 self._scores(),
                 self._confusion(),
-                self._groups("scene", self.classes, self._scene_of),
-                *self._cities(),
+                *(table.section() for table in (scene_table(shown), city_table(shown)) if table),
                 Section("Calibration and training", figures=self._figures()),
             ],
             columns=COLUMNS,
             rows=[self._row(clip) for clip in self.clips],
             clip=self._clip,
             sound=None if sound is None else lambda number: sound(self.clips[number].row),
-            after=[*self._locations(), self._missing(), self._provenance()],
+            after=[
+                *([locations.section()] if locations else []),
+                self._missing(),
+                self._provenance(),
+            ],
         )
 
     @property
@@ -164,45 +168,6 @@ class EvaluationPage:
         epoch = self.evaluation.provenance["epoch"]
         drawings["Training curves"] = curves_figure(self.run.metrics, epoch)
         return {title: drawing.svg.decode() for title, drawing in drawings.items()}
-
-    def _scene_of(self, row: int) -> str | None:
-        return self.store.clips[row].scene
-
-    def _cities(self) -> Sequence[Section]:
-        cities = sorted({c for clip in self.clips if (c := self.store.clips[clip.row].city)})
-        return [self._groups("city", cities, lambda row: self.store.clips[row].city)] * bool(cities)
-
-    def _locations(self) -> Sequence[Section]:
-        places = sorted({p for clip in self.clips if (p := self.store.clips[clip.row].location)})
-        if not places:
-            return []
-        return [self._groups("location", places, lambda row: self.store.clips[row].location)]
-
-    def _groups(
-        self, name: str, values: Sequence[str], value_of: Callable[[int], str | None]
-    ) -> Section:
-        """Return mean log-loss and accuracy over the segments of each scene, city or location."""
-        columns, table = (
-            [name],
-            {value: [Cell(value, {name: value}, head=True)] for value in values},
-        )
-        for protocol, results in self.evaluation.results.items():
-            columns += [f"segments, {protocol}", "log-loss", "accuracy / %"]
-            result = outcomes(results.segments)
-            index = {value: i for i, value in enumerate(values)}
-            of = np.array([index.get(value_of(row) or "", -1) for row in results.segments.clip])
-            for value, i in index.items():
-                mine = result[of == i]
-                loss, accuracy = mine.mean(0) if len(mine) else (np.nan, np.nan)
-                table[value] += [
-                    Cell(f"{len(mine):,}"),
-                    Cell(f"{loss:.3f}"),
-                    Cell(
-                        f"{100 * accuracy:.1f}",
-                        share=None if np.isnan(accuracy) else float(accuracy),
-                    ),
-                ]
-        return Section(f"By {name}", (), columns, [table[value] for value in values])
 
     def _missing(self) -> Section:
         lost = [

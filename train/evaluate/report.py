@@ -10,8 +10,7 @@ curves.png                  the run's training curves
 report.md                   everything on one page; written last
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
@@ -21,20 +20,13 @@ from avsc.train.evaluate.calibration import BINS
 from avsc.train.evaluate.clip_results import clips_csv
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.results import (
-    MEAN,
-    POOLED,
-    Results,
-    RunEvaluation,
-    metrics_csv,
-    metrics_json,
-)
+from avsc.train.evaluate.results import Results, RunEvaluation, metrics_csv, metrics_json
+from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
     PERCENT,
     NumberFormat,
     bullets,
-    markdown_table,
     provenance_table,
 )
 from avsc.train.fit.run_folder import RunFolder
@@ -98,67 +90,10 @@ def check_folder(folder: Path) -> None:
 
 def summary(evaluation: RunEvaluation) -> list[str]:
     """Return what is printed of an evaluation: tables by scene and by city, coverage, intervals."""
-    tables = [scene_table(evaluation), city_table(evaluation)]
-    return [*filter(None, tables), *map("\n".join, (coverage(evaluation), uncertainty(evaluation)))]
-
-
-@dataclass(frozen=True)
-class ScoreColumn:
-    """One column of a report's table.
-
-    Attributes:
-        values: by row.
-        form: how they are printed.
-        interval: the one of the mean over scenes, which decides their digits.
-    """
-
-    header: str
-    values: Sequence[float]
-    form: NumberFormat
-    interval: Interval | None
-
-    def cells(self) -> list[str]:
-        """Return the header, then the values as they are printed."""
-        digits = self.form.decimals(self.interval)
-        return [self.header, *(self.form.figure(value, digits) for value in self.values)]
-
-
-def scene_table(evaluation: RunEvaluation) -> str:
-    """Return log-loss and accuracy by scene and over scenes, as a Markdown table."""
-    columns = []
-    for protocol, results in evaluation.results.items():
-        scores = results.scores
-        losses = [*scores.class_log_loss, scores.log_loss]
-        accuracies = [*scores.class_accuracy, scores.accuracy]
-        columns += _log_loss_and_accuracy(protocol, results, losses, accuracies)
-    return _table("scene", [*evaluation.classes, MEAN], columns)
-
-
-def city_table(evaluation: RunEvaluation) -> str:
-    """Return log-loss and accuracy by city and over all segments; empty when no clip has a city."""
-    columns, names = [], [POOLED]
-    for protocol, results in evaluation.results.items():
-        if (cities := results.cities) is None:
-            return ""
-        names = [*cities.names, POOLED]
-        log_loss, accuracy = results.pooled
-        losses, accuracies = [*cities.log_loss, log_loss], [*cities.accuracy, accuracy]
-        columns += _log_loss_and_accuracy(protocol, results, losses, accuracies)
-    return _table("city", names, columns)
-
-
-def _log_loss_and_accuracy(
-    protocol: str, results: Results, losses: Sequence[float], accuracies: Sequence[float]
-) -> list[ScoreColumn]:
-    return [
-        ScoreColumn(f"{protocol} log-loss", losses, LOG_LOSS, results.log_loss_interval),
-        ScoreColumn("acc. %", accuracies, PERCENT, results.accuracy_interval),
+    tables = [
+        table.markdown() for table in (scene_table(evaluation), city_table(evaluation)) if table
     ]
-
-
-def _table(kind: str, names: Sequence[str], columns: Sequence[ScoreColumn]) -> str:
-    """Return a table, with the digits that the interval of the mean over scenes carries."""
-    return markdown_table([*zip([kind, *names], *(each.cells() for each in columns), strict=True)])
+    return [*tables, *map("\n".join, (coverage(evaluation), uncertainty(evaluation)))]
 
 
 def coverage(evaluation: RunEvaluation) -> list[str]:
@@ -226,7 +161,9 @@ def _page(evaluation: RunEvaluation) -> str:
     """Return report.md."""
     provenance = evaluation.provenance
     cities = city_table(evaluation)
-    by_city = f"## By city\n\nMeans over a city's segments.\n\n{cities}\n\n" if cities else ""
+    by_city = (
+        f"## By city\n\nMeans over a city's segments.\n\n{cities.markdown()}\n\n" if cities else ""
+    )
     figures = "\n\n".join(
         f"![{kind}, {protocol}]({kind}-{protocol}.png)"
         for kind in ("confusion", "reliability")
@@ -240,7 +177,7 @@ frames: those whose window lies wholly inside the second (strict), or those cent
 With the protocol clip, which is not the official task, each clip is predicted once, by the mean
 over all its frames.
 
-{scene_table(evaluation)}
+{scene_table(evaluation).markdown()}
 
 {bullets(coverage(evaluation))}
 

@@ -20,26 +20,32 @@ from avsc.train.evaluate.bootstrap import (
 )
 from avsc.train.evaluate.calibration import Calibration, Temperature, calibration
 from avsc.train.evaluate.writing import json_bytes
-from avsc.train.metrics import Groups, Scores, by_city, by_scene, outcomes, scores
+from avsc.train.metrics import Groups, Scores, by_city, by_location, by_scene, outcomes, scores
 from avsc.train.protocol import Protocol, Segments
 
 MEAN, POOLED = "mean over scenes", "over all segments"
 
 
 @dataclass(frozen=True)
-class CityScores:
-    """Scores of each city: means over its segments.
+class PlaceScores:
+    """Scores of each city, or of each location: means over its segments.
 
     Attributes:
-        segments: int64 [cities].
-        log_loss: nats, [cities].
-        accuracy: 0 to 1, [cities].
+        names: of the places.
+        segments: int64 [places].
+        log_loss: nats, [places].
+        accuracy: 0 to 1, [places].
     """
 
     names: tuple[str, ...]
     segments: NDArray[np.int64]
     log_loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
+
+    def rows(self) -> dict[str, tuple[int, float, float]]:
+        """Return segments, log-loss and accuracy by name."""
+        values = (self.segments.tolist(), self.log_loss.tolist(), self.accuracy.tolist())
+        return dict(zip(self.names, zip(*values, strict=True), strict=True))
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Results:
         units: the units that were resampled for the intervals.
         pooled: log-loss and accuracy over all segments, whatever their scene.
         cities: scores by city; None when no clip has one.
+        locations: scores by location; None when no clip has one.
         calibration: of the predicted probabilities.
         temperature: the one applied to the predictions; None as a rule.
     """
@@ -63,7 +70,8 @@ class Results:
     accuracy_interval: Interval | None
     units: Units
     pooled: tuple[float, float]
-    cities: CityScores | None
+    cities: PlaceScores | None
+    locations: PlaceScores | None
     calibration: Calibration
     temperature: Temperature | None = None
 
@@ -120,17 +128,18 @@ def summarise(
         Interval.within(low[0, 1], high[0, 1], ACCURACY),
         units,
         (float(pooled[0]), float(pooled[1])),
-        _city_scores(by_city(segments, clips), values),
+        _place_scores(by_city(segments, clips), values),
+        _place_scores(by_location(segments, clips), values),
         calibration(segments),
         temperature,
     )
 
 
-def _city_scores(groups: Groups | None, values: NDArray[np.float64]) -> CityScores | None:
+def _place_scores(groups: Groups | None, values: NDArray[np.float64]) -> PlaceScores | None:
     if groups is None:
         return None
     loss, accuracy = groups.means(values).T
-    return CityScores(groups.names, np.bincount(groups.of), loss, accuracy)
+    return PlaceScores(groups.names, np.bincount(groups.of), loss, accuracy)
 
 
 def metrics_json(evaluation: RunEvaluation) -> bytes:

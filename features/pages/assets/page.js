@@ -1,6 +1,6 @@
 "use strict";
 // The table of clips, its filters, and the view of one clip. What is shown is kept in the address:
-// #scene=park&predicted=bus chooses clips, #open=12 opens one; so links, Back and Forward work.
+// #scene=park&predicted=bus chooses clips, &open=12 opens one; so links, Back and Forward work.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const names = data.columns.map((column) => column.name);
@@ -33,14 +33,14 @@
       select.append(make("option", { value }, value));
   }
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const dark = matchMedia("screen and (prefers-color-scheme: dark)");
   const theme = () => document.documentElement.classList.toggle("dark", dark.matches);
   dark.addEventListener("change", theme);
   theme();
 
   function linked(value, type, row, meta) {
     if (type !== "display") return value;
-    return make("a", { href: `#open=${meta.row}` }, value).outerHTML;
+    return make("a", { href: `#open=${meta.row}`, "data-open": meta.row }, value).outerHTML;
   }
   function cell(column) {
     return (value, type) => {
@@ -74,14 +74,38 @@
     follow();
   }
 
+  // a clip is opened beside what is chosen
+  function opening(number) {
+    return chosen === "#all" ? `#open=${number}` : `${chosen}&open=${number}`;
+  }
+  document.getElementById("clip-table").addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-open]");
+    if (link) link.href = opening(link.dataset.open);
+  });
+
   // the address -> the page
   function follow() {
     const wanted = new URLSearchParams(location.hash.slice(1));
-    if (wanted.has("open")) return open(Number(wanted.get("open")));
-    if (dialog.open) dialog.close();
+    const number = wanted.has("open") ? Number(wanted.get("open")) : -1;
+    wanted.delete("open");
     const known = [...wanted.keys()].some((name) => names.includes(name));
-    if (location.hash && !known && location.hash !== "#all") return;
-    chosen = known ? location.hash : "#all";
+    if (number in data.rows) {
+      choose(wanted, known);
+      return open(number);
+    }
+    if (dialog.open) dialog.close();
+    const section = location.hash && !known && location.hash !== "#all";
+    if (section && chosen) return;
+    if (choose(wanted, known) && known) {
+      const heading = document.getElementById("clips");
+      if (!filters.contains(document.activeElement)) heading.focus({ preventScroll: true });
+      heading.scrollIntoView();
+    }
+  }
+  function choose(wanted, known) {
+    const address = known ? `#${wanted}` : "#all";
+    if (address === chosen) return false; // a clip was closed: the table stays where it was
+    chosen = address;
     for (const select of filters.elements)
       if (select.tagName === "SELECT") select.value = wanted.get(select.name) ?? "";
     names.forEach((name, i) => {
@@ -90,11 +114,7 @@
       table.column(i).search.fixed("address", test);
     });
     table.draw();
-    if (known) {
-      const heading = document.getElementById("clips");
-      if (!filters.contains(document.activeElement)) heading.focus({ preventScroll: true });
-      heading.scrollIntoView();
-    }
+    return true;
   }
 
   filters.addEventListener("change", () => {
@@ -110,12 +130,13 @@
     if (number === current) fill(number, clip);
   };
   function open(number) {
-    if (!(number in data.rows)) return;
     current = number;
     document.getElementById("clip-name").textContent = data.rows[number][0];
     body.replaceChildren(make("p", {}, "Loading …"));
-    if (!dialog.open) dialog.showModal();
-    document.getElementById("clip-name").focus();
+    if (!dialog.open) {
+      dialog.showModal();
+      document.getElementById("clip-name").focus();
+    }
     if (loaded.has(number)) return fill(number, loaded.get(number));
     const script = make("script", { src: `${data.folder}/${number}.js` });
     script.onerror = () =>
@@ -123,7 +144,7 @@
     document.head.append(script);
   }
   dialog.addEventListener("close", () => {
-    if (new URLSearchParams(location.hash.slice(1)).has("open")) location.hash = chosen || "all";
+    if (new URLSearchParams(location.hash.slice(1)).has("open")) location.hash = chosen;
     current = -1;
   });
   dialog.addEventListener("click", (event) => {
@@ -131,7 +152,7 @@
     if ("step" in event.target.dataset) {
       const order = table.rows({ order: "applied", search: "applied" }).indexes().toArray();
       const next = order[order.indexOf(current) + Number(event.target.dataset.step)];
-      if (next !== undefined) location.replace(`#open=${next}`);
+      if (next !== undefined) location.replace(opening(next));
     }
   });
 
