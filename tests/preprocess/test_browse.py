@@ -19,7 +19,7 @@ from worst import NAMES
 
 from avsc.features.pages.page import write_page
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import DONE
+from avsc.manifests.errors import DONE, AvscError
 from avsc.preprocess.browse import choose
 from avsc.preprocess.browse import page as store_page
 from avsc.preprocess.cli import program
@@ -183,11 +183,9 @@ def test_a_page_that_stops_half_way_is_no_page(store: Path, tmp_path: Path) -> N
     assert {file.name for file in (tmp_path / "page-clips").iterdir()} == {"0.js", "1.js"}
 
 
-def test_a_folder_is_no_page(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("browse", str(store), "--out", str(tmp_path)) == 1
-    assert f"such as {tmp_path}/index.html" in capsys.readouterr().err
+def test_a_folder_is_no_page(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(AvscError, match=f"such as {re.escape(str(tmp_path))}/index.html"):
+        run("browse", str(store), "--out", str(tmp_path))
 
 
 def test_recordings_that_are_not_there_are_said(

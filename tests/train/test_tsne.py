@@ -16,11 +16,12 @@ from avsc.features.store.reader import Store
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
+from avsc.train.evaluate.figures import drawn
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
 from avsc.train.paper.tsne_embeddings import choose_points, embeddings, middle_samples, named_layers
-from avsc.train.paper.tsne_figure import COLOURS, Panel, draw, png, svg
+from avsc.train.paper.tsne_figure import COLOURS, Panel, draw
 from avsc.train.paper.tsne_maps import plane, separation
 
 CPU = Computing(torch.device("cpu"), 16, 0)
@@ -124,11 +125,11 @@ def test_the_image_shows_every_scene_in_its_colour(classes):
         assert left < points[:, 0].min() and points[:, 0].max() < right
     titles = [axes.get_title() for axes in figure.axes]
     assert [title[:3] for title in titles] == ["(a)", "(b)", "(c)", "(d)"]
-    image = matplotlib.image.imread(io.BytesIO(png(figure)), format="png")[..., :3]
+    picture = matplotlib.image.imread(io.BytesIO(drawn(figure).png), format="png")[..., :3]
     for colour in COLOURS[:classes]:
         wanted = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-        assert (np.abs(image - wanted).max(2) < 0.02).sum() > 20, colour
-    assert svg(draw(panels, scene, names)) == svg(draw(panels, scene, names))
+        assert (np.abs(picture - wanted).max(2) < 0.02).sum() > 20, colour
+    assert drawn(draw(panels, scene, names)) == drawn(draw(panels, scene, names))
 
 
 @pytest.fixture(scope="module")

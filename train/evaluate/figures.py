@@ -159,10 +159,15 @@ def _curve(
     axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
 
 
-def drawn(figure: Figure) -> Drawing:
-    """Return a figure's files, without the date and the name and version of the software."""
+def drawn(figure: Figure, dots_per_inch: int = DOTS_PER_INCH) -> Drawing:
+    """Return a figure's files, without the date and the name and version of the software.
+
+    Args:
+        figure: the figure.
+        dots_per_inch: of the PNG.
+    """
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=dots_per_inch, metadata={"Software": None})
     # Texts stay texts, and the bytes do not change from run to run.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "avsc"}):
         unstamped = {"Date": None, "Creator": None}

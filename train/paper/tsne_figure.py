@@ -4,7 +4,6 @@ Colours are Petroff's ten (2021, "Accessible color sequences for data visualizat
 be distinguishable with any colour vision; the markers are so in print without colour too.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,18 +84,3 @@ def _square(axes: matplotlib.axes.Axes, points: NDArray[np.float64]) -> None:
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
-
-
-def png(figure: Figure) -> bytes:
-    """Return the figure as PNG, without the name and version of the software."""
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    return data.getvalue()
-
-
-def svg(figure: Figure) -> bytes:
-    """Return the figure as SVG; the same figure gives the same bytes."""
-    data = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "avsc"}):
-        figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
-    return data.getvalue()

@@ -14,9 +14,9 @@ from typing import Any
 
 from avsc.manifests import escape
 from avsc.manifests.folder_claims import publish_together
-from avsc.train.evaluate.figures import drawable_names
+from avsc.train.evaluate.figures import drawable_names, drawn
 from avsc.train.evaluate.writing import json_bytes, markdown_table, provenance_table
-from avsc.train.paper.tsne_figure import Panel, draw, png, svg
+from avsc.train.paper.tsne_figure import DOTS_PER_INCH, Panel, draw
 from avsc.train.paper.tsne_maps import NEIGHBOURS, LayerMap, Maps, Separation
 
 DESCRIPTIONS = {
@@ -41,7 +41,7 @@ def write_maps(folder: Path, maps: Maps, provenance: dict[str, Any]) -> None:
         run_names = dict(zip(runs, names, strict=True))
         panels = [[_panel(layer_map, maps, run_names) for layer_map in row] for row in maps.rows]
         figure = draw(panels, maps.points.scene, classes)
-        files = {"tsne.png": png(figure), "tsne.svg": svg(figure)}
+        files = drawn(figure, DOTS_PER_INCH).files("tsne")
     files |= {
         "tsne.csv": _csv(maps),
         "tsne.json": json_bytes(_values(maps, provenance)),
