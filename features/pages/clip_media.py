@@ -86,6 +86,7 @@ class ClipMedia:
                 shown.append(
                     {
                         "product": product,
+                        "start": drawing.start,
                         "seconds": drawing.seconds,
                         "ticks": drawing.ticks,
                         "png": [_base64(png) for png in drawing.png],

@@ -35,7 +35,26 @@ def test_a_tone_lies_where_the_axis_says(spec: AcousticSpec, hertz: float, tmp_p
     low, high = (LOWEST, 0.0), max((f, h) for f, h in known.items())
     expected = np.interp(np.log(hertz), np.log([low[0], high[0]]), [low[1], high[1]])
     assert abs(height - expected) < 0.03
-    assert drawing.seconds == pytest.approx(2, abs=0.2)
+    assert 2 * drawing.start + drawing.seconds == pytest.approx(2, abs=0.2)
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_burst_lies_where_the_seconds_say(number: int, tmp_path: Path) -> None:
+    spec, rate, seconds = FbankSpec(), 16_000, 3
+    centres = [
+        i * spec.hop + spec.window // 2
+        for i in range((seconds * rate - spec.window) // spec.hop + 1)
+    ]
+    at = centres[number]
+    sound = np.zeros((seconds * rate, 2))
+    sound[at - 200 : at + 200] = np.random.default_rng(0).normal(0, 0.3, (400, 1))
+    soundfile.write(tmp_path / "burst.wav", sound, rate)
+    made = make_clip("burst", tmp_path / "burst.wav", None, {spec.product: spec})
+    drawing = draw(made.records[spec.product][0][1], spec)
+    image = cv2.imdecode(np.frombuffer(drawing.png[0], np.uint8), cv2.IMREAD_COLOR)
+    column = int(np.argmax(image.astype(int).sum((0, 2))))
+    place = drawing.start + (column + 0.5) / image.shape[1] * drawing.seconds
+    assert place == pytest.approx(at / rate, abs=0.02)
 
 
 def test_opus_holds_the_sound(tmp_path: Path) -> None:

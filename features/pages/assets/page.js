@@ -188,9 +188,10 @@
         mark.style.bottom = `${100 * height}%`;
         box.append(mark);
       }
-      for (let second = 0; second <= found.seconds; second += Math.ceil(found.seconds / 10)) {
+      const step = Math.ceil(found.seconds / 10);
+      for (let second = Math.ceil(found.start / step) * step; second <= found.start + found.seconds; second += step) {
         const mark = make("span", { class: "time" }, `${second} s`);
-        mark.style.left = `${(100 * second) / found.seconds}%`;
+        mark.style.left = `${(100 * (second - found.start)) / found.seconds}%`;
         box.append(mark);
       }
       return [make("h3", {}, `${found.product}, ${channels[i]} channel`), box];
