@@ -176,8 +176,8 @@ def write_page(
         if single:
             scripts.append(script)
         else:
-            publish(beside / f"{row}.js", script.encode(), before=before)
-    publish(path, render(page, beside.name, scripts).encode(), before=before)
+            publish(beside / f"{row}.js", _encoded(script), before=before)
+    publish(path, _encoded(render(page, beside.name, scripts)), before=before)
 
 
 def check_single_file(path: Path, clips: int) -> None:
@@ -211,6 +211,11 @@ def remove_page(path: Path) -> None:
         ) from fault
     with contextlib.suppress(OSError):  # not there, or it holds files of others
         beside.rmdir()
+
+
+def _encoded(text: str) -> bytes:
+    """Return text in UTF-8; a byte of a path that is none becomes its number, such as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _clips_folder(path: Path) -> Path:

@@ -3,7 +3,9 @@
 import base64
 import csv
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,6 +188,13 @@ def test_a_page_that_stops_half_way_is_no_page(store: Path, tmp_path: Path) -> N
 def test_a_folder_is_no_page(store: Path, tmp_path: Path) -> None:
     with pytest.raises(AvscError, match=f"such as {re.escape(str(tmp_path))}/index.html"):
         run("browse", str(store), "--out", str(tmp_path))
+
+
+def test_a_store_whose_path_is_no_text_has_a_page(store: Path, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(store, odd)
+    assert run("browse", str(odd), "--sample", "1") == DONE
+    assert "caf\\udce9" in (odd / "browse" / "index.html").read_text("utf-8")
 
 
 def test_recordings_that_are_not_there_are_said(

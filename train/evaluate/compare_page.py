@@ -112,7 +112,7 @@ class ComparisonPage:
         for first, second in self.pairs:
             counts[OUTCOMES[first.right, second.right]] += 1
         rows = [
-            [Cell(outcome, {"outcome": outcome}, head=True), Cell(f"{count:,}")]
+            [Cell(outcome, {"outcome": outcome}, head=True), Cell(f"{count:,}", number=True)]
             for outcome, count in counts.items()
         ]
         text = "A clip is right if its mean probability is highest for its scene."
@@ -129,14 +129,17 @@ class ComparisonPage:
 
 def _cells(row: ComparedGroup) -> list[Cell]:
     link = {} if row.group == "mean" else {row.group: row.name}
-    cells = [Cell(row.name, link, head=True), Cell(f"{row.segments:,}")]
+    cells = [Cell(row.name, link, head=True), Cell(f"{row.segments:,}", number=True)]
     for form, figure in ((LOG_LOSS, row.log_loss), (PERCENT, row.accuracy)):
         digits = form.decimals(figure.interval)
         cells += [
-            Cell(form.figure(figure.first, digits)),
-            Cell(form.figure(figure.second, digits)),
-            Cell(form.figure(figure.difference, digits, "+")),
-            Cell(form.interval(figure.interval, "+")),
-            Cell(f"{figure.p:.2g}"),
+            Cell(text, number=True)
+            for text in (
+                form.figure(figure.first, digits),
+                form.figure(figure.second, digits),
+                form.figure(figure.difference, digits, "+"),
+                form.interval(figure.interval, "+"),
+                f"{figure.p:.2g}",
+            )
         ]
     return cells
