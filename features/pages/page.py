@@ -214,7 +214,7 @@ def remove_page(path: Path) -> None:
 
 
 def _encoded(text: str) -> bytes:
-    """Return text in UTF-8; a byte of a path that is none becomes its number, such as ``\\udcff``."""
+    """Return text in UTF-8; a byte of a path that is not becomes its number (``udcff``)."""
     return text.encode("utf-8", "backslashreplace")
 
 
