@@ -119,11 +119,13 @@ class SpectrumImages:
     Attributes:
         png: of each channel; a pixel across for each frame, `ROWS` up.
         ticks: frequencies, Hz, and where they lie: 0 at the foot, 1 at the top.
-        seconds: from the first frame's beginning to the last one's end.
+        start: second at which the first pixel begins: half a hop before its frame's centre.
+        seconds: that the pixels span, one hop each.
     """
 
     png: tuple[bytes, ...]
     ticks: tuple[tuple[int, float], ...]
+    start: float
     seconds: float
 
 
@@ -146,7 +148,9 @@ def draw(frames: npt.NDArray[np.float32], spec: AcousticSpec) -> SpectrumImages:
         channels.append(cv2.imencode(".png", coloured, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1])
     span = np.log(top / LOWEST)
     ticks = tuple((f, float(np.log(f / LOWEST) / span)) for f in TICKS if LOWEST <= f <= top)
-    samples = (len(frames) - 1) * spec.hop + spec.window if len(frames) else 0
     return SpectrumImages(
-        tuple(png.tobytes() for png in channels), ticks, samples / spec.sample_rate
+        tuple(png.tobytes() for png in channels),
+        ticks,
+        (spec.window - spec.hop) / 2 / spec.sample_rate,
+        len(frames) * spec.hop / spec.sample_rate,
     )

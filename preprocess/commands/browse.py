@@ -48,8 +48,8 @@ def browse(
 
     Example: avsc-prep browse store --sample 200 --media
     """
-    from avsc.features.pages.page import write_page
     from avsc.features.pages.clip_sounds import ClipSounds
+    from avsc.features.pages.page import write_page
     from avsc.features.store.reader import Store
     from avsc.manifests.folder_claims import claimed
     from avsc.preprocess.browse import choose, page

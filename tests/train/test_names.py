@@ -112,7 +112,7 @@ def test_worst_names_through_training_evaluation_comparison_and_maps(
     assert status == 0, err
     rows, _ = cells((tmp_path / "maps/tsne.md").read_text())
     assert runs[0].name in [row[1] for row in rows] and ["second", str(runs[1])] in rows
-    drawn = re.findall("<!-- (.*?) -->", (tmp_path / "maps/tsne.svg").read_text())
+    drawn = re.findall("<text.*?>(.*?)</text>", (tmp_path / "maps/tsne.svg").read_text(), re.DOTALL)
     assert "bar $5_{ or $10" in map(unescape, drawn)
     assert f"(a) acoustic: audio, {runs[0].name}" in map(unescape, drawn)
     points = table(tmp_path / "maps/tsne.csv")[1:]

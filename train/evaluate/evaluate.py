@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from avsc.features.pages.page import check_single_file, remove_page, write_page
 from avsc.features.pages.clip_sounds import ClipSounds, recordings_folder
+from avsc.features.pages.page import check_single_file, remove_page, write_page
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
