@@ -122,7 +122,11 @@ def test_images_have_times(world):
         ({"images": ["a.jpg"]}, r"image 0 is a str; wanted uint8 RGB"),
         (
             {"images": [np.zeros((4, 4, 3), np.uint8)] * 2, "times": [1, 1]},
-            r"times have shape \(2,\); wanted 2 rising numbers",
+            r"times have shape \(2,\); wanted 2 finite, rising numbers",
+        ),
+        (
+            {"images": [np.zeros((4, 4, 3), np.uint8)], "times": [np.nan]},
+            r"times have shape \(1,\); wanted 1 finite, rising numbers",
         ),
     ],
 )
@@ -137,6 +141,8 @@ def test_arrays_lack_what_the_model_takes(world):
         model.predict(Arrays(images=[np.zeros((40, 40, 3), np.uint8)]))
     with pytest.raises(SettingError, match="the model sees; wanted `images`"):
         model.predict(Arrays(waveform=np.ones((2, 48_000)), rate=48_000))
+    with pytest.raises(SettingError, match=r"audio is a\.wav, and the recording is arrays"):
+        model.predict(Arrays(images=[np.zeros((40, 40, 3), np.uint8)]), audio="a.wav")
 
 
 def test_embeddings_are_in_time(world):

@@ -244,6 +244,31 @@ def test_a_recording_that_fails_midway_hides_no_other(world, monkeypatch):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("text", ["12\n", '{"a": 1}\n', "my notes", "my\nnotes\n"])
+def test_a_file_of_the_progress_name_that_is_not_ours(predict, tmp_path, text):
+    mine = tmp_path / "a.csv.progress"
+    mine.write_text(text)
+    result = predict("audio/clip-8.wav", "--format=csv", "--out", tmp_path / "a.csv")
+    refused(result, 2, "a.csv.progress: is in the way", "Name another --out, or move that file")
+    assert mine.read_text() == text
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"model": "abc', bytes(300)])
+def test_a_journal_whose_first_line_was_not_written_whole(tmp_path, torn):
+    path, request = tmp_path / "a.progress", {"model": "abcdef", "format": "csv"}
+    path.write_bytes(torn)
+    Journal(path, request, [], tmp_path / "a").close()
+    assert json.loads(path.read_text()) == request
+
+
+def test_hidden_files_of_a_folder_are_passed_over(world, predict, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(world.files("clip-8")[0].read_bytes())
+    (tmp_path / "._clip.wav").write_bytes(b"what macOS keeps of it")
+    status, out, err = predict(tmp_path, "--format=csv")
+    assert (status, err) == (0, "")
+    assert {row["file"] for row in rows(out)} == {str(tmp_path / "clip.wav")}
+
+
 def test_output_that_exists_is_not_written_over(predict, tmp_path):
     out = tmp_path / "answers.csv"
     out.write_text("mine")
@@ -254,15 +279,18 @@ def test_output_that_exists_is_not_written_over(predict, tmp_path):
     refused(predict("audio", "--format=webvtt", "--out", tmp_path), 2, f"{tmp_path}: exists alrea")
 
 
-def test_disk_is_full(predict, tmp_path):
+def test_disk_is_full(predict, tmp_path, monkeypatch):
     """The limit on the size of files stands in for the disk's."""
     out, before = tmp_path / "answers.csv", resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
     try:
         result = predict("audio", "--format=csv", "--out", out)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(10**5))))
+        spooled = predict("-", "--format=csv")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     refused(result, 1, f"{out}: could not be written (File too large)", "same command again, which")
+    refused(spooled, 1, "stdin: could not be copied to", "(File too large)", "TMPDIR")
     status, _, err = predict("audio", "--format=csv", "--out", out)
     assert status == 0 and "recordings are done already" in err
     assert len({row["file"] for row in rows(out.read_text())}) == 10

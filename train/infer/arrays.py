@@ -50,10 +50,11 @@ class Arrays:
             _check_image(f"{self.name}: image {number}", image)
         if self.times is not None:
             count, times = len(self.images or ()), np.asarray(self.times, np.float64)
-            if times.shape != (count,) or not (np.diff(times) > 0).all():
+            finite = np.isfinite(times).all()
+            if times.shape != (count,) or not finite or not (np.diff(times) > 0).all():
                 raise SettingError(
-                    f"{self.name}: times have shape {times.shape}; wanted {count} rising numbers "
-                    "of seconds, one for each image."
+                    f"{self.name}: times have shape {times.shape}; wanted {count} finite, rising "
+                    "numbers of seconds, one for each image."
                 )
 
     def pieces(self, acoustic: AcousticSpec | None, images: ImageSpec | None) -> Iterator[Piece]:

@@ -122,7 +122,9 @@ class _Bounded:
 
 def _in_folder(folder: Path, sees: bool) -> Iterator[Item]:
     endings = VIDEO if sees else VIDEO | SOUND
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in endings and p.is_file())
+    # Hidden files are no recordings: macOS keeps a ._clip.mp4 beside a clip.mp4 on other disks.
+    named = (p for p in folder.rglob("*") if p.suffix.lower() in endings and p.name[0] != ".")
+    paths = sorted(p for p in named if p.is_file())
     if not paths:
         raise SettingError(
             f"{folder}: no recordings in this folder or those below it; wanted files that end in "

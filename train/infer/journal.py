@@ -10,6 +10,9 @@ from typing import Any
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.infer.many import Outcome
 
+ENTRY = {"name", "end", "failure"}
+"""What is written of a recording that is done."""
+
 
 class Journal:
     """Which recordings are done, in a file that others cannot write meanwhile.
@@ -49,12 +52,11 @@ class Journal:
         self._file.seek(0)
         header, size = None, 0
         for line in self._file:
-            try:
-                entry = json.loads(line)
-                if not line.endswith(b"\n"):
-                    break
-            except ValueError:
+            entry = _entry(line)
+            if entry is None:
                 break
+            if not (set(request) if header is None else ENTRY) <= entry.keys():
+                raise self._foreign()
             size += len(line)
             if header is None:
                 header = entry
@@ -69,6 +71,8 @@ class Journal:
             self.end = entry["end"]
             if entry["failure"]:
                 self.failures.append(entry["failure"])
+        if header is None and not _is_torn(self._path.read_bytes()):
+            raise self._foreign()
         self._file.truncate(size)
         if header is None:
             self._append(dict(request))
@@ -79,6 +83,12 @@ class Journal:
                     f"{self._out}: begun with {name} {header.get(name)}, now {value}. Give the "
                     f"same to resume, name another --out, or remove {self._path} to start over."
                 )
+
+    def _foreign(self) -> SettingError:
+        return SettingError(
+            f"{self._path}: is in the way of what `avsc-fit predict` writes while it works, and "
+            "not written by it. Name another --out, or move that file."
+        )
 
     def add(self, outcome: Outcome, end: int) -> None:
         """Write that a recording is done, and where its answers end."""
@@ -96,3 +106,17 @@ class Journal:
     def close(self) -> None:
         """Let others write."""
         self._file.close()
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None for one that was not written whole."""
+    try:
+        entry = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _is_torn(content: bytes) -> bool:
+    """Whether content may be the beginning of a first line, or zeros after a power cut."""
+    return not content.strip(b"\0") or (content.startswith(b"{") and b"\n" not in content)

@@ -149,6 +149,10 @@ class Model:
         self, recording: str | Path | Arrays, audio: str | Path | None
     ) -> tuple[str, Iterator[Piece]]:
         if isinstance(recording, Arrays):
+            if audio is not None:
+                raise SettingError(
+                    f"audio is {audio}, and the recording is arrays; give their `waveform`."
+                )
             acoustic, images = self.acoustic, self.images
             silent, blind = recording.waveform is None, not recording.images
             if self.takes_missing and silent != blind:
