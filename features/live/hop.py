@@ -85,6 +85,13 @@ class HopSpec:
                     f"{name} is {float(value):g} s; {float(SHORTEST):g} to {LONGEST} s of a live "
                     "source."
                 )
+        spec = self.acoustic
+        if self.strict and spec is not None and self.length * spec.sample_rate < spec.window:
+            raise SettingError(
+                f"window is {float(self.length):g} s, and an acoustic frame "
+                f"{spec.window / spec.sample_rate:g} s, which lies in none: ask for longer windows "
+                "(--window), or for --protocol centred."
+            )
 
     def window(self, hop: int) -> tuple[Fraction, Fraction]:
         """Return start and end of a hop in its stretch, seconds."""

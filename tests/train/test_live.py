@@ -97,6 +97,7 @@ def test_samples_that_are_no_sound_are_a_gap(world, value):
         (Windows(protocol="clip"), "--protocol clip is one answer for a whole recording"),
         (Windows(smooth=3), "--smooth averages over answers to come"),
         (Windows(0.05), "window is 0.05 s; 0.1 to 60 s"),
+        (Windows(0.5), "window is 0.5 s, and an acoustic frame 0.512 s, which lies in none"),
         (Windows(1000.0, 1.0), "window is 1000 s; 0.1 to 60 s"),
     ],
 )
