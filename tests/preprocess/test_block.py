@@ -226,5 +226,5 @@ def test_what_nobody_foresaw_is_a_failure_of_its_clip_alone(tmp_path: Path) -> N
     made = make_clip_in_time("a", sound, None, {"odd": Odd()}, Limits())
     (failure,) = made.failures
     assert failure.code == "unforeseen" and made.records == {"odd": []}
-    assert "TypeError" in failure.message and "defect of avsc" in failure.message
+    assert "KeyError" in failure.message and "defect of avsc" in failure.message
     assert made.sources[sound].size > 0
