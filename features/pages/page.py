@@ -26,7 +26,7 @@ from urllib.parse import urlencode
 import jinja2
 from markupsafe import Markup
 
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import publish, reason_of, remove, remove_stale_files
 
 ASSETS = Path(__file__).parent / "assets"
@@ -178,6 +178,15 @@ def write_page(
         else:
             publish(beside / f"{row}.js", _encoded(script), before=before)
     publish(path, _encoded(render(page, beside.name, scripts)), before=before)
+
+
+def check_page_options(page: bool, media: bool, single_file: bool) -> None:
+    """Raise a `SettingError` if options of a page are given, and there is to be none."""
+    for option, given in (("--media", media), ("--single-file", single_file)):
+        if given and not page:
+            raise SettingError(
+                f"{option} is an option of the page, which --no-page omits. Omit one."
+            )
 
 
 def check_single_file(path: Path, clips: int) -> None:

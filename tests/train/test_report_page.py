@@ -217,6 +217,7 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
         wanted.append(right)
     status, _, err = fit(
         *("compare", *names, "--truth", report / "store", "--resamples", 100),
+        *("--media", "--root", report / "root"),
         *("--out", tmp_path / "comparison"),
     )
     assert status == 0, err
@@ -233,6 +234,7 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
         found.page.wait_for_selector(".strip")
         assert found.page.locator(".strip").count() == 2
         assert found.page.locator(".images img").count() == 3
+        assert found.page.locator("#clip audio").count() == 1
         assert (found.faults, found.requests) == ([], [])
         assert Axe().run(found.page).response["violations"] == []
 
@@ -273,3 +275,12 @@ def test_clips_csv_holds_paths_probabilities_and_embeddings(report, page, fit, t
         assert len(given) == len(samples) > len(images)
         embedding = json.loads(rows[number]["embedding"])
         assert embedding == pytest.approx(torch.cat(given).mean(0).tolist(), rel=2e-3, abs=1e-5)
+
+
+@pytest.mark.parametrize("option", ["--media", "--single-file"])
+@pytest.mark.parametrize("command", ["evaluate", "compare"])
+def test_options_of_a_page_that_is_omitted_are_refused(report, fit, command, option):
+    runs = [report / "run"] * (1 if command == "evaluate" else 2)
+    status, _, err = fit(command, *runs, "--no-page", option)
+    assert status == 2
+    assert f"{option} is an option of the page, which --no-page omits" in err

@@ -55,6 +55,15 @@ PAGE = "comparison.html"
     show_default=True,
     help="Write comparison.html with every clip, too.",
 )
+@click.option("--media", is_flag=True, help="The clips' sound (Opus) beside comparison.html, too.")
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    help="Folder of the recordings, for --media.  [default: that of the last extraction]",
+)
+@click.option(
+    "--single-file", is_flag=True, help="Write comparison.html as one file, of at most 100 clips."
+)
 @settings
 def compare(
     first: Path,
@@ -66,10 +75,15 @@ def compare(
     seed: int,
     out: Path | None,
     page: bool,
+    media: bool,
+    root: Path | None,
+    single_file: bool,
 ) -> int:
     """Compare FIRST and SECOND: evaluated runs, or predictions files in the challenge's form."""
-    from avsc.features.pages.page import remove_page, write_page
+    from avsc.features.pages.clip_sounds import ClipSounds
+    from avsc.features.pages.page import check_page_options, remove_page, write_page
     from avsc.features.store.reader import Store
+    from avsc.manifests.errors import SettingError
     from avsc.manifests.folder_claims import claimed
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.compare import compare as compare_segments
@@ -82,6 +96,7 @@ def compare(
     )
     from avsc.train.evaluate.submissions import find_truth, read_submission
 
+    check_page_options(page, media, single_file)
     known = find_truth(truth, first, second, fold=fold)
     segments, others = (read_submission(path, protocol, known, fold) for path in (first, second))
     resampling = Resampling(resamples, seed)
@@ -101,14 +116,19 @@ def compare(
         "seed": seed,
     }
     folder = out or Path("comparisons") / f"{first.stem}-{second.stem}"
+    store = Store.open(known.path) if known.path.is_dir() else None
+    if media and store is None:
+        raise SettingError(f"--media needs a store, and the ground truth is {known.path}.")
+    sound = ClipSounds(store, root) if media and store else None
     remove_page(folder / PAGE)  # of an earlier comparison, before its numbers go
     write_comparison(folder, comparison, provenance)
     if page:
         systems = [(str(first), segments), (str(second), others)]
-        store = Store.open(known.path) if known.path.is_dir() else None
-        made = ComparisonPage(comparison, systems, known.clips, known.classes, store).page()
+        made = ComparisonPage(comparison, systems, known, store, sound).page()
         with claimed(folder, "a page is being written here", "", click.echo, wait=True) as claim:
-            write_page(folder / PAGE, made, before=claim.check)
+            write_page(folder / PAGE, made, single_file, before=claim.check)
+        for note in sound.notes() if sound else ():
+            click.echo(note)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
     click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")

@@ -1,14 +1,14 @@
 """comparison.html: two systems clip by clip, those first that only one of them gets right."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from avsc.features.pages.clip_media import ClipMedia
 from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
 from avsc.train.evaluate.compare import ComparedGroup, Comparison
+from avsc.train.evaluate.submissions import Truth
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT
 from avsc.train.protocol import Segments
 
@@ -38,21 +38,21 @@ class ComparisonPage:
 
     Args:
         systems: the names of both and their predictions, of the same segments.
-        clips: the clip table that they refer to.
-        classes: scene labels in the order of their indices.
+        truth: the clips and scenes that they refer to.
         store: for the clips' images and acoustic frames; None where the truth is a manifest.
+        sound: returns that of a clip, by its row in the clip table; None without sound.
     """
 
     def __init__(
         self,
         comparison: Comparison,
         systems: Sequence[tuple[str, Segments]],
-        clips: Sequence[Clip],
-        classes: Sequence[str],
+        truth: Truth,
         store: Store | None,
+        sound: Callable[[int], bytes | None] | None = None,
     ) -> None:
         self.comparison, self.systems = comparison, systems
-        self.clips, self.classes = clips, classes
+        self.clips, self.classes, self.sound = truth.clips, truth.classes, sound
         self.media = None if store is None else ClipMedia(store)
         first, second = (clip_results(segments) for _, segments in systems)
         seconds = {result.row: result for result in second}
@@ -67,6 +67,7 @@ class ComparisonPage:
 
     def page(self) -> Page:
         """Return the page."""
+        sound = self.sound
         (first, _), (second, _) = self.systems
         return Page(
             title=f"{first} and {second}",
@@ -82,6 +83,7 @@ class ComparisonPage:
             columns=COLUMNS,
             rows=[self._row(*pair) for pair in self.pairs],
             clip=self._clip,
+            sound=None if sound is None else lambda number: sound(self.pairs[number][0].row),
         )
 
     def _row(self, first: ClipResult, second: ClipResult) -> list[Value]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from avsc.features.pages.clip_sounds import ClipSounds, recordings_folder
-from avsc.features.pages.page import check_single_file, remove_page, write_page
+from avsc.features.pages.page import check_page_options, check_single_file, remove_page, write_page
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
@@ -93,6 +93,7 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
         SettingError: they do not belong together.
     """
     check_folder(request.folder)
+    check_page_options(request.page, request.media, request.single_file)
     trained = restore(request.run, request.checkpoint)
     doing = "an evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
