@@ -1,12 +1,17 @@
 """``avsc-fit compare``: compare two systems on the same segments."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+
+if TYPE_CHECKING:
+    from avsc.features.pages.page import Page
 
 PAGE = "comparison.html"
 
@@ -81,10 +86,9 @@ def compare(
 ) -> int:
     """Compare FIRST and SECOND: evaluated runs, or predictions files in the challenge's form."""
     from avsc.features.pages.clip_sounds import ClipSounds
-    from avsc.features.pages.page import check_page_options, remove_page, write_page
+    from avsc.features.pages.page import check_page_options, remove_page
     from avsc.features.store.reader import Store
     from avsc.manifests.errors import SettingError
-    from avsc.manifests.folder_claims import claimed
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.compare import compare as compare_segments
     from avsc.train.evaluate.compare_page import ComparisonPage
@@ -105,15 +109,9 @@ def compare(
     tested = [row for row, clip in enumerate(known.clips) if clip.fold == "test"]
     of_test_fold = f"{len(rows.intersection(tested))} of {len(tested)}"
     provenance = {
-        "first": str(first),
-        "second": str(second),
-        "truth": str(known.path),
-        "protocol": protocol,
-        "segments": len(segments),
-        "clips": len(rows),
-        "clips of the test fold": of_test_fold,
-        "resamples": resamples,
-        "seed": seed,
+        **{"first": str(first), "second": str(second), "truth": str(known.path)},
+        **{"protocol": protocol, "segments": len(segments), "clips": len(rows)},
+        **{"clips of the test fold": of_test_fold, "resamples": resamples, "seed": seed},
     }
     folder = out or Path("comparisons") / f"{first.stem}-{second.stem}"
     store = Store.open(known.path) if known.path.is_dir() else None
@@ -125,13 +123,22 @@ def compare(
     if page:
         systems = [(str(first), segments), (str(second), others)]
         made = ComparisonPage(comparison, systems, known, store, sound).page()
-        with claimed(folder, "a page is being written here", "", click.echo, wait=True) as claim:
-            write_page(folder / PAGE, made, single_file, before=claim.check)
-        for note in sound.notes() if sound else ():
-            click.echo(note)
+        _write_page(folder, made, single_file, sound.notes if sound else list)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
     click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")
     click.echo(f"\n{in_words(comparison, resamples)}")
     click.echo(f"report: {folder / (PAGE if page else 'comparison.md')}")
     return DONE
+
+
+def _write_page(
+    folder: Path, page: "Page", single_file: bool, notes: Callable[[], Sequence[str]]
+) -> None:
+    from avsc.features.pages.page import write_page
+    from avsc.manifests.folder_claims import claimed
+
+    with claimed(folder, "a page is being written here", "", click.echo, wait=True) as claim:
+        write_page(folder / PAGE, page, single_file, before=claim.check)
+    for note in notes():
+        click.echo(note)
