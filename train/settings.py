@@ -15,13 +15,15 @@ stated in docs/choices.md. Besides help and limits, a field's metadata says:
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import CheckedSettings, setting
-from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.systems import System
+
+if TYPE_CHECKING:
+    from avsc.train.data.modality_dropout import ModalityDropout
 
 Validation = Literal["location", "random", "file", "none"]
 """How validation clips are chosen; see `avsc.train.fit.split`."""
@@ -203,10 +205,12 @@ class Settings(CheckedSettings):
             {"audio": self.acoustic_embeddings, "visual": self.visual_embeddings},
         )
 
-    def dropout_of_modalities(self, system: System) -> ModalityDropout | None:
+    def dropout_of_modalities(self, system: System) -> "ModalityDropout | None":
         """Return how a system loses modalities in training; None where it does not."""
         if not self.modality_dropout or len(system.branches) < 2:
             return None
+        from avsc.train.data.modality_dropout import ModalityDropout  # numpy is slow to import
+
         return ModalityDropout(self.modality_dropout, self.modality_dropout_epochs)
 
     def identity(self, system: System) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_memory_does_not_grow() -> None:
     )
     lines = done.stdout.splitlines()
     assert len(lines) == 3 + CLIPS // BLOCK + 1, done.stdout
-    growth = re.fullmatch(r"growth after the first block: (-?[\d.]+) kB a clip", lines[-1])
+    growth = re.fullmatch(r"growth after the first block: (-?[\d.]+) kB per clip", lines[-1])
     assert growth is not None and float(growth[1]) < 20, done.stdout
     peak = float(lines[-2].split()[-1])
     assert peak < 400, done.stdout
