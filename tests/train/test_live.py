@@ -205,7 +205,11 @@ def test_the_command_is_told_what_it_cannot_do(world, recording, fit, tmp_path):
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
 )
 def test_a_signal_ends_it(world, recording, number, status, text):
-    command = [sys.executable, "-m", "avsc.train.cli", "predict", world.fit("audio"), "--live"]
+    start = (  # a shell's background job ignores Ctrl-C, and so would the program
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from avsc.train.cli import main; main()"
+    )
+    command = [sys.executable, "-c", start, "predict", world.fit("audio"), "--live"]
     with sent("udp", recording, [(0, 4, 0, 0)], pace=2) as address, subprocess.Popen(
         [*command, address, "--format=jsonl", "--device=cpu", "--timeout=90"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
