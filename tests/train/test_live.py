@@ -164,8 +164,9 @@ def test_a_stream_is_written_line_by_line(world, recording, monkeypatch, capsys)
     assert f"{address}: {sum('scores' in r for r in records)} answers; latency" in err
 
 
-def test_the_command(world, recording, fit):
+def test_the_command(world, recording, fit, capsys):
     run = world.fit("joint")
+    capsys.readouterr()  # what training printed
     status, out, err = fit(
         "predict", run, "--live", recording, "--pace=8", "--format=csv", "--device=cpu"
     )
