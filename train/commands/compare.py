@@ -9,6 +9,7 @@ import click
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import page_options
 
 if TYPE_CHECKING:
     from avsc.features.pages.page import Page
@@ -54,21 +55,7 @@ PAGE = "comparison.html"
     type=click.Path(path_type=Path),
     help="Folder of the report.  [default: comparisons/FIRST-SECOND]",
 )
-@click.option(
-    "--page/--no-page",
-    default=True,
-    show_default=True,
-    help="Write comparison.html with every clip, too.",
-)
-@click.option("--media", is_flag=True, help="The clips' sound (Opus) beside comparison.html, too.")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path),
-    help="Folder of the recordings, for --media.  [default: that of the last extraction]",
-)
-@click.option(
-    "--single-file", is_flag=True, help="Write comparison.html as one file, of at most 100 clips."
-)
+@page_options("comparison.html with every clip")
 @settings
 def compare(
     first: Path,

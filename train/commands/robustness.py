@@ -8,6 +8,7 @@ import click
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import evaluation_options
 
 GROUPS = {
     "Conditions": "conditions predictions seed",
@@ -56,14 +57,6 @@ GROUPS = {
     help="Nats by which the system may be worse than those and count as no worse.",
 )
 @click.option(
-    "--resamples",
-    type=click.IntRange(100),
-    default=10_000,
-    show_default=True,
-    help="Resamples of the locations within each scene, for the 95 % intervals.",
-)
-@click.option("--store", type=click.Path(path_type=Path), help="[default: the run's own store]")
-@click.option(
     "--root",
     type=click.Path(path_type=Path),
     help="Folder of the recordings, for noise.  [default: that of the last extraction]",
@@ -74,28 +67,9 @@ GROUPS = {
     help="For --predictions: store or manifest with each clip's scene, city and location.",
 )
 @click.option(
-    "--fold",
-    type=click.Choice(["test", "train", "validation"]),
-    default="test",
-    show_default=True,
-    help="Clips to evaluate on; train and validation are the run's parts of the training fold.",
-)
-@click.option(
     "--allow-missing",
     is_flag=True,
     help="Score the segments that are there if some are missing in the store.",
-)
-@click.option(
-    "--allow-other-store",
-    is_flag=True,
-    help="Accept a store whose contents differ from what the run was trained on.",
-)
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["best", "last"]),
-    default="best",
-    show_default=True,
-    help="Weights of the best epoch, or of the last checkpoint.",
 )
 @click.option(
     "--protocol",
@@ -110,15 +84,10 @@ GROUPS = {
     help="Folder of the report.  [default: RUN/robustness-FOLD]",
 )
 @click.option("--save-predictions", is_flag=True, help="Write the predictions of each condition.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--batch-size", type=click.IntRange(1), help="Samples at a time.  [default: the run's]"
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Threads that prepare images; does not affect results.  [default: one per core]",
-)
+@evaluation_options
 @settings
 def robustness(
     run: Path | None,
