@@ -1,6 +1,6 @@
 """Prefetching: what comes next is made while the current item is used.
 
-`look_ahead` keeps a few items in the making, whoever makes them: the threads of `loader`, or the
+`look_ahead` keeps a few items in the making, by any maker: the threads of `loader`, or the
 one thread of `prefetch`. What that thread asks of a GPU goes to a second stream, which works beside
 that of the training steps; a step's stream waits for its batch there, the program for neither.
 """

@@ -10,7 +10,7 @@ share is part of the larger, and the same segments lack audio and images.
 
 *Shifted*: audio that is s seconds late: the frames of second k meet the image of second k + s.
 Clips are cyclic, so that each segment has an image of its own clip: where k + s is beyond the last
-second, counting goes on from the first. An image that the store lacks is missing, as above.
+second, counting continues from the first. An image that the store lacks is missing, as above.
 
 *Of another clip*: the images of another of the evaluated clips, at the same second (counted
 cyclically where it is shorter), drawn uniformly among those of the same scene, or of the others.

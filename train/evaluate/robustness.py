@@ -1,7 +1,7 @@
 """Robustness of a system: the official figure under `conditions`, against complete recordings.
 
 Everything is paired by segment. Beside the difference to the complete recordings stands that to
-systems of one modality on complete recordings: whoever has lost the images can always fall back
+systems of one modality on complete recordings: a user without the images can always fall back
 on a system of audio alone, so a system is *not worse than the modality that is left* where the
 upper end of the 95 % interval of its log-loss minus the other's is at most a margin.
 

@@ -1,7 +1,7 @@
 """The trainer: epochs, steps, validation, saving, stopping and resuming, whatever the task.
 
 Nothing random is carried from step to step: what a batch holds is keyed by (seed, epoch, batch),
-and PyTorch's own stream, which dropout draws from, is seeded anew for each step. A run that was
+and PyTorch's own stream, which dropout draws from, is reseeded for each step. A run that was
 stopped therefore resumes from its last checkpoint, also in the middle of an epoch, and on a CPU
 ends with exactly the numbers of a run that was not.
 

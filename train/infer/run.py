@@ -104,7 +104,7 @@ def _from_run(
         raise AvscError(
             f"{path}: its {encoder} embeddings were made by an encoder with digest "
             f"{ref.digest[:12]}; that of {where} has {found.ref.digest[:12]} by now. Put that "
-            "run back as it was, or train this one anew."
+            "run back as it was, or train this one again with --no-resume."
         )
     return found.encoder
 
