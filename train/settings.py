@@ -4,9 +4,9 @@ Defaults are the paper's (section 3.2 and Table 1); what the paper leaves open i
 stated in docs/choices.md. Besides help and limits, a field's metadata says:
 
     belongs_to   audio, visual (an encoder and its input: taken over from the run that the encoder
-                 comes from), views (augmented images), pairs (these with audio) or dropped (audio
-                 or visual input that samples lose in training); a system without that part does
-                 not depend on the setting
+                 comes from), views (augmented images), pairs (these with audio), fused (audio and
+                 visual input) or dropped (either of them, lost in training); a system without that
+                 part does not depend on the setting
     absent       value that older runs, recorded before this setting existed, are taken to have
     free         a resumed run may change it: it affects no result, only where and how far the run
                  is computed and how often it is saved
@@ -24,6 +24,7 @@ from avsc.train.systems import System
 
 if TYPE_CHECKING:
     from avsc.train.data.modality_dropout import ModalityDropout
+    from avsc.train.data.time_shift import TimeShift
 
 Validation = Literal["location", "random", "file", "none"]
 """How validation clips are chosen; see `avsc.train.fit.split`."""
@@ -121,6 +122,14 @@ class Settings(CheckedSettings):
         belongs_to="dropped",
         least=0,
     )
+    shift: int = setting(
+        0,
+        "Seconds by which audio and image of a training sample are apart at most, within its clip; "
+        "0 is the paper's setting.",
+        belongs_to="fused",
+        absent=0,
+        least=0,
+    )
     validation: Validation = setting(
         "location",
         "What is held out of the training fold to select the best epoch: whole locations, random "
@@ -213,6 +222,14 @@ class Settings(CheckedSettings):
 
         return ModalityDropout(self.modality_dropout, self.modality_dropout_epochs)
 
+    def time_shift(self, system: System) -> "TimeShift | None":
+        """Return how far audio and image are apart in training; None where they are not."""
+        if not self.shift or len(system.branches) < 2:
+            return None
+        from avsc.train.data.time_shift import TimeShift
+
+        return TimeShift(self.shift)
+
     def identity(self, system: System) -> dict[str, Any]:
         """Return the settings that affect the results of a run of `system`, in JSON's types."""
         branches = self.chosen(system).branches
@@ -223,6 +240,7 @@ class Settings(CheckedSettings):
             "visual": "visual" in encoded,
             "views": views,
             "pairs": views and "audio" in branches,
+            "fused": len(branches) > 1,
             "dropped": self.dropout_of_modalities(system) is not None,
         }
         values = {**self.record(), "augment": ",".join(sorted(_names(self.augment)))}

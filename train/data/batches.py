@@ -1,14 +1,14 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
 Everything random comes from generators keyed by purpose: the order of an epoch (see `samples`) by
-(seed, epoch), the augmentation of a batch and the modalities that its samples lose by
-(seed, epoch, batch). A batch is therefore the same
-whatever the number of workers, and wherever in an epoch a run is resumed.
+(seed, epoch); the augmentation of a batch, its time shifts and the modalities that its samples lose
+by (seed, epoch, batch). A batch is therefore the same whatever the number of workers, and wherever
+in an epoch a run is resumed.
 
 For a GPU whole batches are made and uploaded ahead, on a stream of their own (see `prefetch`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -25,15 +25,17 @@ from avsc.train.data.prefetch import prefetch, upload
 from avsc.train.data.samples import (
     BatchSlice,
     EpochOrder,
+    Ints,
     Samples,
     share,
     shuffled,
     shuffled_together,
 )
 from avsc.train.data.source import Source
+from avsc.train.data.time_shift import ClipImages, TimeShift
 
 # What a generator is for: the first word of its key; 3 is for DROPOUT, in train/fit/trainer.
-ORDER, AUGMENTATION, MODALITIES = 1, 2, 4
+ORDER, AUGMENTATION, MODALITIES, SHIFT = 1, 2, 4, 5
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class TrainingBatches:
         together: samples of one image that share a view; without effect where the samples have no
             audio, so that there is one of each image, or read vectors in the images' place.
         modality_dropout: how samples lose a modality; None where they do not.
+        time_shift: how far audio and image are apart; None where they are not. Samples that share
+            a view are shifted alike.
     """
 
     source: Source
@@ -138,6 +142,7 @@ class TrainingBatches:
     shard: tuple[int, int] = (0, 1)
     together: int = 1
     modality_dropout: ModalityDropout | None = None
+    time_shift: TimeShift | None = None
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """Return the batches of one epoch, each sample once at most; an incomplete last is dropped.
@@ -177,16 +182,31 @@ class TrainingBatches:
         image, vectors = self.samples.image, self.source.visual
         if image is None:
             return repeat(None, len(slices))
+        shown = self._shown(epoch, image)
         if vectors is not None:
-            return (self.preparation.rows(vectors, image[s.sample]) for s in slices.values())
+            return (self.preparation.rows(vectors, shown(b, s)) for b, s in slices.items())
 
         def request(b: int) -> ImageRequest:
             generator = np.random.default_rng((AUGMENTATION, self.seed, epoch, b))
             drawn = self.augment.draw(generator, self.batch_size)
             own = slices[b]
-            return ImageRequest(image[own.sample[own.first]], drawn[own.drawn])
+            return ImageRequest(shown(b, own), drawn[own.drawn])
 
         return self.preparation.loader(self.source, self.augment).load(map(request, slices))
+
+    def _shown(self, epoch: int, image: Ints) -> Callable[[int, BatchSlice], Ints]:
+        """Return what says which image each view of a batch, or of this shard of it, shows."""
+        shift, every = self.time_shift, self.source.image_samples
+        if shift is None or every is None:
+            return lambda b, own: image[own.sample[own.first]]
+        images = ClipImages(every)
+
+        def shown(b: int, own: BatchSlice) -> Ints:
+            generator = np.random.default_rng((SHIFT, self.seed, epoch, b))
+            seconds = shift.draw(generator, self.batch_size)[own.drawn]
+            return images.later(self.samples.take(own.sample[own.first]), seconds)
+
+        return shown
 
     def _missing(self, epoch: int, b: int) -> Tensor | None:
         """Return what the samples of a batch, or of this shard of it, lose."""

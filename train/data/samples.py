@@ -15,7 +15,7 @@ Processes that train together take equal, consecutive slices of a batch, so that
 prepared by two of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,19 +92,31 @@ def image_samples(clip: Ints, second: Ints, scene: Ints) -> Samples:
     return Samples(None, record, scene[clip], clip, second, np.ones(len(clip), np.bool_))
 
 
+def images_at(clip: Ints, second: Ints, images: Samples) -> tuple[Ints, Bools]:
+    """Return the image of each of some seconds of clips, and whether there is one.
+
+    Args:
+        clip: row of the clip of each [n].
+        second: which second of it [n].
+        images: every image, by clip, then by second.
+
+    Returns:
+        Records, int64 [n], of no meaning where there is none; and bool [n].
+    """
+    assert images.image is not None
+    if not len(images):
+        return np.zeros_like(clip), np.zeros(len(clip), np.bool_)
+    span = 1 + max(second.max(initial=0), images.second.max(initial=0))
+    wanted = clip * span + second
+    there = images.clip * span + images.second
+    place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    return images.image[place], there[place] == wanted
+
+
 def pair(frames: Samples, images: Samples) -> Samples:
     """Return every frame with the image of its second; frames without one are left out."""
-    assert images.image is not None
-    span = 1 + max(frames.second.max(initial=0), images.second.max(initial=0))
-    wanted = frames.clip * span + frames.second
-    there = images.clip * span + images.second
-    place = np.searchsorted(there, wanted)
-    has = place < len(there)
-    has[has] = there[place[has]] == wanted[has]
-    kept = frames.take(has)
-    return Samples(
-        kept.frame, images.image[place[has]], kept.scene, kept.clip, kept.second, kept.strict
-    )
+    image, there = images_at(frames.clip, frames.second, images)
+    return replace(frames, image=image).take(there)
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,9 @@ def prepare(
     if previous is not None:
         check_same(previous, record, folder.path)
     source = open_inputs(record, store, encoders, session).source(split.fold)
+    shift = settings.time_shift(chosen)
+    if shift is not None and source.image_samples is not None:
+        shift.check(source.image_samples)
     run = Run(folder, record, source, *split_samples(store, source, split, settings))
     _say_store(record, store, split, session.console)
     _say_inputs(record, store, split, encoders, session.console)

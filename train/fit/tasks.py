@@ -18,6 +18,7 @@ from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
+from avsc.train.data.time_shift import TimeShift
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
 from avsc.train.fit.run_folder import RunFolder
@@ -88,6 +89,7 @@ class Task:
         row: what is recorded of an epoch.
         together: samples of one image that share a view of it.
         modality_dropout: how samples lose a modality; None where they do not.
+        time_shift: how far audio and image are apart in training; None where they are not.
     """
 
     network: Network
@@ -98,6 +100,7 @@ class Task:
     row: type[Row] = Row
     together: int = 1
     modality_dropout: ModalityDropout | None = None
+    time_shift: TimeShift | None = None
 
 
 def make_task(run: Run, network: Network, session: Session) -> Task:
@@ -172,6 +175,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         validation_scores,
         together=settings.together,
         modality_dropout=settings.dropout_of_modalities(record.system),
+        time_shift=settings.time_shift(record.system),
     )
 
 

@@ -154,6 +154,7 @@ class Trainer:
             shard=session.processes.shard,
             together=self.task.together,
             modality_dropout=self.task.modality_dropout,
+            time_shift=self.task.time_shift,
         )
         return batches.epoch(self.progress.epoch, self.progress.batch)
 

@@ -1,0 +1,141 @@
+"""Time shift in training: pairs as defined and as robustness pairs them, draws, resuming."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from epochs import training_batches
+from stores import small_store
+from systems import fit_for, make, write_vectors
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import SettingError
+from avsc.train.data.samples import image_samples
+from avsc.train.data.time_shift import ClipImages, TimeShift
+from avsc.train.evaluate.classifier_inputs import ClassifierInputs
+from avsc.train.evaluate.conditions import Shifted
+from avsc.train.settings import Settings
+from avsc.train.systems import SYSTEMS
+
+VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shifted")
+    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
+    write_vectors(folder / "acoustic.h5", store, 0.2)
+    write_vectors(folder / "visual.h5", store, 0.5)
+    return folder
+
+
+def on_vectors(world, out, **changes):
+    """Make a pipeline on vectors of both modalities ready."""
+    files = {"acoustic_embeddings": world / "acoustic.h5", "visual_embeddings": world / "visual.h5"}
+    return make(world, out, "pipeline", **{"acoustic_run": None, **files, **VECTORS, **changes})
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_are_those_of_the_definition(seed):
+    draw = np.random.default_rng(seed)
+    there = [
+        (c, k) for c in (0, 2, 3, 5) for k in range(draw.integers(2, 8)) if draw.random() < 0.8
+    ]
+    clip, second = np.array(there, np.int64).T
+    images = image_samples(clip, second, np.zeros(6, np.int64))
+    own = draw.integers(len(there), size=200)
+    late = draw.integers(-9, 10, 200)
+    found = ClipImages(images).later(images.take(own), late)
+    for sample, s, row in zip(own, late, found, strict=True):
+        c, k = there[sample]
+        length = 1 + max(second for number, second in there if number == c)
+        wanted = (c, (k + s) % length)
+        assert row == (there.index(wanted) if wanted in there else sample)
+
+
+@pytest.mark.parametrize("seconds", [-2, -1, 1, 2])
+def test_pairs_are_those_of_the_robustness_report(world, seconds):
+    trainer = on_vectors(world, world / "pairs", epochs=1)
+    source = trainer.run.source
+    samples = source.every
+    clips = np.unique(samples.clip)
+    expected = np.stack([np.repeat(clips, 3), np.tile(np.arange(3), len(clips))])
+    inputs = ClassifierInputs(
+        {"audio": source.acoustic, "visual": np.append(source.visual, [source.visual[0]], 0)},
+        samples,
+        expected,
+    )
+    altered = Shifted(seconds)(inputs, 0)
+    assert not altered.without.any()
+    late = np.full(len(samples), seconds)
+    found = ClipImages(source.image_samples).later(samples, late)
+    np.testing.assert_array_equal(found, altered.samples.image)
+    assert not (found == samples.image).any()
+
+
+def test_draws_are_uniform():
+    drawn = TimeShift(2).draw(np.random.default_rng(0), 10_000)
+    assert np.bincount(drawn + 2) / 10_000 == pytest.approx([0.2] * 5, abs=0.02)
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_draws_are_of_the_batch_wherever_it_is_made(world, vectors):
+    start = on_vectors if vectors else lambda *home: make(*home, "joint", augment="none")
+    trainer = start(world, world / f"draws-{vectors}")
+    source, samples = trainer.run.source, trainer.run.training
+
+    def images(seed=0, epoch=1, start=0, shard=(0, 1), workers=0, shift=2):
+        batches = training_batches(
+            source, samples, image_input=trainer.network.image_input, batch_size=16, seed=seed,
+            epoch=epoch, start_batch=start, shard=shard, workers=workers,
+            time_shift=TimeShift(shift) if shift else None,
+        )  # fmt: skip
+        return [batch.images.numpy() for batch in islice(batches, 3 - start)]
+
+    def same(one, other):
+        return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    whole = images()
+    assert same(whole, images(workers=2)) and same(whole[2:], images(start=2))
+    parts = zip(images(shard=(0, 2)), images(shard=(1, 2)), strict=True)
+    assert same(whole, [np.concatenate(both) for both in parts])
+    others = [images(shift=0), images(shift=1), images(seed=1), images(epoch=2)]
+    assert not any(same(whole, other) for other in others)
+
+
+def test_samples_that_share_a_view_are_shifted_alike(world):
+    trainer = make(world, world / "shared", "joint", frames_per_image="all", shift=2)
+    (batch, *_) = list(trainer._batches())
+    assert batch.view is not None and len(batch.images) < len(batch.view)
+    assert batch.view.max() == len(batch.images) - 1
+
+
+@pytest.mark.parametrize("looks", [3])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(world, tmp_path, looks):
+    plain, straight = (on_vectors(world, tmp_path / name, shift=s) for name, s in
+                       (("plain", 0), ("straight", 2)))  # fmt: skip
+    assert plain.fit() and straight.fit()
+    assert not fit_for(on_vectors(world, tmp_path / "run", shift=2), looks)
+    resumed = on_vectors(world, tmp_path / "run", shift=2)
+    assert resumed.progress.batch > 0 and resumed.fit()
+    texts = [
+        (tmp_path / name / "metrics.csv").read_bytes() for name in ("straight", "run", "plain")
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    states = [torch.load(tmp_path / name / "last.pt", weights_only=True)["network"]
+              for name in ("straight", "run")]  # fmt: skip
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
+def test_what_depends_on_it(tmp_path):
+    both, one = SYSTEMS["pipeline"], SYSTEMS["audio"]
+    given = {"acoustic_embeddings": "a", "visual_embeddings": "b"}
+    assert Settings(shift=3, **given).identity(both)["shift"] == 3
+    assert "shift" not in Settings(**given).identity(both)
+    assert "shift" not in Settings(shift=3).identity(one)
+    assert Settings(shift=3).time_shift(one) is None
+    small_store(tmp_path / "store", products=("scalogram", "images"), seconds=1)
+    with pytest.raises(SettingError, match="--shift is 2, but no training clip has images of two"):
+        make(tmp_path, tmp_path / "run", "joint", shift=2, batch_size=2)
+    assert not (tmp_path / "run").exists()
