@@ -16,7 +16,8 @@ from avsc.train.evaluate.calibration import Temperature, calibration
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.evaluate.report import coverage, uncertainty, write_report
-from avsc.train.evaluate.results import RunEvaluation, summarise
+from avsc.train.evaluate.results import summarise
+from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.fit.history import Row, write_metrics
 from avsc.train.fit.run_folder import RunFolder

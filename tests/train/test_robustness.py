@@ -52,7 +52,7 @@ def report(joint, tmp_path_factory):
     out = tmp_path_factory.mktemp("report")
     request = RobustnessRequest(
         joint,
-        Asked(named_conditions("")),
+        Asked(named_conditions("all")),
         rivals=Rivals(resampling=Resampling(100)),
         device="cpu",
         workers=0,
@@ -96,8 +96,8 @@ def rows_of(folder):
 
 def test_complete_is_what_evaluate_says_bit_for_bit(home, joint, report, fit, tmp_path):
     out = tmp_path / "evaluation"
-    code, _, err = fit("evaluate", joint, "--protocol", "strict", "--resamples", 100, "--no-page",
-                       "--device", "cpu", "--out", out)  # fmt: skip
+    code, printed, err = fit("evaluate", joint, "--protocol", "strict", "--resamples", 100,
+                             "--conditions", "all", "--device", "cpu", "--out", out)  # fmt: skip
     assert code == 0, err
     found = (report / "predictions-complete.tsv").read_bytes()
     assert found == (out / "predictions-strict.tsv").read_bytes()
@@ -107,6 +107,17 @@ def test_complete_is_what_evaluate_says_bit_for_bit(home, joint, report, fit, tm
         assert row[name] == metrics[name]
     assert row["expected_calibration_error"] == metrics["calibration"]["expected_error"]
     assert row["minus_complete"]["log_loss"]["difference"] == 0
+    # And what it says under the conditions is what robustness says.
+    assert metrics["conditions"] == list(rows_of(report).values())
+    assert (out / "pairs.csv").read_bytes() == (report / "pairs.csv").read_bytes()
+    table = (report / "robustness.md").read_text().split("| condition ")[1].split("\n\n")[0]
+    assert table in (out / "report.md").read_text() and table in printed
+    assert (out / "conditions-strict.csv").read_bytes() == (report / "robustness.csv").read_bytes()
+    html = (out / "report.html").read_text()
+    assert "Under other conditions, strict" in html and "image of another scene" in html
+    again = ("--protocol", "strict", "--resamples", 100, "--no-page", "--device", "cpu")
+    assert fit("evaluate", joint, *again, "--out", out)[0] == 0
+    assert not {"pairs.csv", "conditions-strict.csv"} & {path.name for path in out.iterdir()}
 
 
 @pytest.mark.parametrize("system", ["pipeline", "baseline"])
@@ -367,7 +378,7 @@ def test_what_is_not_defined_is_said_in_the_row(home, fit, tmp_path):
     for name in names.split(","):
         assert not rows[name]["defined"]
         assert rows[name]["note"] == "not defined: the system takes no images"
-    assert "no audio: not defined: the system takes no images" in printed
+    assert "no audio, audio 1 s late: not defined: the system takes no images" in printed
 
 
 def test_files_of_any_system_give_the_same_figures(home, report, fit, tmp_path):

@@ -13,7 +13,7 @@ from avsc.train.commands.evaluation_options import evaluation_options, page_opti
 GROUPS = {
     "Data": "store fold allow_missing allow_other_store",
     "Model": "checkpoint temperature",
-    "Scores": "protocol resamples seed",
+    "Scores": "protocol conditions resamples seed",
     "Report": "out page media root single_file embeddings",
     "Where it runs": "device batch_size workers",
 }
@@ -29,12 +29,22 @@ GROUPS = {
     "it), clip (one prediction per clip, the mean over its frames; not the official task).",
 )
 @click.option(
+    "--conditions",
+    default="",
+    help="Evaluate under these, too, as avsc-fit robustness does: names with commas between them, "
+    "such as no-audio,no-image; or all.",
+)
+@click.option(
     "--temperature",
     is_flag=True,
     help="Apply a temperature fitted on the run's validation clips.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the resampling."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the resampling, and of what conditions draw.",
 )
 @click.option(
     "--allow-missing",
@@ -61,9 +71,12 @@ GROUPS = {
 @evaluation_options
 @page_options("report.html with the images, scalograms and probabilities of every clip")
 @settings
-def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any) -> int:
+def evaluate(
+    run: Path, protocol: str, conditions: str, resamples: int, seed: int, **values: Any
+) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, figures, report."""
     from avsc.train.evaluate.bootstrap import Resampling
+    from avsc.train.evaluate.conditions import named_conditions
     from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
     from avsc.train.evaluate.report import summary
     from avsc.train.fit.console import Console
@@ -72,6 +85,7 @@ def evaluate(run: Path, protocol: str, resamples: int, seed: int, **values: Any)
     request = EvaluationRequest(
         run,
         protocols=named_protocols(protocol),
+        conditions=named_conditions(conditions) if conditions else (),
         resampling=Resampling(resamples, seed),
         **values,
     )

@@ -23,8 +23,9 @@ GROUPS = {
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--conditions",
-    default="",
-    help="Names with commas between them, such as no-audio,no-image.  [default: all]",
+    default="all",
+    show_default=True,
+    help="Names with commas between them, such as no-audio,no-image; or all.",
 )
 @click.option(
     "--predictions",
@@ -106,19 +107,18 @@ def robustness(
     """Evaluate a RUN when a modality is missing, out of time, or of another clip."""
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.condition_predictions import Asked
+    from avsc.train.evaluate.condition_tables import conditions_table, notes
     from avsc.train.evaluate.conditions import named_conditions
     from avsc.train.evaluate.robustness import Rivals
-    from avsc.train.evaluate.robustness_report import notes, robustness_table
     from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
     from avsc.train.systems import Modality
 
-    (counted,) = named_protocols(protocol)
     singles: dict[Modality, Path | None] = {"audio": audio_run, "visual": visual_run}
     request = RobustnessRequest(
         run,
-        Asked(named_conditions(conditions), counted, seed, allow_missing, root),
+        Asked(named_conditions(conditions), named_protocols(protocol), seed, allow_missing, root),
         predictions=dict(map(_named_file, predictions)),
         singles={modality: path for modality, path in singles.items() if path is not None},
         rivals=Rivals(margin=margin, resampling=Resampling(resamples)),
@@ -126,8 +126,8 @@ def robustness(
     )
     with Console() as console:
         found = evaluate_robustness(request, console)
-        console.say(robustness_table(found))
-        for text in notes(found):
+        console.say(conditions_table(found.rows))
+        for text in notes(found.rows):
             console.say(text)
         console.say(f"report: {request.folder / 'robustness.md'}")
     return DONE

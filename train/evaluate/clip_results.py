@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.files import csv_bytes
-from avsc.train.evaluate.results import RunEvaluation
+from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.metrics import outcomes
 from avsc.train.protocol import EVERY, Segments
 

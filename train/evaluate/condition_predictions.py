@@ -43,14 +43,14 @@ class Asked:
 
     Attributes:
         conditions: which.
-        protocol: which frames count.
+        protocols: which frames count.
         seed: of the segments that lack a modality, and of the clips that lend images.
         allow_missing: go on with the segments that are there if some are missing in the store.
         root: folder of the recordings, for noise; None means that of the last extraction.
     """
 
     conditions: Sequence[Condition]
-    protocol: Protocol = "strict"
+    protocols: tuple[Protocol, ...] = ("strict",)
     seed: int = 0
     allow_missing: bool = False
     root: Path | None = None
@@ -84,8 +84,8 @@ def run_answers(
     asked: Asked,
     computing: Computing,
     console: Console,
-) -> ConditionAnswers:
-    """Return what a run predicts for clips.
+) -> dict[Protocol, ConditionAnswers]:
+    """Return what a run predicts for clips, by protocol.
 
     Args:
         trained: the run.
@@ -98,7 +98,7 @@ def run_answers(
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
     """
-    clips = clip_samples(trained, store, rows, (asked.protocol,), asked.allow_missing)
+    clips = clip_samples(trained, store, rows, asked.protocols, asked.allow_missing)
     network, feature = trained.network, trained.record.settings.feature
     root = recordings_folder(store, asked.root)
     subject = _Subject(
@@ -108,19 +108,21 @@ def run_answers(
         Recorded(store, feature, rows, root, computing.workers, asked.seed),
     )
     alone = classifier_alone(network)
-    answers: ConditionAnswers = {}
+    answers: dict[Protocol, ConditionAnswers] = {protocol: {} for protocol in asked.protocols}
     for condition in asked.conditions:
         console.say(f"condition: {condition.about}")
         try:
             source, altered = subject.under(condition, computing, console)
         except UndefinedError as fault:
-            answers[condition.name] = ConditionAnswer(None, f"not defined: {fault}")
+            for named in answers.values():
+                named[condition.name] = ConditionAnswer(None, f"not defined: {fault}")
             continue
         probability = predict_samples(alone, source, altered.samples, computing, console)
-        predicted = segments(probability, subject.inputs.samples, asked.protocol)
-        without = _segments_without(altered, asked.protocol)
-        note = _note(condition, int(without.sum()), network.takes_missing)
-        answers[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
+        for protocol, named in answers.items():
+            predicted = segments(probability, subject.inputs.samples, protocol)
+            without = _segments_without(altered, protocol)
+            note = _note(condition, int(without.sum()), network.takes_missing)
+            named[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
     return answers
 
 

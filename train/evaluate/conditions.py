@@ -234,19 +234,25 @@ CONDITIONS = {
     )
 }  # fmt: skip
 """Every condition, by name; the complete recordings first."""
+ALL = "all"
 
 
 def named_conditions(names: str) -> tuple[Condition, ...]:
     """Return the conditions that a list such as ``"no-audio,no-image"`` names, the complete first.
 
+    Args:
+        names: with commas between them; ``"all"`` is all of them.
+
     Raises:
         SettingError: one is unknown.
     """
-    wanted = {name.strip() for name in names.split(",")} if names else set(CONDITIONS)
+    wanted = {name.strip() for name in names.split(",")}
+    if wanted == {ALL}:
+        return tuple(CONDITIONS.values())
     if unknown := sorted(wanted - set(CONDITIONS)):
         raise SettingError(
-            f"--conditions: {unknown[0]!r} is unknown; any of {', '.join(CONDITIONS)}, with commas "
-            "between them."
+            f"--conditions: {unknown[0]!r} is unknown; {ALL}, or any of {', '.join(CONDITIONS)}, "
+            "with commas between them."
         )
     wanted.add(COMPLETE.name)
     return tuple(condition for name, condition in CONDITIONS.items() if name in wanted)

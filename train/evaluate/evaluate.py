@@ -14,10 +14,15 @@ from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
 from avsc.train.evaluate.calibration import Temperature, with_temperature
+from avsc.train.evaluate.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.conditions import Condition
 from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
-from avsc.train.evaluate.results import RunEvaluation, summarise
+from avsc.train.evaluate.results import summarise
+from avsc.train.evaluate.robustness import ConditionRow, Rivals, measure
+from avsc.train.evaluate.run_evaluation import RunEvaluation
+from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device, memory_limit
@@ -48,9 +53,11 @@ class EvaluationRequest:
         workers: threads that prepare images; None means one per core.
         out: folder of the report; None means ``evaluation-FOLD`` in the run's.
         embeddings: add the clips' embeddings to clips.csv.
+        conditions: that the run is evaluated under, too, the complete recordings first.
         page: write report.html, too.
         media: write the clips' sound beside it.
-        root: folder of the recordings, for `media`; None means that of the last extraction.
+        root: folder of the recordings, for `media` and for noise; None means that of the last
+            extraction.
         single_file: write report.html as one file.
     """
 
@@ -68,6 +75,7 @@ class EvaluationRequest:
     workers: int | None = None
     out: Path | None = None
     embeddings: bool = False
+    conditions: tuple[Condition, ...] = ()
     page: bool = False
     media: bool = False
     root: Path | None = None
@@ -177,6 +185,7 @@ def _evaluate(
         predicted = predict_clips(
             trained, store, rows, *options, request.allow_missing, request.embeddings
         )
+        conditions = _under_conditions(trained, store, rows, request, computing, console)
     segments = predicted.segments
     temperatures: dict[Protocol, Temperature | None] = dict.fromkeys(request.protocols)
     if request.temperature:
@@ -202,7 +211,31 @@ def _evaluate(
             for protocol in request.protocols
         },
         predicted.embeddings,
+        conditions,
     )
+
+
+def _under_conditions(
+    trained: Trained,
+    store: Store,
+    rows: Sequence[int],
+    request: EvaluationRequest,
+    computing: Computing,
+    console: Console,
+) -> dict[Protocol, tuple[ConditionRow, ...]]:
+    """Return the figures under the conditions that were asked for, by protocol."""
+    if not request.conditions:
+        return {}
+    asked = Asked(
+        request.conditions,
+        request.protocols,
+        request.resampling.seed,
+        request.allow_missing,
+        request.root,
+    )
+    answers = run_answers(trained, store, rows, asked, computing, console)
+    truth, rivals = Truth.of(store), Rivals(resampling=request.resampling)
+    return {protocol: measure(named, truth, rivals) for protocol, named in answers.items()}
 
 
 def _validation_rows(store: Store, trained: Trained, request: EvaluationRequest) -> list[int]:

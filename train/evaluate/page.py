@@ -15,8 +15,11 @@ from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.reader import Store
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
+from avsc.train.evaluate.condition_figure import curves
+from avsc.train.evaluate.condition_tables import ABOUT, condition_cells, notes
 from avsc.train.evaluate.figures import curves_figure, reliability_figure
-from avsc.train.evaluate.results import Results, RunEvaluation
+from avsc.train.evaluate.results import Results
+from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.score_tables import city_table, location_table, scene_table
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
@@ -78,6 +81,7 @@ class EvaluationPage:
                 self._scores(),
                 self._confusion(),
                 *(table.section() for table in (scene_table(shown), city_table(shown)) if table),
+                *self._conditions(),
                 Section("Calibration and training", figures=self._figures()),
             ],
             columns=COLUMNS,
@@ -159,6 +163,16 @@ class EvaluationPage:
             "cell leads to the clips that have such segments."
         )
         return Section("Confusion", [text], ["true \\ predicted", *self.classes], rows)
+
+    def _conditions(self) -> list[Section]:
+        sections = []
+        for protocol, rows in self.evaluation.conditions.items():
+            header, *body = condition_cells(rows)
+            cells = [[Cell(name, head=True), *map(Cell, rest)] for name, *rest in body]
+            figure = {"Log-loss along each kind of condition": curves(rows).svg.decode()}
+            title = f"Under other conditions, {protocol}"
+            sections.append(Section(title, [ABOUT, *notes(rows)], header, cells, figure))
+        return sections
 
     def _figures(self) -> dict[str, str]:
         drawings = {

@@ -7,6 +7,8 @@ predictions-PROTOCOL.tsv    the probabilities of every segment, as `predictions`
 confusion-PROTOCOL.png      the confusion matrix; as SVG, too, like all figures
 reliability-PROTOCOL.png    calibration of the predicted probabilities
 curves.png                  the run's training curves
+conditions-PROTOCOL.csv     figures under the conditions that were asked for, and as PNG and SVG
+pairs.csv                   whose images each clip had under them, where they were another clip's
 report.md                   everything on one page; written last
 """
 
@@ -14,13 +16,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avsc.manifests.errors import SettingError
-from avsc.manifests.files import Piece, publish_all
+from avsc.manifests.files import Piece, publish_all, remove
 from avsc.train.evaluate.bootstrap import MINIMUM, Interval
 from avsc.train.evaluate.calibration import BINS
 from avsc.train.evaluate.clip_results import clips_csv
+from avsc.train.evaluate.condition_figure import curves
+from avsc.train.evaluate.condition_tables import (
+    ABOUT,
+    conditions_csv,
+    conditions_table,
+    lent_images_csv,
+    notes,
+)
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
 from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.results import Results, RunEvaluation, metrics_csv, metrics_json
+from avsc.train.evaluate.results import Results
+from avsc.train.evaluate.run_evaluation import RunEvaluation, metrics_csv, metrics_json
 from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
@@ -69,6 +80,15 @@ def write_report(
             ),
             **reliability_figure(results.calibration, title).files(f"reliability-{protocol}"),
         }
+    for protocol, rows in evaluation.conditions.items():
+        files |= {
+            f"conditions-{protocol}.csv": conditions_csv(rows),
+            **curves(rows).files(f"conditions-{protocol}"),
+            "pairs.csv": lent_images_csv(rows, evaluation.clips),  # the same for all protocols
+        }
+    for path in (*folder.glob("conditions-*.*"), folder / "pairs.csv"):
+        if path.name not in files:  # of an earlier evaluation
+            remove(path)
     files |= {
         **curves_figure(run.metrics, provenance["epoch"]).files("curves"),
         "clips.csv": clips_csv(evaluation, root),
@@ -93,7 +113,9 @@ def summary(evaluation: RunEvaluation) -> list[str]:
     tables = [
         table.markdown() for table in (scene_table(evaluation), city_table(evaluation)) if table
     ]
-    return [*tables, *map("\n".join, (coverage(evaluation), uncertainty(evaluation)))]
+    conditions = map(conditions_table, evaluation.conditions.values())
+    lines = (coverage(evaluation), uncertainty(evaluation))
+    return [*tables, *map("\n".join, lines), *conditions]
 
 
 def coverage(evaluation: RunEvaluation) -> list[str]:
@@ -157,6 +179,16 @@ def _withheld(results: Results) -> str:
     return f"; no interval (-): too few {units.kind}s differ from the others"
 
 
+def _conditions(evaluation: RunEvaluation) -> str:
+    """Return the section of report.md on conditions; empty without any."""
+    parts = [
+        f"{conditions_table(rows)}\n\n{bullets(notes(rows))}\n\n"
+        f"![log-loss along each kind of condition, {protocol}](conditions-{protocol}.png)\n\n"
+        for protocol, rows in evaluation.conditions.items()
+    ]
+    return f"## Under other conditions\n\n{ABOUT}\n\n{''.join(parts)}" if parts else ""
+
+
 def _page(evaluation: RunEvaluation) -> str:
     """Return report.md."""
     provenance = evaluation.provenance
@@ -185,7 +217,7 @@ over all its frames.
 
 {bullets(uncertainty(evaluation))}
 
-{by_city}## What was evaluated
+{by_city}{_conditions(evaluation)}## What was evaluated
 
 {provenance_table(provenance)}
 

@@ -25,6 +25,7 @@ from avsc.train.fit.device import choose_device
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
 
@@ -77,6 +78,12 @@ class RobustnessRequest:
             raise SettingError("--store is for a run; predictions files have --truth.")
 
     @property
+    def protocol(self) -> Protocol:
+        """The protocol; a robustness evaluation has one."""
+        (protocol,) = self.asked.protocols
+        return protocol
+
+    @property
     def folder(self) -> Path:
         """Folder of the report."""
         if self.out is not None:
@@ -111,7 +118,7 @@ def evaluate_robustness(request: RobustnessRequest, console: Console) -> Robustn
 def _of_files(request: RobustnessRequest) -> Robustness:
     files = request.predictions
     truth = find_truth(request.truth, *files.values(), *request.singles.values(), fold=request.fold)
-    answers = file_answers(files, truth, request.asked.protocol)
+    answers = file_answers(files, truth, request.protocol)
     provenance = {
         "system": str(files["complete"]),
         "predictions": {name: str(path) for name, path in files.items()},
@@ -135,7 +142,8 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
         request.batch_size or record.settings.batch_size,
         cores() if request.workers is None else request.workers,
     )
-    answers = run_answers(trained, store, rows, request.asked, computing, console)
+    asked = request.asked
+    answers = run_answers(trained, store, rows, asked, computing, console)[request.protocol]
     provenance = {
         "system": record.system.name,
         "fold": request.fold,
@@ -147,7 +155,7 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
     }
-    truth = Truth(store.path, store.clips, store.classes)
+    truth = Truth.of(store)
     return _measured(request, answers, truth, provenance)
 
 
@@ -156,13 +164,13 @@ def _measured(
 ) -> Robustness:
     asked, rivals = request.asked, request.rivals
     singles = {
-        modality: read_submission(path, asked.protocol, truth, request.fold)
+        modality: read_submission(path, request.protocol, truth, request.fold)
         for modality, path in request.singles.items()
     }
     rivals = Rivals(singles, rivals.margin, rivals.resampling)
     provenance |= {
         **{f"{modality}_alone": str(path) for modality, path in request.singles.items()},
-        "protocol": asked.protocol,
+        "protocol": request.protocol,
         "seed": asked.seed,
         "margin": rivals.margin,
         "intervals": METHOD,

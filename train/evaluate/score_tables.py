@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from avsc.features.pages.page import Cell, Section
 from avsc.train.evaluate.bootstrap import Interval
-from avsc.train.evaluate.results import MEAN, POOLED, PlaceScores, Results, RunEvaluation
+from avsc.train.evaluate.results import PlaceScores, Results
+from avsc.train.evaluate.run_evaluation import MEAN, POOLED, RunEvaluation
 from avsc.train.evaluate.writing import COUNT, LOG_LOSS, PERCENT, NumberFormat, markdown_table
 from avsc.train.metrics import NOWHERE
 from avsc.train.protocol import Protocol

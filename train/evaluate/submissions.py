@@ -37,6 +37,11 @@ class Truth:
     clips: tuple[Clip, ...]
     classes: tuple[str, ...]
 
+    @classmethod
+    def of(cls, store: Store) -> "Truth":
+        """Return the ground truth of a store."""
+        return cls(store.path, store.clips, store.classes)
+
 
 def read_truth(path: Path) -> Truth:
     """Read the ground truth from a store (a folder) or a generic manifest (a file).
@@ -45,8 +50,7 @@ def read_truth(path: Path) -> Truth:
         AvscError: it is neither, or damaged.
     """
     if path.is_dir():
-        store = Store.open(path)
-        return Truth(path, store.clips, store.classes)
+        return Truth.of(Store.open(path))
     clips = tuple(read_rows(path, strict=True))
     return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
 
@@ -85,7 +89,7 @@ def _evaluated_truth(path: Path, fold: str) -> Truth:
             f"{store.path}: differs from what {path} was evaluated on, in its {changed}. Run "
             "`avsc-fit evaluate` on it again, or name the ground truth by --truth."
         )
-    return Truth(store.path, store.clips, store.classes)
+    return Truth.of(store)
 
 
 def read_submission(path: Path, protocol: str, truth: Truth, fold: str = "test") -> Segments:

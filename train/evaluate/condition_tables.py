@@ -1,0 +1,176 @@
+"""Figures under conditions as a Markdown table, as CSV and as plain values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from avsc.manifests import escape
+from avsc.manifests.clips import Clip
+from avsc.manifests.files import csv_bytes
+from avsc.train.evaluate.bootstrap import Interval
+from avsc.train.evaluate.compare import Difference
+from avsc.train.evaluate.robustness import ConditionFigures, ConditionRow
+from avsc.train.evaluate.writing import LOG_LOSS, NONE, PERCENT, NumberFormat, markdown_table
+from avsc.train.systems import Modality
+
+ALONE: dict[Modality, str] = {"audio": "audio alone", "visual": "images alone"}
+ABOUT = (
+    "Log-loss and accuracy are the official figures (means over scenes), ECE the expected "
+    "calibration error. Differences in log-loss are paired by segment: this condition minus the "
+    'complete recordings. "Confidence rose": of the segments from which a modality was taken away, '
+    "those whose largest probability is higher without it."
+)
+NOT_WORSE = {True: "yes", False: "not shown", None: NONE}
+
+
+def conditions_table(rows: Sequence[ConditionRow]) -> str:
+    """Return the figures under every condition, as a Markdown table."""
+    return markdown_table(condition_cells(rows))
+
+
+def condition_cells(rows: Sequence[ConditionRow]) -> list[list[str]]:
+    """Return the figures under every condition as they are printed; the header first."""
+    first = rows[0].measured
+    assert first is not None
+    singles = list(first.to_single)
+    header = ["condition", "log-loss", "95 % interval", "acc. %", "ECE", "- complete", "interval"]
+    for modality in singles:
+        header += [f"- {ALONE[modality]}", "interval"]
+    header += ["not worse than what is left"] if singles else []
+    header.append("confidence rose %")
+    return [header, *(_cells(row, singles, len(header)) for row in rows)]
+
+
+def notes(rows: Sequence[ConditionRow]) -> list[str]:
+    """Return what was fed under which conditions, or why there are no figures."""
+    under: dict[str, list[str]] = {}
+    for row in rows:
+        if row.answer.note:
+            under.setdefault(row.answer.note, []).append(row.condition.about)
+    return [f"{', '.join(names)}: {note}" for note, names in under.items()]
+
+
+def _cells(row: ConditionRow, singles: list[Modality], columns: int) -> list[str]:
+    measured = row.measured
+    if measured is None:
+        return [row.condition.about, *[NONE] * (columns - 1)]
+    scores, interval = measured.results.scores, measured.results.log_loss_interval
+    percent = PERCENT.decimals(measured.results.accuracy_interval)
+    cells = [
+        row.condition.about,
+        LOG_LOSS.figure(scores.log_loss, LOG_LOSS.decimals(interval)),
+        LOG_LOSS.interval(interval),
+        PERCENT.figure(scores.accuracy, percent),
+        f"{measured.results.calibration.error:.3f}",
+        *_difference(measured.to_complete.log_loss, LOG_LOSS),
+    ]
+    for modality in singles:
+        cells += _difference(measured.to_single[modality].log_loss, LOG_LOSS)
+    cells += [NOT_WORSE[measured.not_worse]] if singles else []
+    return [*cells, NONE if measured.rose is None else f"{100 * measured.rose:.1f}"]
+
+
+def _difference(difference: Difference, form: NumberFormat) -> list[str]:
+    interval = difference.interval
+    value = form.figure(difference.difference, form.decimals(interval), "+")
+    return [value, form.interval(interval, "+")]
+
+
+def lent_images_csv(rows: Sequence[ConditionRow], clips: Sequence[Clip]) -> bytes:
+    """Return whose images each clip had, where they were another clip's."""
+    pairs = [
+        [row.condition.name, clips[clip].id, clips[donor].id]
+        for row in rows
+        for clip, donor in row.answer.donor.items()
+    ]
+    return csv_bytes([["condition", "clip", "image_of"], *pairs])
+
+
+def condition_values(rows: Sequence[ConditionRow]) -> list[dict[str, Any]]:
+    """Return every figure under each condition, in JSON's types."""
+    return [
+        {
+            "condition": row.condition.name,
+            "about": row.condition.about,
+            "alters": row.condition.alters,
+            "note": row.answer.note,
+            "defined": row.measured is not None,
+            **({} if row.measured is None else _figures(row.measured)),
+        }
+        for row in rows
+    ]
+
+
+def _figures(measured: ConditionFigures) -> dict[str, Any]:
+    results = measured.results
+    return {
+        "segments": len(results.segments),
+        "log_loss": results.scores.log_loss,
+        "log_loss_interval": _ends(results.log_loss_interval),
+        "accuracy": results.scores.accuracy,
+        "accuracy_interval": _ends(results.accuracy_interval),
+        "expected_calibration_error": results.calibration.error,
+        "minus_complete": _both(measured.to_complete.log_loss, measured.to_complete.accuracy),
+        "minus_alone": {
+            modality: _both(row.log_loss, row.accuracy)
+            for modality, row in measured.to_single.items()
+        },
+        "not_worse_than_left": measured.not_worse,
+        "segments_without": measured.without,
+        "confidence_rose": measured.rose,
+    }
+
+
+def _both(log_loss: Difference, accuracy: Difference) -> dict[str, Any]:
+    return {
+        name: {
+            "difference": figure.difference,
+            "interval": _ends(figure.interval),
+            "p": figure.p,
+        }
+        for name, figure in (("log_loss", log_loss), ("accuracy", accuracy))
+    }
+
+
+def _ends(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
+    """Return the figures under each condition as CSV, in all digits."""
+    differences = ["minus_complete", *(f"minus_{name}_alone" for name in ALONE)]
+    header = [
+        "condition", "segments", "log_loss", "log_loss_low", "log_loss_high",
+        "accuracy", "accuracy_low", "accuracy_high", "calibration_error",
+        *(f"{name}{end}" for name in differences for end in ("", "_low", "_high")),
+        "not_worse_than_left", "segments_without", "confidence_rose", "note",
+    ]  # fmt: skip
+    table: list[list[Any]] = [header]
+    for row in rows:
+        measured = row.measured
+        cells: list[Any] = [""] * (len(header) - 2)
+        if measured is not None:
+            results, singles = measured.results, measured.to_single
+            alone = [singles[name].log_loss if name in singles else None for name in ALONE]
+            cells = [
+                len(results.segments),
+                results.scores.log_loss, *_pair(results.log_loss_interval),
+                results.scores.accuracy, *_pair(results.accuracy_interval),
+                results.calibration.error,
+                *_triple(measured.to_complete.log_loss),
+                *(cell for difference in alone for cell in _triple(difference)),
+                "" if measured.not_worse is None else measured.not_worse,
+                measured.without,
+                "" if measured.rose is None else measured.rose,
+            ]  # fmt: skip
+        table.append([row.condition.name, *cells, row.answer.note])
+    return escape.csv_sheet(table)
+
+
+def _pair(interval: Interval | None) -> list[Any]:
+    return ["", ""] if interval is None else [interval.low, interval.high]
+
+
+def _triple(difference: Difference | None) -> list[Any]:
+    if difference is None:
+        return ["", "", ""]
+    return [difference.difference, *_pair(difference.interval)]
