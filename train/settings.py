@@ -108,6 +108,13 @@ class Settings(CheckedSettings):
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(0.0, "Weight decay.", least=0)
     dropout: float = setting(0.5, "Dropout probability of hidden units.", least=0, most=1)
+    fusion_norm: Literal["none", "layer", "batch"] = setting(
+        "none",
+        "Normalise the embeddings of audio and image before they are joined: each over its "
+        "features (layer), or each feature over the batch (batch); none is the paper's setting.",
+        belongs_to="fused",
+        absent="none",
+    )
     modality_dropout: float = setting(
         0.0,
         "Probability that a training sample loses its audio or its image, in whose place the "

@@ -187,14 +187,20 @@ def test_each_process_prepares_its_share():
     assert cores(Processes(count=2, local_count=10_000)) == 1
 
 
-@pytest.mark.parametrize(("together", "dropped"), [("1", "0"), ("all", "0.5")])
-def test_two_processes_train_a_system_as_one_does(fit, tmp_path, together, dropped):
+PAPER = ("--frames-per-image", "1")
+BEYOND = (
+    *("--frames-per-image", "all", "--modality-dropout", "0.5", "--modality-dropout-epochs", "1"),
+    *("--shift", "1", "--fusion-norm", "batch"),
+)
+
+
+@pytest.mark.parametrize("options", [PAPER, BEYOND], ids=["paper", "beyond"])
+def test_two_processes_train_a_system_as_one_does(fit, tmp_path, options):
     store = small_store(tmp_path / "store", seconds=2)
     run = [
         *("joint", "--store", str(store), "--batch-size", "16", "--epochs", "2", "--device", "cpu"),
         *("--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", "32"),
-        *("--workers", "0", "--lr-max", "0.001", "--frames-per-image", together),
-        *("--modality-dropout", dropped, "--modality-dropout-epochs", "1", "--out"),
+        *("--workers", "0", "--lr-max", "0.001", *options, "--out"),
     ]
     alone, both = tmp_path / "alone", tmp_path / "both"
     assert fit(*run, alone)[0] == 0

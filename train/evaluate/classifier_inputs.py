@@ -123,15 +123,19 @@ def embed_modality(
     computing: Computing,
     console: Console,
 ) -> NDArray[np.float32]:
-    """Return the embeddings of one modality, float32 [n + 1, features].
+    """Return the embeddings of one modality as they are joined, float32 [n + 1, features].
 
     Of audio, n is the number of samples; of images, that of different images. The last row stands
     for what is missing.
     """
     network = network.to(computing.device)
     embed: dict[Modality, Compute] = {
-        "audio": lambda frames, images, view: network.embed_sound(_there(frames)),
-        "visual": lambda frames, images, view: network.embed_images(_there(images)),
+        "audio": lambda frames, images, view: network.scaled(
+            "audio", network.embed_sound(_there(frames))
+        ),
+        "visual": lambda frames, images, view: network.scaled(
+            "visual", network.embed_images(_there(images))
+        ),
     }
     samples = with_rows(clips.samples, "visual" if modality == "audio" else "audio", None)
     parts: list[NDArray[np.float32]] = []

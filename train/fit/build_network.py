@@ -11,6 +11,7 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
+from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.network import Network, SceneClassifier
 from avsc.train.model.visual import VisualEncoder
@@ -56,11 +57,15 @@ def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network
             visual_branch, n_visual = _of_vectors(system.visual, record.vector, settings.dropout)
         classifier = _classifier(system.classifier, n_acoustic + n_visual, record)
     drops = settings.dropout_of_modalities(system) is not None
+    norm = None
+    if settings.fusion_norm != "none" and len(system.branches) > 1:
+        norm = FusionNorm(settings.fusion_norm, n_acoustic, n_visual)
     return Network(
         acoustic,
         visual_branch,
         classifier,
         missing=MissingEmbeddings(n_acoustic, n_visual) if drops else None,
+        fusion_norm=norm,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
         low_precision=system.visual_frozen,  # what is trained with audio computes in float32

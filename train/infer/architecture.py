@@ -7,6 +7,7 @@ import timm
 
 from avsc.train.data.augment import ImageInput
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
+from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.network import Network, SceneClassifier
 from avsc.train.model.visual import VisualEncoder
 
@@ -20,6 +21,7 @@ def describe_network(network: Network) -> dict[str, Any]:
         "acoustic": None,
         "visual": None,
         "low_precision": network.low_precision,
+        "fusion_norm": None if network.fusion_norm is None else network.fusion_norm.kind,
     }
     if acoustic is not None:
         channels, bins = acoustic.mean.shape
@@ -35,17 +37,20 @@ def build_described(
 ) -> Network:
     """Return a network in evaluation mode, its weights still to be loaded."""
     acoustic = values["acoustic"] and AcousticEncoder(**values["acoustic"])
-    visual, features = None, EMBEDDING if acoustic else 0
+    visual, features, norm = None, EMBEDDING if acoustic else 0, None
     if values["visual"]:
         assert image_input is not None
         model = timm.create_model(values["visual"]["architecture"], num_classes=0)
         visual = VisualEncoder(model, image_input, "exported")
         features += visual.features
+        if kind := values.get("fusion_norm"):  # which folders from before there was one lack
+            norm = FusionNorm(kind, EMBEDDING, visual.features)
     network = Network(
         acoustic,
         visual,
         SceneClassifier(features, classes),
         frozen_acoustic=True,
         low_precision=values["low_precision"],
+        fusion_norm=norm,
     )
     return network.eval()

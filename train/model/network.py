@@ -3,7 +3,8 @@
 Source: equation 1 of the paper: e = AE(a) + VE(v) concatenated, acoustic first, then SC(e).
 Either encoder may be absent: audio only, video only. Stored embeddings pass through an identity in
 its place. A network that was trained with modality dropout has a learned vector for each modality
-(`missing`), which stands for the embedding where a sample lacks it.
+(`missing`), which stands for the embedding where a sample lacks it. With `fusion_norm` embeddings
+are normalised before they are concatenated.
 
 A *frozen* encoder stays as pre-training left it: its parameters require no gradient, so that no
 graph is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
@@ -18,7 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from avsc.train.data.augment import ImageInput
+from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
+from avsc.train.systems import Modality
 
 HIDDEN = 1024
 """Hidden units of the scene classifier."""
@@ -75,6 +78,7 @@ class Network(nn.Module):
             nothing (autocast: weights and their updates stay float32).
         missing: learned vectors in the place of missing embeddings; None where nothing may be
             missing.
+        fusion_norm: normalises embeddings before they are joined; None leaves them as they are.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Network(nn.Module):
         frozen_acoustic: bool = False,
         low_precision: bool = False,
         missing: MissingEmbeddings | None = None,
+        fusion_norm: FusionNorm | None = None,
     ) -> None:
         super().__init__()
         self.acoustic = acoustic
@@ -96,6 +101,7 @@ class Network(nn.Module):
         self.frozen_acoustic = frozen_acoustic
         self.low_precision = low_precision
         self.missing = missing
+        self.fusion_norm = fusion_norm
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -169,6 +175,10 @@ class Network(nn.Module):
         """Whether either modality may be missing."""
         return self.missing is not None
 
+    def scaled(self, modality: Modality, embedding: Tensor) -> Tensor:
+        """Return embeddings [B, features] of a modality as they are joined."""
+        return embedding if self.fusion_norm is None else self.fusion_norm(modality, embedding)
+
     def join(
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
     ) -> Tensor:
@@ -183,6 +193,8 @@ class Network(nn.Module):
         Returns:
             Float32 [B, features].
         """
+        acoustic = None if acoustic is None else self.scaled("audio", acoustic)
+        visual = None if visual is None else self.scaled("visual", visual)
         if self.missing is not None:
             acoustic, visual = self.missing(acoustic, visual, missing)
         elif missing is not None:
