@@ -5,8 +5,8 @@ stated in docs/choices.md. Besides help and limits, a field's metadata says:
 
     belongs_to   audio, visual (an encoder and its input: taken over from the run that the encoder
                  comes from), views (augmented images), pairs (these with audio), fused (audio and
-                 visual input) or dropped (either of them, lost in training); a system without that
-                 part does not depend on the setting
+                 visual input), dropped (either of them, lost in training) or mixed (both, by
+                 mixup); a system without that part does not depend on the setting
     absent       value that older runs, recorded before this setting existed, are taken to have
     free         a resumed run may change it: it affects no result, only where and how far the run
                  is computed and how often it is saved
@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.checked_settings import setting
 from avsc.train.systems import System
+from avsc.train.tuning_settings import TuningSettings
 
 if TYPE_CHECKING:
+    from avsc.train.data.mixup import Mixup
     from avsc.train.data.modality_dropout import ModalityDropout
     from avsc.train.data.time_shift import TimeShift
 
@@ -31,7 +33,7 @@ Validation = Literal["location", "random", "file", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(CheckedSettings):
+class Settings(TuningSettings):
     """The settings of a run; checked when made."""
 
     store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
@@ -237,6 +239,14 @@ class Settings(CheckedSettings):
 
         return TimeShift(self.shift)
 
+    def mixing(self, classes: int) -> "Mixup | None":
+        """Return how samples of so many classes are mixed; None where they are not."""
+        if not self.mixup:
+            return None
+        from avsc.train.data.mixup import Mixup  # torch is slow to import
+
+        return Mixup(self.mixup, self.mixup_lambda == "shared", classes)
+
     def identity(self, system: System) -> dict[str, Any]:
         """Return the settings that affect the results of a run of `system`, in JSON's types."""
         branches = self.chosen(system).branches
@@ -248,6 +258,7 @@ class Settings(CheckedSettings):
             "views": views,
             "pairs": views and "audio" in branches,
             "fused": len(branches) > 1,
+            "mixed": len(branches) > 1 and self.mixup > 0,
             "dropped": self.dropout_of_modalities(system) is not None,
         }
         values = {**self.record(), "augment": ",".join(sorted(_names(self.augment)))}

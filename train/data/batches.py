@@ -1,15 +1,15 @@
 """Batches: a run's samples, shuffled, augmented and cut into batches.
 
 Everything random comes from generators keyed by purpose: the order of an epoch (see `samples`) by
-(seed, epoch); the augmentation of a batch, its time shifts and the modalities that its samples lose
-by (seed, epoch, batch). A batch is therefore the same whatever the number of workers, and wherever
-in an epoch a run is resumed.
+(seed, epoch); the augmentation of a batch, its time shifts, how its samples are mixed and which
+modalities they lose by (seed, epoch, batch). A batch is therefore the same whatever the number of
+workers, and wherever in an epoch a run is resumed.
 
 For a GPU whole batches are made and uploaded ahead, on a stream of their own (see `prefetch`).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch import Tensor
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import UNCHANGED, Augment, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
+from avsc.train.data.mixup import Mixup, mix
 from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.data.prefetch import prefetch, upload
 from avsc.train.data.samples import (
@@ -35,7 +36,7 @@ from avsc.train.data.source import Source
 from avsc.train.data.time_shift import ClipImages, TimeShift
 
 # What a generator is for: the first word of its key; 3 is for DROPOUT, in train/fit/trainer.
-ORDER, AUGMENTATION, MODALITIES, SHIFT = 1, 2, 4, 5
+ORDER, AUGMENTATION, MODALITIES, SHIFT, MIXUP = 1, 2, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Batch:
             without audio.
         images: normalised, float32 [views, 3, size, size], or vectors [batch, features]; None
             without images.
-        scene: class indices, int64 [batch].
+        scene: class indices, int64 [batch], or, of mixed samples, probabilities of the classes,
+            float32 [batch, classes].
         index: which of the run's samples these are, int64 [batch]; always on the CPU.
         view: which of the images each sample sees, int64 [batch]; None where each has its own.
         missing: which samples lack audio, image, bool [batch, 2]; None where none does.
@@ -59,6 +61,14 @@ class Batch:
     index: Tensor
     view: Tensor | None = None
     missing: Tensor | None = None
+
+    @property
+    def modalities(self) -> Tensor:
+        """Which modalities each sample has, bool [batch, 2]: audio, image."""
+        if self.missing is not None:
+            return ~self.missing
+        there = [self.acoustic is not None, self.images is not None]
+        return torch.tensor(there, device=self.scene.device).expand(len(self.scene), -1)
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,7 @@ class TrainingBatches:
         modality_dropout: how samples lose a modality; None where they do not.
         time_shift: how far audio and image are apart; None where they are not. Samples that share
             a view are shifted alike.
+        mixup: how samples are mixed; None where they are not. None may share a view then.
     """
 
     source: Source
@@ -143,6 +154,7 @@ class TrainingBatches:
     together: int = 1
     modality_dropout: ModalityDropout | None = None
     time_shift: TimeShift | None = None
+    mixup: Mixup | None = None
 
     def epoch(self, number: int, start_batch: int = 0) -> Iterator[Batch]:
         """Return the batches of one epoch, each sample once at most; an incomplete last is dropped.
@@ -164,7 +176,7 @@ class TrainingBatches:
         slices = {b: order.batch(b, self.batch_size, self.shard) for b in numbers}
         images = self._images(number, slices)
         batches = (
-            self._batch(slices[b], shown, self._missing(number, b))
+            self._mixed(self._batch(slices[b], shown, self._missing(number, b)), number, b)
             for b, shown in zip(numbers, images, strict=True)
         )
         device = self.preparation.device
@@ -216,6 +228,20 @@ class TrainingBatches:
         time = epoch + b / batches_per_epoch(self.samples, self.batch_size)
         missing = self.modality_dropout.draw(generator, time, self.batch_size)
         return upload(missing[share(self.batch_size, self.shard)], self.preparation.device)
+
+    def _mixed(self, batch: Batch, epoch: int, b: int) -> Batch:
+        """Mix the samples of a batch, or of this shard of it, with each other."""
+        if self.mixup is None:
+            return batch
+        generator = np.random.default_rng((MIXUP, self.seed, epoch, b))
+        drawn = self.mixup.draw(generator, self.batch_size)[share(self.batch_size, self.shard)]
+        own = upload(drawn, self.preparation.device)
+        return replace(
+            batch,
+            acoustic=None if batch.acoustic is None else mix(batch.acoustic, own[:, 0]),
+            images=None if batch.images is None else mix(batch.images, own[:, 1]),
+            scene=self.mixup.labels(batch.scene, own, batch.modalities),
+        )
 
     def _batch(self, own: BatchSlice, images: Tensor | None, missing: Tensor | None) -> Batch:
         samples, which, device = self.samples, own.sample, self.preparation.device

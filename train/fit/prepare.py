@@ -17,6 +17,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.table import name_warnings
 from avsc.train.data.augment import Augment
 from avsc.train.data.image_folder import ImageFolder, open_image_folder
+from avsc.train.data.mixup import check_pairs
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build_network import build_network
@@ -106,6 +107,8 @@ def prepare(
     shift = settings.time_shift(chosen)
     if shift is not None and source.image_samples is not None:
         shift.check(source.image_samples)
+    if settings.mixup:
+        check_pairs(settings.batch_size, session.processes.count)
     run = Run(folder, record, source, *split_samples(store, source, split, settings))
     _say_store(record, store, split, session.console)
     _say_inputs(record, store, split, encoders, session.console)

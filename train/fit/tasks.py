@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import batches_per_epoch
+from avsc.train.data.mixup import Mixup
 from avsc.train.data.modality_dropout import ModalityDropout
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
@@ -83,13 +84,15 @@ class Task:
         network: with its initial weights, on the device that computes.
         optimiser: of the weights that are trained.
         rate: learning rate at a time, counted in epochs.
-        loss: mean loss of a batch, from logits [batch, classes] and class indices [batch].
+        loss: mean loss of a batch, from logits [batch, classes] and class indices [batch] or
+            probabilities [batch, classes].
         scores: the validation columns of `row`, from the probabilities of the run's validation
             samples [samples, classes].
         row: what is recorded of an epoch.
         together: samples of one image that share a view of it.
         modality_dropout: how samples lose a modality; None where they do not.
         time_shift: how far audio and image are apart in training; None where they are not.
+        mixup: how samples are mixed; None where they are not.
     """
 
     network: Network
@@ -101,6 +104,7 @@ class Task:
     together: int = 1
     modality_dropout: ModalityDropout | None = None
     time_shift: TimeShift | None = None
+    mixup: Mixup | None = None
 
 
 def make_task(run: Run, network: Network, session: Session) -> Task:
@@ -176,6 +180,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         together=settings.together,
         modality_dropout=settings.dropout_of_modalities(record.system),
         time_shift=settings.time_shift(record.system),
+        mixup=settings.mixing(len(record.classes)),
     )
 
 

@@ -155,6 +155,7 @@ class Trainer:
             together=self.task.together,
             modality_dropout=self.task.modality_dropout,
             time_shift=self.task.time_shift,
+            mixup=self.task.mixup,
         )
         return batches.epoch(self.progress.epoch, self.progress.batch)
 

@@ -1,0 +1,34 @@
+"""Settings of a run that change how it learns, beyond the paper's; off by default."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from avsc.manifests.errors import SettingError
+from avsc.train.checked_settings import CheckedSettings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningSettings(CheckedSettings):
+    """Usual improvements of training, each alone; checked when made."""
+
+    mixup: float = setting(
+        0.0,
+        "Mix samples in pairs, by shares from a beta distribution with this parameter, e.g. 0.2; 0 "
+        "is the paper's setting.",
+        absent=0.0,
+        least=0,
+    )
+    mixup_lambda: Literal["shared", "separate"] = setting(
+        "shared",
+        "Whether --mixup mixes audio and image of a sample by one share, or each by its own.",
+        belongs_to="mixed",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        together = getattr(self, "frames_per_image", "1")
+        if self.mixup and together != "1":
+            raise SettingError(
+                f"--mixup is {self.mixup:g} and --frames-per-image is {together}: each sample's "
+                "image is mixed with another, so that none can share a view. Use only one of them."
+            )
