@@ -34,7 +34,13 @@ def read_size(ctx: click.Context, option: click.Parameter, value: str) -> tuple[
 )
 @click.option("--seconds", type=float, default=10.0, show_default=True, help="Length of a clip.")
 @click.option(
-    "--world", is_flag=True, help="Use scenes that overlap, instead of the miniature's ring."
+    "--world",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value="world",
+    default="miniature",
+    help="Use another design than the miniature's ring: world (scenes overlap; also without NAME) "
+    "or faint-cue (a faint sound decides beside the picture).",
 )
 @click.option(
     "--pictures-out",
@@ -54,7 +60,7 @@ def synth(
     seed: int,
     size: tuple[int, int],
     seconds: float,
-    world: bool,
+    world: str,
     pictures_out: Path | None,
     pictures_per_class: int | None,
     workers: int | None,
@@ -65,13 +71,13 @@ def synth(
     --world scenes overlap, and both together identify most. The best possible scores are kept in
     world.json. Safe to run again: only what is missing is made.
     """
-    from avsc.preprocess.synth.design import RING, WORLD
+    from avsc.preprocess.synth.designs import named_design
     from avsc.preprocess.synth.labelled_images import write_labelled
     from avsc.preprocess.synth.miniature import write_miniature
 
     if pictures_per_class is not None and pictures_out is None:
         raise click.UsageError("--pictures-per-class needs --pictures-out.")
-    design = WORLD if world else RING
+    design = named_design(world)
     clips = write_miniature(
         out,
         design=design,
@@ -95,6 +101,7 @@ def synth(
     if pictures_out is not None:
         made = write_labelled(
             pictures_out,
+            design,
             per_class=200 if pictures_per_class is None else pictures_per_class,
             seed=seed,
             size=size,

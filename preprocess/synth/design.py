@@ -1,38 +1,17 @@
-"""Generative models of scenes, the best possible scores under them, and the two in use.
+"""Generative models of scenes: what is drawn, and the best possible scores.
 
-Each clip of a scene has one hidden acoustic symbol and one hidden visual symbol (its `Kinds`),
-drawn once for the whole clip from p(symbols | scene). Every acoustic frame and every image
-carries its symbol whole; all else about them is drawn again every second and is independent of the
+Each second of a clip has one hidden acoustic symbol and one hidden visual symbol (its `Kinds`),
+drawn from p(symbols | scene). A second keeps the symbols of the one before with the probability
+`hold`; otherwise both are drawn again, independently of all before. Every acoustic frame and every
+image carries the symbol of its second whole; all else about them is drawn independently of the
 scene (see `render`). What can be learned is therefore p(scene | symbols), and the best possible
 scores from sound, from sight and from both follow by Bayes' rule, with scenes equally likely, as in
-the official metric.
+the official metric. `optimum` says what they become when a modality is missing, late or another's.
 
-What the symbols are like is in `sounds` and `sights`.
-
-`RING`: each scene is one sound with one sight; neighbours share by turns a sight and a sound, so
-that neither modality tells more than half of what there is to tell:
-
-    scene              sound   sight             scene              sound   sight
-    airport            air     hall              park               air     green
-    shopping_mall      voices  hall              public_square      steps   green
-    street_pedestrian  voices  street            metro_station      steps   tunnel
-    street_traffic     engine  street            metro              rails   tunnel
-    bus                engine  carriage          tram               rails   carriage
-
-`WORLD`: scenes draw their symbols. Some share acoustic symbols (bus and street_traffic the engine),
-some visual ones (park and public_square the green); metro and tram share both with the same
-frequencies and differ only in which goes with which, so that neither sound nor sight alone tells
-them apart at all; and some overlap remains (steps in the street may be three scenes).
-
-The best possible (`SceneDesign.best_possible`; natural logarithm):
-
-    from          RING: accuracy, log-loss    WORLD: accuracy, log-loss
-    sound alone         0.5       0.693               0.410     1.176
-    sight alone         0.5       0.693               0.490     0.981
-    both                1         0                   0.908     0.216
+What the symbols are like is in `sounds` and `sights`; the designs in use are in `designs`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,19 +19,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.manifests.clips import Clip
-from avsc.preprocess.synth.sights import SIGHTS
-from avsc.preprocess.synth.sounds import SOUNDS
+from avsc.preprocess.synth.sights import SightKind
+from avsc.preprocess.synth.sounds import SoundKind
 
-SYMBOLS = 100
-"""Keys the generators of symbols; those of media have smaller numbers."""
+SYMBOLS, LATER = 100, 102
+"""Key the generators of symbols, of the first second and of later ones; 101 is that of labelled
+images, and those of media have smaller numbers."""
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """What a clip sounds and looks like: names in `SOUNDS` and `SIGHTS`."""
+    """What a second sounds and looks like: names in a design's `sounds` and `sights`."""
 
     sound: str
     sight: str
+
+    def __str__(self) -> str:
+        return f"{self.sound} {self.sight}"
 
 
 class Score(NamedTuple):
@@ -68,24 +53,38 @@ class SceneDesign:
 
     Attributes:
         scenes: p(symbols | scene) by scene, each of sum 1.
+        about: what it is, in a line.
+        sounds: the acoustic symbols.
+        sights: the visual symbols.
+        hold: probability that a second keeps the symbols of the one before.
+        looks_stay: whether all images of a location share a look, instead of those of a shot.
+        locations: of a scene, at most.
+        test_share: of the locations.
     """
 
     name: str
     scenes: Mapping[str, Mapping[Kinds, float]]
+    about: str
+    sounds: Mapping[str, SoundKind]
+    sights: Mapping[str, SightKind]
+    hold: float = 1.0
+    looks_stay: bool = False
+    locations: int = 40
+    test_share: float = 0.3
 
-    def joint(self) -> NDArray[np.float64]:
-        """Return p(scene, sound, sight), [scenes, sounds, sights], of equally likely scenes."""
+    def joint(self) -> Floats:
+        """Return p(scene, sound, sight) of one second, [scenes, sounds, sights]."""
         p = self._empty()
         for scene, draws in enumerate(self.scenes.values()):
             for kinds, probability in draws.items():
-                p[scene, *_place(kinds)] = probability / len(p)
+                p[scene, *self._place(kinds)] = probability / len(p)
         return p
 
     def best_possible(self) -> dict[str, Score]:
         """Return the best expected score from the sound, the sight and both."""
         return score(self.joint(), self.joint())
 
-    def oracle(self, drawn: Iterable[tuple[str, Kinds]]) -> dict[str, Score]:
+    def oracle(self, drawn: Iterable[tuple[str, Sequence[Kinds]]]) -> dict[str, Score]:
         """Return the score of p(scene | symbols) itself on clips that were drawn.
 
         It differs from `best_possible` by the chance of the draw alone.
@@ -95,16 +94,20 @@ class SceneDesign:
         """
         counts = self._empty()
         order = list(self.scenes)
-        for scene, kinds in drawn:
-            counts[order.index(scene), *_place(kinds)] += 1
+        for scene, symbols in drawn:
+            for kinds in symbols:
+                counts[order.index(scene), *self._place(kinds)] += 1 / len(symbols)
         each = counts.sum(axis=(1, 2), keepdims=True)
         return score(self.joint(), counts / each / len(counts))
 
-    def _empty(self) -> NDArray[np.float64]:
-        return np.zeros((len(self.scenes), len(SOUNDS), len(SIGHTS)))
+    def _empty(self) -> Floats:
+        return np.zeros((len(self.scenes), len(self.sounds), len(self.sights)))
+
+    def _place(self, kinds: Kinds) -> tuple[int, int]:
+        return list(self.sounds).index(kinds.sound), list(self.sights).index(kinds.sight)
 
 
-def score(p: NDArray[np.float64], drawn: NDArray[np.float64]) -> dict[str, Score]:
+def score(p: Floats, drawn: Floats) -> dict[str, Score]:
     """Return how who knows p scores from the sound, the sight and both.
 
     Args:
@@ -117,39 +120,59 @@ def score(p: NDArray[np.float64], drawn: NDArray[np.float64]) -> dict[str, Score
     """
     views = {"sound": (2,), "sight": (1,), "both": ()}
     return {
-        name: _score(p.sum(axis=unseen), drawn.sum(axis=unseen)) for name, unseen in views.items()
+        name: score_of(p.sum(axis=unseen), drawn.sum(axis=unseen)) for name, unseen in views.items()
     }
 
 
-def _score(p: NDArray[np.float64], drawn: NDArray[np.float64]) -> Score:
-    """Return the score for p(scene, symbol); the first of equally likely scenes is guessed."""
+def score_of(p: Floats, drawn: Floats) -> Score:
+    """Return the score for p(scene, symbol); the first of equally likely scenes is guessed.
+
+    The log-loss is infinite where something is drawn that p excludes.
+    """
     p, drawn = p.reshape(len(p), -1), drawn.reshape(len(p), -1)
     posterior = p / np.where(p.any(axis=0), p.sum(axis=0), 1)
-    logarithm = np.log(posterior, out=np.zeros_like(p), where=drawn > 0)
+    with np.errstate(divide="ignore"):
+        logarithm = np.log(posterior, out=np.zeros_like(p), where=drawn > 0)
     right = np.take_along_axis(drawn, posterior.argmax(axis=0)[None], axis=0)
     return Score(float(right.sum()), float(abs((drawn * logarithm).sum())))
 
 
-def _place(kinds: Kinds) -> tuple[int, int]:
-    return list(SOUNDS).index(kinds.sound), list(SIGHTS).index(kinds.sight)
+def draw_symbols(
+    design: SceneDesign, clips: Sequence[Clip], seed: int, seconds: int = 1
+) -> list[tuple[Kinds, ...]]:
+    """Return the symbols of each second of each clip.
 
-
-def draw_symbols(design: SceneDesign, clips: Sequence[Clip], seed: int) -> list[Kinds]:
-    """Return the symbols of each clip, drawn from p(symbols | scene) by systematic sampling.
-
-    The n clips of a scene in a fold are drawn together: n points 1/n apart, from a random start,
-    fall on the unit interval, where each pair of symbols has a stretch as long as its probability;
-    they are dealt out in random order. Each clip has each pair with the stated probability, and n
-    clips have it n p times, give or take less than one, so that a score on few clips stays near its
-    expectation.
+    Those of the first second are drawn by systematic sampling. The n clips of a scene in a fold are
+    drawn together: n points 1/n apart, from a random start, fall on the unit interval, where each
+    pair of symbols has a stretch as long as its probability; they are dealt out in random order.
+    Each clip has each pair with the stated probability, and n clips have it n p times, give or take
+    less than one, so that a score on few clips stays near its expectation.
     """
-    drawn: dict[str, Kinds] = {}
+    drawn: dict[str, tuple[Kinds, ...]] = {}
     for order, (scene, p) in enumerate(design.scenes.items()):
         for part, fold in enumerate(("train", "test")):
             some = [clip.id for clip in clips if (clip.scene, clip.fold) == (scene, fold)]
-            generator = np.random.default_rng([seed, SYMBOLS, order, part])
-            drawn.update(zip(some, _draw(p, len(some), generator), strict=True))
+            first = _draw(p, len(some), np.random.default_rng([seed, SYMBOLS, order, part]))
+            later = np.random.default_rng([seed, LATER, order, part])
+            for clip, kinds in zip(some, first, strict=True):
+                drawn[clip] = tuple(_follow(design, p, kinds, seconds, later))
     return [drawn[clip.id] for clip in clips]
+
+
+def _follow(
+    design: SceneDesign,
+    p: Mapping[Kinds, float],
+    kinds: Kinds,
+    seconds: int,
+    generator: np.random.Generator,
+) -> Iterator[Kinds]:
+    """Yield the symbols of a clip, of which `kinds` are the first."""
+    every, ends = list(p), np.cumsum(list(p.values()))[:-1]
+    yield kinds
+    for _ in range(seconds - 1):
+        if generator.uniform() >= design.hold:
+            kinds = every[int(np.searchsorted(ends, generator.uniform(), side="right"))]
+        yield kinds
 
 
 def _draw(p: Mapping[Kinds, float], count: int, generator: np.random.Generator) -> list[Kinds]:
@@ -174,36 +197,3 @@ def independent(sounds: Mapping[str, float], sights: Mapping[str, float]) -> dic
 def pairs(*kinds: Kinds) -> dict[Kinds, float]:
     """Return p(symbols | scene) of a scene that draws one of some pairs, all equally likely."""
     return dict.fromkeys(kinds, 1 / len(kinds))
-
-
-RING = SceneDesign(
-    "miniature",
-    {
-        "airport": always("air", "hall"),
-        "bus": always("engine", "carriage"),
-        "metro": always("rails", "tunnel"),
-        "metro_station": always("steps", "tunnel"),
-        "park": always("air", "green"),
-        "public_square": always("steps", "green"),
-        "shopping_mall": always("voices", "hall"),
-        "street_pedestrian": always("voices", "street"),
-        "street_traffic": always("engine", "street"),
-        "tram": always("rails", "carriage"),
-    },
-)
-
-WORLD = SceneDesign(
-    "world",
-    {
-        "airport": independent({"air": 0.8, "voices": 0.2}, {"hall": 1}),
-        "bus": independent({"engine": 0.9, "voices": 0.1}, {"carriage": 1}),
-        "metro": pairs(Kinds("rails", "tunnel"), Kinds("air", "carriage")),
-        "metro_station": independent({"steps": 0.9, "voices": 0.1}, {"tunnel": 0.9, "hall": 0.1}),
-        "park": independent({"air": 0.8, "steps": 0.2}, {"green": 1}),
-        "public_square": independent({"steps": 0.8, "air": 0.2}, {"green": 0.8, "street": 0.2}),
-        "shopping_mall": independent({"voices": 0.9, "steps": 0.1}, {"hall": 0.9, "street": 0.1}),
-        "street_pedestrian": independent({"voices": 0.8, "steps": 0.2}, {"street": 1}),
-        "street_traffic": independent({"engine": 1}, {"street": 0.9, "green": 0.1}),
-        "tram": pairs(Kinds("rails", "carriage"), Kinds("air", "tunnel")),
-    },
-)

@@ -7,33 +7,42 @@
     OUT/world.json                       what is known of it because it was made
     OUT/meta.csv                         as TAU2021's; written last, so that no half set is read
 
-A scene has four to forty locations of about equally many clips, in the cities of TAU2021; the first
-ones, about 30 % of them and at least one, are in the test fold and the others in the training fold.
-Locations are names: the clips of one resemble each other no more than any two of a scene.
+A scene has at least four locations of about equally many clips, and at most as many as its design
+says, in the cities of TAU2021; the first ones, a share that the design states and at least one, are
+in the test fold and the others in the training fold. Unless the design gives locations looks, they
+are names: the clips of one resemble each other no more than any two of a scene.
 
 ``world.json``:
 
-    design     p(symbols | scene) of each scene
-    seed       of everything drawn
-    optimum    the best accuracy and log-loss (nats) that can be expected from the sound, the sight
-               and both, to three digits
-    oracle     the same of p(scene | symbols) on the clips drawn, by fold
-    symbols    sound and sight of each clip
+    design      p(symbols | scene) of each scene
+    seed        of everything drawn
+    optimum     the best accuracy and log-loss (nats) that can be expected from the sound, the sight
+                and both, to three digits
+    conditions  the same under each condition of `avsc-fit robustness`; ``untold`` of who takes the
+                recordings for complete (see `optimum`)
+    oracle      the score of p(scene | symbols) on the clips drawn, by fold
+    symbols     sound and sight of each clip, or where they change a list of them, one a second
 
-The best for one segment is the best for its clip: a clip's symbols never change.
+All is for segments of a second; where symbols last a clip, it is for clips as well.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil
 from pathlib import Path
+
+import numpy as np
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.files import publish
-from avsc.preprocess.synth.design import RING, Kinds, SceneDesign, Score, draw_symbols
+from avsc.preprocess.synth.design import Kinds, SceneDesign, Score, draw_symbols
+from avsc.preprocess.synth.designs import RING
+from avsc.preprocess.synth.optimum import encodable, optima, rounded
 from avsc.preprocess.synth.render import RenderJob, render_all
 from avsc.preprocess.synth.settings_file import claim
+from avsc.preprocess.synth.sights import Look
 from avsc.preprocess.synth.sounds import RATE
 
 CITIES = (
@@ -50,8 +59,10 @@ CITIES = (
 )
 GROUND_TRUTH = "world.json"
 IMAGE_RATE = 30
-LOCATIONS = 40
-"""Of a scene, at most."""
+LOOKS = 103
+"""Keys the generators of locations' looks."""
+Symbols = Sequence[Kinds]
+"""Of each second of a clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +80,16 @@ class MiniatureSettings:
     seed: int = 0
     seconds: float = 10.0
     size: tuple[int, int] = (320, 180)
+
+    @property
+    def shots(self) -> int:
+        """Shots of a clip, one for each second that has begun."""
+        return ceil(self.seconds)
+
+    @property
+    def segments(self) -> int:
+        """Segments of a clip: second k is one if the clip lasts beyond k + 0.5 s."""
+        return ceil(self.seconds - 0.5)
 
     def __post_init__(self) -> None:
         if self.clips_per_scene < 4:
@@ -125,9 +146,9 @@ def write_miniature(
     )
     claim(out, design.name, asdict(settings))
     clips = list(make_clips(design, clips_per_scene))
-    drawn = draw_symbols(design, clips, seed)
-    jobs = [job for job in _jobs(out, settings, clips, drawn) if job.missing]
-    ground_truth = encode_ground_truth(design, seed, clips, drawn)
+    drawn = draw_symbols(design, clips, seed, settings.shots)
+    jobs = [job for job in _jobs(out, design, settings, clips, drawn) if job.missing]
+    ground_truth = encode_ground_truth(design, settings, clips, drawn)
     check_ground_truth(out / GROUND_TRUTH, ground_truth)
     begin(len(jobs))
     render_all(jobs, workers, done)
@@ -139,8 +160,8 @@ def write_miniature(
 
 def make_clips(design: SceneDesign, clips_per_scene: int) -> Iterator[Clip]:
     """Yield the clips of a miniature, in the order of their numbers."""
-    locations = min(LOCATIONS, max(4, clips_per_scene // 2))
-    for_test = max(1, round(0.3 * locations))
+    locations = min(design.locations, max(4, clips_per_scene // 2))
+    for_test = max(1, round(design.test_share * locations))
     for order, scene in enumerate(design.scenes):
         for number in range(clips_per_scene):
             which = number % locations
@@ -180,13 +201,24 @@ def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> bytes:
 
 
 def _jobs(
-    out: Path, settings: MiniatureSettings, clips: Sequence[Clip], drawn: Sequence[Kinds]
+    out: Path,
+    design: SceneDesign,
+    settings: MiniatureSettings,
+    clips: Sequence[Clip],
+    drawn: Sequence[Symbols],
 ) -> Iterator[RenderJob]:
     """Yield what is to be made; of twenty clips one is a sample short and one a sample long."""
+    looks: dict[str | None, Look | None] = {clip.location: None for clip in clips}
+    if design.looks_stay:
+        for number, location in enumerate(looks):
+            generator = np.random.default_rng([settings.seed, LOOKS, number])
+            looks[location] = Look.of_location(generator)
     for number, clip in enumerate(clips):
         odd = {5: -1, 15: 1}.get(number % 20, 0)
         yield RenderJob(
-            kinds=drawn[number],
+            sounds=[design.sounds[kinds.sound] for kinds in drawn[number]],
+            sights=[design.sights[kinds.sight] for kinds in drawn[number]],
+            look=looks[clip.location],
             seed=settings.seed,
             clip=number,
             audio=out / str(clip.audio),
@@ -199,32 +231,40 @@ def _jobs(
 
 
 def encode_ground_truth(
-    design: SceneDesign, seed: int, clips: Sequence[Clip], drawn: Sequence[Kinds]
+    design: SceneDesign,
+    settings: MiniatureSettings,
+    clips: Sequence[Clip],
+    drawn: Sequence[Symbols],
 ) -> bytes:
     """Return what ``world.json`` holds.
 
     Args:
         design: of the data set.
+        settings: of the data set.
         clips: of the data set, some of each scene in each fold.
         drawn: the symbols of each clip.
     """
     known = list(zip(clips, drawn, strict=True))
     oracle = {
-        fold: _rounded(design.oracle((c.scene, kinds) for c, kinds in known if c.fold == fold))
+        fold: _all_rounded(design.oracle((c.scene, kinds) for c, kinds in known if c.fold == fold))
         for fold in ("train", "test")
     }
     held = {
         "design": {
             "name": design.name,
             "scenes": {
-                scene: {_named(kinds): round(p, 9) for kinds, p in draws.items()}
+                scene: {str(kinds): round(p, 9) for kinds, p in draws.items()}
                 for scene, draws in design.scenes.items()
             },
         },
-        "seed": seed,
-        "optimum": _rounded(design.best_possible()),
+        "seed": settings.seed,
+        "optimum": _all_rounded(design.best_possible()),
+        "conditions": encodable(optima(design, settings.segments)),
         "oracle": oracle,
-        "symbols": {clip.id: _named(kinds) for clip, kinds in known},
+        "symbols": {
+            clip.id: str(kinds[0]) if design.hold == 1 else list(map(str, kinds))
+            for clip, kinds in known
+        },
     }
     return (json.dumps(held, indent=1) + "\n").encode()
 
@@ -232,22 +272,25 @@ def encode_ground_truth(
 def check_ground_truth(path: Path, wanted: bytes) -> None:
     """Check that what is known of a set that is there is what would be known of it now.
 
+    A file of an earlier version may hold less; what it holds is compared.
+
     Raises:
         ManifestError: it was drawn from another design, as by another version of avsc.
     """
-    if path.is_file() and path.read_bytes() != wanted:
+    if not path.is_file():
+        return
+    known = json.loads(wanted)
+    try:
+        held = json.loads(path.read_bytes())
+        same = "symbols" in held and held == {key: known[key] for key in held}
+    except (ValueError, KeyError, TypeError):
+        same = False
+    if not same:
         raise ManifestError(
             f"{path}: not what these settings give: the set was made by another version of avsc, "
             "or the file was changed. Name another folder."
         )
 
 
-def _named(kinds: Kinds) -> str:
-    return f"{kinds.sound} {kinds.sight}"
-
-
-def _rounded(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
-    return {
-        name: {key: round(value, 3) for key, value in each._asdict().items()}
-        for name, each in scores.items()
-    }
+def _all_rounded(scores: Mapping[str, Score]) -> dict[str, dict[str, float]]:
+    return {name: rounded(each) for name, each in scores.items()}

@@ -1,8 +1,9 @@
 """Rendering: from the symbols of a clip to its two files, on every core.
 
-A clip is a row of shots of one second. Each has its clip's symbols, and all else about it (level,
-tuning, background; texture, hue, light, who passes by) is drawn again, so that a network can learn
-nothing but symbols: with a background for each place or clip it would learn the clips by heart.
+A clip is a row of shots of one second. Each has the symbols of its second, and all else about it
+(level, tuning, background; texture, hue, light, who passes by) is drawn again, so that a network
+can learn nothing but symbols: with a background for each place or clip it would learn the clips by
+heart. That is wanted where a design gives locations a look.
 
 A shot's noise comes from a generator keyed by (seed, what it is for, number of the clip, number of
 the shot), so that each file has the same bytes in any process and any order. Files are whole or
@@ -22,6 +23,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -30,13 +32,13 @@ from numpy.typing import NDArray
 
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import publish
-from avsc.preprocess.synth.design import Kinds
-from avsc.preprocess.synth.sights import SIGHTS, make_images
-from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
+from avsc.preprocess.synth.sights import Look, SightKind, make_images
+from avsc.preprocess.synth.sounds import RATE, SoundKind, make_sound
 
 SHOT_SECONDS = 1.0
 """As long as a segment of the official task, and in step with it."""
 SOUND, SIGHT = range(2)
+Kind = TypeVar("Kind", SoundKind, SightKind)
 X264 = {"preset": "veryfast", "crf": "23", "bf": "2", "x264-params": "mbtree=0:scenecut=0"}
 
 
@@ -45,7 +47,8 @@ class RenderJob:
     """One clip to be made.
 
     Attributes:
-        kinds: what is to be heard and seen.
+        sounds: what is to be heard in each second that has begun.
+        sights: what is to be seen in each.
         seed: of the data set.
         clip: number of the clip, unique in the data set.
         audio: the WAV file.
@@ -54,9 +57,11 @@ class RenderJob:
         images: their number.
         rate: images a second.
         size: (width, height) of the images, pixels.
+        look: of all images; None where each shot has its own.
     """
 
-    kinds: Kinds
+    sounds: Sequence[SoundKind]
+    sights: Sequence[SightKind]
     seed: int
     clip: int
     audio: Path
@@ -65,6 +70,7 @@ class RenderJob:
     images: int
     rate: int
     size: tuple[int, int]
+    look: Look | None = None
 
     @property
     def missing(self) -> bool:
@@ -108,23 +114,26 @@ def _ignore_interrupts() -> None:
 
 
 def _sound(job: RenderJob) -> Iterator[NDArray[np.float64]]:
-    for generator, samples in _shots(job, SOUND, job.samples, RATE):
-        yield make_sound(SOUNDS[job.kinds.sound], generator, samples)
+    for kind, generator, samples in _shots(job, SOUND, job.sounds, job.samples, RATE):
+        yield make_sound(kind, generator, samples)
 
 
 def _images(job: RenderJob) -> Iterator[NDArray[np.uint8]]:
-    for generator, count in _shots(job, SIGHT, job.images, job.rate):
-        yield from make_images(SIGHTS[job.kinds.sight], generator, count, job.size)
+    for kind, generator, count in _shots(job, SIGHT, job.sights, job.images, job.rate):
+        yield from make_images(kind, generator, count, job.size, job.look)
 
 
 def _shots(
-    job: RenderJob, purpose: int, total: int, rate: int
-) -> Iterator[tuple[np.random.Generator, int]]:
-    """Yield each shot's generator and length; the last one has what is left."""
+    job: RenderJob, purpose: int, kinds: Sequence[Kind], total: int, rate: int
+) -> Iterator[tuple[Kind, np.random.Generator, int]]:
+    """Yield each shot's kind, generator and length; the last one has what is left.
+
+    A clip that is a sample too long has a shot of one sample, which is of the last kind.
+    """
     length = round(SHOT_SECONDS * rate)
     for number, start in enumerate(range(0, total, length)):
         generator = np.random.default_rng([job.seed, purpose, job.clip, number])
-        yield generator, min(length, total - start)
+        yield kinds[min(number, len(kinds) - 1)], generator, min(length, total - start)
 
 
 def encode_wav(samples: NDArray[np.float64], rate: int) -> bytes:

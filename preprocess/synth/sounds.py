@@ -6,10 +6,14 @@ octave scale, with or without a comb of lines; the rhythm a swelling of the leve
 difference's amplitude beside the average's. Shots differ in level, tuning, tilt and background;
 none of that says anything of the kind.
 
+A kind may have a *ring*: a narrow, faint resonance at a stated frequency, which colours all that
+is heard, the background too. `DECOYS` others like it ring at frequencies drawn for each shot, so
+that there being a resonance says nothing, only where it is.
+
 Levels are as in TAU2021, whose quietest recordings have an rms of 0.001 of full scale.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +33,7 @@ class SoundKind:
         lines: distance of the comb's lines, Hz; 0 for no comb.
         beat: swellings a second; 0 for none.
         sharpness: power that the raised cosine of the swelling is taken to.
+        ring: frequency of its resonance, Hz; 0 for none.
     """
 
     centre: float
@@ -37,6 +42,7 @@ class SoundKind:
     lines: float = 0.0
     beat: float = 0.0
     sharpness: float = 1.0
+    ring: float = 0.0
 
 
 SOUNDS = {
@@ -46,6 +52,22 @@ SOUNDS = {
     "steps": SoundKind(centre=1500, octaves=1.4, width=0.15, beat=4, sharpness=12),
     "rails": SoundKind(centre=3000, octaves=0.5, width=0.7),
 }
+
+RINGS = {"low": 1130.0, "high": 1380.0}
+RING_HEIGHT = 1.0
+"""Of a resonance, in nats above what is around it."""
+RING_OCTAVES = 0.03
+"""Standard deviation of a resonance, octaves."""
+DECOYS = 4
+DECOY_BANDS = ((200.0, 900.0), (1700.0, 7000.0))
+"""Where decoys ring, Hz: below and above `RINGS`."""
+
+RINGING = {
+    f"{name} {where}": replace(kind, ring=hertz)
+    for name, kind in SOUNDS.items()
+    for where, hertz in RINGS.items()
+}
+"""Each of `SOUNDS` with either resonance."""
 
 
 def make_sound(kind: SoundKind, generator: np.random.Generator, samples: int) -> Floats:
@@ -63,6 +85,8 @@ def make_sound(kind: SoundKind, generator: np.random.Generator, samples: int) ->
     length = -(-samples // 4800) * 4800  # a product of small primes, for the transform
     hertz: Floats = np.arange(1, length // 2 + 1, dtype=np.float64) * (RATE / length)
     tilted = (hertz / 1000) ** tilt
+    if kind.ring:
+        tilted = tilted * _resonances(kind.ring, hertz, generator)
     average, difference = _noise(_spectrum(kind, hertz / tuning) * tilted, generator, length)
     swell = _swell(kind, generator, length)
     hum, around = _noise(hertz**-0.5 * tilted, generator, length)
@@ -80,6 +104,20 @@ def _spectrum(kind: SoundKind, hertz: Floats) -> Floats:
     off = (hertz / kind.lines + 0.5) % 1 - 0.5
     comb: Floats = 0.05 + np.exp(-0.5 * (off / 0.04) ** 2)
     return bell * comb
+
+
+def _resonances(ring: float, hertz: Floats, generator: np.random.Generator) -> Floats:
+    """Return the gain at each frequency of a resonance and of its decoys."""
+    bands = np.log2(DECOY_BANDS)[generator.integers(len(DECOY_BANDS), size=DECOYS)]
+    centres = [np.log2(ring), *generator.uniform(bands[:, 0], bands[:, 1])]
+    octave = np.log2(hertz)
+    gain = np.zeros_like(hertz)
+    for centre in centres:
+        near = slice(
+            *np.searchsorted(octave, (centre - 6 * RING_OCTAVES, centre + 6 * RING_OCTAVES))
+        )
+        gain[near] += np.exp(-0.5 * ((octave[near] - centre) / RING_OCTAVES) ** 2)
+    return np.exp(RING_HEIGHT * gain)
 
 
 def _noise(spectrum: Floats, generator: np.random.Generator, length: int) -> Floats:

@@ -27,11 +27,11 @@ from stale import stale_file
 
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.tau2021 import SCENES, read_tau2021
-from avsc.preprocess.synth.design import RING, Kinds
+from avsc.preprocess.synth.designs import RING
 from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.render import RenderJob, encode_mp4, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_images
-from avsc.preprocess.synth.sounds import RATE, SOUNDS, make_sound
+from avsc.preprocess.synth.sounds import RATE, SOUNDS, SoundKind, make_sound
 from avsc.train.fit.split import validation_rows
 
 PREP = Path(sys.executable).with_name("avsc-prep")
@@ -264,9 +264,8 @@ def test_images_move() -> None:
 def test_each_second_is_another_shot_of_the_same_kind(tmp_path: Path) -> None:
     """What is not the kind says nothing of the clip, neither to the ear nor to the eye."""
     size = (64, 48)
-    job = RenderJob(
-        Kinds("rails", "hall"), 0, 1, tmp_path / "a", 3 * RATE, tmp_path / "v", 90, 30, size
-    )
+    kinds = [SOUNDS["rails"]] * 3, [SIGHTS["hall"]] * 3
+    job = RenderJob(*kinds, 0, 1, tmp_path / "a", 3 * RATE, tmp_path / "v", 90, 30, size)
     render(job)
     sound, _ = soundfile.read(job.audio)
     levels = np.sqrt((sound.reshape(3, RATE, 2) ** 2).mean(axis=(1, 2)))
@@ -323,7 +322,7 @@ def test_killed_run_is_not_a_data_set_and_goes_on(mini: Path, tmp_path: Path) ->
     assert {k: v for k, v in digests(out).items() if "/.tmp-" not in k} == digests(mini)
 
 
-class Deadly(Kinds):
+class Deadly(SoundKind):
     """Kills the process that unpickles it."""
 
     def __reduce__(self) -> tuple[Callable[[int], object], tuple[int]]:
@@ -331,8 +330,8 @@ class Deadly(Kinds):
 
 
 def test_death_of_a_process_is_told(tmp_path: Path) -> None:
-    kinds = Deadly("air", "hall")
-    job = RenderJob(kinds, 0, 1, tmp_path / "a", 1, tmp_path / "v", 1, 30, (64, 48))
+    kinds = [Deadly(250, 2, 1)], [SIGHTS["hall"]]
+    job = RenderJob(*kinds, 0, 1, tmp_path / "a", 1, tmp_path / "v", 1, 30, (64, 48))
     with pytest.raises(AvscError, match=r"died .* with fewer --workers"):
         render_all([job], 1, lambda: None)
 
