@@ -5,6 +5,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 from stores import small_store
 
 from avsc.features.store.reader import Store
@@ -25,6 +26,7 @@ SMALL = {
     "device": "cpu",
     "workers": 0,
 }
+VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}
 NEEDS = {
     "pipeline": ("acoustic_run",),
     "ablation-3": ("acoustic_run",),
@@ -54,6 +56,31 @@ def make_home(folder: Path) -> Path:
     for system in ("audio", "baseline-audio", "baseline-video"):
         make(folder, folder / system, system, epochs=1).fit()
     return folder
+
+
+def make_world(folder: Path) -> Path:
+    """Make a small store, and files of vectors that tell the scene by sound and by sight."""
+    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
+    for seed, (name, step) in enumerate({"acoustic": 0.2, "visual": 0.5}.items()):
+        write_vectors(folder / f"{name}.h5", store, step, seed)
+    return folder
+
+
+def on_vectors(world, out, **changes):
+    """Make a pipeline on vectors of both modalities ready."""
+    files = {
+        "acoustic_run": None,
+        "acoustic_embeddings": world / "acoustic.h5",
+        "visual_embeddings": world / "visual.h5",
+    }
+    return make(world, out, "pipeline", **{**files, **VECTORS, **changes})
+
+
+def bits(value):
+    """Return a checkpoint with its tensors as bytes, for exact comparison."""
+    if isinstance(value, torch.Tensor):
+        return value.numpy().tobytes()
+    return {name: bits(each) for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def write_vectors(path, store, step, seed=0, without=()):

@@ -13,7 +13,8 @@ from torch import distributed, nn
 
 from avsc.train.fit.distributed import joined
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import setting
+from avsc.train.robust_settings import RobustSettings
 from avsc.train.systems import System
 from avsc.train.tuning_settings import TuningSettings
 
@@ -33,7 +34,7 @@ Validation = Literal["location", "random", "file", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TuningSettings):
+class Settings(TuningSettings, RobustSettings):
     """The settings of a run; checked when made."""
 
     store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
@@ -116,20 +117,6 @@ class Settings(TuningSettings):
         "features (layer), or each feature over the batch (batch); none is the paper's setting.",
         belongs_to="fused",
         absent="none",
-    )
-    modality_dropout: float = setting(
-        0.0,
-        "Probability that a training sample loses its audio or its image, in whose place the "
-        "system learns a vector, so that it can be used without either; 0 is the paper's setting.",
-        belongs_to="dropped",
-        least=0,
-        most=1,
-    )
-    modality_dropout_epochs: int = setting(
-        10,
-        "Epochs in which --modality-dropout rises from 0.",
-        belongs_to="dropped",
-        least=0,
     )
     shift: int = setting(
         0,

@@ -19,7 +19,8 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import Progress, load_last, load_weights, save_best, save_last
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.baseline import DenseEncoder
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.network import Network
 
 MEND_EVERY = 10
 RECEIPTS = tuple(f"part-{block:05d}.json" for block in range(3))

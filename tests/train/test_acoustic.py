@@ -8,7 +8,7 @@ from torch import nn
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.network import SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
 
 Array = NDArray[np.float64]
 

@@ -21,7 +21,8 @@ from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import SceneRecord, check_same, read_record
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS

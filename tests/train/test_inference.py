@@ -11,8 +11,9 @@ from avsc.features.store.reader import Store
 from avsc.train.data.augment import ImageInput
 from avsc.train.data.source import Source
 from avsc.train.model.acoustic import AcousticEncoder
+from avsc.train.model.classifiers import SceneClassifier
 from avsc.train.model.inference import embed_images, predict
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.network import Network
 
 CPU = torch.device("cpu")
 HOW = {"batch_size": 7, "workers": 0, "device": CPU}

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from epochs import training_batches
-from stores import small_store
-from systems import fit_for, make, write_vectors
+from systems import bits, fit_for, make, make_world, on_vectors
 from torch.nn.functional import cross_entropy
 
 from avsc.features.store.reader import Store
@@ -25,34 +24,11 @@ from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 1}
-VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A small store, and files of vectors that tell the scene by sound and by sight."""
-    folder = tmp_path_factory.mktemp("dropped")
-    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
-    for seed, (name, step) in enumerate({"acoustic": 0.2, "visual": 0.5}.items()):
-        write_vectors(folder / f"{name}.h5", store, step, seed)
-    return folder
-
-
-def on_vectors(world, out, **changes):
-    """Make a pipeline on vectors of both modalities ready."""
-    files = {
-        "acoustic_run": None,
-        "acoustic_embeddings": world / "acoustic.h5",
-        "visual_embeddings": world / "visual.h5",
-    }
-    return make(world, out, "pipeline", **{**files, **VECTORS, **changes})
-
-
-def bits(value):
-    """Return a checkpoint with its tensors as bytes, for exact comparison."""
-    if isinstance(value, torch.Tensor):
-        return value.numpy().tobytes()
-    return {name: bits(each) for name, each in value.items()} if isinstance(value, dict) else value
+    return make_world(tmp_path_factory.mktemp("dropped"))
 
 
 def test_the_probability_rises_and_no_sample_loses_both():

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import digest, starting_weights
 

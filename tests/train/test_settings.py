@@ -77,9 +77,10 @@ def test_every_setting_is_an_option_of_every_system():
 
 
 def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
-    settings = Settings(frames_per_image="all", modality_dropout=0.3, shift=2, fusion_norm="batch")
+    settings = Settings(frames_per_image="all", modality_dropout=0.3, shift=2, fusion_norm="batch",
+                        unimodal_heads=0.5)  # fmt: skip
     dropped = {"modality_dropout", "modality_dropout_epochs"}
-    fused = {"shift", "fusion_norm"}
+    fused = {"shift", "fusion_norm", "unimodal_heads"}
     off = {"mixup", "mixup_lambda"}
     sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.identity(SYSTEMS["joint"]))

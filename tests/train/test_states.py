@@ -7,7 +7,8 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.checkpoint import load_weights, save_best
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.network import Network
 
 DIGEST = "d" * 64
 

@@ -12,7 +12,7 @@ from avsc.train.commands.evaluation_options import evaluation_options, page_opti
 
 GROUPS = {
     "Data": "store fold allow_missing allow_other_store",
-    "Model": "checkpoint temperature",
+    "Model": "checkpoint answer temperature",
     "Scores": "protocol conditions resamples seed",
     "Report": "out page media root single_file embeddings",
     "Where it runs": "device batch_size workers",
@@ -60,8 +60,8 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/evaluation-FOLD, or RUN/evaluation-FOLD-temperature "
-    "with --temperature]",
+    help="Folder of the report.  [default: RUN/evaluation-FOLD, with -late and -temperature added "
+    "for these options]",
 )
 @click.option(
     "--embeddings",

@@ -32,6 +32,14 @@ def evaluation_options(command: Command) -> Command:
             help="Weights of the best epoch, or of the last checkpoint.",
         ),
         click.option(
+            "--answer",
+            type=click.Choice(["fused", "late"]),
+            default="fused",
+            show_default=True,
+            help="Of the classifier of both modalities, or the product of the unimodal heads' "
+            "(--unimodal-heads).",
+        ),
+        click.option(
             "--resamples",
             type=click.IntRange(100),
             default=10_000,

@@ -14,7 +14,7 @@ GROUPS = {
     "Conditions": "conditions predictions seed",
     "Compared with": "audio_run visual_run margin resamples",
     "Data": "store root truth fold allow_missing allow_other_store",
-    "Model": "checkpoint protocol",
+    "Model": "checkpoint answer protocol",
     "Where it runs": "out save_predictions device batch_size workers",
 }
 
@@ -82,7 +82,8 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/robustness-FOLD]",
+    help="Folder of the report.  [default: RUN/robustness-FOLD, or RUN/robustness-FOLD-late with "
+    "--answer late]",
 )
 @click.option("--save-predictions", is_flag=True, help="Write the predictions of each condition.")
 @click.option(

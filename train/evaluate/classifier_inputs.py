@@ -3,7 +3,7 @@
 What a classifier says when a modality is missing, late or of another clip depends on the embeddings
 alone. Each acoustic frame and each image is therefore embedded once, in the batches in which
 `avsc-fit evaluate` embeds it, and a condition only says which rows a sample reads. The row after
-the last stands for what is missing: the vector that the network learned for it, or else zeros.
+the last stands for what is missing: what the network has in its place (`Network.absent`).
 
 Embeddings of TAU2021's test fold (204,120 frames, 36,450 images) take 1.0 GB in float32.
 """
@@ -87,10 +87,11 @@ class ClassifierInputs:
 
 
 def classifier_alone(network: Network) -> Network:
-    """Return a network of the same classifier that reads embeddings, in evaluation mode."""
+    """Return a network of the same classifiers that reads embeddings, in evaluation mode."""
     acoustic = None if network.acoustic is None else nn.Identity()
     visual = None if network.visual is None else nn.Identity()
-    alone = Network(acoustic, visual, network.classifier)
+    alone = Network(acoustic, visual, network.classifier, heads=network.heads)
+    alone.late = network.late
     return alone.eval()
 
 
@@ -151,9 +152,8 @@ def embed_modality(
             parts.append(part.float().numpy())
             if console.due():
                 console.show(modality, len(parts), len(cuts(samples)))
-    absent = np.zeros_like(parts[0][:1])
-    if network.missing is not None:
-        absent[0] = network.missing.vector(modality).detach().cpu().numpy()
+    absent = np.empty_like(parts[0][:1])
+    absent[0] = network.absent(modality).cpu().numpy()
     return np.concatenate([*parts, absent])
 
 

@@ -121,7 +121,7 @@ def run_answers(
         for protocol, named in answers.items():
             predicted = segments(probability, subject.inputs.samples, protocol)
             without = _segments_without(altered, protocol)
-            note = _note(condition, int(without.sum()), network.takes_missing)
+            note = _note(condition, int(without.sum()), network)
             named[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
     return answers
 
@@ -178,12 +178,16 @@ def _segments_without(altered: Altered, protocol: Protocol) -> Bools:
     return segments(share, altered.samples, protocol).probability[:, 0] > 0
 
 
-def _note(condition: Condition, without: int, takes_missing: bool) -> str:
-    fed = "the learned vector" if takes_missing else "zeros"
+def _note(condition: Condition, without: int, network: Network) -> str:
+    fed = "zeros" if network.missing is None else "the learned vector"
     if isinstance(condition.change, Missing):
-        return f"{fed} in the place of the {ENCODER[condition.change.modality]} embedding"
+        modality = condition.change.modality
+        if network.late:
+            return f"without the {ENCODER[modality]} head"
+        return f"{fed} in the place of the {ENCODER[modality]} embedding"
     if without:
-        return f"segments without an image there: {without:,}; {fed} in the place of its embedding"
+        instead = "its head is left out" if network.late else f"{fed} in the place of its embedding"
+        return f"segments without an image there: {without:,}; {instead}"
     return ""
 
 

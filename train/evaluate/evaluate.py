@@ -29,7 +29,7 @@ from avsc.train.fit.device import choose_device, memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.fit.trained_run import Answer, Trained, restore
 from avsc.train.protocol import PROTOCOLS, Protocol
 
 PAGE = "report.html"
@@ -43,6 +43,7 @@ class EvaluationRequest:
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
         checkpoint: weights of the best epoch, or of the last checkpoint.
+        answer: of the classifier of both modalities, or the late product of the unimodal heads.
         protocols: which frames count, and for what.
         temperature: apply a temperature fitted on the run's validation clips.
         allow_missing: score the segments that are there if some are missing.
@@ -65,6 +66,7 @@ class EvaluationRequest:
     store: Path | None = None
     fold: str = "test"
     checkpoint: Literal["best", "last"] = "best"
+    answer: Answer = "fused"
     protocols: tuple[Protocol, ...] = PROTOCOLS
     temperature: bool = False
     resampling: Resampling = field(default_factory=Resampling)
@@ -84,8 +86,9 @@ class EvaluationRequest:
     @property
     def folder(self) -> Path:
         """Folder of the report."""
-        name = f"evaluation-{self.fold}{'-temperature' if self.temperature else ''}"
-        return self.out or self.run / name
+        late = "-late" if self.answer == "late" else ""
+        temperature = "-temperature" if self.temperature else ""
+        return self.out or self.run / f"evaluation-{self.fold}{late}{temperature}"
 
 
 def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = False) -> RunEvaluation:
@@ -102,7 +105,12 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     """
     check_folder(request.folder)
     check_page_options(request.page, request.media, request.single_file)
-    trained = restore(request.run, request.checkpoint)
+    if request.embeddings and request.answer == "late":
+        raise SettingError(
+            "--embeddings are inputs of the classifier of both modalities, which --answer late "
+            "does not ask. Use only one of them."
+        )
+    trained = restore(request.run, request.checkpoint, request.answer)
     doing = "an evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
@@ -263,6 +271,7 @@ def _provenance(
         "run": str(request.run),
         "run_digest": record.digest,
         "checkpoint": request.checkpoint,
+        "answer": request.answer,
         "epoch": trained.epoch,
         "dataset": store.name,
         "store": str(store.path),

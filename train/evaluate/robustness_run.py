@@ -24,7 +24,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.fit.trained_run import Answer, Trained, restore
 from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
@@ -43,6 +43,7 @@ class RobustnessRequest:
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts.
         checkpoint: weights of the best epoch, or of the last checkpoint.
+        answer: of the classifier of both modalities, or the late product of the unimodal heads.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
         batch_size: samples at a time; None means the run's.
@@ -60,6 +61,7 @@ class RobustnessRequest:
     store: Path | None = None
     fold: str = "test"
     checkpoint: Literal["best", "last"] = "best"
+    answer: Answer = "fused"
     allow_other_store: bool = False
     device: str = "auto"
     batch_size: int | None = None
@@ -89,7 +91,8 @@ class RobustnessRequest:
         if self.out is not None:
             return self.out
         if self.run is not None:
-            return self.run / f"robustness-{self.fold}"
+            late = "-late" if self.answer == "late" else ""
+            return self.run / f"robustness-{self.fold}{late}"
         return Path("robustness") / next(iter(self.predictions.values())).stem
 
 
@@ -102,7 +105,9 @@ def evaluate_robustness(request: RobustnessRequest, console: Console) -> Robustn
         SettingError: they do not belong together.
     """
     check_folder(request.folder)
-    trained = None if request.run is None else restore(request.run, request.checkpoint)
+    trained = None
+    if request.run is not None:
+        trained = restore(request.run, request.checkpoint, request.answer)
     doing = "a robustness evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say) as claim:
@@ -151,6 +156,7 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
         "run": str(request.run),
         "run_digest": record.digest,
         "checkpoint": request.checkpoint,
+        "answer": request.answer,
         "epoch": trained.epoch,
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,

@@ -11,9 +11,10 @@ from avsc.manifests.errors import AvscError
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.model import baseline
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
+from avsc.train.model.classifiers import SceneClassifier, UnimodalHeads
 from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 from avsc.train.systems import Branch
@@ -56,6 +57,12 @@ def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network
         if system.visual is not None and record.vector is not None:
             visual_branch, n_visual = _of_vectors(system.visual, record.vector, settings.dropout)
         classifier = _classifier(system.classifier, n_acoustic + n_visual, record)
+        # Last, so that all else starts as it does without them.
+        heads = None
+        if settings.unimodal_heads and len(system.branches) > 1:
+            heads = UnimodalHeads(
+                *(_classifier("scene", inputs, record) for inputs in (n_acoustic, n_visual))
+            )
     drops = settings.dropout_of_modalities(system) is not None
     norm = None
     if settings.fusion_norm != "none" and len(system.branches) > 1:
@@ -66,6 +73,7 @@ def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network
         classifier,
         missing=MissingEmbeddings(n_acoustic, n_visual) if drops else None,
         fusion_norm=norm,
+        heads=heads,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
         low_precision=system.visual_frozen,  # what is trained with audio computes in float32

@@ -82,17 +82,23 @@ class Processes:
         if self.watch is not None and self.main:
             self.watch.tell_ready()
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """Return what computes the network's output so that its gradients are the whole batch's."""
+    def parallel(self, network: nn.Module, step: nn.Module | None = None) -> nn.Module:
+        """Return what computes a step so that the network's gradients are the whole batch's.
+
+        Args:
+            network: whose layers see the whole batch from now on.
+            step: what computes with it; None for the network itself.
+        """
+        step = network if step is None else step
         if self.count == 1:
-            return network
+            return step
         from avsc.train.model.synced_layers import over_processes
 
         over_processes(network, self.rank, self.count)
         with self._waiting():
             # All have the same buffers: a frozen model's never change, and those of batch
             # normalisation are of the whole batch.
-            return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False)
+            return nn.parallel.DistributedDataParallel(step, broadcast_buffers=False)
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over the processes; on a GPU without waiting for it."""

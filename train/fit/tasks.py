@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batches import batches_per_epoch
@@ -22,6 +22,7 @@ from avsc.train.data.source import Source
 from avsc.train.data.time_shift import TimeShift
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
+from avsc.train.fit.losses import LabelLoss, Loss, SceneLoss
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
@@ -84,8 +85,7 @@ class Task:
         network: with its initial weights, on the device that computes.
         optimiser: of the weights that are trained.
         rate: learning rate at a time, counted in epochs.
-        loss: mean loss of a batch, from logits [batch, classes] and class indices [batch] or
-            probabilities [batch, classes].
+        loss: what a step minimises.
         scores: the validation columns of `row`, from the probabilities of the run's validation
             samples [samples, classes].
         row: what is recorded of an epoch.
@@ -98,7 +98,7 @@ class Task:
     network: Network
     optimiser: torch.optim.Optimizer
     rate: Callable[[float], float]
-    loss: Callable[[Tensor, Tensor], Tensor]
+    loss: Loss
     scores: Callable[[NDArray[np.float64]], dict[str, float]]
     row: type[Row] = Row
     together: int = 1
@@ -175,7 +175,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         network,
         _optimiser(settings, network.trainable_parameters()),
         schedule.rate,
-        nn.functional.cross_entropy,
+        SceneLoss(settings.unimodal_heads),
         validation_scores,
         together=settings.together,
         modality_dropout=settings.dropout_of_modalities(record.system),
@@ -209,17 +209,13 @@ class ImagesRow(Row):
 
 def _images_task(settings: PlacesSettings, run: Run, network: Network) -> Task:
     """Cross-entropy with label smoothing, by SGD with a warm-up and one cosine decay."""
-
-    def loss(logits: Tensor, label: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
-
     return Task(
         network,
         torch.optim.SGD(
             decayed(network, settings.weight_decay), lr=settings.lr_max, momentum=settings.momentum
         ),
         WarmCosine(settings.lr_max, settings.lr_min, settings.epochs, settings.warmup).rate,
-        loss,
+        LabelLoss(settings.label_smoothing),
         lambda probability: top_scores(probability, run.validation.scene),
         ImagesRow,
     )

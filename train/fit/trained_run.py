@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.checkpoint import load_weights
 from avsc.train.fit.recovery import best_file, load_best
@@ -16,6 +16,10 @@ from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import WORDS
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.settings import Settings
+
+Answer = Literal["fused", "late"]
+"""Whose probabilities count: those of the classifier of both modalities, or the late product of the
+unimodal heads."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +41,29 @@ class Trained:
     file: Path
 
 
-def restore(path: Path, checkpoint: Literal["best", "last"] = "best") -> Trained:
+def restore(
+    path: Path, checkpoint: Literal["best", "last"] = "best", answer: Answer = "fused"
+) -> Trained:
     """Return the network of a run; no weights are downloaded.
 
     Args:
         path: folder of the run.
         checkpoint: which weights: of the best epoch, or of the last checkpoint.
+        answer: what the network answers.
 
     Raises:
         AvscError: something of the run is missing, damaged, or does not belong to it.
+        SettingError: it was trained without unimodal heads, and is asked for their product.
     """
     folder = RunFolder(path)
     record = read_record(folder.settings)
     network = build_network(record, kept_visual(record, folder))
+    network.late = answer == "late"
+    if network.late and network.heads is None:
+        raise SettingError(
+            f"{path}: was trained without unimodal heads, so that there is no late product. Omit "
+            "--answer late, or name a run that was trained with --unimodal-heads."
+        )
     if checkpoint == "best":
         epoch, file = load_best(folder, record.digest, network)
     else:

@@ -27,6 +27,7 @@ from avsc.train.data.batches import Batch, Preparation, TrainingBatches
 from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
+from avsc.train.fit.losses import Step
 from avsc.train.fit.recovery import load_newest, restore_best
 from avsc.train.fit.tasks import Run, Task
 from avsc.train.fit.timing import EpochTimer
@@ -45,14 +46,14 @@ class Trainer:
 
     Attributes:
         network: with its weights.
-        model: computes the network's output in a step, together with the other processes.
+        model: computes the loss of a step, together with the other processes.
         progress: how far it has come.
     """
 
     def __init__(self, run: Run, task: Task, session: Session) -> None:
         self.run, self.task, self.session = run, task, session
         self.network, self.optimiser = task.network, task.optimiser
-        self.model: nn.Module = task.network
+        self.model: nn.Module = Step(task.network, task.loss)
         self.progress = Progress()
         self._validated = run.validation.take(session.processes.share(len(run.validation)))
         self._embeddings: Tensor | None = None  # of the validation images, by a frozen encoder
@@ -97,7 +98,7 @@ class Trainer:
         history, session = self.progress.history, self.session
         devices = [session.device] if session.device.type == "cuda" else []
         with torch.random.fork_rng(devices), ExitStack() as stack:
-            self.model = session.processes.parallel(self.network.train())
+            self.model = session.processes.parallel(self.network.train(), self.model)
             curves = None
             if session.processes.main:
                 self._write_metrics()
@@ -165,17 +166,12 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate(at.epoch + at.batch / self.run.batches)
         torch.manual_seed(step_seed(self.run.settings.seed, at.epoch, at.batch))
-        loss = self._loss_of(batch)
+        loss: Tensor = self.model(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._loss += self.session.processes.mean(loss.detach())
         at.batch += 1
-
-    def _loss_of(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch, with its graph."""
-        logits = self.model(batch.acoustic, batch.images, batch.view, batch.missing)
-        return self.task.loss(logits, batch.scene)
 
     def _mean_loss(self) -> float:
         """Return the mean loss of the epoch so far; this waits for the device."""

@@ -7,8 +7,9 @@ import timm
 
 from avsc.train.data.augment import ImageInput
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
+from avsc.train.model.classifiers import SceneClassifier
 from avsc.train.model.fusion_norm import FusionNorm
-from avsc.train.model.network import Network, SceneClassifier
+from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 
 

@@ -108,6 +108,7 @@ def export(wanted: ExportRequest, say: Callable[[str], None]) -> None:
     """
     with publish_folder(wanted.out) as folder:
         trained = restore_with_encoders(wanted.run)
+        trained.network.heads = None  # the answer of the classifier of both modalities is exported
         if trained.network.takes_missing:
             raise SettingError(
                 f"{wanted.run}: trained with --modality-dropout; the forms of an export do not say "

@@ -4,7 +4,8 @@ Source: equation 1 of the paper: e = AE(a) + VE(v) concatenated, acoustic first,
 Either encoder may be absent: audio only, video only. Stored embeddings pass through an identity in
 its place. A network that was trained with modality dropout has a learned vector for each modality
 (`missing`), which stands for the embedding where a sample lacks it. With `fusion_norm` embeddings
-are normalised before they are concatenated.
+are normalised before they are concatenated. One that was trained with unimodal heads (`heads`) may
+be asked for their late product instead.
 
 A *frozen* encoder stays as pre-training left it: its parameters require no gradient, so that no
 graph is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
@@ -19,12 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from avsc.train.data.augment import ImageInput
+from avsc.train.model.classifiers import UnimodalHeads
 from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.systems import Modality
-
-HIDDEN = 1024
-"""Hidden units of the scene classifier."""
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
@@ -37,32 +36,6 @@ def fast_dtype(device: torch.device) -> torch.dtype:
     if capability >= (8, 0):
         return torch.bfloat16
     return torch.float16 if capability >= (7, 0) else torch.float32
-
-
-class SceneClassifier(nn.Module):
-    """Embeddings [B, inputs] to logits [B, classes]: Linear 1024-BN-ReLU-Dropout, Linear classes.
-
-    The last two layers of Table 1, without the softmax, which the loss includes.
-
-    Args:
-        inputs: values of the (concatenated) embedding.
-        classes: number of scenes.
-        dropout: dropout probability of hidden units.
-    """
-
-    def __init__(self, inputs: int, classes: int, dropout: float = 0.5) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(inputs, HIDDEN),
-            nn.BatchNorm1d(HIDDEN),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(HIDDEN, classes),
-        )
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        """Classify embeddings [B, inputs]: logits [B, classes]."""
-        return self.layers(embedding)  # type: ignore[no-any-return]
 
 
 class Network(nn.Module):
@@ -79,6 +52,10 @@ class Network(nn.Module):
         missing: learned vectors in the place of missing embeddings; None where nothing may be
             missing.
         fusion_norm: normalises embeddings before they are joined; None leaves them as they are.
+        heads: a classifier for each modality; None where there are none.
+
+    Attributes:
+        late: whether the late product of the heads is the answer, and not the classifier's.
     """
 
     def __init__(
@@ -92,6 +69,7 @@ class Network(nn.Module):
         low_precision: bool = False,
         missing: MissingEmbeddings | None = None,
         fusion_norm: FusionNorm | None = None,
+        heads: UnimodalHeads | None = None,
     ) -> None:
         super().__init__()
         self.acoustic = acoustic
@@ -102,6 +80,8 @@ class Network(nn.Module):
         self.low_precision = low_precision
         self.missing = missing
         self.fusion_norm = fusion_norm
+        self.heads = heads
+        self.late = False
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -173,10 +153,20 @@ class Network(nn.Module):
     @property
     def takes_missing(self) -> bool:
         """Whether either modality may be missing."""
-        return self.missing is not None
+        return self.late or self.missing is not None
+
+    def absent(self, modality: Modality) -> Tensor:
+        """Return what stands for an embedding that is missing, broadcast to [features].
+
+        NaN for the late product, which is then without that head; else the learned vector, or zeros
+        where there is none.
+        """
+        if self.late:
+            return torch.tensor(torch.nan)
+        return torch.zeros(()) if self.missing is None else self.missing.vector(modality).detach()
 
     def scaled(self, modality: Modality, embedding: Tensor) -> Tensor:
-        """Return embeddings [B, features] of a modality as they are joined."""
+        """Return embeddings [B, features] of a modality as classifiers see them."""
         return embedding if self.fusion_norm is None else self.fusion_norm(modality, embedding)
 
     def join(
@@ -185,7 +175,8 @@ class Network(nn.Module):
         """Concatenate embeddings, acoustic first: what the classifier sees.
 
         Args:
-            acoustic: float32 [B, features]; None without audio, or where all of it is missing.
+            acoustic: `scaled`, float32 [B, features]; None without audio, or where all of it is
+                missing.
             visual: the same of images.
             missing: which samples lack which modality, bool [B, 2] (audio, visual), for networks
                 that take it; their embeddings are replaced. None where no sample lacks one.
@@ -193,21 +184,43 @@ class Network(nn.Module):
         Returns:
             Float32 [B, features].
         """
-        acoustic = None if acoustic is None else self.scaled("audio", acoustic)
-        visual = None if visual is None else self.scaled("visual", visual)
         if self.missing is not None:
             acoustic, visual = self.missing(acoustic, visual, missing)
         elif missing is not None:
             raise ValueError("the network has nothing in the place of a missing modality")
         return torch.cat([part for part in (acoustic, visual) if part is not None], dim=1)
 
+    def decide(
+        self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
+    ) -> Tensor:
+        """Return logits, float32 [B, classes], of embeddings; arguments as in `join`."""
+        if self.late:
+            if self.heads is None or missing is not None:
+                raise ValueError("a late product needs heads, and None or NaN for what is missing")
+            return self.heads.product(acoustic, visual)
+        return self.classifier(self.join(acoustic, visual, missing))  # type: ignore[no-any-return]
+
+    def embeddings(
+        self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Embed frames and images, `scaled`; arguments as in `forward`.
+
+        Each image is embedded once; only an encoder that is being trained sees it as often as there
+        are samples of it, so that it counts for each.
+        """
+        heard = None if acoustic is None else self.scaled("audio", self.embed_sound(acoustic))
+        if images is None:
+            return heard, None
+        if view is not None and self.training and not self.frozen_visual:
+            images, view = images[view], None
+        seen = self.embed_images(images)
+        return heard, self.scaled("visual", seen if view is None else seen[view])
+
     def embed(
         self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
     ) -> Tensor:
         """Return what the classifier sees of frames and images; arguments as in `forward`."""
-        heard = None if acoustic is None else self.embed_sound(acoustic)
-        seen = None if images is None else self.embed_images(images)
-        return self.join(heard, seen if seen is None or view is None else seen[view])
+        return self.join(*self.embeddings(acoustic, images, view))
 
     def classify(
         self,
@@ -225,8 +238,9 @@ class Network(nn.Module):
         Returns:
             Logits, float32 [B, classes].
         """
-        heard = None if acoustic is None else self.embed_sound(acoustic)
-        return self.classifier(self.join(heard, visual_embedding, missing))  # type: ignore[no-any-return]
+        heard = None if acoustic is None else self.scaled("audio", self.embed_sound(acoustic))
+        seen = visual_embedding
+        return self.decide(heard, None if seen is None else self.scaled("visual", seen), missing)
 
     def forward(
         self,
@@ -244,13 +258,6 @@ class Network(nn.Module):
             missing: as in `join`.
 
         Returns:
-            Logits, float32 [B, classes]. Each image is embedded once; only an encoder that is
-            being trained sees it as often as there are samples of it, so that it counts for each.
+            Logits, float32 [B, classes].
         """
-        if images is None:
-            return self.classify(acoustic, None, missing)
-        if view is not None and self.training and not self.frozen_visual:
-            images, view = images[view], None
-        embedding = self.embed_images(images)
-        seen = embedding if view is None else embedding[view]
-        return self.classify(acoustic, seen, missing)
+        return self.decide(*self.embeddings(acoustic, images, view), missing)

@@ -1,0 +1,134 @@
+"""Unimodal heads: what they learn from, exact resumption, and their late product as an answer."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from commands import refused
+from systems import bits, fit_for, make, make_world, on_vectors
+from torch.nn.functional import cross_entropy
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import SettingError
+from avsc.train.evaluate.predict import clip_samples
+from avsc.train.fit.trained_run import restore
+from avsc.train.model.inference import evaluating
+from avsc.train.protocol import segments
+
+HEADED = {"unimodal_heads": 0.5}
+DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 0}
+MODALITIES = ("audio", "visual")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = make_world(tmp_path_factory.mktemp("headed"))
+    assert on_vectors(folder, folder / "run", epochs=1, **HEADED).fit()
+    return folder
+
+
+@pytest.mark.parametrize("dropped", [{}, DROPPED])
+def test_the_loss_is_of_all_classifiers_and_reaches_what_it_should(world, tmp_path, dropped):
+    trainer = make(world, tmp_path / "run", "joint", **HEADED, **dropped)
+    batch, network = next(trainer._batches()), trainer.network.eval()
+    heard, seen = network.embed_sound(batch.acoustic), network.embed_images(batch.images)
+    own = [network.heads.audio(heard), network.heads.visual(seen)]
+    both = network.classifier(network.join(heard, seen, batch.missing))
+    assert (batch.missing is not None and batch.missing.any()) == bool(dropped)
+    losses = [cross_entropy(logits, batch.scene) for logits in (both, *own)]
+    loss = trainer.task.loss(network, batch)
+    torch.testing.assert_close(loss, losses[0] + 0.5 * (losses[1] + losses[2]))
+
+    def reached(loss):
+        network.zero_grad(set_to_none=True)
+        loss.backward()
+        named = network.named_parameters()
+        return {".".join(name.split(".")[:2]) for name, p in named if p.grad is not None}
+
+    encoder = {"acoustic.blocks", "acoustic.linear"}
+    vectors = {"missing.audio", "missing.visual"} if dropped else set()
+    heads = {"heads.audio", "heads.visual"}
+    assert reached(loss) == encoder | vectors | heads | {"classifier.layers"}
+    parts = network.heads(*network.embeddings(batch.acoustic, batch.images, batch.view))
+    assert reached(cross_entropy(parts["audio"], batch.scene)) == encoder | {"heads.audio"}
+    parts = network.heads(*network.embeddings(batch.acoustic, batch.images, batch.view))
+    assert reached(cross_entropy(parts["visual"], batch.scene)) == {"heads.visual"}
+
+
+def test_off_is_the_papers_system_and_all_else_starts_as_there(world, tmp_path):
+    plain = on_vectors(world, tmp_path / "plain")
+    headed = on_vectors(world, tmp_path / "headed", **HEADED)
+    single = make(world, tmp_path / "audio", "audio", **HEADED)
+    assert plain.network.heads is None and single.network.heads is None
+    ours, theirs = headed.network.state_dict(), plain.network.state_dict()
+    assert {
+        name: ours[name] for name in ours if not name.startswith("heads.")
+    }.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    with pytest.raises(SettingError, match=r"different --unimodal-heads \\(None, now 0.5\\)"):
+        on_vectors(world, tmp_path / "plain", **HEADED)
+    with pytest.raises(SettingError, match="--unimodal-heads is -1; wanted 0 or more"):
+        on_vectors(world, tmp_path / "wrong", unimodal_heads=-1)
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(world, tmp_path):
+    how = {**HEADED, **DROPPED, "epochs": 2}
+    assert on_vectors(world, tmp_path / "straight", **how).fit()
+    assert not fit_for(on_vectors(world, tmp_path / "run", **how), 5)
+    went_on = on_vectors(world, tmp_path / "run", **how)
+    assert went_on.progress.batch > 0 and went_on.fit()
+    one, other = tmp_path / "straight", tmp_path / "run"
+    assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    states = [torch.load(run / "last.pt", weights_only=True)["network"] for run in (one, other)]
+    assert "heads.audio.layers.0.weight" in states[0] and bits(states[0]) == bits(states[1])
+
+
+def late_probability(run, world):
+    """Return by condition what the heads make of the test clips, computed without the network."""
+    trained, store = restore(run), Store.open(world / "store")
+    rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    clips = clip_samples(trained, store, rows, ("strict",), False)
+    inputs = (clips.source.acoustic[clips.samples.frame], clips.source.visual[clips.samples.image])
+    heads = (trained.network.heads.audio, trained.network.heads.visual)
+    with evaluating(trained.network):
+        audio, visual = (
+            torch.softmax(head(torch.from_numpy(values)).double(), 1).numpy()
+            for head, values in zip(heads, inputs, strict=True)
+        )
+    product = audio * visual / (audio * visual).sum(1, keepdims=True)
+    found = {"complete": product, "no-audio": visual, "no-image": audio}
+    return {name: segments(each, clips.samples, "strict") for name, each in found.items()}
+
+
+def read_tsv(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return np.array([[float(row[f"scene{k}"]) for k in range(3)] for row in rows])
+
+
+def test_the_late_product_is_an_answer(fit, world, tmp_path):
+    run, cpu = world / "run", ("--device=cpu", "--workers=0", "--resamples=100")
+    wanted = late_probability(run, world)
+    assert fit("evaluate", run, "--answer=late", "--no-page", "--protocol=strict", *cpu)[0] == 0
+    report = run / "evaluation-test-late"
+    found = read_tsv(report / "predictions-strict.tsv")
+    np.testing.assert_allclose(found, wanted["complete"].probability, atol=1e-6)
+    asked = ("--answer=late", "--conditions=no-audio,no-image", "--save-predictions")
+    assert fit("robustness", run, *asked, *cpu)[0] == 0
+    folder = run / "robustness-test-late"
+    for name, predicted in wanted.items():
+        found = read_tsv(folder / f"predictions-{name}.tsv")
+        np.testing.assert_allclose(found, predicted.probability, atol=1e-6)
+    text = (folder / "robustness.md").read_text()
+    assert "without the acoustic head" in text and "without the visual head" in text
+    assert fit("evaluate", run, "--no-page", "--protocol=strict", *cpu)[0] == 0
+    code, out, _ = fit("compare", run, report, "--no-page", "--resamples=100", "--out", tmp_path)
+    assert code == 0 and f"second: {report}" in out
+
+
+def test_what_has_no_late_product_is_refused(fit, world, tmp_path):
+    on_vectors(world, tmp_path / "plain", epochs=1).fit()
+    late = ("--answer=late", "--device=cpu")
+    refused(fit("evaluate", tmp_path / "plain", *late), 2, "without unimodal heads")
+    refused(fit("evaluate", world / "run", *late, "--embeddings"), 2, "Use only one of them")
