@@ -117,7 +117,7 @@ def test_it_is_part_of_what_is_evaluated_and_absent_where_it_is_off(world, tmp_p
         with torch.no_grad():
             probability = torch.softmax(network.classify(*inputs).double(), 1).numpy()
         wanted = segments(probability, samples, "strict").probability
-        np.testing.assert_allclose(answers[name].segments.probability, wanted, atol=1e-6)
+        np.testing.assert_allclose(answers["strict"][name].segments.probability, wanted, atol=1e-6)
 
 
 def test_an_export_has_it(tmp_path):

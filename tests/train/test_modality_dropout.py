@@ -207,5 +207,5 @@ def test_robustness_is_measured_with_the_learned_vectors(world, tmp_path):
         with torch.no_grad():
             probability = torch.softmax(network.classify(*inputs).double(), 1).numpy()
         wanted = segments(probability, samples, "strict").probability
-        np.testing.assert_allclose(answers[name].segments.probability, wanted, atol=1e-6)
-        assert answers[name].note.startswith("the learned vector in the place of the")
+        np.testing.assert_allclose(answers["strict"][name].segments.probability, wanted, atol=1e-6)
+        assert answers["strict"][name].note.startswith("the learned vector in the place of the")

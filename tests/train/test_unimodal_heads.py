@@ -66,7 +66,7 @@ def test_off_is_the_papers_system_and_all_else_starts_as_there(world, tmp_path):
         name: ours[name] for name in ours if not name.startswith("heads.")
     }.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    with pytest.raises(SettingError, match=r"different --unimodal-heads \\(None, now 0.5\\)"):
+    with pytest.raises(SettingError, match=r"different --unimodal-heads \(None, now 0.5\)"):
         on_vectors(world, tmp_path / "plain", **HEADED)
     with pytest.raises(SettingError, match="--unimodal-heads is -1; wanted 0 or more"):
         on_vectors(world, tmp_path / "wrong", unimodal_heads=-1)
