@@ -60,28 +60,48 @@ def make_block(task: BlockTask) -> BlockSummary:
     """
     begin = time.perf_counter()
     with threadpool_limits(1):
-        made, found = _make(task)
-    failures: list[Failure] = []
-    warnings: dict[str, None] = {}
-    for name, spec in task.specs.items():
-        mine = [made[row] for row in sorted(made) if row in task.todo[name]]
-        lost = tuple(f for clip in mine for f in clip.failures if f.product == name)
-        known = tuple(w for clip in mine for w in clip.warnings)
-        _publish(task, name, spec, made, found, lost, known, begin)
-        failures.extend(lost)
-        warnings.update(dict.fromkeys(known))
+        made = _make(task)
+    for name in task.specs:
+        _publish(task, name, made, begin)
+    warnings = [warning for name in task.specs for warning in made.warnings(task, name)]
     return BlockSummary(
         task.block,
-        len(made),
-        tuple(failures),
-        tuple(warnings),
+        len(made.clips),
+        tuple(failure for name in task.specs for failure in made.failures(task, name)),
+        tuple(dict.fromkeys(warnings)),
         time.perf_counter() - begin,
         peak_memory(),
     )
 
 
-def _make(task: BlockTask) -> tuple[dict[int, ClipRecords], dict[int, dict[str, SourceFile]]]:
-    """Return, for each row to be made, what it gave and the recordings it was made of."""
+@dataclass(frozen=True)
+class Made:
+    """What was made of a block's clips.
+
+    Attributes:
+        clips: what each row to be made gave, in their order.
+        sources: the recordings that each was made of.
+    """
+
+    clips: dict[int, ClipRecords]
+    sources: dict[int, dict[str, SourceFile]]
+
+    def of(self, task: BlockTask, product: str) -> list[ClipRecords]:
+        """Return the clips that were to be made of a product."""
+        return [clip for row, clip in self.clips.items() if row in task.todo[product]]
+
+    def failures(self, task: BlockTask, product: str) -> tuple[Failure, ...]:
+        """Return what could not be made of a product."""
+        made = self.of(task, product)
+        return tuple(f for clip in made for f in clip.failures if f.product == product)
+
+    def warnings(self, task: BlockTask, product: str) -> tuple[str, ...]:
+        """Return what should be known of the clips of a product."""
+        return tuple(warning for clip in self.of(task, product) for warning in clip.warnings)
+
+
+def _make(task: BlockTask) -> Made:
+    """Make what a task asks for, in memory."""
     _forget_unreadable(task)
     make = make_clip_isolated if task.isolate else make_clip_in_time
     made, found = {}, {}
@@ -96,7 +116,7 @@ def _make(task: BlockTask) -> tuple[dict[int, ClipRecords], dict[int, dict[str, 
         found[row] = {
             name: sources[files[name]] for name in sorted(files) if files[name] in sources
         }
-    return made, found
+    return Made(made, found)
 
 
 def _forget_unreadable(task: BlockTask) -> None:
@@ -128,17 +148,9 @@ def _kept(task: BlockTask, spec: Spec) -> Kept | None:
     return kept
 
 
-def _publish(
-    task: BlockTask,
-    name: str,
-    spec: Spec,
-    made: dict[int, ClipRecords],
-    found: dict[int, dict[str, SourceFile]],
-    failures: tuple[Failure, ...],
-    warnings: tuple[str, ...],
-    begin: float,
-) -> None:
+def _publish(task: BlockTask, name: str, made: Made, begin: float) -> None:
     """Write a product's part, then its receipt, which marks it as complete."""
+    spec = task.specs[name]
     path = part_file(task.store, spec, task.block)
     receipt = receipt_file(task.store, spec, task.block)
     todo = task.todo[name]
@@ -151,8 +163,8 @@ def _publish(
     for row, clip in enumerate(ids):
         role: Roles = (task.clips[row].audio, task.clips[row].video)
         if row in todo:
-            records += [Record(row, key, data) for key, data in made[row].records[name]]
-            of.append(found[row])
+            records += [Record(row, key, data) for key, data in made.clips[row].records[name]]
+            of.append(made.sources[row])
         else:
             assert kept is not None and before is not None, "rows are kept only from whole parts"
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
@@ -168,8 +180,8 @@ def _publish(
         Receipt(
             ids=ids,
             sources=tuple(of),
-            failures=(*older, *failures),
-            warnings=warnings,
+            failures=(*older, *made.failures(task, name)),
+            warnings=made.warnings(task, name),
             part_sha256=digest,
             part_size=size,
             seconds=time.perf_counter() - begin,

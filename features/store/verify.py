@@ -6,16 +6,16 @@ what it found. It changes nothing.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from avsc.features.specs import Spec
 from avsc.features.store.index import RecordTable, gather, identity_of, read_index
-from avsc.features.store.layout import Description, clips_file, read_description, sha256_file
+from avsc.features.store.layout import clips_file, read_description, sha256_file
 from avsc.features.store.part import PartFile, read_part
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
@@ -57,6 +57,7 @@ def verify(
     description = read_description(store)
     index = read_index(store)
     ids = [clip.id for clip in read_rows(clips_file(store))]
+    size = description.block_size
     problems: list[str] = []
     tables: dict[str, RecordTable] = {}
     total = sum(len(table.path) for table in index.tables.values())
@@ -69,11 +70,10 @@ def verify(
             progress(done, total)
             if part is not None:
                 parts.append(part)
-                _compare(part, description, product, ids, block, problems)
+                clips = ids[block * size : (block + 1) * size]
+                problems += _differences(part, description.specs[product], clips)
         if len(parts) == len(table.path):
-            tables[product] = gather(
-                store, parts, [d.decode() for d in table.sha256], description.block_size
-            )
+            tables[product] = gather(store, parts, [d.decode() for d in table.sha256], size)
             if not problems and any(
                 not np.array_equal(getattr(tables[product], column), getattr(table, column))
                 for column in ("clip", "key", "part", "start", "rows", "crc32")
@@ -116,16 +116,11 @@ def _checksums(part: PartFile, problems: list[str]) -> npt.NDArray[np.uint32]:
     return np.array(checksums, np.uint32)
 
 
-def _compare(
-    part: PartFile,
-    description: Description,
-    product: str,
-    ids: list[Any],
-    block: int,
-    problems: list[str],
-) -> None:
-    size = description.block_size
-    if list(part.ids) != ids[block * size : (block + 1) * size]:
-        problems.append(f"{part.path}: holds other clips than the clip table says")
-    if part.spec != description.specs[product].canonical():
-        problems.append(f"{part.path}: was made by another spec than store.json says")
+def _differences(part: PartFile, spec: Spec, clips: Sequence[str]) -> list[str]:
+    """Return how a part differs from what the clip table and store.json say."""
+    differences = []
+    if list(part.ids) != list(clips):
+        differences.append(f"{part.path}: holds other clips than the clip table says")
+    if part.spec != spec.canonical():
+        differences.append(f"{part.path}: was made by another spec than store.json says")
+    return differences

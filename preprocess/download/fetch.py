@@ -17,6 +17,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,7 +139,8 @@ def _complete(
             if there > most:
                 most, tried = there, 0
             try:
-                _attempt(session, url, archive.size, part, listener, retry.timeout)
+                get = partial(session.get, url, stream=True, timeout=retry.timeout)
+                _attempt(get, archive.size, part, listener)
             except (exceptions.InvalidURL, exceptions.InvalidSchema, exceptions.MissingSchema):
                 raise SettingError(f"--url: {url!r} is not a usable address.") from None
             except faults as fault:
@@ -157,12 +159,7 @@ def _complete(
 
 
 def _attempt(
-    session: "requests.Session",
-    url: str,
-    size: int,
-    part: Path,
-    listener: Listener,
-    timeout: float,
+    get: "Callable[..., requests.Response]", size: int, part: Path, listener: Listener
 ) -> None:
     """Request the missing bytes once, and write what arrives."""
     there, tag = _length(part), _tag(part)
@@ -174,7 +171,7 @@ def _attempt(
         headers["Range"] = f"bytes={there}-"
         if tag:
             headers["If-Range"] = tag
-    with session.get(url, headers=headers, stream=True, timeout=timeout) as answer:
+    with get(headers=headers) as answer:
         begin = _begin(answer, there, size, part)
         if begin == 0:
             _keep_tag(part, answer.headers.get("ETag", ""))
