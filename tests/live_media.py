@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from media import noise
-from videos import HEIGHT, WIDTH, drawn
+from videos import HEIGHT, WIDTH, drawn, repeatable
 
 SENDER = Path(__file__).with_name("live_sender.py")
 
@@ -33,7 +33,7 @@ def write_av(
     layout = {1: "mono", 2: "stereo"}[channels]
     sound = (loudness * noise(seed, int(seconds * rate), channels)).astype(np.float32)
     with av.open(path, "w") as file:
-        options = {} if reordered else {"bf": "0"}
+        options = repeatable(codecs[0], {} if reordered else {"bf": "0"})
         video = file.add_stream(codecs[0], rate=fps, options=options)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.gop_size, video.codec_context.thread_count = fps, 1

@@ -30,6 +30,18 @@ def drawn(
         yield np.clip(image, 0, 255).astype(np.uint8)
 
 
+def repeatable(codec: str, options: dict[str, str]) -> dict[str, str]:
+    """Return an encoder's options with which it gives the same bytes each time.
+
+    x264's macroblock tree reads memory that it never wrote where a clip is shorter than its
+    look-ahead.
+    """
+    if codec != "libx264":
+        return options
+    params = [text for text in (options.get("x264-params"), "mbtree=0") if text]
+    return {**options, "x264-params": ":".join(params)}
+
+
 def write_video(
     path: Path,
     images: Iterable[NDArray[np.uint8]],
@@ -61,7 +73,7 @@ def write_video(
     clock = Fraction(1, 90_000)
     shown = [Fraction(i) / rate for i in range(len(images))] if times is None else list(times)
     with av.open(path, "w", container_options=container or {}) as file:
-        stream = file.add_stream(codec, rate=rate, options=options or {})
+        stream = file.add_stream(codec, rate=rate, options=repeatable(codec, options or {}))
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = pix_fmt
         stream.codec_context.thread_count = 1
