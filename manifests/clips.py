@@ -11,12 +11,13 @@ made (to a scratch disk, say) are followed; the rule is about the text.
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from avsc.manifests.errors import ManifestError
+from avsc.manifests.label_spans import LabelSpan
 
 FOLDS = ("train", "test")
 
@@ -44,26 +45,45 @@ _FAULTS: dict[str, Callable[[str], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """One recording of one scene.
+    """One recording: of one scene, or with labels that change within it.
 
     Attributes:
         id: unique name within the data set, such as ``airport-helsinki-3-112``.
-        scene: the scene's label.
+        scene: the scene's label; None where `segments` says what it is when.
         audio: path of the sound relative to the root. Equal to `video` when the sound is the
             video file's own track; None when the clip has no sound.
         video: path of the video relative to the root; None when the clip has no video.
         fold: ``"train"``, ``"test"``, or None when the set has no folds.
         city: city of the recording, or None.
         location: place of the recording, unique in the set (TAU2021: ``helsinki-3``), or None.
+        segments: its labels in time, of a clip that has no scene; else empty.
     """
 
     id: str
-    scene: str
+    scene: str | None
     audio: str | None
     video: str | None
     fold: str | None = None
     city: str | None = None
     location: str | None = None
+    segments: tuple[LabelSpan, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its scene, or the labels of its segments, each once, as they first occur."""
+        if self.scene is not None:
+            return (self.scene,)
+        return tuple(dict.fromkeys(span.label for span in self.segments))
+
+    @property
+    def label_text(self) -> str:
+        """Its labels, for people.
+
+        >>> spans = (LabelSpan(0, 4, "quiet"), LabelSpan(4, 10, "tram"))
+        >>> Clip("a", None, "a.wav", None, segments=spans).label_text
+        'quiet, tram'
+        """
+        return ", ".join(self.labels)
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,7 @@ class Dataset:
                 raise ManifestError(f"{self.name}: clip {after!r} is listed twice; remove one.")
             if before > after:
                 raise ManifestError(f"{self.name}: clips are not in the order of their ids.")
-        unknown = sorted({clip.scene for clip in self.clips} - set(self.classes))
+        unknown = sorted(found_labels(self.clips) - set(self.classes))
         if unknown:
             raise ManifestError(
                 f"{self.name}: unknown scene {unknown[0]!r}; known are {', '.join(self.classes)}."
@@ -100,6 +120,11 @@ class Dataset:
     def path(self, relative: str) -> Path:
         """Return the file that a clip's `audio` or `video` names."""
         return located(self.root, relative)
+
+
+def found_labels(clips: Iterable[Clip]) -> set[str]:
+    """Return every label that clips have."""
+    return {label for clip in clips for label in clip.labels}
 
 
 def by_id(clips: Sequence[Clip]) -> tuple[Clip, ...]:

@@ -1,27 +1,30 @@
 """The generic manifest: a table of clips as CSV, for any data set; also a store's clips.csv.
 
 Columns, in any order: `id`, `scene`, `audio`, `video`, and optionally `fold` (train or test),
-`city`, `location`. Separated by comma or TAB, as the header is; any text that `read_text` reads.
-`audio` may equal `video` (the video's own sound track); one of the two may be empty or its column
-absent.
-Other columns are ignored, unless the name is nearly one of these. Blanks around the name of a
-column are ignored; at the ends of a value they are an error, because another row without them would
-have another scene, city or location. `name_warnings` finds what is doubtful and yet allowed.
+`city`, `location`. In the place of a scene a clip may have `segments`, labels that change within
+it (`avsc.manifests.label_spans`). Separated by comma or TAB, as the header is; any text that
+`read_text` reads. `audio` may equal `video` (the video's own sound track); one of the two may be
+empty or its column absent. Other columns are ignored, unless the name is nearly one of these.
+Blanks around the name of a column are ignored; at the ends of a value they are an error, because
+another row without them would have another scene, city or location. `name_warnings` finds what is
+doubtful and yet allowed.
 """
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from operator import attrgetter
 from pathlib import Path
 
-from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id, inside
+from avsc.manifests.clips import FOLDS, Clip, Dataset, by_id, found_labels, inside
 from avsc.manifests.errors import ManifestError
 from avsc.manifests.files import csv_bytes
+from avsc.manifests.label_spans import encode_spans, parse_spans
 from avsc.manifests.text import CONTROL, alike, composed, read_text, table_rows, trimmed
 
-COLUMNS = tuple(field.name for field in fields(Clip))
+COLUMNS = tuple(field.name for field in fields(Clip) if field.name != "segments")
+SEGMENTS = "segments"
+"""Column of the labels that change within a clip; only tables with such a clip have it."""
 DELIMITERS = {"\t": "TAB", ",": "comma", ";": "semicolon"}
 MEDIA = ("audio", "video")
 _KINDS = {"scene": "scenes", "city": "cities", "location": "locations", "id": "ids"}
@@ -30,7 +33,10 @@ UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def lines(
-    path: Path, wanted: Sequence[str], delimiter: str | None = None
+    path: Path,
+    wanted: Sequence[str],
+    delimiter: str | None = None,
+    instead: Mapping[str, str] | None = None,
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (``"file, line n"``, values by column) for each row of a table.
 
@@ -38,6 +44,7 @@ def lines(
         path: the table; its first line names the columns.
         wanted: columns that must be there.
         delimiter: if None, TAB if the header has one, else comma.
+        instead: columns that may be there in the place of one that is wanted.
 
     Raises:
         ManifestError: the file cannot be read, a column that is wanted is missing, or a row has
@@ -48,7 +55,8 @@ def lines(
         delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
     rows = table_rows(path, text, delimiter)
     header = [name.strip() for name in next(rows, ("", []))[1]]
-    _check_header(path, header, wanted, delimiter)
+    replaced = {name for name, other in (instead or {}).items() if other in header}
+    _check_header(path, header, [name for name in wanted if name not in replaced], delimiter)
     for where, row in rows:
         if len(row) != len(header):
             raise ManifestError(f"{where}: {len(row)} columns; the header has {len(header)}.")
@@ -90,7 +98,7 @@ def read_rows(path: Path, *, strict: bool = False) -> list[Clip]:
     """
     clips: list[Clip] = []
     seen: dict[str, str] = {}
-    for where, row in lines(path, ("id", "scene")):
+    for where, row in lines(path, ("id", "scene"), instead={"scene": SEGMENTS}):
         if not clips:
             _refuse_misspelt_columns(path, row)
         clip = _clip(where, row, strict)
@@ -108,20 +116,25 @@ def _refuse_misspelt_columns(path: Path, header: Iterable[str]) -> None:
         if near and name not in COLUMNS:
             raise ManifestError(
                 f"{path}: unknown column {name!r}; is {near[0]!r} meant? Rename it (columns are "
-                f"{', '.join(COLUMNS)})."
+                f"{', '.join((*COLUMNS, SEGMENTS))})."
             )
 
 
 def _clip(where: str, row: dict[str, str], strict: bool) -> Clip:
     values = {name: row.get(name) or None for name in COLUMNS}
-    for column, value in values.items():
+    listed = row.get(SEGMENTS) or None
+    for column, value in {**values, SEGMENTS: listed}.items():
         if value and (CONTROL if strict else UNREADABLE).search(value):
             raise ManifestError(f"{where}: {column} {value!r} holds a control character.")
-        if value and strict and column not in MEDIA:
+        if value and strict and column not in (*MEDIA, SEGMENTS):
             check_ends(where, column, value)
     name, scene = values.pop("id"), values.pop("scene")
-    if name is None or scene is None:
+    if name is None or (scene is None and listed is None):
         raise ManifestError(f"{where}: no id or no scene; each clip needs both.")
+    if scene is not None and listed is not None:
+        raise ManifestError(
+            f"{where}: clip {name!r} has a scene and segments, {listed!r}; leave one of them empty."
+        )
     if values["audio"] is None and values["video"] is None:
         raise ManifestError(f"{where}: clip {name!r} has neither audio nor video.")
     if values["fold"] not in (None, *FOLDS):
@@ -131,7 +144,8 @@ def _clip(where: str, row: dict[str, str], strict: bool) -> Clip:
     for kind in MEDIA:
         path = values[kind]
         values[kind] = None if path is None else inside(path, f"{where}, clip {name!r}")
-    return Clip(name, scene, **values)
+    segments = () if listed is None else parse_spans(listed, f"{where}, clip {name!r}")
+    return Clip(name, scene, **values, segments=segments)
 
 
 def read_table(
@@ -154,14 +168,19 @@ def read_table(
         )
     if not root.is_dir():
         raise ManifestError(f"{root}: no such folder; {path} has its recordings there.")
-    scenes = tuple(sorted({clip.scene for clip in clips}))
-    return Dataset(name or path.stem, root, tuple(classes) if classes else scenes, clips)
+    labels = tuple(sorted(found_labels(clips)))
+    return Dataset(name or path.stem, root, tuple(classes) if classes else labels, clips)
 
 
 def encode_table(clips: Iterable[Clip]) -> bytes:
     """Return a table of clips as CSV, which `read_rows` reads back exactly."""
-    values = attrgetter(*COLUMNS)
-    return csv_bytes([COLUMNS, *([value or "" for value in values(clip)] for clip in clips)])
+    clips = tuple(clips)
+    timed = any(clip.segments for clip in clips)
+    rows: list[Sequence[str]] = [(*COLUMNS, SEGMENTS) if timed else COLUMNS]
+    for clip in clips:
+        row = [getattr(clip, name) or "" for name in COLUMNS]
+        rows.append([*row, encode_spans(clip.segments)] if timed else row)
+    return csv_bytes(rows)
 
 
 def name_warnings(clips: Sequence[Clip]) -> list[str]:
@@ -176,7 +195,11 @@ as different."]
     """
     warnings: list[str] = []
     for kind, several in _KINDS.items():
-        names = {name for clip in clips if (name := getattr(clip, kind)) is not None}
+        names = (
+            found_labels(clips)
+            if kind == "scene"
+            else {name for clip in clips if (name := getattr(clip, kind)) is not None}
+        )
         if groups := list(_alike(names)):
             warnings.append(
                 f"{several} that differ by blanks, capitals or Unicode form alone: "

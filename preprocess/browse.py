@@ -9,7 +9,7 @@ from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip
+from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.errors import SettingError
 from avsc.preprocess.receipt import read_receipt
 
@@ -39,7 +39,7 @@ def choose(store: Store, ids: Sequence[str], sample: int | None, seed: int) -> l
     draw = random.Random(seed)
     scenes: dict[str, list[int]] = defaultdict(list)
     for row in draw.sample(range(len(store.clips)), len(store.clips)):
-        scenes[store.clips[row].scene].append(row)
+        scenes[store.clips[row].label_text].append(row)
     turns = sorted((turn, scene, row) for scene, rows in scenes.items()
                    for turn, row in enumerate(rows))  # fmt: skip
     return sorted(row for _, _, row in turns[:sample])
@@ -68,11 +68,13 @@ def page(
         clip = store.clips[row]
         state = "failed" if clip.id in failures else "complete"
         held = [float(counts[name][row]) for name in store.products]
-        return [clip.id, clip.scene, clip.city, clip.location, clip.fold, state, *held]
+        return [clip.id, clip.labels, clip.city, clip.location, clip.fold, state, *held]
 
     named = [("clip", "Clip"), ("scene", "Scene"), ("city", "City"), ("location", "Location"),
              ("fold", "Fold"), ("state", "State")]  # fmt: skip
-    columns = [ClipColumn(name, title, name in FILTERED) for name, title in named]
+    columns = [
+        ClipColumn(name, title, name in FILTERED, several=name == "scene") for name, title in named
+    ]
     columns += [ClipColumn(name, f"{name}, records", number=0) for name in store.products]
     return Page(
         title=f"{store.name}: {store.path}",
@@ -108,10 +110,10 @@ def _counts(clips: Iterable[Clip]) -> Section:
     clips = list(clips)
     kinds = [("fold", value) for value in sorted({clip.fold for clip in clips if clip.fold})]
     kinds += [("city", value) for value in sorted({clip.city for clip in clips if clip.city})]
-    scenes = sorted({clip.scene for clip in clips})
-    number = Counter((clip.scene, name, getattr(clip, name)) for clip in clips
-                     for name in ("fold", "city"))  # fmt: skip
-    every = Counter(clip.scene for clip in clips)
+    scenes = sorted(found_labels(clips))
+    number = Counter((label, name, getattr(clip, name)) for clip in clips
+                     for label in clip.labels for name in ("fold", "city"))  # fmt: skip
+    every = Counter(label for clip in clips for label in clip.labels)
     most = max(every.values())
     rows = [
         [

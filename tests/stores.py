@@ -8,6 +8,7 @@ import simplejpeg
 from avsc.features.specs import FbankSpec, ImageSpec, ScalogramSpec, Spec
 from avsc.features.store.failures import Failure, encode_failures
 from avsc.features.store.index import gather, write_index
+from avsc.features.store.labels import Labels
 from avsc.features.store.layout import (
     Description,
     clips_file,
@@ -17,7 +18,7 @@ from avsc.features.store.layout import (
     write_description,
 )
 from avsc.features.store.part import Record, read_part, write_part
-from avsc.manifests.clips import Clip
+from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.files import publish
 from avsc.manifests.table import encode_table
 
@@ -68,7 +69,8 @@ def small_store(
         seed: of the content.
     """
     clips = small_clips() if clips is None else clips
-    classes = tuple(sorted({clip.scene for clip in clips}))
+    classes = tuple(sorted(found_labels(clips)))
+    labels = Labels.of(clips, classes)
     specs = {name: SPECS[name] for name in products}
     description = Description("small", classes, block_size, specs)
     write_description(folder, description)
@@ -82,7 +84,7 @@ def small_store(
                 record
                 for row in rows
                 if row not in failed
-                for record in _records(name, row - first, row, clips, classes, seconds, seed)
+                for record in _records(name, row - first, row, labels, seconds, seed)
             ]
             path = part_file(folder, spec, block)
             write_part(path, spec, [clips[row].id for row in rows], records, _empty(name))
@@ -109,21 +111,22 @@ def _records(
     product: str,
     row_in_block: int,
     row: int,
-    clips: tuple[Clip, ...],
-    classes: tuple[str, ...],
+    labels: Labels,
     seconds: int,
     seed: int,
 ) -> list[Record]:
     draw = np.random.default_rng((seed, row, len(product)))
-    scene = classes.index(clips[row].scene)
     if product != "images":
         frames = (seconds * 16_000 - 8192) // 2736 + 1
         data = draw.normal(-8, 1, (frames, 2, BINS[product])).astype(np.float32)
-        data[:, :, scene * 40 : scene * 40 + 40] += 3
+        second = (np.arange(frames) * 2736 + 4096) // 16_000
+        for frame, scene in zip(data, labels.at(np.full(frames, row), second), strict=True):
+            frame[:, scene * 40 : scene * 40 + 40] += 3
         return [Record(row_in_block, 0, data)]
     records = []
     for second in range(seconds):
         image = draw.integers(0, 90, (40, 60, 3), dtype=np.uint8)
+        (scene,) = labels.at(np.array([row]), np.array([second]))
         image[..., scene % 3] += 150
         jpeg = simplejpeg.encode_jpeg(image, quality=90, colorsubsampling="420")
         records.append(Record(row_in_block, second, np.frombuffer(jpeg, np.uint8)))

@@ -5,15 +5,17 @@ the same segment") and the official task, which cuts each clip into segments of 
 frames are *in* a segment is left open: ``strict`` takes those whose window lies wholly inside the
 second, so that no audio outside the segment is used (2 or 3 frames per second); ``centred`` takes
 those whose centre does (4 to 6). ``clip`` is not the official task: one prediction per clip, the
-mean of all its frames.
+mean of all its frames; it is for clips with one label.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 
@@ -87,3 +89,19 @@ def segments(probability: NDArray[np.float64], samples: Samples, protocol: Proto
 def frame_mask(samples: Samples, protocol: Protocol) -> NDArray[np.bool_]:
     """Return which samples count in a protocol, bool [samples]."""
     return samples.strict if protocol == "strict" else np.ones(len(samples), np.bool_)
+
+
+def check_whole_clips(clips: Sequence[Clip], rows: Iterable[int]) -> None:
+    """Raise a `SettingError` if a clip's label changes within it: one prediction has no truth.
+
+    Args:
+        clips: the clip table.
+        rows: of the clips that are predicted as a whole.
+    """
+    for row in rows:
+        if len(clips[row].labels) > 1:
+            raise SettingError(
+                f"clip {clips[row].id!r} is of {clips[row].label_text}, second by second, so that "
+                "one prediction for all of it is neither right nor wrong. Use the protocols "
+                f"{' and '.join(PROTOCOLS)}, and omit clip."
+            )

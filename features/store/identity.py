@@ -3,7 +3,7 @@
 Each part of a store has a digest of its own, so that it can be said what differs, and a run
 depends on no part that it did not use:
 
-    clips      the scenes in order, and of each clip id, scene, fold, city and location
+    clips      the scenes in order, and of each clip id, scene, fold, city, location and segments
     lacking    the seconds that failures.csv says have no image: segments that are missing
     PRODUCT    its spec, and of each record clip, key, length and CRC-32
 
@@ -80,7 +80,12 @@ def identify(
 
 def clips_digest(classes: Sequence[str], clips: Iterable[Clip]) -> str:
     """Return the SHA-256 of what clips are; where their recordings lie is no part of it."""
-    return _digest([list(classes), [[c.id, c.scene, c.fold, c.city, c.location] for c in clips]])
+    rows: list[list[Any]] = []
+    for clip in clips:
+        rows.append([clip.id, clip.scene, clip.fold, clip.city, clip.location])
+        if clip.segments:
+            rows[-1].append([[span.start, span.end, span.label] for span in clip.segments])
+    return _digest([list(classes), rows])
 
 
 def earlier_fingerprint(

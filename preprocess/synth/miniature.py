@@ -184,10 +184,10 @@ def encode_lists(clips: Iterable[Clip]) -> dict[str, bytes]:
     rows = sorted(clips, key=lambda clip: clip.id)
     media = "filename_audio", "filename_video"
     files = [(clip, (str(clip.audio), str(clip.video))) for clip in rows]
-    labelled = [(clip.fold, (*names, clip.scene)) for clip, names in files]
+    labelled = [(clip.fold, (*names, clip.label_text)) for clip, names in files]
     test = [names for clip, names in files if clip.fold == "test"]
     train, evaluate = ([row for fold, row in labelled if fold == f] for f in ("train", "test"))
-    meta = [(*names, clip.scene, str(clip.location)) for clip, names in files]
+    meta = [(*names, clip.label_text, str(clip.location)) for clip, names in files]
     return {
         "evaluation_setup/fold1_train.csv": _table((*media, "scene_label"), train),
         "evaluation_setup/fold1_test.csv": _table(media, test),
@@ -246,7 +246,9 @@ def encode_ground_truth(
     """
     known = list(zip(clips, drawn, strict=True))
     oracle = {
-        fold: _all_rounded(design.oracle((c.scene, kinds) for c, kinds in known if c.fold == fold))
+        fold: _all_rounded(
+            design.oracle((c.label_text, kinds) for c, kinds in known if c.fold == fold)
+        )
         for fold in ("train", "test")
     }
     held = {

@@ -10,6 +10,7 @@ import pytest
 from avsc.features.framing import n_frames
 from avsc.features.specs import ScalogramSpec
 from avsc.features.store.failures import Failure
+from avsc.features.store.labels import Labels
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples, frame_samples, image_samples, pair
 from avsc.train.evaluate.predict import expected_segments, missing_segments, within
@@ -22,14 +23,16 @@ PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 def sound(frames):
     """All frames of clips that have so many each."""
     has = np.flatnonzero(frames)
-    return frame_samples(has, np.asarray(frames)[has], np.arange(len(frames)) % 3, SPEC)
+    return frame_samples(
+        has, np.asarray(frames)[has], Labels.whole(np.arange(len(frames)) % 3), SPEC
+    )
 
 
 def images(seconds):
     """Images of clips that have these seconds each."""
     place = [(clip, second) for clip, there in enumerate(seconds) for second in there]
     clip, second = np.array(place, np.int64).reshape(-1, 2).T
-    return image_samples(clip, second, np.arange(len(seconds)) % 3)
+    return image_samples(clip, second, Labels.whole(np.arange(len(seconds)) % 3))
 
 
 def fake(every, clips, images=None, failures=()):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from avsc.features.specs import ScalogramSpec
+from avsc.features.store.labels import Labels
 from avsc.train.data.samples import (
     frame_samples,
     image_samples,
@@ -50,7 +51,9 @@ def test_pairs_are_frames_with_the_image_of_their_centres_second(seed):
     seconds = [np.flatnonzero(rng.random(12) < rng.choice([0, 0.5, 1])) for _ in frames]
     scene = rng.integers(0, 10, 30)
     (clip, count), (image_clip, second) = arrays(frames, seconds)
-    pairs = pair(frame_samples(clip, count, scene, SPEC), image_samples(image_clip, second, scene))
+    labels = Labels.whole(scene)
+    frames_in = frame_samples(clip, count, labels, SPEC)
+    pairs = pair(frames_in, image_samples(image_clip, second, labels))
     expected = np.array(list(by_definition(frames, seconds, scene)))
     made = (pairs.frame, pairs.image, pairs.scene, pairs.clip, pairs.second, pairs.strict)
     np.testing.assert_array_equal(np.stack(made, axis=1), expected)
@@ -58,7 +61,7 @@ def test_pairs_are_frames_with_the_image_of_their_centres_second(seed):
 
 def test_tau2021_has_56_pairs_a_clip():
     clips = 12_291
-    scene = np.arange(clips) % 10
+    scene = Labels.whole(np.arange(clips) % 10)
     frames = frame_samples(np.arange(clips), np.full(clips, 56), scene, SPEC)
     images = image_samples(np.repeat(np.arange(clips), 10), np.tile(np.arange(10), clips), scene)
     pairs = pair(frames, images)
@@ -71,14 +74,14 @@ def test_tau2021_has_56_pairs_a_clip():
 
 def test_no_images_no_pairs():
     none = np.zeros(0, np.int64)
-    scene = np.zeros(3, np.int64)
+    scene = Labels.whole(np.zeros(3, np.int64))
     frames = frame_samples(np.arange(3), np.full(3, 56), scene, SPEC)
     assert len(pair(frames, image_samples(none, none, scene))) == 0
     assert len(pair(frame_samples(none, none, scene, SPEC), image_samples(none, none, scene))) == 0
 
 
 def test_sound_alone_uses_every_frame_and_sight_alone_every_image_once():
-    scene = np.array([3, 1])
+    scene = Labels.whole(np.array([3, 1]))
     frames = frame_samples(np.array([0, 1]), np.array([2, 3]), scene, SPEC)
     assert frames.image is None
     assert frames.frame.tolist() == [0, 1, 2, 3, 4]
@@ -91,7 +94,7 @@ def test_sound_alone_uses_every_frame_and_sight_alone_every_image_once():
 
 
 def test_take_keeps_rows_together():
-    scene = np.array([3, 1])
+    scene = Labels.whole(np.array([3, 1]))
     samples = frame_samples(np.array([0, 1]), np.array([2, 3]), scene, SPEC)
     taken = samples.take(np.array([4, 0]))
     assert taken.frame.tolist() == [4, 0]

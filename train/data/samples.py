@@ -1,8 +1,9 @@
 """Samples: which acoustic frame, image and scene belong together, and their order in an epoch.
 
-A *pair* is (acoustic frame i, the image of second floor(t_i), the clip's scene), t_i being the
-frame's centre (section 2.3 of the paper). Frames are rows of the acoustic matrix, the concatenated
-frames of all records; images are records of the product ``images``. Samples themselves come in a
+A *pair* is (acoustic frame i, the image of second floor(t_i), the label of that second), t_i being
+the frame's centre (section 2.3 of the paper); all seconds of a clip of one scene have its label.
+Frames are rows of the acoustic matrix, the concatenated frames of all records; images are records
+of the product ``images``. Samples themselves come in a
 fixed order: by clip, then by frame or second.
 
 Four to six acoustic frames share the image of their second. In the paper's training each of the
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from avsc.features import framing
 from avsc.features.specs import AcousticSpec
+from avsc.features.store.labels import Labels
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -63,13 +65,13 @@ class Samples:
         )
 
 
-def frame_samples(clip: Ints, frames: Ints, scene: Ints, spec: AcousticSpec) -> Samples:
+def frame_samples(clip: Ints, frames: Ints, labels: Labels, spec: AcousticSpec) -> Samples:
     """Return every frame of an acoustic product as a sample.
 
     Args:
         clip: clip of each record, rising [records].
         frames: number of frames of each record [records].
-        scene: class index of each clip of the store [clips].
+        labels: of the store's clips.
         spec: the product's spec, for the frames' times.
     """
     row = np.arange(frames.sum())
@@ -77,19 +79,20 @@ def frame_samples(clip: Ints, frames: Ints, scene: Ints, spec: AcousticSpec) -> 
     clip = np.repeat(clip, frames)
     second = np.asarray(framing.second(within, spec), np.int64)
     strict = np.asarray(framing.inside(within, spec), np.bool_)
-    return Samples(row, None, scene[clip], clip, second, strict)
+    return Samples(row, None, labels.at(clip, second), clip, second, strict)
 
 
-def image_samples(clip: Ints, second: Ints, scene: Ints) -> Samples:
+def image_samples(clip: Ints, second: Ints, labels: Labels) -> Samples:
     """Return every image as a sample.
 
     Args:
         clip: clip of each image, rising [records].
         second: second of each image, rising within a clip [records].
-        scene: class index of each clip of the store [clips].
+        labels: of the store's clips.
     """
     record = np.arange(len(clip))
-    return Samples(None, record, scene[clip], clip, second, np.ones(len(clip), np.bool_))
+    strict = np.ones(len(clip), np.bool_)
+    return Samples(None, record, labels.at(clip, second), clip, second, strict)
 
 
 def images_at(clip: Ints, second: Ints, images: Samples) -> tuple[Ints, Bools]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec
+from avsc.features.store.labels import store_labels
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.loader import Encoded
@@ -51,14 +52,9 @@ def acoustic_frames(store: Store, feature: str, rows: Sequence[int] | None = Non
 def encoded_images(store: Store, rows: Sequence[int] | None = None) -> Stream:
     """Return the encoded images of some clips of a store, or of all; none is read yet."""
     images = store.records("images")
-    every = image_samples(images.clip.astype(np.int64), images.key.astype(np.int64), scenes(store))
+    clip, second = images.clip.astype(np.int64), images.key.astype(np.int64)
+    every = image_samples(clip, second, store_labels(store))
     return Stream(images, every.take(_of(images, rows)))
-
-
-def scenes(store: Store) -> Ints:
-    """Return the class index of each clip of a store, int64 [clips]."""
-    number = {scene: index for index, scene in enumerate(store.classes)}
-    return np.array([number[clip.scene] for clip in store.clips], np.int64)
 
 
 def _rows_in_time(
@@ -67,7 +63,7 @@ def _rows_in_time(
     which = _of(records, rows)
     data, _ = records.load(which)
     clip = records.clip[which].astype(np.int64)
-    return Stream(data, frame_samples(clip, records.rows[which], scenes(store), spec))
+    return Stream(data, frame_samples(clip, records.rows[which], store_labels(store), spec))
 
 
 def _of(records: Records, rows: Sequence[int] | None) -> Ints:
@@ -149,7 +145,7 @@ class EmbeddingSet:
         which = _of(records, rows)
         data, _ = records.load(which)
         clip, second = records.clip[which].astype(np.int64), records.key[which].astype(np.int64)
-        return Stream(data, image_samples(clip, second, scenes(store)))
+        return Stream(data, image_samples(clip, second, store_labels(store)))
 
 
 @dataclass(frozen=True)

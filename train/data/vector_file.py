@@ -27,10 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.features.specs import AcousticSpec, ImageSpec
+from avsc.features.store.labels import store_labels
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.train.data.samples import Bools, Ints, Samples, image_samples
-from avsc.train.data.source import Stream, scenes
+from avsc.train.data.source import Stream
 
 VECTORS = "vectors"
 """What a vector file's reference has in the place of a spec's digest."""
@@ -113,7 +114,7 @@ class VectorFile:
         row = np.arange(len(which))
         return Stream(
             self._values(which, store),
-            Samples(row, None, scenes(store)[clip], clip, second, strict),
+            Samples(row, None, store_labels(store).at(clip, second), clip, second, strict),
         )
 
     def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
@@ -127,7 +128,7 @@ class VectorFile:
         first[1:] = (place[:, 1:] != place[:, :-1]).any(axis=0)
         nearest = which[order[first]]
         clip, second = place[:, first]
-        samples = image_samples(clip, second, scenes(store))
+        samples = image_samples(clip, second, store_labels(store))
         return Stream(self._values(nearest, store), samples)
 
     def _of(self, rows: Sequence[int] | None) -> Ints:

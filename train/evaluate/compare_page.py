@@ -21,7 +21,7 @@ OUTCOMES = {
 """By whether the first is right and whether the second is, in the order of the table."""
 COLUMNS = (
     ClipColumn("clip", "Clip"),
-    ClipColumn("scene", "Scene", filtered=True),
+    ClipColumn("scene", "Scene", filtered=True, several=True),
     ClipColumn("outcome", "Outcome", filtered=True),
     ClipColumn("first", "First predicts", filtered=True),
     ClipColumn("second", "Second predicts", filtered=True),
@@ -90,7 +90,7 @@ class ComparisonPage:
         clip = self.clips[first.row]
         return [
             clip.id,
-            clip.scene,
+            clip.labels,
             OUTCOMES[first.right, second.right],
             self.classes[first.best],
             self.classes[second.best],

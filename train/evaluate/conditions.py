@@ -116,6 +116,9 @@ class OtherClip:
         """
         rows, first = np.unique(inputs.samples.clip, return_index=True)
         scene = inputs.samples.scene[first]
+        here = np.searchsorted(rows, inputs.samples.clip)
+        if (inputs.samples.scene != scene[here]).any():
+            raise UndefinedError("a clip's label changes within it, so that it is of no one scene")
         draw = np.random.default_rng((DONOR, seed, self.same_scene))
         donor = np.empty_like(rows)
         for number, row in enumerate(rows):

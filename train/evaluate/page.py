@@ -27,7 +27,7 @@ from avsc.train.protocol import EVERY, Protocol
 
 COLUMNS = (
     ClipColumn("clip", "Clip"),
-    ClipColumn("scene", "Scene", filtered=True),
+    ClipColumn("scene", "Scene", filtered=True, several=True),
     ClipColumn("predicted", "Predicted", filtered=True),
     ClipColumn("second", "Seconds predicted", filtered=True, several=True),
     ClipColumn("right", "Right", filtered=True),
@@ -104,7 +104,7 @@ class EvaluationPage:
         seconds = [self.classes[i] for i in np.unique(result.predicted)]
         return [
             clip.id,
-            clip.scene,
+            clip.labels,
             self.classes[result.best],
             seconds,
             "yes" if result.right else "no",

@@ -35,7 +35,13 @@ from avsc.train.metrics import check_classes
 from avsc.train.model.inference import embed_images, evaluating, last_layer_inputs, predict
 from avsc.train.model.network import Network
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
-from avsc.train.protocol import Protocol, Segments, frame_mask, segments
+from avsc.train.protocol import (
+    Protocol,
+    Segments,
+    check_whole_clips,
+    frame_mask,
+    segments,
+)
 
 SHOWN = 8
 """Batches of images between two updates of the progress."""
@@ -161,6 +167,8 @@ def clip_samples(
     Raises:
         AvscError: a class has no segments, or segments are missing that may not be.
     """
+    if "clip" in protocols:
+        check_whole_clips(store.clips, rows)
     source = trained_inputs(trained.record, store, trained.folder.path).source(rows)
     expected = expected_segments(store, source, rows)
     samples = within(source.samples(rows), expected)

@@ -15,11 +15,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from avsc.features.store.labels import Labels
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import csv_bytes
 from avsc.manifests.text import composed, read_text, table_rows
-from avsc.train.protocol import Segments
+from avsc.train.protocol import Segments, check_whole_clips
 
 SUM_TOLERANCE = 1e-3  # other systems write four digits or so
 ROUNDING = 1e-6  # of a single probability, in float32
@@ -84,7 +85,6 @@ def read_predictions(
         AvscError: the file is not of this form, names a segment twice or one of an unknown clip, or
             has values that are not probabilities.
     """
-    scene_of = {scene: index for index, scene in enumerate(classes)}
     rows = list(_rows(path, classes))
     keys = _keys(path, [(where, cells["filename"]) for where, cells in rows], clips, whole)
     by_key: dict[SegmentKey, list[float]] = {}
@@ -95,7 +95,9 @@ def read_predictions(
     order = sorted(by_key, key=lambda key: (key[0], key[1] or 0))
     clip = np.array([row for row, _ in order], np.int64)
     seconds = [second for _, second in order if second is not None]
-    scene = np.array([scene_of[clips[row].scene] for row in clip], np.int64)
+    if not seconds:
+        check_whole_clips(clips, clip.tolist())
+    scene = Labels.of(clips, classes).at(clip, np.array(seconds or [0] * len(clip), np.int64))
     probability = np.array([by_key[key] for key in order], np.float64)
     return Segments(
         probability.reshape(-1, len(classes)),

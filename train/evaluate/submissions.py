@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip
+from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.table import read_rows
 from avsc.train.evaluate.predictions import read_predictions
@@ -52,7 +52,7 @@ def read_truth(path: Path) -> Truth:
     if path.is_dir():
         return Truth.of(Store.open(path))
     clips = tuple(read_rows(path, strict=True))
-    return Truth(path, clips, tuple(sorted({clip.scene for clip in clips})))
+    return Truth(path, clips, tuple(sorted(found_labels(clips))))
 
 
 def find_truth(named: Path | None, *submissions: Path, fold: str = "test") -> Truth:

@@ -4,7 +4,8 @@ Made here (`make_split`), written as split.csv (`encode_split`) and read again (
 `fold_rows`). Only clips of the training fold, or of no fold in a set without folds, are split; the
 test fold is never looked at. Methods, each seeded:
 
-    location   whole locations, about a tenth of each scene's clips
+    location   whole locations, about a tenth of each scene's clips (of all clips, where labels
+               change within some)
     random     about a tenth of the clips (section 3.1 of the paper); clips of one location are cut
                from one recording, so this leaks locations
     file       the clips that a list names
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from avsc.features.store.reader import Store
-from avsc.manifests.clips import Clip
+from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.errors import AvscError, ManifestError, SettingError
 from avsc.manifests.tau2021 import clip_id
 from avsc.manifests.text import composed, read_text, table_rows
@@ -35,6 +36,7 @@ PARTS = {"train": "training", "validation": "validation"}
 FOLDS = ("test", *PARTS)
 HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
 ANOTHER = "Choose --validation random, file or none."
+DRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -213,9 +215,27 @@ def _by_clip(
 def _by_location(
     clips: Sequence[Clip], rows: Sequence[int], fraction: float, draw: np.random.Generator
 ) -> set[int]:
-    """Take whole locations of each scene, about the fraction of its clips."""
+    """Take whole locations of each scene, about the fraction of its clips.
+
+    Where labels change within clips, scenes do not divide the locations: then some of all are
+    taken, and drawn again, up to `DRAWS` times, until both parts have every label.
+    """
+    if any(clips[row].segments for row in rows):
+        every = found_labels(clips[row] for row in rows)
+        for _ in range(DRAWS):
+            held = _of_locations(_by_scene(clips, rows, one=True), fraction, draw)
+            parts = (held, set(rows) - held)
+            if all(found_labels(clips[row] for row in part) == every for part in parts):
+                break
+        return held
+    return _of_locations(_by_scene(clips, rows), fraction, draw)
+
+
+def _of_locations(
+    by_scene: dict[str, dict[str, list[int]]], fraction: float, draw: np.random.Generator
+) -> set[int]:
     held: set[int] = set()
-    for scene, places in sorted(_locations(clips, rows).items()):
+    for scene, places in sorted(by_scene.items()):
         if len(places) < 2:
             raise SettingError(
                 f"validation split 'location': scene {scene!r} has the one location "
@@ -225,8 +245,14 @@ def _by_location(
     return held
 
 
-def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str, list[int]]]:
-    """Return rows by scene and location; refuse locations that do not split cleanly."""
+def _by_scene(
+    clips: Sequence[Clip], rows: Sequence[int], one: bool = False
+) -> dict[str, dict[str, list[int]]]:
+    """Return rows by scene and location; refuse locations that do not split cleanly.
+
+    Args:
+        one: take all clips together, whatever their labels.
+    """
     by_scene: dict[str, dict[str, list[int]]] = {}
     scene_of: dict[str, str] = {}
     for row in rows:
@@ -235,13 +261,14 @@ def _locations(clips: Sequence[Clip], rows: Sequence[int]) -> dict[str, dict[str
             raise SettingError(
                 f"validation split 'location': clip {clip.id!r} has no location. {ANOTHER}"
             )
-        if scene_of.setdefault(clip.location, clip.scene) != clip.scene:
+        scene = "any" if one else clip.label_text
+        if scene_of.setdefault(clip.location, scene) != scene:
             raise SettingError(
                 f"validation split 'location': location {clip.location!r} has the scenes "
-                f"{scene_of[clip.location]!r} and {clip.scene!r}, so it cannot be kept whole scene "
+                f"{scene_of[clip.location]!r} and {scene!r}, so it cannot be kept whole scene "
                 f"by scene. {ANOTHER}"
             )
-        by_scene.setdefault(clip.scene, {}).setdefault(clip.location, []).append(row)
+        by_scene.setdefault(scene, {}).setdefault(clip.location, []).append(row)
     return by_scene
 
 

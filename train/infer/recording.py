@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from avsc.features import framing
 from avsc.features.piecewise import Piece
 from avsc.features.specs import AcousticSpec
+from avsc.features.store.labels import Labels
 from avsc.train.data.samples import Samples, image_samples
 from avsc.train.data.source import Source, Stream
 
@@ -45,9 +46,12 @@ def sample_piece(name: str, piece: Piece, spec: AcousticSpec | None) -> tuple[So
         assert spec is not None
         sound = Stream(piece.frames, _frame_samples(piece.first_frame, len(piece.frames), spec))
     if piece.images is not None:
-        second, none = np.array(list(piece.images), np.int64), np.zeros(1, np.int64)
+        second, nothing = (
+            np.array(list(piece.images), np.int64),
+            Labels.whole(np.zeros(1, np.int64)),
+        )
         images = InMemory(list(piece.images.values()), name)
-        seen = Stream(images, image_samples(np.zeros_like(second), second, none))
+        seen = Stream(images, image_samples(np.zeros_like(second), second, nothing))
     source = Source.of(sound, seen)
     if piece.images is not None:
         return source, source.every, 1 + max((*piece.images, *piece.lost), default=-1)

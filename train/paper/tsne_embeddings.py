@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from avsc.features.store.labels import Labels
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
@@ -85,8 +86,10 @@ def choose_points(
     if not common:
         raise AvscError("the two runs have no segment of these clips in common; nothing to draw.")
     by_id = {clip.id: clip for clip in clips}
+    row_of = {clip.id: row for row, clip in enumerate(clips)}
     ordered = sorted(common)
-    scene = np.array([classes.index(by_id[clip].scene) for clip, _ in ordered])
+    place = np.array([(row_of[clip], second) for clip, second in ordered], np.int64)
+    scene = Labels.of(clips, classes).at(*place.T)
     chosen: list[int] = []
     for index in range(len(classes)):
         members = np.flatnonzero(scene == index)

@@ -23,6 +23,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import pairwise_distances, silhouette_score
 
 from avsc.features.store.reader import Store
+from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
@@ -178,15 +179,20 @@ def make_maps(
     return Maps(store.classes, points, among, tuple(zip(*columns, strict=True)))
 
 
+def _known(clip: Clip) -> tuple[object, ...]:
+    return clip.scene, clip.segments, clip.location
+
+
 def _check_truth(first: Store, second: Store) -> None:
     """Raise a `SettingError` naming a clip whose scene or location two stores give differently."""
     known = {clip.id: clip for clip in first.clips}
     for there in second.clips:
         here = known.get(there.id, there)
-        if (here.scene, here.location) != (there.scene, there.location):
+        if _known(here) != _known(there):
             raise SettingError(
-                f"{second.path}: clip {there.id!r} is {there.scene} at {there.location}, and in "
-                f"{first.path} {here.scene} at {here.location}. Name runs on the same clips."
+                f"{second.path}: clip {there.id!r} is {there.label_text} at {there.location}, and "
+                f"in {first.path} {here.label_text} at {here.location}. Name runs on the same "
+                "clips."
             )
 
 
