@@ -3,8 +3,9 @@
 Segments of a clip, and clips of a location, are correlated, so locations are the independent
 observations (clips in a set whose locations are not known). The figure of a group (scene or city)
 is a ratio, R = sum over its segments / number of its segments, over locations of unequal size; the
-figure of a system is the unweighted mean of its scenes' ratios. Locations are nested in groups, so
-the variance is stratified (Cochran 1977, "Sampling techniques", chapter 6): for a group of n
+figure of a system is the unweighted mean of its scenes' ratios. Locations are nested in groups
+(`crossed` says what holds where labels change within clips, so that they are not), so the variance
+is stratified (Cochran 1977, "Sampling techniques", chapter 6): for a group of n
 locations with sums T_l over m_l segments, N segments in all,
 
     v = n / (n - 1) * sum over l of (T_l - R m_l)^2 / N^2,
@@ -73,12 +74,20 @@ class Units:
         kind: what they are.
         group: number of each unit's group, int64 [units].
         of: number of each segment's unit, int64 [segments].
+        place: number of each unit's location (or clip), int64 [units], where one may have a unit in
+            several groups, which are drawn together; None where each unit is another.
     """
 
     kind: Literal["location", "clip"]
     groups: tuple[str, ...]
     group: NDArray[np.int64]
     of: NDArray[np.int64]
+    place: NDArray[np.int64] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many locations (or clips) there are."""
+        return len(self.group) if self.place is None else len(np.unique(self.place))
 
     @property
     def number(self) -> NDArray[np.int64]:
@@ -187,7 +196,10 @@ class Resampled:
 
 
 def resampling_units(segments: Segments, clips: Sequence[Clip], groups: Groups) -> Units:
-    """Return the units of segments: locations, or clips if one has no location."""
+    """Return the units of segments: locations, or clips if one has no location.
+
+    Of clips whose labels change a location is one, whatever groups its segments are in.
+    """
     rows, clip = np.unique(segments.clip, return_inverse=True)
     located = all(clips[row].location for row in rows)
     names = [clips[row].location if located else clips[row].id for row in rows]
@@ -195,7 +207,9 @@ def resampling_units(segments: Segments, clips: Sequence[Clip], groups: Groups) 
     named = groups.of * len(rows) + name.reshape(-1)[clip.reshape(-1)]
     unique, of = np.unique(named, return_inverse=True)
     kind: Literal["location", "clip"] = "location" if located else "clip"
-    return Units(kind, groups.names, unique // len(rows), of.reshape(-1))
+    timed = any(clips[row].segments for row in rows)
+    place = unique % len(rows) if timed else None
+    return Units(kind, groups.names, unique // len(rows), of.reshape(-1), place)
 
 
 def resample(sums: NDArray[np.float64], units: Units, resampling: Resampling) -> Resampled:

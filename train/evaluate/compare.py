@@ -27,6 +27,7 @@ from avsc.train.evaluate.bootstrap import (
     resample,
     resampling_units,
 )
+from avsc.train.evaluate.crossed import resample_mean
 from avsc.train.evaluate.predictions import segment_names
 from avsc.train.evaluate.sign_flip import p_value
 from avsc.train.metrics import by_city, by_scene, check_classes, outcomes
@@ -116,7 +117,7 @@ def compare(
     scenes, cities = by_scene(first, classes), by_city(first, clips)
     units = resampling_units(first, clips, scenes)
     by_group, means = _differences(values, units, resampling), scenes.means(values)
-    overall = _over_scenes(by_group)
+    overall = _over_scenes(values, by_group, resampling)
     rows = _rows("mean", overall, means.mean(0, keepdims=True), resampling)
     rows += _rows("scene", by_group, means, resampling)
     if cities is not None:
@@ -160,12 +161,21 @@ def _differences(values: NDArray[np.float64], units: Units, resampling: Resampli
     return _Differences(units, resample(sums, units, resampling), sums / total[:, None])
 
 
-def _over_scenes(scenes: _Differences) -> _Differences:
+def _over_scenes(
+    values: NDArray[np.float64], scenes: _Differences, resampling: Resampling
+) -> _Differences:
     """Return the mean over all scenes as one group."""
-    units = scenes.units
-    pooled = Units(units.kind, (OVERALL,), np.zeros_like(units.group), units.of)
-    shares = scenes.shares / len(units.groups)
-    return _Differences(pooled, scenes.resampled.over_groups(), shares)
+    units, shares = scenes.units, scenes.shares / len(scenes.units.groups)
+    of = units.of
+    if units.place is not None:
+        _, place = np.unique(units.place, return_inverse=True)
+        shares = np.stack([np.bincount(place, column) for column in shares.T], axis=1)
+        of = place[of]
+    pooled = Units(units.kind, (OVERALL,), np.zeros(len(shares), np.int64), of)
+    if units.place is None:
+        return _Differences(pooled, scenes.resampled.over_groups(), shares)
+    sums = units.sums(values[:, 2:] - values[:, :2])
+    return _Differences(pooled, resample_mean(sums, units, resampling), shares)
 
 
 def _rows(

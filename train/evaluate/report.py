@@ -148,7 +148,7 @@ def uncertainty(evaluation: RunEvaluation) -> list[str]:
             f"log-loss {_with_interval(scores.log_loss, results.log_loss_interval, LOG_LOSS)}, "
             f"accuracy {_with_interval(scores.accuracy, results.accuracy_interval, PERCENT)} "
             f"(95 % confidence, bootstrap-t, {resamples:,} resamples of the "
-            f"{len(results.units.group)} {UNITS[results.units.kind]} within each scene)"
+            f"{results.units.count} {UNITS[results.units.kind]}{_within(results)})"
             f"{_withheld(results)}; expected calibration error "
             f"{results.calibration.error:.3f} ({BINS} bins)"
         )
@@ -167,12 +167,16 @@ def _with_interval(value: float, interval: Interval | None, form: NumberFormat) 
     return f"{form.figure(value, form.decimals(interval))}{unit} {form.interval(interval)}"
 
 
+def _within(results: Results) -> str:
+    return " within each scene" if results.units.place is None else ""
+
+
 def _withheld(results: Results) -> str:
     """Return why an interval is withheld; empty if none is."""
     if results.log_loss_interval is not None and results.accuracy_interval is not None:
         return ""
     units = results.units
-    if len(units.group) < MINIMUM:
+    if units.count < MINIMUM:
         return f"; no interval (-): it needs {MINIMUM} {units.kind}s"
     if alone := units.alone:
         return f"; no interval (-): {', '.join(alone)} has only one {units.kind}"

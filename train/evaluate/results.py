@@ -13,10 +13,10 @@ from avsc.train.evaluate.bootstrap import (
     Interval,
     Resampling,
     Units,
-    resample,
     resampling_units,
 )
 from avsc.train.evaluate.calibration import Calibration, Temperature, calibration
+from avsc.train.evaluate.crossed import resample_mean
 from avsc.train.metrics import Groups, Scores, by_city, by_location, by_scene, outcomes, scores
 from avsc.train.protocol import Segments
 
@@ -91,7 +91,7 @@ def summarise(
     official = scores(segments, classes)
     values = outcomes(segments)
     units = resampling_units(segments, clips, by_scene(segments, classes))
-    low, high = resample(units.sums(values), units, resampling).over_groups().ends()
+    low, high = resample_mean(units.sums(values), units, resampling).ends()
     pooled = values.mean(0)
     return Results(
         segments,

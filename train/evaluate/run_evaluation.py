@@ -77,7 +77,7 @@ def _protocol_values(results: Results, classes: tuple[str, ...]) -> dict[str, An
         "accuracy": scores.accuracy,
         "log_loss_interval": _ends(results.log_loss_interval),
         "accuracy_interval": _ends(results.accuracy_interval),
-        "resampled": {"what": results.units.kind, "number": len(results.units.group)},
+        "resampled": {"what": results.units.kind, "number": results.units.count},
         "segments": len(results.segments),
         "pooled_log_loss": results.pooled[0],
         "pooled_accuracy": results.pooled[1],

@@ -21,10 +21,10 @@ from avsc.train.evaluate.bootstrap import (
     Interval,
     Resampling,
     Units,
-    resample,
     resampling_units,
 )
 from avsc.train.evaluate.compare import check_same_segments
+from avsc.train.evaluate.crossed import resample_mean
 from avsc.train.evaluate.predictions import segment_names
 from avsc.train.evaluate.submissions import Truth, read_evaluation, read_submission
 from avsc.train.metrics import by_scene, check_classes, outcomes
@@ -201,7 +201,7 @@ def seed_scores(runs: Sequence[Segments], truth: Truth, resampling: Resampling) 
     values = np.stack([outcomes(run) for run in runs])
     figures = np.stack([scenes.means(outcome).mean(0) for outcome in values])
     sums = units.sums(values.mean(0))
-    low, high = resample(sums, units, resampling).over_groups().ends()
+    low, high = resample_mean(sums, units, resampling).ends()
     log_loss, accuracy = (
         _seed_mean(figures[:, column], Interval.within(low[0, column], high[0, column], span))
         for column, span in enumerate((LOSS, ACCURACY))

@@ -248,9 +248,9 @@ def _units(lines: Sequence[TableLine]) -> str:
     units = next((line.scores.units for line in lines if line.scores is not None), None)
     if units is None:
         return "locations"
-    text = f"{len(units.group)} {units.kind}s"
+    text = f"{units.count} {units.kind}s"
     if units.kind == "clip":
         text += " (locations are not known)"
-    if len(units.group) < MINIMUM or units.alone:
+    if units.count < MINIMUM or units.alone:
         text += f" (no intervals: they need {MINIMUM}, and two in each scene)"
     return text
