@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from avsc.features.specs import SPECS
+from avsc.features.store.labels import label_faults
 from avsc.features.store.layout import (
     clips_file,
     index_file,
@@ -53,6 +54,8 @@ def info(store: Path) -> int:
         held = opened.records(name).clip
         lost = len(clips) - len(set(held.tolist()))
         click.echo(f"{name}: {len(held)} records, {lost} clips without")
+    for fault in label_faults(opened):
+        click.echo(escape.terminal(f"Note: {fault}."))
     failures = Counter((failure.product, failure.code) for failure in opened.failures)
     for (product, code), number in sorted(failures.items()):
         click.echo(f"failed: {product}, {code}: {number}")

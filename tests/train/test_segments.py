@@ -98,7 +98,7 @@ def test_from_training_to_report(timed, tmp_path, fit):
     refused(
         fit("evaluate", run, "--device", "cpu", "--protocol", "clip"),
         2,
-        "clip 'scene0-city-03-0' is of",
+        "clip 'scene0-city-03-1' is of b, a",
         "one prediction for all of it is neither right nor wrong",
     )
     assert fit("compare", run, report / "predictions-strict.tsv", "--out", tmp_path / "c")[0] == 0
