@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from avsc.train.data.time_shift import TimeShift
 
 Validation = Literal["location", "random", "file", "none"]
-"""How validation clips are chosen; see `avsc.train.fit.split`."""
+"""How validation clips are chosen; see `avsc.train.fit.held_out`."""
 
 
 @dataclass(frozen=True, kw_only=True)

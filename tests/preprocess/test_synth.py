@@ -32,7 +32,7 @@ from avsc.preprocess.synth.miniature import make_clips, write_miniature
 from avsc.preprocess.synth.render import RenderJob, encode_mp4, render, render_all
 from avsc.preprocess.synth.sights import SIGHTS, SightKind, make_images
 from avsc.preprocess.synth.sounds import RATE, SOUNDS, SoundKind, make_sound
-from avsc.train.fit.split import validation_rows
+from avsc.train.fit.held_out import validation_rows
 
 PREP = Path(sys.executable).with_name("avsc-prep")
 SMALL = {"clips_per_scene": 4, "seconds": 1.0, "size": (64, 48)}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import read_tau2021
-from avsc.train.fit.split import validation_rows
+from avsc.train.fit.held_out import validation_rows
 from avsc.train.settings import Validation
 
 

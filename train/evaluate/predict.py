@@ -35,13 +35,7 @@ from avsc.train.metrics import check_classes
 from avsc.train.model.inference import embed_images, evaluating, last_layer_inputs, predict
 from avsc.train.model.network import Network
 from avsc.train.model.ten_seconds import compute_by_ten_seconds, cuts
-from avsc.train.protocol import (
-    Protocol,
-    Segments,
-    check_whole_clips,
-    frame_mask,
-    segments,
-)
+from avsc.train.protocol import Protocol, Segments, check_whole_clips, frame_mask, segments
 
 SHOWN = 8
 """Batches of images between two updates of the progress."""
