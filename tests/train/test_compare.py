@@ -202,7 +202,7 @@ def test_a_temperature_needs_a_validation_part(fit, store, tmp_path):
     assert fit("audio", "--store", store, "--out", run, *how)[0] == 0
     quick = ["--device", "cpu", "--resamples", 100]
     code, said, _ = fit("evaluate", run, *quick, "--temperature")
-    assert code == 0 and "predictions for the run's validation clips (log-loss without it" in said
+    assert code == 0 and "predictions for the run's validation clips (without it log-loss" in said
     values = json.loads((run / "evaluation-test-temperature" / "metrics.json").read_text())
     strict = values["protocols"]["strict"]
     assert 0.05 <= strict["temperature"]["value"] <= 20

@@ -1,6 +1,7 @@
 """Recordings without sound or without images, and systems that take them or do not."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from inferred import Trained
 
 from avsc.features.piecewise import pieces
 from avsc.manifests.errors import MediaError
+from avsc.train.evaluate.calibration import FittedTemperature
+from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
 from avsc.train.infer.prediction import Prediction
 
@@ -76,6 +79,36 @@ def test_the_output_says_what_is_lacking(world, predict):
     assert status == 0 and out.splitlines()[0] == "video/clip-8.mp4  (no sound)"
     status, out, err = predict("clips.csv", "--format=jsonl")
     assert (status, err) == (0, "") and "without" not in out
+
+
+def test_each_pattern_is_answered_with_its_own_temperature(world, predict):
+    run, (sound, video) = world.folder / "joint", world.files("clip-8")
+    refused(predict(video, "--temperature"), 2, "temperatures.json: not there", "--temperature`")
+    trained = restore(run)
+    heat = {"complete": 2.0, "no-audio": 3.0, "no-image": 0.5}
+    fitted = {name: FittedTemperature(value, 9, 1, 1, 0, 0) for name, value in heat.items()}
+    values = {
+        "run_digest": trained.record.digest,
+        "epoch": trained.epoch,
+        "store_fingerprint": "",
+        "protocols": {"strict": {name: asdict(each) for name, each in fitted.items()}},
+    }
+    (run / "temperatures.json").write_text(json.dumps(values))
+    cold, warm = load(run, device="cpu"), load(run, device="cpu", temperature=True)
+    assert cold.fingerprint != warm.fingerprint and "temperature 2 / 3 / 0.5" in repr(warm)
+    recordings = {
+        "complete": (video, {"audio": sound}),
+        "no-audio": (video, {}),
+        "no-image": (sound, {}),
+    }
+    for name, (recording, options) in recordings.items():
+        power = cold.predict(recording, **options).probability ** (1 / heat[name])
+        found = warm.predict(recording, **options).probability
+        np.testing.assert_allclose(found, power / power.sum(1, keepdims=True), rtol=1e-9)
+    values["protocols"] = {"clip": values["protocols"]["strict"]}
+    (run / "temperatures.json").write_text(json.dumps(values))
+    refused(predict(video, "--temperature"), 2, "temperatures for clip, and the run was validated")
+    (run / "temperatures.json").unlink()
 
 
 def test_damage_is_no_lack(world, predict, tmp_path):

@@ -158,10 +158,10 @@ def test_what_is_certain_is_said_in_words():
         in strict
     )
     assert strict.endswith("(15 bins)")
-    line = uncertainty(make(temperature=Temperature(1.5, 40, 0.9)))[0]
+    line = uncertainty(make(temperature=Temperature(1.5, 40, 0.9, 0.1234)))[0]
     assert line.endswith(
-        "with temperature 1.500, fitted on 40 predictions for the run's validation clips (log-loss "
-        "without it 0.900)"
+        "with temperature 1.500, fitted on 40 predictions for the run's validation clips (without "
+        "it log-loss 0.900, expected calibration error 0.123)"
     )
     found = make()
     clips = [replace(clip, location=None, city=None) for clip in CLIPS]

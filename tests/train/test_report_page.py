@@ -50,7 +50,8 @@ def report(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(report):
     from avsc.train.evaluate.bootstrap import Resampling
-    from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
+    from avsc.train.evaluate.evaluate import evaluate_run
+    from avsc.train.evaluate.evaluation_request import EvaluationRequest
     from avsc.train.fit.console import Console
 
     request = EvaluationRequest(

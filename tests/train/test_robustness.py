@@ -23,6 +23,7 @@ from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.source import Source
 from avsc.train.evaluate import alterations
 from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.calibration import calibration, fit_temperature, tempered
 from avsc.train.evaluate.condition_predictions import ConditionAnswer
 from avsc.train.evaluate.conditions import CONDITIONS
 from avsc.train.evaluate.predictions import read_predictions
@@ -30,6 +31,7 @@ from avsc.train.evaluate.robustness import Rivals, measure
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
+from avsc.train.metrics import scores
 from avsc.train.protocol import Segments, segments
 
 
@@ -164,9 +166,16 @@ def test_a_missing_modality_is_an_embedding_of_zeros(home, joint, report, name, 
     assert row["segments_without"] == len(found)
 
 
-def test_a_learned_vector_stands_for_a_missing_modality(home, fit, tmp_path):
-    run = tmp_path / "run"
+@pytest.fixture(scope="module")
+def dropped(home, tmp_path_factory):
+    """A run with modality dropout that every test of this module may evaluate."""
+    run = tmp_path_factory.mktemp("robust") / "dropped"
     make(home, run, "joint", epochs=1, modality_dropout=0.5, modality_dropout_epochs=0).fit()
+    return run
+
+
+def test_a_learned_vector_stands_for_a_missing_modality(home, dropped, fit):
+    run = dropped
     cpu = ("--device", "cpu", "--resamples", 100)
     assert fit("evaluate", run, "--no-page", *cpu)[0] == 0
     assert fit("robustness", run, "--save-predictions", "--conditions", "no-image", *cpu)[0] == 0
@@ -186,6 +195,60 @@ def test_a_learned_vector_stands_for_a_missing_modality(home, fit, tmp_path):
     by_network = segments(torch.softmax(logits.double(), 1).numpy(), samples, "strict")
     found = predictions(out, "no-image", store)
     np.testing.assert_allclose(found.probability, by_network.probability, atol=1e-6)
+
+
+def test_each_pattern_has_a_temperature_of_its_own(home, dropped, fit, tmp_path):
+    run, store, out = dropped, Store.open(home / "store"), tmp_path / "warm"
+    names = ("complete", "no-audio", "no-image")
+    options = ("--conditions", "no-audio,no-image,no-audio-50", "--device", "cpu", "--resamples",
+               100, "--save-predictions")  # fmt: skip
+    code, said, err = fit("robustness", run, "--temperature", *options, "--out", out)
+    assert code == 0, err
+    kept = (run / "temperatures.json").read_bytes()
+    fitted = json.loads(kept)["protocols"]["strict"]
+    assert list(fitted) == list(names)
+    page = (out / "robustness.md").read_text()
+    for values in fitted.values():
+        assert f"temperature {values['value']:.3f} (strict, " in said and "ECE untempered" in page
+    folders = {fold: tmp_path / fold for fold in ("validation", "test")}
+    for fold, folder in folders.items():
+        assert fit("robustness", run, *options, "--fold", fold, "--out", folder)[0] == 0
+    for name in names:  # on the validation clips alone, each by itself
+        held_out, values = predictions(folders["validation"], name, store), fitted[name]
+        heat = fit_temperature(held_out, store.classes)
+        assert values["value"] == pytest.approx(heat, rel=1e-4)
+        assert values["fitted_on"] == len(held_out)
+        assert values["log_loss_before"] == scores(held_out, store.classes).log_loss
+        assert values["log_loss"] == scores(tempered(held_out, heat), store.classes).log_loss
+        assert values["calibration_error_before"] == calibration(held_out).error
+        assert values["calibration_error"] == calibration(tempered(held_out, heat)).error
+        cold = predictions(folders["test"], name, store)
+        warm = tempered(cold, values["value"]).probability
+        np.testing.assert_allclose(predictions(out, name, store).probability, warm, atol=1e-12)
+        assert rows_of(out)[name]["calibration_error_before"] == calibration(cold).error
+    cold, without, warm = (
+        predictions(folder, "no-audio-50", store).probability if folder else
+        predictions(out, "no-audio", store).probability
+        for folder in (folders["test"], None, out)
+    )  # fmt: skip
+    complete = predictions(out, "complete", store).probability
+    lost = (cold != predictions(folders["test"], "complete", store).probability).any(1)
+    np.testing.assert_allclose(warm[lost], without[lost], atol=1e-12)
+    np.testing.assert_allclose(warm[~lost], complete[~lost], atol=1e-12)
+    # `evaluate` applies that of the complete recordings, and fits none again.
+    code, said, err = fit("evaluate", run, "--temperature", "--protocol", "strict", "--no-page",
+                          "--device", "cpu", "--resamples", 100)  # fmt: skip
+    assert code == 0 and "temperatures: fitted" not in err and "strict, no image" in said
+    made = (run / "evaluation-test-temperature" / "predictions-strict.tsv").read_bytes()
+    assert made == (out / "predictions-complete.tsv").read_bytes()
+    assert (run / "temperatures.json").read_bytes() == kept
+    # Those of other weights do not count.
+    values = json.loads(kept) | {"epoch": 7}
+    (run / "temperatures.json").write_text(json.dumps(values))
+    assert fit("robustness", run, "--temperature", *options, "--out", out)[0] == 0
+    assert (run / "temperatures.json").read_bytes() == kept
+    (run / "temperatures.json").write_text("{}")
+    refused(fit("robustness", run, "--temperature", *options, "--out", out), 1, "Remove the file")
 
 
 def test_shares_are_nested_of_equal_size_and_the_same_for_both(home, report):
@@ -404,6 +467,8 @@ def test_what_is_wrong_with_the_options_is_one_line(home, report, fit, tmp_path)
     refused(fit("robustness", home / "audio", "--truth", home / "store"), 2, "--truth is for")
     refused(fit("robustness", "--predictions", f"complete={file}", "--store", home / "store"), 2,
             "--store is for")  # fmt: skip
+    refused(fit("robustness", "--predictions", f"complete={file}", "--temperature"), 2,
+            "--temperature is for a run")  # fmt: skip
     refused(fit("robustness", home / "audio", "--conditions", "dark-matter"), 2, "'dark-matter'")
     refused(fit("robustness", "--predictions", "complete"), 2, "CONDITION=FILE")
     truth = ("--truth", home / "store", "--out", tmp_path / "out")

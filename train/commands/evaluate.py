@@ -32,12 +32,13 @@ GROUPS = {
     "--conditions",
     default="",
     help="Evaluate under these, too, as avsc-fit robustness does: names with commas between them, "
-    "such as no-audio,no-image; or all.",
+    "such as no-audio,no-image; or all. Noise reads the recordings of --root.",
 )
 @click.option(
     "--temperature",
     is_flag=True,
-    help="Apply a temperature fitted on the run's validation clips.",
+    help="Apply a temperature fitted on the run's validation clips; with --conditions, one for "
+    "each pattern of what is there.",
 )
 @click.option(
     "--seed",
@@ -77,7 +78,8 @@ def evaluate(
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, figures, report."""
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.conditions import named_conditions
-    from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
+    from avsc.train.evaluate.evaluate import evaluate_run
+    from avsc.train.evaluate.evaluation_request import EvaluationRequest
     from avsc.train.evaluate.report import summary
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols

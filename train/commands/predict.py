@@ -34,7 +34,7 @@ SHOWN = 3
 
 GROUPS = {
     "Recordings": "audio root max_seconds max_megabytes clip_timeout",
-    "Answers": "window hop smooth protocol top_k form out",
+    "Answers": "window hop smooth protocol temperature top_k form out",
     "A live source": LIVE,
     "Where it runs": "workers runtime device store",
 }
@@ -60,6 +60,11 @@ GROUPS = {
     type=click.Choice(EVERY),
     help="Which frames count: strict (windows wholly inside), centred (centred inside), or clip "
     "(one answer a recording).  [default: the model's]",
+)
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Apply the temperatures that avsc-fit evaluate --temperature fitted for the run.",
 )
 @click.option(
     "--top-k",
@@ -132,8 +137,8 @@ def predict(
     from avsc.manifests.display import Display
     from avsc.train.fit.compute import cores
     from avsc.train.infer.inputs import opened_inputs
+    from avsc.train.infer.loading import load
     from avsc.train.infer.many import Work
-    from avsc.train.infer.model import load
     from avsc.train.infer.windows import Windows
 
     limits = Limits(
@@ -142,7 +147,7 @@ def predict(
         timeout=values["clip_timeout"],
     )
     windows = Windows(values["window"], values["hop"], values["smooth"], values["protocol"])
-    places = {name: values[name] for name in ("device", "store", "runtime")}
+    places = {name: values[name] for name in ("device", "store", "runtime", "temperature")}
     loaded = load(model, **places)
     if addresses is not None:
         return predict_live(loaded, addresses, windows, _format(loaded, windows, values), values)

@@ -14,7 +14,7 @@ GROUPS = {
     "Conditions": "conditions predictions seed",
     "Compared with": "audio_run visual_run margin resamples",
     "Data": "store root truth fold allow_missing allow_other_store",
-    "Model": "checkpoint answer protocol",
+    "Model": "checkpoint answer temperature protocol",
     "Where it runs": "out save_predictions device batch_size workers",
 }
 
@@ -82,8 +82,14 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/robustness-FOLD, or RUN/robustness-FOLD-late with "
-    "--answer late]",
+    help="Folder of the report.  [default: RUN/robustness-FOLD, then -late with --answer late, "
+    "then -temperature with --temperature]",
+)
+@click.option(
+    "--temperature",
+    is_flag=True,
+    help="Apply temperatures fitted on the run's validation clips: one for complete segments, one "
+    "without audio, one without images.",
 )
 @click.option("--save-predictions", is_flag=True, help="Write the predictions of each condition.")
 @click.option(
@@ -108,9 +114,10 @@ def robustness(
     """Evaluate a RUN when a modality is missing, out of time, or of another clip."""
     from avsc.train.evaluate.bootstrap import Resampling
     from avsc.train.evaluate.condition_predictions import Asked
-    from avsc.train.evaluate.condition_tables import conditions_table, notes
+    from avsc.train.evaluate.condition_tables import conditions_table
     from avsc.train.evaluate.conditions import named_conditions
     from avsc.train.evaluate.robustness import Rivals
+    from avsc.train.evaluate.robustness_report import remarks
     from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
@@ -128,7 +135,7 @@ def robustness(
     with Console() as console:
         found = evaluate_robustness(request, console)
         console.say(conditions_table(found.rows))
-        for text in notes(found.rows):
+        for text in remarks(found):
             console.say(text)
         console.say(f"report: {request.folder / 'robustness.md'}")
     return DONE

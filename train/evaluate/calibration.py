@@ -54,11 +54,33 @@ class Temperature:
     Attributes:
         fitted_on: number of segments that it was fitted on.
         log_loss_before: of the evaluated segments without it, nats.
+        calibration_error_before: of them without it.
     """
 
     value: float
     fitted_on: int
     log_loss_before: float
+    calibration_error_before: float
+
+
+@dataclass(frozen=True)
+class FittedTemperature:
+    """A temperature and its effect on the segments that it was fitted on.
+
+    Attributes:
+        fitted_on: number of segments.
+        log_loss_before: without it, nats.
+        log_loss: with it.
+        calibration_error_before: without it.
+        calibration_error: with it.
+    """
+
+    value: float
+    fitted_on: int
+    log_loss_before: float
+    log_loss: float
+    calibration_error_before: float
+    calibration_error: float
 
 
 def calibration(segments: Segments) -> Calibration:
@@ -72,9 +94,10 @@ def calibration(segments: Segments) -> Calibration:
     return Calibration(count, means[0], means[1])
 
 
-def tempered(segments: Segments, temperature: float) -> Segments:
-    """Return segments with a temperature applied to their probabilities."""
-    logits = np.log(np.clip(segments.probability, CLIP, 1)) / temperature
+def tempered(segments: Segments, temperature: float | NDArray[np.float64]) -> Segments:
+    """Return segments with a temperature, or each its own, applied to their probabilities."""
+    heat = np.reshape(temperature, (-1, 1))
+    logits = np.log(np.clip(segments.probability, CLIP, 1)) / heat
     values = np.exp(logits - logits.max(1, keepdims=True))
     return replace(segments, probability=values / values.sum(1, keepdims=True))
 
@@ -94,16 +117,30 @@ def fit_temperature(segments: Segments, classes: Sequence[str]) -> float:
     return float(np.exp(minimum.x))
 
 
+def fitted_temperature(segments: Segments, classes: Sequence[str]) -> FittedTemperature:
+    """Fit a temperature on segments; arguments and errors as of `fit_temperature`."""
+    value = fit_temperature(segments, classes)
+    warm = tempered(segments, value)
+    return FittedTemperature(
+        value,
+        len(segments),
+        scores(segments, classes).log_loss,
+        scores(warm, classes).log_loss,
+        calibration(segments).error,
+        calibration(warm).error,
+    )
+
+
 def with_temperature(
-    segments: Segments, held_out: Segments, classes: Sequence[str]
+    segments: Segments, fitted: FittedTemperature, classes: Sequence[str]
 ) -> tuple[Segments, Temperature]:
-    """Fit a temperature on one set of predictions and apply it to another.
+    """Return predictions with a temperature applied, and what they were without it.
 
     Args:
         segments: the predictions to apply it to.
-        held_out: those of the run's validation clips, by the same protocol.
+        fitted: on the run's validation clips, by the same protocol.
         classes: scene labels in the order of their indices.
     """
-    value = fit_temperature(held_out, classes)
-    before = scores(segments, classes).log_loss
-    return tempered(segments, value), Temperature(value, len(held_out), before)
+    before = (scores(segments, classes).log_loss, calibration(segments).error)
+    applied = Temperature(fitted.value, fitted.fitted_on, *before)
+    return tempered(segments, fitted.value), applied

@@ -64,12 +64,16 @@ class ConditionAnswer:
         segments: its predictions; None where the condition is not defined for it.
         note: what it was fed, or why there are no predictions.
         without: which segments a modality was taken from, bool [segments]; None if not known.
+        lacking: that modality; None where none is missing.
+        untempered: the predictions before a temperature was applied; None where none was.
         donor: by the clip's row, the row of the clip whose images it had.
     """
 
     segments: Segments | None
     note: str = ""
     without: Bools | None = None
+    lacking: Modality | None = None
+    untempered: Segments | None = None
     donor: dict[int, int] = field(default_factory=dict)
 
 
@@ -122,7 +126,9 @@ def run_answers(
             predicted = segments(probability, subject.inputs.samples, protocol)
             without = _segments_without(altered, protocol)
             note = _note(condition, int(without.sum()), network)
-            named[condition.name] = ConditionAnswer(predicted, note, without, altered.donor)
+            named[condition.name] = ConditionAnswer(
+                predicted, note, without, altered.lacking, donor=altered.donor
+            )
     return answers
 
 

@@ -32,7 +32,10 @@ def condition_cells(rows: Sequence[ConditionRow]) -> list[list[str]]:
     first = rows[0].measured
     assert first is not None
     singles = list(first.to_single)
-    header = ["condition", "log-loss", "95 % interval", "acc. %", "ECE", "- complete", "interval"]
+    warm = first.calibration_error_before is not None
+    header = ["condition", "log-loss", "95 % interval", "acc. %", "ECE"]
+    header += ["ECE untempered"] if warm else []
+    header += ["- complete", "interval"]
     for modality in singles:
         header += [f"- {ALONE[modality]}", "interval"]
     header += ["not worse than what is left"] if singles else []
@@ -54,6 +57,7 @@ def _cells(row: ConditionRow, singles: list[Modality], columns: int) -> list[str
     if measured is None:
         return [row.condition.about, *[NONE] * (columns - 1)]
     scores, interval = measured.results.scores, measured.results.log_loss_interval
+    before = measured.calibration_error_before
     percent = PERCENT.decimals(measured.results.accuracy_interval)
     cells = [
         row.condition.about,
@@ -61,6 +65,7 @@ def _cells(row: ConditionRow, singles: list[Modality], columns: int) -> list[str
         LOG_LOSS.interval(interval),
         PERCENT.figure(scores.accuracy, percent),
         f"{measured.results.calibration.error:.3f}",
+        *([] if before is None else [f"{before:.3f}"]),
         *_difference(measured.to_complete.log_loss, LOG_LOSS),
     ]
     for modality in singles:
@@ -117,6 +122,7 @@ def _figures(measured: ConditionFigures) -> dict[str, Any]:
         "not_worse_than_left": measured.not_worse,
         "segments_without": measured.without,
         "confidence_rose": measured.rose,
+        "calibration_error_before": measured.calibration_error_before,
     }
 
 
@@ -142,7 +148,8 @@ def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
         "condition", "segments", "log_loss", "log_loss_low", "log_loss_high",
         "accuracy", "accuracy_low", "accuracy_high", "calibration_error",
         *(f"{name}{end}" for name in differences for end in ("", "_low", "_high")),
-        "not_worse_than_left", "segments_without", "confidence_rose", "note",
+        "not_worse_than_left", "segments_without", "confidence_rose", "calibration_error_before",
+        "note",
     ]  # fmt: skip
     table: list[list[Any]] = [header]
     for row in rows:
@@ -150,6 +157,7 @@ def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
         cells: list[Any] = [""] * (len(header) - 2)
         if measured is not None:
             results, singles = measured.results, measured.to_single
+            before = measured.calibration_error_before
             alone = [singles[name].log_loss if name in singles else None for name in ALONE]
             cells = [
                 len(results.segments),
@@ -161,6 +169,7 @@ def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
                 "" if measured.not_worse is None else measured.not_worse,
                 measured.without,
                 "" if measured.rose is None else measured.rose,
+                "" if before is None else before,
             ]  # fmt: skip
         table.append([row.condition.name, *cells, row.answer.note])
     return escape.csv_sheet(table)

@@ -16,7 +16,7 @@ second, counting continues from the first. An image that the store lacks is miss
 cyclically where it is shorter), drawn uniformly among those of the same scene, or of the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,11 +46,13 @@ class Altered:
     Attributes:
         samples: with the rows that they read.
         without: of which samples a modality was taken away, bool [samples].
+        lacking: that modality; None where none can be.
         donor: by the clip's row, the row of the clip whose images it has; empty as a rule.
     """
 
     samples: Samples
     without: Bools
+    lacking: Modality | None = None
     donor: dict[int, int] = field(default_factory=dict)
 
 
@@ -75,7 +77,7 @@ class Missing:
         rows = rows_of(inputs.samples, self.modality)
         assert rows is not None
         rows = np.where(without, inputs.absent(self.modality), rows)
-        return Altered(with_rows(inputs.samples, self.modality, rows), without)
+        return Altered(with_rows(inputs.samples, self.modality, rows), without, self.modality)
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def _cyclic(inputs: ClassifierInputs, clip: Ints, later: int) -> Ints:
 
 
 def _with_images(inputs: ClassifierInputs, image: Ints) -> Altered:
-    return Altered(with_rows(inputs.samples, "visual", image), image == inputs.absent("visual"))
+    there = with_rows(inputs.samples, "visual", image)
+    return Altered(there, image == inputs.absent("visual"), "visual")
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,13 @@ CONDITIONS = {
 }  # fmt: skip
 """Every condition, by name; the complete recordings first."""
 ALL = "all"
+
+PATTERNS: Mapping[Modality | None, str] = {
+    None: "complete",
+    "audio": "no-audio",
+    "visual": "no-image",
+}
+"""By what is missing of a recording: the condition under which it is missing of all."""
 
 
 def named_conditions(names: str) -> tuple[Condition, ...]:

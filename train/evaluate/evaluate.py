@@ -1,10 +1,9 @@
 """Evaluation of a run, from its folder to its report; called by the commands evaluate and table."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from avsc.features.pages.clip_sounds import ClipSounds, recordings_folder
 from avsc.features.pages.page import check_page_options, check_single_file, remove_page, write_page
@@ -12,83 +11,34 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
-from avsc.train.evaluate.bootstrap import METHOD, Resampling
+from avsc.train.evaluate.bootstrap import METHOD
 from avsc.train.evaluate.calibration import Temperature, with_temperature
 from avsc.train.evaluate.condition_predictions import Asked, run_answers
-from avsc.train.evaluate.conditions import Condition
+from avsc.train.evaluate.conditions import COMPLETE
+from avsc.train.evaluate.evaluation_request import EvaluationRequest
 from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
-from avsc.train.evaluate.results import summarise
+from avsc.train.evaluate.results import Results, summarise
 from avsc.train.evaluate.robustness import ConditionRow, Rivals, measure
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.submissions import Truth
+from avsc.train.evaluate.temperatures import (
+    Temperatures,
+    check_validated,
+    run_temperatures,
+    tempered_answers,
+)
 from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device, memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Answer, Trained, restore
-from avsc.train.protocol import PROTOCOLS, Protocol
+from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.protocol import Protocol
 
 PAGE = "report.html"
-
-
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """What to evaluate, and how.
-
-    Attributes:
-        store: None means the store that the run was trained on.
-        fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
-        checkpoint: weights of the best epoch, or of the last checkpoint.
-        answer: of the classifier of both modalities, or the late product of the unimodal heads.
-        protocols: which frames count, and for what.
-        temperature: apply a temperature fitted on the run's validation clips.
-        allow_missing: score the segments that are there if some are missing.
-        allow_other_store: accept a store of other contents.
-        device: a name as `choose_device` takes it.
-        batch_size: samples at a time on a GPU; None means the run's. A CPU computes ten seconds of
-            a clip at a time (`avsc.train.model.ten_seconds`).
-        workers: threads that prepare images; None means one per core.
-        out: folder of the report; None means ``evaluation-FOLD`` in the run's.
-        embeddings: add the clips' embeddings to clips.csv.
-        conditions: that the run is evaluated under, too, the complete recordings first.
-        page: write report.html, too.
-        media: write the clips' sound beside it.
-        root: folder of the recordings, for `media` and for noise; None means that of the last
-            extraction.
-        single_file: write report.html as one file.
-    """
-
-    run: Path
-    store: Path | None = None
-    fold: str = "test"
-    checkpoint: Literal["best", "last"] = "best"
-    answer: Answer = "fused"
-    protocols: tuple[Protocol, ...] = PROTOCOLS
-    temperature: bool = False
-    resampling: Resampling = field(default_factory=Resampling)
-    allow_missing: bool = False
-    allow_other_store: bool = False
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    out: Path | None = None
-    embeddings: bool = False
-    conditions: tuple[Condition, ...] = ()
-    page: bool = False
-    media: bool = False
-    root: Path | None = None
-    single_file: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """Folder of the report."""
-        late = "-late" if self.answer == "late" else ""
-        temperature = "-temperature" if self.temperature else ""
-        return self.out or self.run / f"evaluation-{self.fold}{late}{temperature}"
 
 
 def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = False) -> RunEvaluation:
@@ -169,7 +119,8 @@ def _evaluate(
     rows = fold_rows(store, trained, request.fold)
     if request.page and request.single_file:
         check_single_file(request.folder / PAGE, len(rows))
-    held_out = _validation_rows(store, trained, request) if request.temperature else []
+    if request.temperature:
+        check_validated(trained, request.fold)
     device, text = choose_device(request.device)
     console.say(text)
     console.say(
@@ -193,33 +144,27 @@ def _evaluate(
         predicted = predict_clips(
             trained, store, rows, *options, request.allow_missing, request.embeddings
         )
-        conditions = _under_conditions(trained, store, rows, request, computing, console)
-    segments = predicted.segments
-    temperatures: dict[Protocol, Temperature | None] = dict.fromkeys(request.protocols)
-    if request.temperature:
-        fitted = predict_clips(trained, store, held_out, *options, allow_missing=True).segments
-        for protocol in request.protocols:
-            segments[protocol], temperatures[protocol] = with_temperature(
-                segments[protocol], fitted[protocol], store.classes
-            )
+        heat = run_temperatures(trained, store, *options) if request.temperature else {}
+        conditions = _under_conditions(trained, store, rows, request, heat, computing, console)
+    results: dict[Protocol, Results] = {}
+    for protocol, segments in predicted.segments.items():
+        applied: Temperature | None = None
+        if heat:
+            fitted = heat[protocol][COMPLETE.name]
+            segments, applied = with_temperature(segments, fitted, store.classes)
+        results[protocol] = summarise(
+            segments, store.clips, store.classes, request.resampling, applied
+        )
     return RunEvaluation(
         _provenance(trained, store, request, rows),
         store.classes,
         store.clips,
         predicted.expected,
         predicted.missing,
-        {
-            protocol: summarise(
-                segments[protocol],
-                store.clips,
-                store.classes,
-                request.resampling,
-                temperatures[protocol],
-            )
-            for protocol in request.protocols
-        },
+        results,
         predicted.embeddings,
         conditions,
+        heat,
     )
 
 
@@ -228,6 +173,7 @@ def _under_conditions(
     store: Store,
     rows: Sequence[int],
     request: EvaluationRequest,
+    heat: Mapping[Protocol, Temperatures],
     computing: Computing,
     console: Console,
 ) -> dict[Protocol, tuple[ConditionRow, ...]]:
@@ -243,21 +189,12 @@ def _under_conditions(
     )
     answers = run_answers(trained, store, rows, asked, computing, console)
     truth, rivals = Truth.of(store), Rivals(resampling=request.resampling)
-    return {protocol: measure(named, truth, rivals) for protocol, named in answers.items()}
-
-
-def _validation_rows(store: Store, trained: Trained, request: EvaluationRequest) -> list[int]:
-    if trained.record.settings.validation == "none":
-        raise SettingError(
-            f"--temperature: the run in {trained.folder.path} has no validation clips "
-            "(--validation none), so there is nothing to fit a temperature on. Omit it."
-        )
-    if request.fold == "validation":
-        raise SettingError(
-            "--temperature is fitted on the run's validation clips, and --fold validation would "
-            "evaluate it on the same clips. Evaluate another fold."
-        )
-    return fold_rows(store, trained, "validation")
+    rows_of: dict[Protocol, tuple[ConditionRow, ...]] = {}
+    for protocol, named in answers.items():
+        if heat:
+            named = tempered_answers(named, heat[protocol])
+        rows_of[protocol] = measure(named, truth, rivals)
+    return rows_of
 
 
 def _provenance(

@@ -6,6 +6,7 @@ The worst clips of each scene come first in the table.
 
 from collections.abc import Callable
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from avsc.train.evaluate.figures import curves_figure, reliability_figure
 from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.score_tables import city_table, location_table, scene_table
+from avsc.train.evaluate.temperatures import temperature_lines
 from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.protocol import EVERY, Protocol
@@ -137,7 +139,8 @@ class EvaluationPage:
             )
         columns = ["protocol", "log-loss", "accuracy / %", "calibration error", "segments"]
         text = "Means over scenes, natural log-loss, with 95 % confidence intervals (bootstrap-t)."
-        return Section("Scores", [text], columns, rows)
+        heat = [temperature_lines(*each) for each in self.evaluation.temperatures.items()]
+        return Section("Scores", [text, *chain.from_iterable(heat)], columns, rows)
 
     def _confusion(self) -> Section:
         confusion = self._results.scores.confusion

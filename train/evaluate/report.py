@@ -33,6 +33,7 @@ from avsc.train.evaluate.predictions import encode_predictions
 from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.run_evaluation import RunEvaluation, metrics_csv, metrics_json
 from avsc.train.evaluate.score_tables import city_table, scene_table
+from avsc.train.evaluate.temperatures import temperature_lines
 from avsc.train.evaluate.writing import (
     LOG_LOSS,
     PERCENT,
@@ -157,8 +158,11 @@ def uncertainty(evaluation: RunEvaluation) -> list[str]:
             lines[-1] += (
                 f"; with temperature {temperature.value:.3f}, fitted on "
                 f"{temperature.fitted_on:,} predictions for the run's validation clips "
-                f"(log-loss without it {LOG_LOSS.figure(temperature.log_loss_before, digits)})"
+                f"(without it log-loss {LOG_LOSS.figure(temperature.log_loss_before, digits)}, "
+                f"expected calibration error {temperature.calibration_error_before:.3f})"
             )
+    for protocol, fitted in evaluation.temperatures.items():
+        lines += temperature_lines(protocol, fitted)
     return lines
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.calibration import FittedTemperature, calibration
 from avsc.train.evaluate.compare import ComparedGroup, check_same_segments, compare
 from avsc.train.evaluate.condition_predictions import ConditionAnswer, ConditionAnswers
 from avsc.train.evaluate.conditions import COMPLETE, CONDITIONS, Condition
@@ -44,6 +45,7 @@ class ConditionFigures:
             because no such system was named or an interval is withheld.
         without: number of segments from which a modality was taken away.
         rose: share of them, 0 to 1, whose confidence rose; None if there are none.
+        calibration_error_before: without temperature; None where none was applied.
     """
 
     results: Results
@@ -52,6 +54,7 @@ class ConditionFigures:
     not_worse: bool | None
     without: int
     rose: float | None
+    calibration_error_before: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class Robustness:
         clips: the clip table.
         classes: scene labels in the order of their indices.
         rows: the complete recordings first.
+        temperatures: that were applied, by pattern; empty without.
     """
 
     provenance: dict[str, Any]
     clips: Sequence[Clip]
     classes: tuple[str, ...]
     rows: tuple[ConditionRow, ...]
+    temperatures: Mapping[str, FittedTemperature] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,7 @@ def _measured(
         _not_worse([singles[each] for each in condition.left if each in singles], rivals.margin),
         int(without.sum()),
         float(risen[without].mean()) if without.any() else None,
+        None if answer.untempered is None else calibration(answer.untempered).error,
     )
 
 

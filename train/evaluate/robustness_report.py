@@ -9,6 +9,7 @@ robustness.md              the same on one page; written last
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from avsc.manifests import escape
@@ -24,6 +25,7 @@ from avsc.train.evaluate.condition_tables import (
 from avsc.train.evaluate.conditions import CONDITIONS
 from avsc.train.evaluate.predictions import encode_predictions
 from avsc.train.evaluate.robustness import Robustness
+from avsc.train.evaluate.temperatures import temperature_lines
 from avsc.train.evaluate.writing import bullets, json_bytes, provenance_table
 
 
@@ -58,11 +60,18 @@ def write_robustness(
     publish_all(folder, {**files, "robustness.md": _page(found).encode()}, before)
 
 
+def remarks(found: Robustness) -> list[str]:
+    """Return what was fed under which conditions, and the temperatures."""
+    protocol = found.provenance["protocol"]
+    return [*notes(found.rows), *temperature_lines(protocol, found.temperatures)]
+
+
 def _values(found: Robustness) -> bytes:
     return json_bytes(
         {
             **found.provenance,
             "classes": list(found.classes),
+            "temperatures": {name: asdict(each) for name, each in found.temperatures.items()},
             "rows": condition_values(found.rows),
         }
     )
@@ -81,7 +90,7 @@ modality was taken away, those whose largest probability is higher without it.
 
 {conditions_table(found.rows)}
 
-{bullets(notes(found.rows))}
+{bullets(remarks(found))}
 
 ![log-loss along each kind of condition](robustness.png)
 

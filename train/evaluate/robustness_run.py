@@ -1,7 +1,7 @@
 """Robustness of a run or of predictions files, from what is named to the report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,12 @@ from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.robustness import Rivals, Robustness, measure
 from avsc.train.evaluate.robustness_report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
+from avsc.train.evaluate.temperatures import (
+    Temperatures,
+    check_validated,
+    run_temperatures,
+    tempered_answers,
+)
 from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
@@ -49,6 +55,7 @@ class RobustnessRequest:
         batch_size: samples at a time; None means the run's.
         workers: threads that prepare images; None means one per core.
         out: folder of the report.
+        temperature: apply temperatures fitted on the run's validation clips.
         save_predictions: write the predictions under each condition, too.
     """
 
@@ -67,6 +74,7 @@ class RobustnessRequest:
     batch_size: int | None = None
     workers: int | None = None
     out: Path | None = None
+    temperature: bool = False
     save_predictions: bool = False
 
     def __post_init__(self) -> None:
@@ -78,6 +86,8 @@ class RobustnessRequest:
             raise SettingError("--truth is for predictions files; a run has --store.")
         if self.run is None and self.store is not None:
             raise SettingError("--store is for a run; predictions files have --truth.")
+        if self.run is None and self.temperature:
+            raise SettingError("--temperature is for a run, which has validation clips to fit on.")
 
     @property
     def protocol(self) -> Protocol:
@@ -92,7 +102,8 @@ class RobustnessRequest:
             return self.out
         if self.run is not None:
             late = "-late" if self.answer == "late" else ""
-            return self.run / f"robustness-{self.fold}{late}"
+            temperature = "-temperature" if self.temperature else ""
+            return self.run / f"robustness-{self.fold}{late}{temperature}"
         return Path("robustness") / next(iter(self.predictions.values())).stem
 
 
@@ -135,6 +146,8 @@ def _of_files(request: RobustnessRequest) -> Robustness:
 def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> Robustness:
     store = evaluated_store(trained, request.store, request.allow_other_store)
     rows = fold_rows(store, trained, request.fold)
+    if request.temperature:
+        check_validated(trained, request.fold)
     device, text = choose_device(request.device)
     record = trained.record
     console.say(text)
@@ -161,8 +174,13 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
     }
-    truth = Truth.of(store)
-    return _measured(request, answers, truth, provenance)
+    temperatures: Temperatures = {}
+    if request.temperature:
+        every = run_temperatures(trained, store, asked.protocols, computing, console)
+        temperatures = every[request.protocol]
+        answers = tempered_answers(answers, temperatures)
+    found = _measured(request, answers, Truth.of(store), provenance)
+    return replace(found, temperatures=temperatures)
 
 
 def _measured(

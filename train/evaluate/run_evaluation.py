@@ -1,7 +1,7 @@
 """The evaluation of a run: results by protocol; metrics.json and metrics.csv."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.condition_tables import condition_values
 from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.robustness import ConditionRow
+from avsc.train.evaluate.temperatures import Temperatures
 from avsc.train.evaluate.writing import json_bytes
 from avsc.train.protocol import Protocol
 
@@ -33,6 +34,7 @@ class RunEvaluation:
         embeddings: by the clip's row, float32 [features]; None unless they were asked for.
         conditions: by protocol, the figures under each condition that was asked for, those of the
             complete recordings first; empty as a rule.
+        temperatures: by protocol, those that were applied; empty as a rule.
     """
 
     provenance: dict[str, Any]
@@ -43,6 +45,7 @@ class RunEvaluation:
     results: dict[Protocol, Results]
     embeddings: dict[int, NDArray[np.float32]] | None = None
     conditions: Mapping[Protocol, Sequence[ConditionRow]] = field(default_factory=dict)
+    temperatures: Mapping[Protocol, Temperatures] = field(default_factory=dict)
 
 
 def metrics_json(evaluation: RunEvaluation) -> bytes:
@@ -51,7 +54,7 @@ def metrics_json(evaluation: RunEvaluation) -> bytes:
         protocol: {
             **_protocol_values(results, evaluation.classes),
             "missing": list(evaluation.missing[protocol]),
-            **_under_conditions(evaluation, protocol),
+            **_on_request(evaluation, protocol),
         }
         for protocol, results in evaluation.results.items()
     }
@@ -65,9 +68,13 @@ def metrics_json(evaluation: RunEvaluation) -> bytes:
     )
 
 
-def _under_conditions(evaluation: RunEvaluation, protocol: Protocol) -> dict[str, Any]:
-    rows = evaluation.conditions.get(protocol)
-    return {"conditions": condition_values(rows)} if rows else {}
+def _on_request(evaluation: RunEvaluation, protocol: Protocol) -> dict[str, Any]:
+    """Return what is there if it was asked for."""
+    rows, fitted = evaluation.conditions.get(protocol), evaluation.temperatures.get(protocol)
+    values: dict[str, Any] = {"conditions": condition_values(rows)} if rows else {}
+    if fitted:
+        values["temperatures"] = {name: asdict(each) for name, each in fitted.items()}
+    return values
 
 
 def _protocol_values(results: Results, classes: tuple[str, ...]) -> dict[str, Any]:

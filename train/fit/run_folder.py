@@ -8,6 +8,7 @@
     RUN/best.pt         the weights of the best epoch, which are evaluated
     RUN/metrics.csv     one row per epoch
     RUN/timing.csv      seconds and device of each epoch
+    RUN/temperatures.json  temperatures of the probabilities; made by evaluations that ask for them
     RUN/tensorboard/    the figures of metrics.csv for TensorBoard
     RUN/log.txt         what was printed, with the time
     RUN/claim           which process trains here now; absent when none does
@@ -82,6 +83,16 @@ class RunFolder:
     def timing(self) -> Path:
         """Seconds and device of each epoch."""
         return self.path / "timing.csv"
+
+    @property
+    def temperatures(self) -> Path:
+        """Temperatures of the probabilities."""
+        return self.path / "temperatures.json"
+
+    @property
+    def late_temperatures(self) -> Path:
+        """The same for the late product of unimodal heads."""
+        return self.path / "temperatures-late.json"
 
     @property
     def tensorboard(self) -> Path:

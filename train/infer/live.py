@@ -22,11 +22,9 @@ from avsc.features.jpeg import encode
 from avsc.features.live.feed import TOO_SLOW, Feed, Note
 from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.manifests.errors import SettingError
-from avsc.train.evaluate.calibration import tempered
 from avsc.train.infer.model import Model
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.windows import IMAGE_RATE, Windows
-from avsc.train.protocol import Segments
 
 ROUNDING = 1e-4
 """By how much a probability may differ from that of the same seconds in a file; found: 2e-5."""
@@ -141,12 +139,8 @@ def answer(model: Model, hop: Hop, name: str) -> Answer | Gap:
         seen = hop.view >= 0
         frames, view = frames[seen], torch.from_numpy(hop.view[seen])
     probability = model.classify(frames, images, view).mean(0, keepdims=True)
-    if model.temperature != 1:
-        none = np.zeros(1, np.int64)
-        segments = Segments(probability, none, None, none)
-        probability = tempered(segments, model.temperature).probability
     times = np.array([[hop.start, hop.end]])
-    prediction = Prediction(name, model.classes, times, probability)
+    prediction = Prediction(name, model.classes, times, model.tempered(probability))
     return Answer(prediction, time.monotonic() - hop.due)
 
 

@@ -1,11 +1,11 @@
 """A model: what it needs of a recording, and what turns that into probabilities.
 
-`load` makes one of a run's folder. A model computes features by the functions of extraction and
+A model computes features by the functions of extraction and
 shows them to the network in the batches of `avsc.train.model.ten_seconds`, so that on a CPU the
 probabilities of a recording are those that ``avsc-fit evaluate`` gives for it, bit for bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,8 +22,8 @@ from avsc.manifests.errors import SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
+from avsc.train.evaluate.calibration import tempered
 from avsc.train.fit.compute import cores
-from avsc.train.fit.device import choose_device
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
     Embeddings,
@@ -33,8 +33,9 @@ from avsc.train.infer.predict import (
 )
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.recording import InMemory
-from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
 from avsc.train.infer.windows import Windows
+from avsc.train.protocol import Segments
+from avsc.train.systems import Modality
 
 LONGEST = 86_400
 """Seconds of a recording that are read unless another limit is asked for."""
@@ -75,11 +76,13 @@ class Model:
         images: spec of the stored images; None for a model that does not see.
         image_input: size, mean, standard deviation and view of what the network sees of an image.
         protocol: which frames count for a second unless another is asked for: the run's own.
-        temperature: divides the logarithms of the probabilities; 1 changes nothing.
+        temperature: divides the logarithms of the probabilities of complete recordings; 1 changes
+            nothing.
         fingerprint: tells this model from others: of a run, its digest and the epoch; of an
             exported folder, the runtime and the digests of its files.
         runtime: what computes.
         takes_missing: whether a recording may lack its sound or its images.
+        temperature_without: by the modality that a recording lacks; empty where none is applied.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Model:
     fingerprint: str
     runtime: Runtime = field(repr=False)
     takes_missing: bool = False
+    temperature_without: Mapping[Modality, float] = field(default_factory=dict)
 
     @property
     def image_size(self) -> int | None:
@@ -103,11 +107,28 @@ class Model:
         spec = self.acoustic
         hears = f"hears {spec.product} at {spec.sample_rate} Hz, " if spec else ""
         sees = f"sees images of {self.image_size} pixels, " if self.image_input else ""
-        heat = f", temperature {self.temperature:g}" if self.temperature != 1 else ""
+        warm = [self.temperature, *self.temperature_without.values()]
+        heat = "" if set(warm) == {1} else f", temperature {' / '.join(f'{t:g}' for t in warm)}"
         return (
             f"<Model {self.name}: {self.system}, {len(self.classes)} scenes, {hears}{sees}"
             f"protocol {self.protocol}{heat}, on {self.runtime.device}>"
         )
+
+    def tempered(
+        self, probability: NDArray[np.float64], without: Sequence[Modality] = ()
+    ) -> NDArray[np.float64]:
+        """Return probabilities of answers, [answers, classes], with the model's temperature.
+
+        Args:
+            without: what the recording lacks.
+        """
+        temperature = self.temperature
+        if without and self.temperature_without:
+            temperature = self.temperature_without[without[0]]
+        if temperature == 1:
+            return probability
+        none = np.zeros(len(probability), np.int64)
+        return tempered(Segments(probability, none, None, none), temperature).probability
 
     def predict(
         self,
@@ -209,55 +230,3 @@ class Model:
         given = (None if each is None else each.to(device) for each in (frames, images, view))
         with torch.no_grad():
             return probabilities(self.runtime(*given))
-
-
-def load(
-    path: str | Path,
-    *,
-    device: str = "auto",
-    store: Path | None = None,
-    runtime: str = "torch",
-) -> Model:
-    """Load a model.
-
-    Args:
-        path: folder of a run of ``avsc-fit``, whose best epoch is taken, or one that ``avsc-fit
-            export`` made.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        store: the run's store, where features were not made by default and it is not found.
-        runtime: what computes: ``torch``, or ``onnx`` for an exported folder.
-
-    Raises:
-        AvscError: something of the run or the folder is missing, damaged, or does not belong to it.
-        SettingError: the model cannot be used on recordings, or its features are not those that
-            this version of avsc computes.
-    """
-    from avsc.train.infer.exported import is_exported, load_exported  # which makes a Model, too
-
-    path = Path(path)
-    if path.is_file():
-        raise SettingError(f"{path}: a file; name the folder of a run, or of an exported model.")
-    if is_exported(path):
-        return load_exported(path, runtime, device)
-    if runtime != "torch":
-        raise SettingError(
-            f"{path}: a run, which --runtime torch computes; found {runtime!r}. Export it first "
-            "(`avsc-fit export`), or leave --runtime out."
-        )
-    chosen, _ = choose_device(device)
-    trained = restore_with_encoders(path)
-    record, network = trained.record, trained.network
-    acoustic, images = run_specs(record, path, store)
-    return Model(
-        str(path),
-        record.system.name,
-        record.store.classes,
-        acoustic,
-        images,
-        network.image_input,
-        record.settings.protocol,
-        1.0,
-        f"{record.digest}, epoch {trained.epoch}",
-        NetworkRuntime(network.to(chosen), chosen),
-        network.takes_missing,
-    )

@@ -13,12 +13,11 @@ from avsc.features.framing import centre_sample
 from avsc.features.piecewise import Piece
 from avsc.manifests.errors import MediaError
 from avsc.train.data.samples import Samples
-from avsc.train.evaluate.calibration import tempered
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.recording import sample_piece
 from avsc.train.infer.windows import Windows, answers, smoothed
 from avsc.train.model.ten_seconds import Compute, compute_by_ten_seconds
-from avsc.train.protocol import Protocol, Segments
+from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
 if TYPE_CHECKING:
@@ -149,12 +148,10 @@ class Answering:
                 f"{windows.length:g} s of which half lies in them and that has a frame: ask for "
                 "shorter windows (--window), or for one answer (--protocol clip).",
             )
-        if model.temperature != 1:
-            none = np.zeros(len(found.probability), np.int64)
-            segments = tempered(Segments(found.probability, none, None, none), model.temperature)
-            found = replace(found, probability=segments.probability)
+        without = self._computed.without
+        found = replace(found, probability=model.tempered(found.probability, without))
         found = smoothed(found, windows.smooth)
-        times, without = np.stack([found.start, found.end], 1), self._computed.without
+        times = np.stack([found.start, found.end], 1)
         warnings = (*self._computed.warnings, *(f"{self._name}: {LACKS[m]}." for m in without))
         return Prediction(
             self._name,

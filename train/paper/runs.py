@@ -11,7 +11,8 @@ from avsc.features.store.reader import Store
 from avsc.manifests.claims import ClaimedError
 from avsc.manifests.errors import DONE, STOPPED, AvscError
 from avsc.train.evaluate.bootstrap import METHOD, Resampling
-from avsc.train.evaluate.evaluate import EvaluationRequest, evaluate_run
+from avsc.train.evaluate.evaluate import evaluate_run
+from avsc.train.evaluate.evaluation_request import EvaluationRequest
 from avsc.train.evaluate.submissions import read_evaluation
 from avsc.train.fit.console import Console
 from avsc.train.fit.history import finished, read_metrics

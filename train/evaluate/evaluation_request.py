@@ -1,0 +1,66 @@
+"""What `avsc-fit evaluate` is asked for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.conditions import Condition
+from avsc.train.fit.trained_run import Answer
+from avsc.train.protocol import PROTOCOLS, Protocol
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What to evaluate, and how.
+
+    Attributes:
+        store: None means the store that the run was trained on.
+        fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
+        checkpoint: weights of the best epoch, or of the last checkpoint.
+        answer: of the classifier of both modalities, or the late product of the unimodal heads.
+        protocols: which frames count, and for what.
+        temperature: apply a temperature fitted on the run's validation clips.
+        allow_missing: score the segments that are there if some are missing.
+        allow_other_store: accept a store of other contents.
+        device: a name as `choose_device` takes it.
+        batch_size: samples at a time on a GPU; None means the run's. A CPU computes ten seconds of
+            a clip at a time (`avsc.train.model.ten_seconds`).
+        workers: threads that prepare images; None means one per core.
+        out: folder of the report; None means ``evaluation-FOLD`` in the run's.
+        embeddings: add the clips' embeddings to clips.csv.
+        conditions: that the run is evaluated under, too, the complete recordings first.
+        page: write report.html, too.
+        media: write the clips' sound beside it.
+        root: folder of the recordings, for `media` and for noise; None means that of the last
+            extraction.
+        single_file: write report.html as one file.
+    """
+
+    run: Path
+    store: Path | None = None
+    fold: str = "test"
+    checkpoint: Literal["best", "last"] = "best"
+    answer: Answer = "fused"
+    protocols: tuple[Protocol, ...] = PROTOCOLS
+    temperature: bool = False
+    resampling: Resampling = field(default_factory=Resampling)
+    allow_missing: bool = False
+    allow_other_store: bool = False
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+    embeddings: bool = False
+    conditions: tuple[Condition, ...] = ()
+    page: bool = False
+    media: bool = False
+    root: Path | None = None
+    single_file: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the report."""
+        late = "-late" if self.answer == "late" else ""
+        temperature = "-temperature" if self.temperature else ""
+        return self.out or self.run / f"evaluation-{self.fold}{late}{temperature}"

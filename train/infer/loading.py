@@ -1,0 +1,87 @@
+"""Loading a model: of the folder of a run, or of an exported one."""
+
+import json
+from pathlib import Path
+
+from avsc.manifests.errors import SettingError
+from avsc.train.evaluate.conditions import PATTERNS
+from avsc.train.evaluate.temperatures import kept_temperatures
+from avsc.train.fit.device import choose_device
+from avsc.train.fit.trained_run import Trained
+from avsc.train.infer.exported import is_exported, load_exported
+from avsc.train.infer.model import Model
+from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
+from avsc.train.systems import ENCODER
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    store: Path | None = None,
+    runtime: str = "torch",
+    temperature: bool = False,
+) -> Model:
+    """Load a model.
+
+    Args:
+        path: folder of a run of ``avsc-fit``, whose best epoch is taken, or one that ``avsc-fit
+            export`` made.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        store: the run's store, where features were not made by default and it is not found.
+        runtime: what computes: ``torch``, or ``onnx`` for an exported folder.
+        temperature: apply the temperatures that ``avsc-fit evaluate --temperature`` fitted; an
+            exported folder has those that it was exported with.
+
+    Raises:
+        AvscError: something of the run or the folder is missing, damaged, or does not belong to it.
+        SettingError: the model cannot be used on recordings, or its features are not those that
+            this version of avsc computes.
+    """
+    path = Path(path)
+    if path.is_file():
+        raise SettingError(f"{path}: a file; name the folder of a run, or of an exported model.")
+    if is_exported(path):
+        if temperature:
+            raise SettingError(
+                f"{path}: an exported model has the temperatures that it was exported with "
+                "(`avsc-fit export --evaluation`). Omit --temperature."
+            )
+        return load_exported(path, runtime, device)
+    if runtime != "torch":
+        raise SettingError(
+            f"{path}: a run, which --runtime torch computes; found {runtime!r}. Export it first "
+            "(`avsc-fit export`), or leave --runtime out."
+        )
+    chosen, _ = choose_device(device)
+    trained = restore_with_encoders(path)
+    record, network = trained.record, trained.network
+    acoustic, images = run_specs(record, path, store)
+    heat = _temperatures(trained) if temperature else {}
+    told = f", temperatures {json.dumps(heat)}" if heat else ""
+    return Model(
+        str(path),
+        record.system.name,
+        record.store.classes,
+        acoustic,
+        images,
+        network.image_input,
+        record.settings.protocol,
+        heat.get(PATTERNS[None], 1.0),
+        f"{record.digest}, epoch {trained.epoch}{told}",
+        NetworkRuntime(network.to(chosen), chosen),
+        network.takes_missing,
+        {name: heat[PATTERNS[name]] for name in ENCODER if PATTERNS[name] in heat},
+    )
+
+
+def _temperatures(trained: Trained) -> dict[str, float]:
+    """Return the temperatures of a run for its own protocol, by pattern."""
+    kept, protocol = kept_temperatures(trained), trained.record.settings.protocol
+    if protocol not in kept:
+        raise SettingError(
+            f"{trained.folder.temperatures}: has temperatures for {', '.join(kept)}, and the run "
+            f"was validated by {protocol}. Run `avsc-fit evaluate {trained.folder.path} "
+            f"--temperature --protocol {protocol}`."
+        )
+    return {name: fitted.value for name, fitted in kept[protocol].items()}
