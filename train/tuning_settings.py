@@ -24,6 +24,15 @@ class TuningSettings(CheckedSettings):
         belongs_to="mixed",
     )
 
+    weight_average: float = setting(
+        0.0,
+        "Decay per step, e.g. 0.999, of an average of the weights over the steps, which is "
+        "validated and kept in place of the last; 0 is the paper's setting.",
+        absent=0.0,
+        least=0,
+        most=1,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         together = getattr(self, "frames_per_image", "1")

@@ -190,7 +190,7 @@ def test_each_process_prepares_its_share():
 PAPER = ("--frames-per-image", "1")
 BEYOND = (
     *("--frames-per-image", "all", "--modality-dropout", "0.5", "--modality-dropout-epochs", "1"),
-    *("--shift", "1", "--fusion-norm", "batch"),
+    *("--shift", "1", "--fusion-norm", "batch", "--weight-average", "0.9"),
 )
 
 

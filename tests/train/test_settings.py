@@ -14,6 +14,7 @@ from avsc.train.checked_settings import option
 from avsc.train.commands.fit import audio, joint, video
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
+from avsc.train.tuning_settings import TuningSettings
 
 
 def test_examples():
@@ -81,7 +82,7 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
                         unimodal_heads=0.5)  # fmt: skip
     dropped = {"modality_dropout", "modality_dropout_epochs"}
     fused = {"shift", "fusion_norm", "unimodal_heads"}
-    off = {"mixup", "mixup_lambda"}
+    off = {each.name for each in fields(TuningSettings)}
     sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.identity(SYSTEMS["joint"]))
     assert both - sight == {"feature", "concat", "frames_per_image", *dropped, *fused}

@@ -27,7 +27,8 @@ GROUPS = {
     "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
     "fusion_norm modality_dropout modality_dropout_epochs unimodal_heads",
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
-    "lr_max lr_min lr_period lr_factor warmup momentum weight_decay label_smoothing seed",
+    "lr_max lr_min lr_period lr_factor warmup momentum weight_decay weight_average label_smoothing "
+    "seed",
     "Validation": "validation validation_fraction validation_file protocol patience",
     "Where it runs": "out resume wait save_minutes device workers compile",
 }

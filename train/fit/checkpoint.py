@@ -28,6 +28,8 @@ from avsc.train.model.weights import check_values
 
 FORMAT = 1
 FROZEN = "visual."
+AVERAGED = "averaged"
+"""Name in last.pt of the weights of ``--weight-average``."""
 REMEDY = (
     "Put an undamaged copy in its place, or start over with --no-resume, which keeps the old "
     "folder beside the new."
@@ -69,6 +71,7 @@ def save_last(
     network: Network,
     optimiser: torch.optim.Optimizer,
     progress: Progress,
+    averaged: Network | None = None,
 ) -> None:
     """Write last.pt.
 
@@ -76,8 +79,11 @@ def save_last(
         digest: of the run's record.
         optimiser: its state is saved, too.
         progress: how far the run has come.
+        averaged: the network with averaged weights, which are saved, too.
     """
     state = {"optimiser": optimiser.state_dict(), "progress": asdict(progress)}
+    if averaged is not None:
+        state[AVERAGED] = changing_state(averaged)
     folder.publish(folder.last, _encode({**_weights(digest, network, progress.epoch), **state}))
 
 
@@ -87,14 +93,17 @@ def load_last(
     network: Network,
     optimiser: torch.optim.Optimizer,
     row: type[Row] = Row,
+    averaged: Network | None = None,
 ) -> Progress:
-    """Read last.pt into the network and the optimiser; return how far the run had come.
+    """Read last.pt into the networks and the optimiser; return how far the run had come.
 
     Raises:
         AvscError: the file is damaged, or belongs to another run or network.
     """
     content = _load(path, digest)
     load_state(path, network, content["network"])
+    if averaged is not None:
+        load_state(path, averaged, content[AVERAGED])
     optimiser.load_state_dict(content["optimiser"])
     progress = content["progress"]
     return Progress(**{**progress, "history": [row(**cells) for cells in progress["history"]]})
@@ -128,7 +137,7 @@ def load_weights(path: Path, digest: str, network: Network, *, epoch: int | None
     content = _load(path, digest)
     if epoch is not None:
         _check_ends(path, content, epoch)
-    load_state(path, network, content["network"])
+    load_state(path, network, _evaluated(content))
     return int(content["epoch"])
 
 
@@ -150,8 +159,15 @@ def copy_weights(
     """
     content = _load(path, digest)
     _check_ends(path, content, epoch)
-    weights = {name: content[name] for name in ("format", "digest", "epoch", "network")}
+    weights = {name: content[name] for name in ("format", "digest", "epoch")}
+    weights["network"] = _evaluated(content)
     _publish_best(folder, weights, trained_on)
+
+
+def _evaluated(content: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights that are evaluated: the averaged ones, if a checkpoint has them."""
+    weights: dict[str, Tensor] = content.get(AVERAGED, content["network"])
+    return weights
 
 
 def _publish_best(folder: RunFolder, weights: dict[str, Any], trained_on: str | None) -> None:

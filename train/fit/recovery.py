@@ -41,14 +41,19 @@ def load_newest(run: Run, task: Task, session: Session) -> Progress:
         AvscError: a checkpoint belongs to another run or network.
     """
     folder = run.folder
+    averaged = None if task.average is None else task.average.network
+
+    def load(path: Path) -> Progress:
+        return load_last(path, run.digest, task.network, task.optimiser, task.row, averaged)
+
     try:
-        return load_last(folder.last, run.digest, task.network, task.optimiser, task.row)
+        return load(folder.last)
     except LostError as fault:
         if not session.processes.main:
             raise
         lost = fault
     try:
-        progress = load_last(folder.previous, run.digest, task.network, task.optimiser, task.row)
+        progress = load(folder.previous)
     except LostError as fault:
         also = f" {fault.found}" if folder.previous.exists() else ""
         raise LostError(f"{lost.found}{also}", REMEDY) from fault

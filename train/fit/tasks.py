@@ -26,6 +26,7 @@ from avsc.train.fit.losses import LabelLoss, Loss, SceneLoss
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
+from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.metrics import scores
 from avsc.train.model.network import Network
 from avsc.train.places_settings import PlacesSettings
@@ -93,6 +94,7 @@ class Task:
         modality_dropout: how samples lose a modality; None where they do not.
         time_shift: how far audio and image are apart in training; None where they are not.
         mixup: how samples are mixed; None where they are not.
+        average: of the network's weights, which is evaluated; None where they are themselves.
     """
 
     network: Network
@@ -105,6 +107,12 @@ class Task:
     modality_dropout: ModalityDropout | None = None
     time_shift: TimeShift | None = None
     mixup: Mixup | None = None
+    average: WeightAverage | None = None
+
+    @property
+    def evaluated(self) -> Network:
+        """The network that is validated and kept."""
+        return self.network if self.average is None else self.average.network
 
 
 def make_task(run: Run, network: Network, session: Session) -> Task:
@@ -171,6 +179,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         total = scores(segments(probability, run.validation, settings.protocol), run.classes)
         return {"validation_log_loss": total.log_loss, "validation_accuracy": total.accuracy}
 
+    decay = settings.weight_average
     return Task(
         network,
         _optimiser(settings, network.trainable_parameters()),
@@ -181,6 +190,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         modality_dropout=settings.dropout_of_modalities(record.system),
         time_shift=settings.time_shift(record.system),
         mixup=settings.mixing(len(record.classes)),
+        average=WeightAverage(network, decay) if decay else None,
     )
 
 

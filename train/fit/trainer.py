@@ -171,6 +171,8 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self._loss += self.session.processes.mean(loss.detach())
+        if self.task.average is not None:
+            self.task.average.update(self.network, at.epoch * self.run.batches + at.batch)
         at.batch += 1
 
     def _mean_loss(self) -> float:
@@ -198,7 +200,7 @@ class Trainer:
         self._loss.zero_()
         self._save()  # before best.pt, which can be made again from it
         if main and best_row(at.history) is row:
-            save_best(run.folder, run.digest, self.network, at.epoch, run.trained_on)
+            save_best(run.folder, run.digest, self.task.evaluated, at.epoch, run.trained_on)
             self._lost = None
         if main:
             self._write_metrics()
@@ -207,19 +209,18 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         """Return the validation columns of the task's row; none without validation."""
         run, session, own = self.run, self.session, self._validated
+        network = self.task.evaluated
         if not len(run.validation):
             return {}
         kwargs = {"batch_size": run.settings.batch_size, "workers": session.workers}
         embeddings = self._embeddings
         if embeddings is None and own.image is not None:
             images = np.unique(own.image)
-            embeddings = embed_images(
-                self.network, run.source, images, **kwargs, device=session.device
-            )
-            if self.network.frozen_visual:
+            embeddings = embed_images(network, run.source, images, **kwargs, device=session.device)
+            if network.frozen_visual:
                 self._embeddings = embeddings
         part = predict(
-            self.network, run.source, own, **kwargs, device=session.device, embeddings=embeddings
+            network, run.source, own, **kwargs, device=session.device, embeddings=embeddings
         )
         probability = session.processes.gather(part, len(run.validation))
         if session.processes.main and not np.isfinite(probability).all():
@@ -238,7 +239,8 @@ class Trainer:
         run = self.run
         self._mean_loss()
         if self.session.processes.main:
-            save_last(run.folder, run.digest, self.network, self.optimiser, self.progress)
+            averaged = None if self.task.average is None else self.task.average.network
+            save_last(run.folder, run.digest, self.network, self.optimiser, self.progress, averaged)
         self._saved = time.monotonic()
 
 
