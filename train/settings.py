@@ -5,8 +5,9 @@ stated in docs/choices.md. Besides help and limits, a field's metadata says:
 
     belongs_to   audio, visual (an encoder and its input: taken over from the run that the encoder
                  comes from), views (augmented images), pairs (these with audio), fused (audio and
-                 visual input), dropped (either of them, lost in training) or mixed (both, by
-                 mixup); a system without that part does not depend on the setting
+                 visual input), dropped (either of them, lost in training), mixed (both, by
+                 mixup) or tuned (an image model that is trained); a system without that part does
+                 not depend on the setting
     absent       value that older runs, recorded before this setting existed, are taken to have
     free         a resumed run may change it: it affects no result, only where and how far the run
                  is computed and how often it is saved
@@ -245,6 +246,7 @@ class Settings(TuningSettings, RobustSettings):
             "views": views,
             "pairs": views and "audio" in branches,
             "fused": len(branches) > 1,
+            "tuned": views and branches["visual"].trained,
             "mixed": len(branches) > 1 and self.mixup > 0,
             "dropped": self.dropout_of_modalities(system) is not None,
         }

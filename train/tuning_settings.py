@@ -33,6 +33,22 @@ class TuningSettings(CheckedSettings):
         most=1,
     )
 
+    visual_stages: int | None = setting(
+        None,
+        "Last stages of the image model that are trained, where it is (end-to-end); the others "
+        "stay as they start.  [default: all]",
+        belongs_to="tuned",
+        absent=None,
+        least=1,
+    )
+    visual_lr_factor: float = setting(
+        1.0,
+        "Learning rate of the image model relative to the others', where it is trained.",
+        belongs_to="tuned",
+        absent=1.0,
+        above=0,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         together = getattr(self, "frames_per_image", "1")

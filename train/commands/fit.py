@@ -25,10 +25,10 @@ Train = Callable[[Any, Path, bool, bool], int]
 GROUPS = {
     "Data": "store data data_name size feature acoustic_embeddings visual_embeddings embeddings",
     "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
-    "fusion_norm modality_dropout modality_dropout_epochs unimodal_heads",
+    "visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads",
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
-    "lr_max lr_min lr_period lr_factor warmup momentum weight_decay weight_average label_smoothing "
-    "seed",
+    "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
+    "visual_lr_factor weight_average label_smoothing seed",
     "Validation": "validation validation_fraction validation_file protocol patience",
     "Where it runs": "out resume wait save_minutes device workers compile",
 }

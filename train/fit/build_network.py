@@ -54,6 +54,9 @@ def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network
                 acoustic, n_acoustic = _of_vectors(system.audio, record.frame[0], settings.dropout)
         visual_branch: nn.Module | None = visual
         n_visual = 0 if visual is None else visual.features
+        if visual is not None and settings.visual_stages and not system.visual_frozen:
+            for parameter in visual.first_stages(settings.visual_stages):
+                parameter.requires_grad_(False)
         if system.visual is not None and record.vector is not None:
             visual_branch, n_visual = _of_vectors(system.visual, record.vector, settings.dropout)
         classifier = _classifier(system.classifier, n_acoustic + n_visual, record)

@@ -104,15 +104,24 @@ def prepare(
     if previous is not None:
         check_same(previous, record, folder.path)
     source = open_inputs(record, store, encoders, session).source(split.fold)
-    shift = settings.time_shift(chosen)
-    if shift is not None and source.image_samples is not None:
-        shift.check(source.image_samples)
-    if settings.mixup:
-        check_pairs(settings.batch_size, session.processes.count)
+    _check_options(chosen, settings, source, encoders, session)
     run = Run(folder, record, source, *split_samples(store, source, split, settings))
     _say_store(record, store, split, session.console)
     _say_inputs(record, store, split, encoders, session.console)
     return _start(run, previous, encoders, session, split.csv)
+
+
+def _check_options(
+    chosen: System, settings: Settings, source: Source, encoders: EncoderSet, session: Session
+) -> None:
+    """Raise a `SettingError` if an option cannot be applied to what is trained."""
+    shift, visual = settings.time_shift(chosen), encoders.image_model
+    if shift is not None and source.image_samples is not None:
+        shift.check(source.image_samples)
+    if settings.mixup:
+        check_pairs(settings.batch_size, session.processes.count)
+    if settings.visual_stages and visual is not None and not chosen.visual_frozen:
+        visual.first_stages(settings.visual_stages)
 
 
 def prepare_images(

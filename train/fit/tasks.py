@@ -33,6 +33,10 @@ from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings
 
+FACTOR = "factor"
+"""Key in an optimiser's group: its learning rate relative to the task's; 1 where it is absent."""
+Group = dict[str, object]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -182,7 +186,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     decay = settings.weight_average
     return Task(
         network,
-        _optimiser(settings, network.trainable_parameters()),
+        _optimiser(settings, _parameters(settings, network)),
         schedule.rate,
         SceneLoss(settings.unimodal_heads),
         validation_scores,
@@ -194,7 +198,23 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     )
 
 
-def _optimiser(settings: Settings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _parameters(settings: Settings, network: Network) -> list[nn.Parameter] | list[Group]:
+    """Return what is trained; an image model that has a learning rate of its own apart."""
+    factor, trained = settings.visual_lr_factor, network.trainable_parameters()
+    if factor == 1 or network.visual is None or network.image_input is None:
+        return trained
+    own = {id(parameter) for parameter in network.visual.parameters()}
+    apart = [parameter for parameter in trained if id(parameter) in own]
+    if not apart:
+        return trained
+    others = [parameter for parameter in trained if id(parameter) not in own]
+    groups: list[Group] = [{"params": others}, {"params": apart, FACTOR: factor}]
+    return groups
+
+
+def _optimiser(
+    settings: Settings, parameters: list[nn.Parameter] | list[Group]
+) -> torch.optim.Optimizer:
     rate, decay = settings.lr_max, settings.weight_decay
     if settings.optimiser == "adam":
         return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)

@@ -29,7 +29,7 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
 from avsc.train.fit.losses import Step
 from avsc.train.fit.recovery import load_newest, restore_best
-from avsc.train.fit.tasks import Run, Task
+from avsc.train.fit.tasks import FACTOR, Run, Task
 from avsc.train.fit.timing import EpochTimer
 from avsc.train.model.inference import embed_images, predict
 
@@ -164,7 +164,7 @@ class Trainer:
         """Update the weights by one batch."""
         at, rate = self.progress, self.task.rate
         for group in self.optimiser.param_groups:
-            group["lr"] = rate(at.epoch + at.batch / self.run.batches)
+            group["lr"] = rate(at.epoch + at.batch / self.run.batches) * group.get(FACTOR, 1)
         torch.manual_seed(step_seed(self.run.settings.seed, at.epoch, at.batch))
         loss: Tensor = self.model(batch)
         self.optimiser.zero_grad(set_to_none=True)

@@ -6,10 +6,11 @@ timm's ``efficientnetv2_rw_s`` (trained at 288). Any other timm model may be nam
 float [B, 3, S, S], RGB, normalised as `VisualEncoder.image_input` says.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from avsc.manifests.errors import SettingError
@@ -47,6 +48,41 @@ class VisualEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Encode images [B, 3, S, S] as [B, features]."""
         return self.model(images.contiguous(memory_format=torch.channels_last))  # type: ignore[no-any-return]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; layers whose parameters are all frozen stay as they are.
+
+        In evaluation mode, that is: their batch statistics do not change.
+        """
+        super().train(mode)
+        for layer in self.model.modules():
+            parameters = list(layer.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                layer.eval()
+        return self
+
+    def first_stages(self, last: int) -> list[nn.Parameter]:
+        """Return the parameters of all but the last few stages, as timm divides the model.
+
+        The stem is the first stage; a final normalisation mostly belongs to the last one.
+
+        Raises:
+            SettingError: the model does not have so many stages, or is not divided.
+        """
+        model: Any = self.model
+        if not hasattr(model, "group_matcher"):
+            raise SettingError(
+                f"--visual-stages is {last}, but timm does not divide {type(model).__name__} into "
+                "stages. Omit it, which trains all of the model."
+            )
+        names: list[list[str]] = list(group_parameters(model, model.group_matcher(True)).values())
+        if last > len(names):
+            raise SettingError(
+                f"--visual-stages is {last}, but the image model has {len(names)} stages. Lower "
+                "it, or omit it, which trains all of them."
+            )
+        first = {name for stage in names[: len(names) - last] for name in stage}
+        return [parameter for name, parameter in model.named_parameters() if name in first]
 
 
 def visual_encoder(
