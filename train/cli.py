@@ -21,6 +21,10 @@ VERBS = {
         "avsc.train.commands.robustness:robustness",
         "Evaluate a run with a modality missing or wrong.",
     ),
+    "offset": (
+        "avsc.train.commands.offset:offset",
+        "Find by how much a recording's sound and images are apart.",
+    ),
     "predict": (
         "avsc.train.commands.predict:predict",
         "Classify recordings by a trained run, second by second.",

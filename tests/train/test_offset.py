@@ -1,0 +1,185 @@
+"""The offset head: against Bayes' rule on drawn symbols, on a run, and on recordings."""
+
+import itertools
+import json
+import math
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from commands import refused, run_fit
+from inferred import Trained
+from stores import small_store
+from systems import make
+
+from avsc.features.store.reader import Store
+from avsc.train.evaluate import offset as offsets
+from avsc.train.evaluate.by_second import BySecond, means
+from avsc.train.evaluate.offset import OffsetRequest, fit_head, measure_head
+from avsc.train.fit.console import Console
+from avsc.train.fit.trained_run import restore
+from avsc.train.infer import load
+from avsc.train.infer.offset import Offset
+from avsc.train.model.offset_head import OffsetHead
+
+SYMBOLS, SECONDS, MOST = 4, 10, 3
+SEEN = np.random.default_rng(7).normal(size=(2, SYMBOLS, 6)).astype(np.float32)
+
+
+def joint_probability(scene):
+    """p(sound, sight | scene): in scene 1 each sound goes with the next sight."""
+    together = np.roll(np.eye(SYMBOLS), scene, axis=1)
+    return (0.85 * together + 0.15 / SYMBOLS) / SYMBOLS
+
+
+def drawn(clips, seed, change=True, scenes=2):
+    """Draw clips: their symbols [clips, seconds, 2], and embeddings of them in noise."""
+    draw = np.random.default_rng(seed)
+    symbols = np.empty((clips, SECONDS, 2), np.int64)
+    for clip in range(clips):
+        p = joint_probability(draw.integers(scenes)).ravel()
+        pairs = draw.choice(len(p), SECONDS if change else 1, p=p)
+        symbols[clip] = np.stack(np.divmod(pairs, SYMBOLS), 1)
+    noise = draw.normal(0, 0.2, (2, clips, SECONDS, 6)).astype(np.float32)
+    return symbols, BySecond(*(SEEN[i][symbols[..., i]] + noise[i] for i in range(2)))
+
+
+def best_log_loss(symbols, scenes=2):
+    """Mean -log p(offset | symbols) by Bayes' rule, over the windows that the test shows."""
+    length, losses = SECONDS - MOST, []
+    tables = [np.log(joint_probability(scene) * SYMBOLS**2) for scene in range(scenes)]
+    for clip, late in itertools.product(symbols, range(-MOST, MOST + 1)):
+        start = max(late, 0) + (MOST - abs(late)) // 2
+        image, sound = clip[start : start + length, 1], clip[start - late :, 0][:length]
+        scores = [
+            math.log(sum(
+                math.exp(sum(table[sound[k + d], image[k]] for k in range(length)
+                             if 0 <= k + d < length))
+                for table in tables))
+            for d in range(-MOST, MOST + 1)
+        ]  # fmt: skip
+        losses.append(math.log(sum(map(math.exp, scores))) - scores[late + MOST])
+    return np.mean(losses)
+
+
+@pytest.fixture(scope="module")
+def head():
+    """A head that was trained where symbols change every second, and clips of that kind."""
+    with Console() as console:
+        request = OffsetRequest(None, MOST, epochs=30)
+        return fit_head(drawn(400, 1)[1], drawn(100, 2)[1], request, console)[0]
+
+
+def test_it_comes_near_the_best_possible(head):
+    symbols, clips = drawn(150, 3)
+    best, found = best_log_loss(symbols), measure_head(head, clips)
+    assert best < 0.35 < math.log(7)
+    assert best - 0.02 < found.log_loss < best + 0.15
+    assert found.accuracy > 0.85 and found.within_1s >= found.accuracy
+    assert found.confidence == pytest.approx(found.accuracy, abs=0.08)
+
+
+def test_where_symbols_last_a_clip_it_says_that_it_does_not_know(head):
+    with Console() as console:
+        request = OffsetRequest(None, MOST, epochs=40, patience=10)
+        parts = (drawn(count, seed, change=False)[1] for count, seed in ((200, 4), (100, 5)))
+        unable = fit_head(*parts, request, console)[0]
+    found = measure_head(unable, drawn(150, 6, change=False)[1])
+    assert found.log_loss == pytest.approx(math.log(7), abs=0.02)
+    assert found.confidence < 0.2
+    probability = np.full(7, 1 / 7)
+    probability[5] += 0.01
+    assert str(Offset("a.mp4", probability)) == (
+        "a.mp4: not sure; most probably audio 2 s late (probability 0.15; chance 0.14)"
+    )
+
+
+def test_windows_and_logits_are_those_of_the_definition(head):
+    audio = np.arange(20, dtype=np.float32).reshape(2, 10, 1)
+    late = BySecond(audio, 100 + audio).late(np.array([2, -1]), np.array([3, 0]), 4)
+    assert late.visual[..., 0].tolist() == [[103, 104, 105, 106], [110, 111, 112, 113]]
+    assert late.audio[..., 0].tolist() == [[1, 2, 3, 4], [11, 12, 13, 14]]
+    clip = drawn(1, 9)[1]
+    heard, seen = (
+        projection(torch.from_numpy(stream))[0].detach()
+        for projection, stream in ((head.audio, clip.audio), (head.visual, clip.visual))
+    )
+    found = head(torch.from_numpy(clip.audio), torch.from_numpy(clip.visual))[0].detach()
+    for d in range(-MOST, MOST + 1):
+        sums = sum((heard[k + d] * seen[k]).sum(1) for k in range(10) if 0 <= k + d < 10)
+        wanted = torch.logsumexp(sums, 0) - math.log(len(sums))
+        assert float(found[d + MOST]) == pytest.approx(float(wanted), abs=1e-4)
+    values = np.array([[1.0], [3.0], [5.0]], np.float32)
+    np.testing.assert_array_equal(means(values, np.array([0, 0, 2]), 3)[:, 0], [2, np.nan, 5])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A pipeline on vectors of which those of sound and sight change together every second."""
+    folder = tmp_path_factory.mktemp("offset")
+    store = Store.open(
+        small_store(folder / "store", products=("scalogram", "images"), seconds=SECONDS)
+    )
+    names = [clip.id for clip in store.clips]
+    clips = drawn(len(names), 11, scenes=1)[1]
+    for name, stream in (("acoustic", clips.audio), ("visual", clips.visual)):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file["clip"] = np.repeat(names, SECONDS).astype("S")
+            file["time"] = np.tile(np.arange(SECONDS) + 0.5, len(names))
+            file["vector"] = stream.reshape(-1, 6)
+    files = {f"{name}_embeddings": folder / f"{name}.h5" for name in ("acoustic", "visual")}
+    make(folder, folder / "run", "pipeline", acoustic_run=None, **files, epochs=1).fit()
+    make(folder, folder / "audio", "audio", epochs=1).fit()
+    return folder / "run"
+
+
+def test_a_run_gets_a_head_and_a_report(run, monkeypatch, capsys):
+    status, out, err = run_fit(monkeypatch, capsys, "offset", run, "--device=cpu", "--epochs=3")
+    assert status == 0, err
+    assert "train: 12 clips of 10 s" in out and "test: 6 clips at each of 7 offsets" in out
+    report = json.loads((run / "offset" / "offset.json").read_text())
+    assert report["log_loss_by_chance"] == pytest.approx(math.log(7))
+    assert report["test"]["clips"] == 6 and report["most"] == 3
+    trained = restore(run)
+    head = offsets.load_head(trained)
+    assert head.most == 3 and not head.training
+    assert sorted(path.name for path in (run / "offset").iterdir()) == ["head.pt", "offset.json"]
+    object.__setattr__(trained, "epoch", 9)
+    with pytest.raises(offsets.AvscError, match="epoch 1; the run here has"):
+        offsets.load_head(trained)
+
+
+def test_what_cannot_be_done_is_said(run, monkeypatch, capsys):
+    def fit(*arguments):
+        return run_fit(monkeypatch, capsys, "offset", *arguments)
+
+    refused(fit(run.parent / "audio", "--device=cpu"), 2, "one stream only")
+    refused(fit(run, "--max-offset=9", "--device=cpu"), 2, "clips of 10 s; wanted some of 11 s")
+    refused(fit(run, "--audio=a.wav"), 2, "no recording is named")
+    refused(fit(run.parent / "audio", "--input=a.mp4"), 1, "no offset head", "avsc-fit offset")
+
+
+def test_a_recording_is_told_by_the_embeddings_of_the_model(tmp_path, monkeypatch, capsys):
+    world = Trained(tmp_path)
+    run = world.fit("joint")
+    trained, model = restore(run), load(run, device="cpu")
+    head = OffsetHead(1024, trained.network.visual.features, MOST)
+    torch.nn.init.normal_(head.visual.last.weight)
+    (run / "offset").mkdir()
+    (run / "offset" / "head.pt").write_bytes(offsets._encoded(head, trained))
+    sound, video = world.files("clip-7")
+    status, out, err = run_fit(monkeypatch, capsys, "offset", run, "--input", video, "--audio",
+                               sound, "--device=cpu")  # fmt: skip
+    assert status == 0, err
+    embedded = model.embed(video, audio=sound)
+    second = (embedded.timestamps // 1000).astype(int)
+    values = np.stack([embedded.embeddings[second == k].mean(0) for k in range(second.max() + 1)])
+    streams = torch.from_numpy(values)[None].split([1024, values.shape[1] - 1024], 2)
+    probability = torch.softmax(head(*streams)[0].detach(), 0)
+    late = int(probability.argmax()) - MOST
+    way = "in step" if not late else f"{abs(late)} s {'late' if late > 0 else 'early'}"
+    assert way in out and f"(probability {float(probability.max()):.2f}; chance 0.14)" in out
+    short = run_fit(monkeypatch, capsys, "offset", run, "--input", world.files("clip-9")[1],
+                    "--audio", world.files("clip-9")[0], "--device=cpu")  # fmt: skip
+    refused(short, 1, "wanted 5 s or more")
