@@ -9,9 +9,16 @@ from unittest import mock
 import numpy as np
 import timm
 import torch
-from torch import distributed, nn
+from torch import distributed
 
+from avsc.train.data.batches import Batch
+from avsc.train.data.samples import share
+from avsc.train.fit.compute import Computing, Session
+from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import joined
+from avsc.train.fit.losses import SceneLoss, Step
+from avsc.train.fit.signals import StopRequest
+from avsc.train.fit.update import Update
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifiers import SceneClassifier
 from avsc.train.model.network import Network
@@ -19,6 +26,8 @@ from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 
 BATCH, STEPS, CLASSES = 12, 6, 4
+CASES = [(False, 1), (True, 1), (False, 2)]
+"""Whether the image model is frozen, and slices of a batch."""
 
 
 def network(frozen):
@@ -32,36 +41,35 @@ def network(frozen):
     return Network(acoustic, visual, classifier, frozen_visual=frozen).double()
 
 
-def train(processes, frozen):
+def train(processes, frozen, accumulate):
     """Return the losses of the whole batch, the last state, and the broadcasts."""
     net = network(frozen).train()
     optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
-    model = processes.parallel(net)
+    computing = Computing(torch.device("cpu"), BATCH, 0, accumulate)
+    session = Session(computing, Console(), StopRequest(), processes)
+    update = Update(Step(net, SceneLoss(0)), net, optimiser, session)
+    update.step = processes.parallel(net, update.step)
     draw = np.random.default_rng(0)
     i, n = processes.shard
-    own = slice(i * BATCH // n, (i + 1) * BATCH // n)
+    parts = [share(BATCH, (k * n + i, n * accumulate)) for k in range(accumulate)]
     losses, broadcasts = [], 0
     for number in range(STEPS):
-        sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))[own]
-        sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))[own]
-        scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))[own]
-        torch.manual_seed(number)
+        sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))
+        sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))
+        scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))
+        slices = [Batch(sound[own], sight[own], scene[own], scene[own]) for own in parts]
         with mock.patch.object(distributed, "_broadcast_coalesced") as broadcast:
-            loss = nn.functional.cross_entropy(model(sound, sight), scene)
+            losses.append(update(slices, number).item())
         broadcasts += broadcast.call_count
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(processes.mean(loss.detach()).item())
     return losses, net.state_dict(), broadcasts
 
 
 def compute(processes):
-    """Train with the visual encoder free and frozen; gather what was shared out."""
+    """Train in each of the `CASES`; gather what was shared out."""
     torch.set_num_threads(1)
     values = np.arange(10.0).reshape(5, 2)
     return {
-        **{str(frozen): train(processes, frozen) for frozen in (False, True)},
+        **{str(case): train(processes, *case) for case in CASES},
         "gathered": torch.from_numpy(processes.gather(values[processes.share(5)], 5)),
         "highest": processes.highest(3 + processes.rank),
     }

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.checked_settings import setting
+from avsc.train.computing_settings import ComputingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacesSettings(CheckedSettings):
+class PlacesSettings(ComputingSettings):
     """The settings of a run on labelled images; checked when made.
 
     The paper says no more than that its visual encoders were pre-trained on Places365. The recipe

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.checked_settings import setting
+from avsc.train.computing_settings import ComputingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningSettings(CheckedSettings):
+class TuningSettings(ComputingSettings):
     """Usual improvements of training, each alone; checked when made."""
 
     mixup: float = setting(

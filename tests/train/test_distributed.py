@@ -82,8 +82,8 @@ def test_two_processes_compute_what_one_does(tmp_path):
     found = started([sys.executable, script, str(tmp_path / "found.pt")])
     assert [code for code, _, _ in found] == [0, 0], found
     one, two = together.compute(ALONE), torch.load(tmp_path / "found.pt")
-    for frozen in ("False", "True"):
-        (losses, state, _), (losses2, state2, broadcasts) = one[frozen], two[frozen]
+    for case in map(str, together.CASES):
+        (losses, state, _), (losses2, state2, broadcasts) = one[case], two[case]
         assert broadcasts == 0  # of buffers, which are the same everywhere
         assert losses2 == pytest.approx(losses, rel=1e-10)
         torch.testing.assert_close(state2, state, rtol=1e-8, atol=1e-10)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data import prefetch as prefetch_module
 from avsc.train.data.augment import Augment, ImageInput
 from avsc.train.data.batches import Preparation, image_batches
@@ -213,7 +213,7 @@ def test_images_are_made_in_pinned_memory_and_fetched_by_the_gpu(store, monkeypa
     assert tensor is pinned[0] and device == gpu and asynchronous
 
 
-def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monkeypatch):
+def test_the_image_model_alone_computes_in_bfloat16(store, tmp_path, monkeypatch):
     training = make(store, tmp_path / "run")
     net, (batch, *_) = training.network, list(training._batches())
     exact = net.embed_images(batch.images)
@@ -223,29 +223,28 @@ def test_only_the_frozen_image_model_computes_in_bfloat16(store, tmp_path, monke
     assert 0 < (rough - exact).abs().max() < 0.03 * exact.abs().max()
     assert training.fit()
     assert {p.dtype for p in net.parameters()} == {torch.float32}
-    free = make(store, tmp_path / "free", "end-to-end").network.eval()
-    with torch.no_grad():
-        there = free.embed_images(batch.images)
-        monkeypatch.undo()
-        assert torch.equal(there, free.embed_images(batch.images))
+    exact_run = make(store, tmp_path / "exact", precision="float32")
+    assert torch.equal(exact_run.network.embed_images(batch.images), exact)
+    with pytest.raises(SettingError, match=r"different --precision \('float32', now None\)"):
+        make(store, tmp_path / "exact")
 
 
 @pytest.mark.parametrize(
-    ("capability", "frozen", "trained"),
+    ("capability", "wanted"),
     [
-        ((6, 1), torch.float32, torch.float32),
-        ((7, 0), torch.float16, torch.float32),
-        ((7, 5), torch.float16, torch.float32),
-        ((8, 0), torch.bfloat16, torch.bfloat16),
-        ((9, 0), torch.bfloat16, torch.bfloat16),
+        ((6, 1), torch.float32),
+        ((7, 0), torch.float16),
+        ((7, 5), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((9, 0), torch.bfloat16),
     ],
 )
-def test_the_precision_is_one_that_the_card_computes_in(monkeypatch, capability, frozen, trained):
+def test_the_precision_is_one_that_the_card_computes_in(monkeypatch, capability, wanted):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     visual = nn.Identity()
     visual.image_input = IMAGE
-    for is_frozen, wanted in ((True, frozen), (False, trained)):
-        net = Network(None, visual, nn.Identity(), frozen_visual=is_frozen, low_precision=True)
+    for frozen in (True, False):
+        net = Network(None, visual, nn.Identity(), frozen_visual=frozen, low_precision=True)
         assert net.visual_dtype(torch.device("cuda", 0)) == wanted
         assert net.visual_dtype(CPU) == torch.float32
     assert Network(None, visual, nn.Identity()).visual_dtype(torch.device("cuda")) == torch.float32

@@ -78,22 +78,24 @@ def test_every_setting_is_an_option_of_every_system():
 
 
 def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
-    settings = Settings(frames_per_image="all", modality_dropout=0.3, shift=2, fusion_norm="batch",
-                        unimodal_heads=0.5)  # fmt: skip
+    settings = Settings(
+        frames_per_image="all", modality_dropout=0.3, shift=2, fusion_norm="batch",
+        unimodal_heads=0.5, precision="float32", accumulate=2,
+    )  # fmt: skip
     dropped = {"modality_dropout", "modality_dropout_epochs"}
     fused = {"shift", "fusion_norm", "unimodal_heads"}
-    off = {each.name for each in fields(TuningSettings)}
+    off = {each.name for each in fields(TuningSettings)} - {"precision", "accumulate"}
     sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.identity(SYSTEMS["joint"]))
     assert both - sight == {"feature", "concat", "frames_per_image", *dropped, *fused}
     assert both - sound == {
         "backbone", "visual_weights", "image_size", "view", "augment", "frames_per_image",
-        *dropped, *fused,
+        "precision", *dropped, *fused,
     }  # fmt: skip
     assert "frames_per_image" not in settings.identity(SYSTEMS["ablation-2"])
     # Runs from before there was the choice go on.
     assert both - set(Settings().identity(SYSTEMS["joint"])) == {
-        "frames_per_image", *dropped, *fused
+        "frames_per_image", "precision", "accumulate", *dropped, *fused
     }  # fmt: skip
     assert not dropped & set(Settings(modality_dropout_epochs=3).identity(SYSTEMS["joint"]))
     # What runs and files give is known by its content, which a run's records hold.

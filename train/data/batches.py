@@ -38,10 +38,13 @@ from avsc.train.data.time_shift import ClipImages, TimeShift
 # What a generator is for: the first word of its key; 3 is for DROPOUT, in train/fit/trainer.
 ORDER, AUGMENTATION, MODALITIES, SHIFT, MIXUP = 1, 2, 4, 5, 6
 
+Key = tuple[int, tuple[int, int]]
+"""Number of a batch, and which of its slices: the i-th of n."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples that a training step sees together, on the run's device.
+    """Samples that the network sees together in training, on the run's device.
 
     Attributes:
         acoustic: frames, float32 [batch, channels, bins], or vectors [batch, features]; None
@@ -136,6 +139,8 @@ class TrainingBatches:
         augment: augmentation of the images; without it, each is shown in its evaluation view.
         shard: (i, n) gives the i-th of n equal slices of each batch: the n shards of a batch are
             disjoint and, concatenated, the batch of an unsharded run.
+        accumulate: slices in which a batch is returned, one after the other: with them, a shard is
+            the i-th of n equal slices of each slice.
         together: samples of one image that share a view; without effect where the samples have no
             audio, so that there is one of each image, or read vectors in the images' place.
         modality_dropout: how samples lose a modality; None where they do not.
@@ -151,6 +156,7 @@ class TrainingBatches:
     preparation: Preparation
     augment: Augment = UNCHANGED
     shard: tuple[int, int] = (0, 1)
+    accumulate: int = 1
     together: int = 1
     modality_dropout: ModalityDropout | None = None
     time_shift: TimeShift | None = None
@@ -167,17 +173,22 @@ class TrainingBatches:
             SettingError: fewer samples than one batch, or a batch that n does not divide.
         """
         count = batches_per_epoch(self.samples, self.batch_size)
-        if self.batch_size % self.shard[1]:
+        (i, parts), n = self.shard, self.shard[1] * self.accumulate
+        if self.batch_size % n:
             raise SettingError(
                 f"a batch of {self.batch_size} cannot be shared evenly by {self.shard[1]} "
-                "processes."
+                f"processes in {self.accumulate} slices."
             )
-        order, numbers = self._order(number), range(start_batch, count)
-        slices = {b: order.batch(b, self.batch_size, self.shard) for b in numbers}
+        order, shards = self._order(number), [(k * parts + i, n) for k in range(self.accumulate)]
+        slices = {
+            (b, shard): order.batch(b, self.batch_size, shard)
+            for b in range(start_batch, count)
+            for shard in shards
+        }
         images = self._images(number, slices)
         batches = (
-            self._mixed(self._batch(slices[b], shown, self._missing(number, b)), number, b)
-            for b, shown in zip(numbers, images, strict=True)
+            self._mixed(self._batch(own, shown, self._missing(number, *key)), number, *key)
+            for (key, own), shown in zip(slices.items(), images, strict=True)
         )
         device = self.preparation.device
         return prefetch(batches, device) if self.preparation.on_gpu else batches
@@ -190,24 +201,24 @@ class TrainingBatches:
             return shuffled_together(image, self.together, generator)
         return shuffled(len(self.samples), generator)
 
-    def _images(self, epoch: int, slices: Mapping[int, BatchSlice]) -> Iterator[Tensor | None]:
+    def _images(self, epoch: int, slices: Mapping[Key, BatchSlice]) -> Iterator[Tensor | None]:
         image, vectors = self.samples.image, self.source.visual
         if image is None:
             return repeat(None, len(slices))
         shown = self._shown(epoch, image)
         if vectors is not None:
-            return (self.preparation.rows(vectors, shown(b, s)) for b, s in slices.items())
+            return (self.preparation.rows(vectors, shown(b, s)) for (b, _), s in slices.items())
 
-        def request(b: int) -> ImageRequest:
+        def request(key: Key) -> ImageRequest:
+            (b, _), own = key, slices[key]
             generator = np.random.default_rng((AUGMENTATION, self.seed, epoch, b))
             drawn = self.augment.draw(generator, self.batch_size)
-            own = slices[b]
             return ImageRequest(shown(b, own), drawn[own.drawn])
 
         return self.preparation.loader(self.source, self.augment).load(map(request, slices))
 
     def _shown(self, epoch: int, image: Ints) -> Callable[[int, BatchSlice], Ints]:
-        """Return what says which image each view of a batch, or of this shard of it, shows."""
+        """Return what says which image each view of a slice of a batch shows."""
         shift, every = self.time_shift, self.source.image_samples
         if shift is None or every is None:
             return lambda b, own: image[own.sample[own.first]]
@@ -220,21 +231,21 @@ class TrainingBatches:
 
         return shown
 
-    def _missing(self, epoch: int, b: int) -> Tensor | None:
-        """Return what the samples of a batch, or of this shard of it, lose."""
+    def _missing(self, epoch: int, b: int, shard: tuple[int, int]) -> Tensor | None:
+        """Return what the samples of a slice of a batch lose."""
         if self.modality_dropout is None:
             return None
         generator = np.random.default_rng((MODALITIES, self.seed, epoch, b))
         time = epoch + b / batches_per_epoch(self.samples, self.batch_size)
         missing = self.modality_dropout.draw(generator, time, self.batch_size)
-        return upload(missing[share(self.batch_size, self.shard)], self.preparation.device)
+        return upload(missing[share(self.batch_size, shard)], self.preparation.device)
 
-    def _mixed(self, batch: Batch, epoch: int, b: int) -> Batch:
-        """Mix the samples of a batch, or of this shard of it, with each other."""
+    def _mixed(self, batch: Batch, epoch: int, b: int, shard: tuple[int, int]) -> Batch:
+        """Mix the samples of a slice of a batch with each other."""
         if self.mixup is None:
             return batch
         generator = np.random.default_rng((MIXUP, self.seed, epoch, b))
-        drawn = self.mixup.draw(generator, self.batch_size)[share(self.batch_size, self.shard)]
+        drawn = self.mixup.draw(generator, self.batch_size)[share(self.batch_size, shard)]
         own = upload(drawn, self.preparation.device)
         return replace(
             batch,

@@ -35,7 +35,8 @@ def build_network(record: RunRecord, visual: VisualEncoder | None) -> Network:
         assert visual is not None
         with starting_weights(record.settings.seed):
             classifier = nn.Linear(visual.features, len(record.classes))
-        return Network(None, visual, classifier, frozen_visual=False, low_precision=True)
+        low_precision = record.settings.precision == "auto"
+        return Network(None, visual, classifier, frozen_visual=False, low_precision=low_precision)
     assert isinstance(record, SceneRecord)
     return _scene_network(record, visual)
 
@@ -79,7 +80,7 @@ def _scene_network(record: SceneRecord, visual: VisualEncoder | None) -> Network
         heads=heads,
         frozen_visual=system.visual_frozen,
         frozen_acoustic=system.acoustic_frozen,
-        low_precision=system.visual_frozen,  # what is trained with audio computes in float32
+        low_precision=settings.precision == "auto",
     )
 
 

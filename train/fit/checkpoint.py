@@ -57,12 +57,14 @@ class Progress:
         batch: batches of it that are done.
         loss: sum of their losses.
         history: the epochs done.
+        scaler: state of what scales the loss, in float16; else None.
     """
 
     epoch: int = 0
     batch: int = 0
     loss: float = 0.0
     history: list[Row] = field(default_factory=list)
+    scaler: dict[str, float] | None = None
 
 
 def save_last(
@@ -81,7 +83,10 @@ def save_last(
         progress: how far the run has come.
         averaged: the network with averaged weights, which are saved, too.
     """
-    state = {"optimiser": optimiser.state_dict(), "progress": asdict(progress)}
+    done = asdict(progress)
+    if done["scaler"] is None:
+        del done["scaler"]
+    state = {"optimiser": optimiser.state_dict(), "progress": done}
     if averaged is not None:
         state[AVERAGED] = changing_state(averaged)
     folder.publish(folder.last, _encode({**_weights(digest, network, progress.epoch), **state}))

@@ -22,11 +22,13 @@ class Computing:
         device: where.
         batch_size: samples (and images) at a time.
         workers: threads that prepare images.
+        accumulate: slices in which a batch is computed in training.
     """
 
     device: torch.device
     batch_size: int
     workers: int
+    accumulate: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,21 @@ class Session:
             SettingError: there is no such device, or the processes cannot share a batch evenly.
         """
         device, text = choose_device(settings.device, processes)
-        processes.check(settings.batch_size)
+        processes.check(settings.batch_size, settings.accumulate)
         console.say(text)
         workers = cores(processes) if settings.workers is None else settings.workers
-        computing = Computing(device, settings.batch_size, workers)
+        computing = Computing(device, settings.batch_size, workers, settings.accumulate)
         return cls(computing, console, StopRequest() if stop is None else stop, processes)
 
     @property
     def device(self) -> torch.device:
         """Where to compute."""
         return self.computing.device
+
+    @property
+    def slice_size(self) -> int:
+        """Samples that the network sees at a time in this process."""
+        return self.computing.batch_size // (self.processes.count * self.computing.accumulate)
 
     @property
     def workers(self) -> int:

@@ -69,7 +69,8 @@ def choose_device(name: str, processes: Processes = ALONE) -> tuple[torch.device
     # What is trained computes in full float32, not in TF32, which cuDNN would use by default.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     fast = str(fast_dtype(device)).removeprefix("torch.")
-    precision = "" if fast == "float32" else f"{fast} where that loses nothing, else "
+    image_models = f"{fast} in image models unless --precision is float32, else "
+    precision = "" if fast == "float32" else image_models
     line = f"device: {several}{device_name(device)} ({why}); {precision}float32 without TF32"
     return device, line
 

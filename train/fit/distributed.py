@@ -64,13 +64,21 @@ class Processes:
         """Which of a batch's samples are this process's, for `training_batches`."""
         return self.rank, self.count
 
-    def check(self, batch_size: int) -> None:
-        """Raise a `SettingError` unless the processes can share a batch evenly."""
-        if batch_size % self.count:
+    def check(self, batch_size: int, accumulate: int = 1) -> None:
+        """Raise a `SettingError` unless the processes can share a batch evenly, slice by slice."""
+        count = self.count * accumulate
+        who = f"{self.count} processes" if self.count > 1 else ""
+        if accumulate > 1:
+            who += f"{' with ' if who else ''}{accumulate} slices{' each' if who else ''}"
+        if batch_size % count:
             raise SettingError(
-                f"--batch-size is {batch_size}, which {self.count} processes cannot share evenly; "
-                f"wanted a multiple of {self.count}, such as "
-                f"{-(-batch_size // self.count) * self.count}."
+                f"--batch-size is {batch_size}, which {who} cannot share evenly; wanted a multiple "
+                f"of {count}, such as {-(-batch_size // count) * count}."
+            )
+        if batch_size < 2 * accumulate:
+            raise SettingError(
+                f"--batch-size is {batch_size} and --accumulate is {accumulate}: slices have one "
+                "sample, too few for batch normalisation. Choose a lower --accumulate."
             )
 
     @contextmanager
@@ -94,7 +102,7 @@ class Processes:
             return step
         from avsc.train.model.synced_layers import over_processes
 
-        over_processes(network, self.rank, self.count)
+        over_processes(network)
         with self._waiting():
             # All have the same buffers: a frozen model's never change, and those of batch
             # normalisation are of the whole batch.

@@ -119,7 +119,7 @@ def _check_options(
     if shift is not None and source.image_samples is not None:
         shift.check(source.image_samples)
     if settings.mixup:
-        check_pairs(settings.batch_size, session.processes.count)
+        check_pairs(settings.batch_size, session.processes.count * settings.accumulate)
     if settings.visual_stages and visual is not None and not chosen.visual_frozen:
         visual.first_stages(settings.visual_stages)
 

@@ -198,7 +198,11 @@ class ImagesRecord(RunRecord):
     def identity(self) -> dict[str, Any]:
         """Return everything that affects the run's results, by name, in JSON's types."""
         values = self.settings.record()
-        fixed = [f.name for f in fields(self.settings) if not f.metadata.get("free")]
+        fixed = [
+            f.name
+            for f in fields(self.settings)
+            if not f.metadata.get("free") and values[f.name] != f.metadata.get("absent", values)
+        ]
         return {
             "system": PLACES,
             **{option(name): values[name] for name in fixed},

@@ -151,10 +151,10 @@ def compile_visual(network: Network, session: Session, *, required: bool) -> Non
     Raises:
         AvscError: it cannot be compiled, and is `required` to be.
     """
-    image_input, count = network.image_input, session.computing.batch_size
+    image_input = network.image_input
     if image_input is None or not network.frozen_visual:
         return
-    shape = (count // session.processes.count, 3, image_input.size, image_input.size)
+    shape = (session.slice_size, 3, image_input.size, image_input.size)
     network.compile_visual()
     try:
         network.embed_images(torch.zeros(shape, device=session.device))

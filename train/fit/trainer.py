@@ -15,11 +15,12 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import islice
 from signal import SIGTERM, Signals
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import Augment
@@ -31,6 +32,7 @@ from avsc.train.fit.losses import Step
 from avsc.train.fit.recovery import load_newest, restore_best
 from avsc.train.fit.tasks import FACTOR, Run, Task
 from avsc.train.fit.timing import EpochTimer
+from avsc.train.fit.update import Update
 from avsc.train.model.inference import embed_images, predict
 
 DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches
@@ -46,14 +48,15 @@ class Trainer:
 
     Attributes:
         network: with its weights.
-        model: computes the loss of a step, together with the other processes.
+        update: of the weights by a batch.
         progress: how far it has come.
     """
 
     def __init__(self, run: Run, task: Task, session: Session) -> None:
         self.run, self.task, self.session = run, task, session
         self.network, self.optimiser = task.network, task.optimiser
-        self.model: nn.Module = Step(task.network, task.loss)
+        step = Step(task.network, task.loss)
+        self.update = Update(step, task.network, task.optimiser, session)
         self.progress = Progress()
         self._validated = run.validation.take(session.processes.share(len(run.validation)))
         self._embeddings: Tensor | None = None  # of the validation images, by a frozen encoder
@@ -77,6 +80,7 @@ class Trainer:
             return
         self.progress = at = load_newest(run, self.task, self.session)
         self._loss.fill_(at.loss)
+        self.update.state = at.scaler
         if self.session.processes.main:
             self._lost = restore_best(run, at.history, console)
         console.say(f"resuming after {at.epoch} epochs and {at.batch} of {run.batches} batches")
@@ -98,7 +102,8 @@ class Trainer:
         history, session = self.progress.history, self.session
         devices = [session.device] if session.device.type == "cuda" else []
         with torch.random.fork_rng(devices), ExitStack() as stack:
-            self.model = session.processes.parallel(self.network.train(), self.model)
+            step = self.update.step
+            self.update.step = session.processes.parallel(self.network.train(), step)
             curves = None
             if session.processes.main:
                 self._write_metrics()
@@ -120,10 +125,10 @@ class Trainer:
     def _train(self) -> bool:
         """Train on the rest of the epoch's batches; return False if asked to stop before."""
         at, console = self.progress, self.session.console
-        batches = self._batches()
+        batches, slices = self._batches(), self.session.computing.accumulate
         self.network.train()
-        for batch in () if self._asked() else batches:
-            self._step(batch)
+        for batch in () if self._asked() else iter(lambda: tuple(islice(batches, slices)), ()):
+            self._step(*batch)
             if self._asked():
                 break
             if time.monotonic() - self._saved >= 60 * self.run.settings.save_minutes:
@@ -143,7 +148,7 @@ class Trainer:
         return bool(highest)
 
     def _batches(self) -> Iterator[Batch]:
-        """Return the epoch's batches from the first that is not done."""
+        """Return the epoch's batches, slice by slice, from the first that is not done."""
         run, session, settings = self.run, self.session, self.run.settings
         batches = TrainingBatches(
             source=run.source,
@@ -153,6 +158,7 @@ class Trainer:
             preparation=Preparation(self.network.image_input, session.workers, session.device),
             augment=Augment.named(settings.augment),
             shard=session.processes.shard,
+            accumulate=session.computing.accumulate,
             together=self.task.together,
             modality_dropout=self.task.modality_dropout,
             time_shift=self.task.time_shift,
@@ -160,17 +166,13 @@ class Trainer:
         )
         return batches.epoch(self.progress.epoch, self.progress.batch)
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, *slices: Batch) -> None:
         """Update the weights by one batch."""
         at, rate = self.progress, self.task.rate
         for group in self.optimiser.param_groups:
             group["lr"] = rate(at.epoch + at.batch / self.run.batches) * group.get(FACTOR, 1)
-        torch.manual_seed(step_seed(self.run.settings.seed, at.epoch, at.batch))
-        loss: Tensor = self.model(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self._loss += self.session.processes.mean(loss.detach())
+        seed = step_seed(self.run.settings.seed, at.epoch, at.batch)
+        self._loss += self.update(slices, seed)
         if self.task.average is not None:
             self.task.average.update(self.network, at.epoch * self.run.batches + at.batch)
         at.batch += 1
@@ -212,7 +214,7 @@ class Trainer:
         network = self.task.evaluated
         if not len(run.validation):
             return {}
-        kwargs = {"batch_size": run.settings.batch_size, "workers": session.workers}
+        kwargs = {"batch_size": session.slice_size, "workers": session.workers}
         embeddings = self._embeddings
         if embeddings is None and own.image is not None:
             images = np.unique(own.image)
@@ -238,6 +240,7 @@ class Trainer:
         """Write last.pt."""
         run = self.run
         self._mean_loss()
+        self.progress.scaler = self.update.state
         if self.session.processes.main:
             averaged = None if self.task.average is None else self.task.average.network
             save_last(run.folder, run.digest, self.network, self.optimiser, self.progress, averaged)

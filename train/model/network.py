@@ -47,8 +47,8 @@ class Network(nn.Module):
         classifier: classifier over the concatenated embeddings.
         frozen_visual: keep the visual encoder as it is (joint training; the paper's choice).
         frozen_acoustic: keep the acoustic encoder as it is (pipeline, ablation III).
-        low_precision: compute the visual encoder in the device's `fast_dtype` where that loses
-            nothing (autocast: weights and their updates stay float32).
+        low_precision: compute the visual encoder in the device's `fast_dtype` (autocast: weights
+            and their updates stay float32).
         missing: learned vectors in the place of missing embeddings; None where nothing may be
             missing.
         fusion_norm: normalises embeddings before they are joined; None leaves them as they are.
@@ -120,15 +120,9 @@ class Network(nn.Module):
             self.visual._compiled_call_impl = None  # PyTorch has no other way back
 
     def visual_dtype(self, device: torch.device) -> torch.dtype:
-        """Return the type that the visual encoder computes in on a device.
-
-        One that is trained never computes in float16, in which small gradients vanish.
-        """
-        if not self.low_precision or self.image_input is None:
-            return torch.float32
-        dtype = fast_dtype(device)
-        trained = not self.frozen_visual
-        return torch.float32 if trained and dtype == torch.float16 else dtype
+        """Return the type that the visual encoder computes in on a device."""
+        low = self.low_precision and self.image_input is not None
+        return fast_dtype(device) if low else torch.float32
 
     def embed_sound(self, frames: Tensor) -> Tensor:
         """Embed acoustic frames [B, channels, bins], or vectors, as float32 [B, 1024]."""

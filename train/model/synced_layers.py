@@ -1,14 +1,15 @@
-"""Layers synchronised over processes: they see a whole batch, of which each process has a slice.
+"""Layers that see a whole batch, of which a process computes a slice, or several in turn.
 
 Batch normalisation takes its mean and variance over the samples of all processes. On GPUs this is
 PyTorch's `SyncBatchNorm`, inserted by timm, which knows its own layers of normalisation with
 activation; on a CPU, where PyTorch has none, `BatchNormOverProcesses`. Dropout draws the mask of a
-whole batch and uses the rows of its own samples, so that no two processes drop alike.
+whole batch and uses the rows of its own samples, so that no two slices drop alike.
 
 Layers are exchanged for others with the same weights under the same names: optimisers and
 checkpoints do not notice.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,13 +18,11 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-def over_processes(network: nn.Module, rank: int, count: int) -> None:
-    """Replace the layers that see a whole batch, in the parts that are in training mode.
+def over_processes(network: nn.Module) -> None:
+    """Let batch normalisation see all processes, in the parts that are in training mode.
 
     Args:
         network: on its device; changed in place.
-        rank: number of this process.
-        count: how many there are; each has as many samples.
     """
     for name, child in list(network.named_children()):
         if child.training and next(child.parameters()).is_cuda:
@@ -31,31 +30,49 @@ def over_processes(network: nn.Module, rank: int, count: int) -> None:
     for parent in list(network.modules()):
         if parent.training and isinstance(parent, _BatchNorm) and not parent.weight.is_cuda:
             parent.__class__ = BatchNormOverProcesses
-        for name, child in parent.named_children():
-            if isinstance(child, nn.Dropout):
-                setattr(parent, name, BatchDropout(child.p, rank, count))
 
 
-class BatchDropout(nn.Dropout):
-    """Dropout of a process's own rows, one of n equal slices, of the whole batch [batch, ...].
+@dataclass
+class BatchShare:
+    """Which of a batch's equal, contiguous slices the network computes at present.
 
-    Args:
-        p: probability that a value is dropped.
-        rank: number of this process.
+    Attributes:
+        index: number of the slice, from 0.
         count: how many there are; each has as many rows.
     """
 
-    def __init__(self, p: float, rank: int, count: int) -> None:
+    index: int
+    count: int
+
+
+def share_dropout(network: nn.Module, share: BatchShare) -> None:
+    """Replace dropout by that of a share of the batch, which may change from slice to slice."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Dropout):
+                setattr(parent, name, BatchDropout(child.p, share))
+
+
+class BatchDropout(nn.Dropout):
+    """Dropout of the rows of a slice of the whole batch [batch, ...].
+
+    Args:
+        p: probability that a value is dropped.
+        share: which slice.
+    """
+
+    def __init__(self, p: float, share: BatchShare) -> None:
         super().__init__(p)
-        self.rank, self.count = rank, count
+        self.share = share
 
     def forward(self, value: Tensor) -> Tensor:
-        """Drop; the mask depends on PyTorch's stream, which is the same in all processes."""
+        """Drop; the mask depends on PyTorch's stream, which is the same for all slices."""
         if not self.training or self.p == 0:
             return value
-        shape = (self.count * len(value), *value.shape[1:])
+        shape = (self.share.count * len(value), *value.shape[1:])
         kept = nn.functional.dropout(value.new_ones(shape), self.p)
-        return value * kept[self.rank * len(value) : (self.rank + 1) * len(value)]
+        begin = self.share.index * len(value)
+        return value * kept[begin : begin + len(value)]
 
 
 class BatchNormOverProcesses(_BatchNorm):
