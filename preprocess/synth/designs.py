@@ -76,9 +76,9 @@ WORLD = SceneDesign(
     SIGHTS,
 )
 
-COINCIDENT = 0.9
+COINCIDENT = 0.95
 """Share of the seconds in which resonance and direction go together as the scene has it."""
-OWN_SOUND, OWN_SIGHT = 0.9, 0.7
+OWN_SOUND, OWN_SIGHT = 0.95, 0.7
 """Share of the seconds in which a pair of scenes has its own sound, and its own hue."""
 SCENE_PAIRS = {
     "air": ("airport", "park"),
@@ -121,7 +121,7 @@ FAINT_CUE = SceneDesign(
     hold=0.5,
     looks_stay=True,
     locations=12,
-    test_share=0.5,
+    test_share=0.4,
 )
 
 DESIGNS = {design.name: design for design in (RING, WORLD, FAINT_CUE)}

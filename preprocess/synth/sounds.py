@@ -54,9 +54,9 @@ SOUNDS = {
 }
 
 RINGS = {"low": 1130.0, "high": 1380.0}
-RING_HEIGHT = 1.0
+RING_HEIGHT = 2.0
 """Of a resonance, in nats above what is around it."""
-RING_OCTAVES = 0.03
+RING_OCTAVES = 0.04
 """Standard deviation of a resonance, octaves."""
 DECOYS = 4
 DECOY_BANDS = ((200.0, 900.0), (1700.0, 7000.0))
