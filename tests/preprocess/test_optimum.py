@@ -122,12 +122,11 @@ def test_optimum_is_what_counting_finds(
     assert told == pytest.approx(wanted.told, abs=0.004)
     if name.startswith(("no-", "complete")):
         assert wanted.untold is None
+    elif wanted.untold is None:
+        assert not np.isfinite(told_by(counted(study), met)[1])
     else:
-        untold = told_by(counted(study), met)
-        if wanted.untold is None:
-            assert not np.isfinite(untold[1])
-        else:
-            assert untold == pytest.approx(wanted.untold, abs=0.006)
+        untold = told_by(counted(study) + RARE, met)
+        assert untold == pytest.approx(wanted.untold, abs=0.02)  # rare pairs count for much
 
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name != "complete"])
@@ -182,7 +181,7 @@ def test_faint_cue_says_nothing_alone_and_decides_beside_the_picture() -> None:
         assert alone[:, :, 0] == pytest.approx(alone[:, :, 1])
     deaf = p.reshape(10, 5, 2, 10).sum(axis=2)
     lost = _log_loss(deaf) - _log_loss(p)
-    noise = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    noise = -(0.95 * np.log(0.95) + 0.05 * np.log(0.05))
     assert lost == pytest.approx(np.log(2) - noise)
 
 

@@ -310,7 +310,7 @@ def test_images_of_a_location_share_a_look_and_those_of_others_do_not() -> None:
 
 
 @pytest.mark.parametrize("name", ["air", "rails"])
-def test_resonance_is_where_it_should_be_and_faint(name: str) -> None:
+def test_resonance_is_where_it_should_be(name: str) -> None:
     """In nats over the same frequencies with the other resonance."""
 
     def level(where: str, at: str) -> float:
@@ -325,4 +325,4 @@ def test_resonance_is_where_it_should_be_and_faint(name: str) -> None:
         return float(np.mean(powers))
 
     for at, other in (("low", "high"), ("high", "low")):
-        assert 0.5 < level(at, at) - level(other, at) < 1.1
+        assert 1 < level(at, at) - level(other, at) < 2
