@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH := $(VENV)/.bench
+PEERS := $(VENV)/peers
 
-.PHONY: demo test check bench slurm faults fuzz mutants format lock clean
+.PHONY: demo test check bench bench-peers slurm faults fuzz mutants format lock clean
 
 $(READY): setup.py setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +48,14 @@ $(BENCH): $(READY)
 
 bench: $(BENCH)  ## speed tables, against the alternatives
 	$(BIN)/python benchmarks
+
+$(PEERS)/.ready: $(READY)  # not by constraints.txt, which datachain does not go with
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/uv pip install --quiet --python $(PEERS)/bin/python -e '.[peers]'
+	touch $@
+
+bench-peers: $(PEERS)/.ready  ## the same extraction and streaming by other tools, and killed
+	cd benchmarks && ../$(PEERS)/bin/python -m peers
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -1,0 +1,93 @@
+"""LitData: `optimize`, one sample a video, chunks of so many; read back by `StreamingDataset`."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from peers.feed import Feed, stored, view
+from peers.peer import Image, Job, by_pyav
+
+PACKAGES = ("litdata", "av")
+ADVICE = "`optimize(use_checkpoint=True)`, PyAV"
+RERUN = "`optimize(use_checkpoint=True)` again"
+FEED = "`StreamingDataset(shuffle=True)`, `StreamingDataLoader`, processes"
+STATE = "`state_dict`, `load_state_dict`"
+
+
+def sample(job: Job, video: str) -> dict[str, Any]:
+    """Return the sample of a video."""
+    images = (job.encode(rgb) for rgb in by_pyav(Path(video)))
+    return {"video": Path(video).stem, **{f"image-{k}": data for k, data in enumerate(images)}}
+
+
+def extract(job: Job) -> None:
+    """Make chunks."""
+    from litdata import optimize
+
+    optimize(
+        partial(sample, job),
+        [str(video) for video in job.videos],
+        str(job.out / "chunks"),
+        chunk_size=job.unit,
+        num_workers=job.workers,
+        use_checkpoint=True,
+        verbose=False,
+    )
+
+
+def images(job: Job) -> Iterator[Image]:
+    """Yield what was made."""
+    from litdata import StreamingDataset
+
+    for one in StreamingDataset(str(job.out / "chunks"), shuffle=False):
+        name = one.pop("video")
+        for key, data in one.items():
+            yield name, int(key.removeprefix("image-")), bytes(data)
+
+
+def _record(store: Path, number: int) -> dict[str, Any]:
+    from avsc.features.store.reader import Store
+
+    records = Store.open(store, ["images"]).records("images")
+    return {"number": number, "image": records.read(number).tobytes()}
+
+
+def write(store: Path, data: Path) -> None:
+    """Write chunks of 64 MB, as its documentation does."""
+    from litdata import optimize
+
+    count = sum(1 for _ in stored(store))
+    numbers = list(range(count))
+    optimize(partial(_record, store), numbers, str(data), chunk_bytes="64MB", num_workers=1,
+             verbose=False)  # fmt: skip
+
+
+class Epoch:
+    """An epoch of `StreamingDataLoader`; processes. The state is the loader's own."""
+
+    def __init__(self, feed: Feed) -> None:
+        from litdata import StreamingDataLoader, StreamingDataset
+
+        class Views(StreamingDataset):  # type: ignore[misc]
+            def __getitem__(self, index: Any) -> Any:
+                one = super().__getitem__(index)
+                return one["number"], view(bytes(one["image"]), one["number"])
+
+        images = Views(str(feed.data), shuffle=True, seed=0, drop_last=True)
+        self._loader = StreamingDataLoader(
+            images, batch_size=feed.batch, num_workers=feed.workers, drop_last=True
+        )
+        if feed.state is not None:
+            self._loader.load_state_dict(feed.state)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        for numbers, images in self._loader:
+            yield numbers.tolist(), images
+
+    def state(self) -> Any:
+        """Return what `Feed.state` is to hold."""
+        return self._loader.state_dict()
+
+
+batches = Epoch

@@ -1,0 +1,44 @@
+"""Ray Data: a table of paths, `map` with PyAV, Parquet; with a checkpoint by the video's path."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from peers.peer import Image, Job, by_pyav
+
+PACKAGES = ("ray", "av")
+ADVICE = "`read_parquet` of paths, `map` with PyAV, `write_parquet`"
+RERUN = "`DataContext.checkpoint_config` with an id column, the same program again"
+
+
+def extract(job: Job) -> None:
+    """Make Parquet files."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import ray
+    from ray.data.checkpoint import CheckpointConfig
+
+    ray.init(num_cpus=job.workers + 1, include_dashboard=False, object_store_memory=400 * 10**6)
+    listed = job.out / "videos.parquet"
+    if not listed.exists():
+        pq.write_table(pa.table({"video": [str(video) for video in job.videos]}), listed)
+    context = ray.data.DataContext.get_current()
+    context.checkpoint_config = CheckpointConfig("video", str(job.out / "checkpoint"))
+
+    def make(row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "images": [job.encode(rgb) for rgb in by_pyav(Path(row["video"]))]}
+
+    blocks = -(-len(job.videos) // job.unit)
+    table = ray.data.read_parquet(str(listed), override_num_blocks=blocks)
+    table.map(make).write_parquet(str(job.out / "frames"))
+    ray.shutdown()
+
+
+def images(job: Job) -> Iterator[Image]:
+    """Yield what was made."""
+    import pyarrow.parquet as pq
+
+    for path in sorted((job.out / "frames").rglob("*.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            for k, data in enumerate(row["images"]):
+                yield Path(row["video"]).stem, k, data
