@@ -11,7 +11,7 @@ per block between first and last, and after it; the most memory each held; the r
 the same command again, which finds nothing to do. Under the table, the cost of a block in each
 fifth of the run: equal fifths mean that it does not grow as the run goes on.
 
-    python benchmarks/dask_simulation.py [--clips 10000,100000,1000000] [--speed 60]
+    python benchmarks/dask_simulation.py [--clips 10000,100000,1000000] [--workers 100] [--speed 60]
 """
 
 import argparse
@@ -31,15 +31,16 @@ from random import Random
 
 import psutil
 from closing import BLOCK, make_recordings
+from distributed import Client
 from turns import table
 
 SECONDS = 59.2  # of a block of 64 clips of 1280 x 720, docs/performance.md
-WORKERS, RECORDINGS, FIFTHS = 100, 2000, 5
+RECORDINGS, FIFTHS = 2000, 5
 POLL = 0.25  # seconds
 
 
-def farm(scheduler: str, speed: float) -> None:
-    """Be all workers until killed."""
+def farm(scheduler: str, count: int, speed: float) -> None:
+    """Be so many workers until killed."""
     from distributed import Worker
 
     from avsc.preprocess import block
@@ -54,7 +55,7 @@ def farm(scheduler: str, speed: float) -> None:
         with dask.config.set(SETTINGS):
             workers = [
                 await Worker(scheduler_file=scheduler, nthreads=1, memory_limit=0, dashboard=False)
-                for _ in range(WORKERS)
+                for _ in range(count)
             ]
             await asyncio.gather(*(worker.finished() for worker in workers))
 
@@ -156,13 +157,22 @@ def times_of(store: Path) -> tuple[list[float], list[float]]:
     return begun, done
 
 
-def measured(folder: Path, clips: int, speed: float) -> tuple[str, str]:
+def measured(folder: Path, clips: int, workers: int, speed: float) -> tuple[str, str]:
     """Return the row of a number of clips, and that of the fifths of its run."""
     root, store, file = folder / "root", folder / "store", folder / "scheduler.json"
     manifest = make_recordings(root, clips, RECORDINGS)
     scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
                  "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]  # fmt: skip
-    pretend = [sys.executable, __file__, "--farm", str(file), "--speed", str(speed)]
+    pretend = [
+        sys.executable,
+        __file__,
+        "--farm",
+        str(file),
+        "--workers",
+        str(workers),
+        "--speed",
+        str(speed),
+    ]
     extract = [str(Path(sys.executable).with_name("avsc-prep")), "extract",
                "--manifest", str(manifest), "--out", str(store)]  # fmt: skip
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -171,9 +181,10 @@ def measured(folder: Path, clips: int, speed: float) -> tuple[str, str]:
         while not file.exists():
             time.sleep(POLL)
         others.append(subprocess.Popen(pretend, **quiet))
-        time.sleep(20)  # until all workers are there
+        with Client(scheduler_file=str(file)) as client:
+            client.wait_for_workers(workers)
         hub = Watched(others[0].pid)
-        attached = ["--scheduler", str(file), "--workers", str(WORKERS)]
+        attached = ["--scheduler", str(file), "--workers", str(workers)]
         driver = timed([*extract, *attached], [hub])
     finally:
         for process in others:
@@ -203,18 +214,21 @@ def measured(folder: Path, clips: int, speed: float) -> tuple[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clips", default="10000,100000,1000000")
+    parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--speed", type=float, default=60)
     parser.add_argument("--folder", type=Path, help="where to make the stores; scratch by default")
     parser.add_argument("--farm", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.farm:
-        farm(options.farm, options.speed)
+        farm(options.farm, options.workers, options.speed)
         return
     rows = []
     for clips in map(int, options.clips.split(",")):
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            rows.append(measured(Path(name), clips, options.speed))
-    print(f"{WORKERS} workers, blocks of {BLOCK} that take {SECONDS / options.speed:.2f} s\n")
+            rows.append(measured(Path(name), clips, options.workers, options.speed))
+    print(
+        f"{options.workers} workers, blocks of {BLOCK} that take {SECONDS / options.speed:.2f} s\n"
+    )
     table(
         "clips | blocks | CPU s before the first block | driver, CPU ms a block | "
         "scheduler, CPU ms a block | blocks a second | CPU s after the last | driver, MB | "

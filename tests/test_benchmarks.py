@@ -61,6 +61,15 @@ def test_dask_overhead() -> None:
     assert all(float(row[5]) > 0 for row in rows)
 
 
+def test_dask_simulation() -> None:
+    """What pretends to work leaves a store that a run finds complete, and closes."""
+    toy = ["--clips", 130, "--workers", 2, "--speed", 600]
+    _, _, row, *_, fifths = said_by("dask_simulation", *toy)
+    assert row[:2] == ["130", "3"] and len(fifths) == 11
+    # Part and receipt of three products in three blocks, and what else a store has.
+    assert int(row[10]) > 3 * 3 * 2 and float(row[9]) > 0
+
+
 def test_startup() -> None:
     rows = {row[0]: row for row in said_by("startup", "--rounds", 1)}
     assert float(rows["`python -c pass`"][2]) < float(rows["`avsc-fit --help`"][2])
