@@ -12,7 +12,7 @@ from inferred import Trained
 
 from avsc.train.infer import export as exporting
 from avsc.train.infer import exported as folders
-from avsc.train.infer import graph, load
+from avsc.train.infer import graph, load, loading
 from avsc.train.infer.run import restore_with_encoders
 
 ALL = ["README.md", "config.json", "model.onnx", "model.pt2", "model.safetensors"]
@@ -253,7 +253,7 @@ def test_onnx_runtime_that_is_absent(joint, monkeypatch):
     def absent(path):
         raise ImportError("No module named 'onnxruntime'")
 
-    monkeypatch.setattr(folders, "open_onnx", absent)
+    monkeypatch.setattr(loading, "open_onnx", absent)
     assert "--runtime onnx: onnxruntime is not installed here" in said(joint, runtime="onnx")
 
 

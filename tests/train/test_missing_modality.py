@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from commands import refused, run_fit
@@ -14,6 +15,8 @@ from avsc.manifests.errors import MediaError
 from avsc.train.evaluate.calibration import FittedTemperature
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
+from avsc.train.infer.export import TOLERANCE, ExportRequest, export
+from avsc.train.infer.graph import drawn_inputs
 from avsc.train.infer.prediction import Prediction
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 0}
@@ -148,7 +151,92 @@ def test_other_systems_refuse(world):
         assert caught.value.code == code
 
 
-def test_export_says_that_it_cannot(world, fit):
-    run, out = world.folder / "joint", world.folder / "out"
-    refused(fit("export", run, "--out", out), 2, "trained with --modality-dropout")
-    assert not out.exists()
+@pytest.fixture(scope="module")
+def exported(world):
+    out, lines = world.folder / "exported", []
+    export(ExportRequest(world.folder / "joint", out), lines.append)
+    assert len(lines) == 3
+    return out
+
+
+def test_an_exported_model_takes_what_its_run_takes(world, exported):
+    sound, video = world.files("clip-7")
+    run, computed, graph = (
+        load(folder, device="cpu", runtime=runtime)
+        for folder, runtime in (
+            (world.folder / "joint", "torch"), (exported, "torch"), (exported, "onnx"))
+    )  # fmt: skip
+    assert computed.takes_missing and graph.takes_missing
+    for recording, options in ((video, {"audio": sound}), (video, {}), (sound, {})):
+        wanted = run.predict(recording, **options)
+        same, near = (model.predict(recording, **options) for model in (computed, graph))
+        assert np.array_equal(same.probability, wanted.probability)
+        assert same.without == near.without == wanted.without
+        assert 0 < np.abs(near.probability - wanted.probability).max() < TOLERANCE
+    embedded = graph.embed(sound).embeddings
+    np.testing.assert_allclose(embedded, run.embed(sound).embeddings, atol=1e-4)
+
+
+def test_each_sample_of_a_graph_may_lack_another(world, exported):
+    """By the names of config.json; whatever is given in the place of what is missing, even NaN."""
+    interface = json.loads((exported / "config.json").read_text())["graph"]["inputs"]
+    assert interface["missing"] == ["samples", 2]
+    network = restore(world.folder / "joint").network
+    inputs = drawn_inputs(network, 6, 4)
+    lacks = inputs["missing"]
+    assert (
+        sorted(map(tuple, lacks.tolist()))
+        == [(False, False)] * 2 + [(False, True)] * 2 + [(True, False)] * 2
+    )
+    wanted = torch.empty(6, 2)
+    with torch.no_grad():
+        for row, (deaf, blind) in enumerate(lacks.tolist()):
+            frames = None if deaf else inputs["frames"][row : row + 1]
+            images = None if blind else inputs["images"][inputs["view"][row : row + 1]]
+            wanted[row] = network(frames, images)[0]
+    inputs["frames"][lacks[:, 0]] = torch.nan
+    program = torch.export.load(exported / "model.pt2").module()
+    session = onnxruntime.InferenceSession(exported / "model.onnx")
+    (logits,) = session.run(["logits"], {name: value.numpy() for name, value in inputs.items()})
+    with torch.no_grad():
+        torch.testing.assert_close(program(**inputs)[0], wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(logits), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_predict_says_what_a_recording_lacks_of_an_exported_model(world, exported, fit):
+    _, video = world.files("clip-8")
+    status, out, err = fit("predict", exported, video, "--runtime", "onnx")
+    assert status == 0 and out.splitlines()[0].endswith("clip-8.mp4  (no sound)")
+    assert "no sound; answered by its images alone" in err
+    refused(fit("predict", exported, video, "--temperature"), 2, "Omit --temperature")
+
+
+def test_an_export_has_the_temperatures_of_its_evaluation(world, tmp_path, fit):
+    run = restore(world.folder / "joint")
+    fitted = {name: {"value": value} for name, value in
+              (("complete", 2.0), ("no-audio", 3.0), ("no-image", 0.5))}  # fmt: skip
+    protocol = {"temperature": {"value": 2.0}, "temperatures": fitted}
+    protocol |= dict.fromkeys(("log_loss", "accuracy"), 0.5)
+    protocol |= dict.fromkeys(("log_loss_interval", "accuracy_interval"))
+    values = {
+        "run_digest": run.record.digest, "epoch": run.epoch, "dataset": "d", "fold": "test",
+        "clips": 1, "protocols": {"strict": protocol},
+    }  # fmt: skip
+    path, options = tmp_path / "evaluation", ("--forms", "safetensors", "--evaluation")
+    path.mkdir()
+    (path / "metrics.json").write_text(json.dumps(values))
+    out = tmp_path / "out"
+    code, _, err = fit("export", run.folder.path, "--out", out, *options, path)
+    assert code == 0, err
+    model = load(out, device="cpu")
+    assert model.temperature == 2 and model.temperature_without == {"audio": 3, "visual": 0.5}
+    card = (out / "README.md").read_text()
+    assert "Temperature 2, without sound 3, without images 0.5: divide" in card
+    config = json.loads((out / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps(config | {"temperature_without": {"audio": 1}}))
+    with pytest.raises(Exception, match="temperature_without is"):
+        load(out, device="cpu")
+    del protocol["temperatures"]
+    (path / "metrics.json").write_text(json.dumps(values))
+    refused(fit("export", run.folder.path, "--out", tmp_path / "no", *options, path), 2,
+            "no temperature for no-audio")  # fmt: skip

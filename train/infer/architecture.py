@@ -9,6 +9,7 @@ from avsc.train.data.augment import ImageInput
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifiers import SceneClassifier
 from avsc.train.model.fusion_norm import FusionNorm
+from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 
@@ -23,6 +24,7 @@ def describe_network(network: Network) -> dict[str, Any]:
         "visual": None,
         "low_precision": network.low_precision,
         "fusion_norm": None if network.fusion_norm is None else network.fusion_norm.kind,
+        "missing": network.missing is not None,
     }
     if acoustic is not None:
         channels, bins = acoustic.mean.shape
@@ -38,7 +40,7 @@ def build_described(
 ) -> Network:
     """Return a network in evaluation mode, its weights still to be loaded."""
     acoustic = values["acoustic"] and AcousticEncoder(**values["acoustic"])
-    visual, features, norm = None, EMBEDDING if acoustic else 0, None
+    visual, features, norm, missing = None, EMBEDDING if acoustic else 0, None, None
     if values["visual"]:
         assert image_input is not None
         model = timm.create_model(values["visual"]["architecture"], num_classes=0)
@@ -46,12 +48,15 @@ def build_described(
         features += visual.features
         if kind := values.get("fusion_norm"):  # which folders from before there was one lack
             norm = FusionNorm(kind, EMBEDDING, visual.features)
+        if values.get("missing"):
+            missing = MissingEmbeddings(EMBEDDING, visual.features)
     network = Network(
         acoustic,
         visual,
         SceneClassifier(features, classes),
         frozen_acoustic=True,
         low_precision=values["low_precision"],
+        missing=missing,
         fusion_norm=norm,
     )
     return network.eval()

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.evaluate.conditions import PATTERNS
 from avsc.train.fit.trained_run import Trained
 
 EVALUATION = "evaluation-test"
@@ -31,11 +32,17 @@ class Evaluation:
     values: Mapping[str, Any]
 
     @property
-    def temperature(self) -> float:
-        """Temperature that its probabilities were given; 1 as a rule."""
-        protocols = self.values["protocols"].values()
-        given = next((each["temperature"] for each in protocols if each["temperature"]), None)
-        return 1.0 if given is None else float(given["value"])
+    def temperatures(self) -> dict[str, float]:
+        """Temperatures that probabilities were given, by what is there of a recording; or none.
+
+        Of the first protocol that has one.
+        """
+        for each in self.values["protocols"].values():
+            if each["temperature"]:
+                complete = {PATTERNS[None]: float(each["temperature"]["value"])}
+                fitted = each.get("temperatures", {})
+                return complete | {name: float(value["value"]) for name, value in fitted.items()}
+        return {}
 
     def figures(self) -> list[tuple[str, str, float, list[float] | None]]:
         """Return protocol, metric, value and 95 % interval of each figure."""
@@ -62,7 +69,7 @@ def read_evaluation(run: Path, named: Path | None, trained: Trained) -> Evaluati
         found = (values["run_digest"], values["epoch"])
         evaluation = Evaluation(values)
         evaluation.figures()
-        _ = evaluation.temperature
+        _ = evaluation.temperatures
     except OSError as fault:
         raise AvscError(
             f"{path}: cannot be read ({fault.strerror}). Name a folder that `avsc-fit evaluate` "
@@ -162,6 +169,8 @@ def _interface(config: Mapping[str, Any]) -> str:
         "frames": "natural logarithms of magnitudes, float32, not normalised",
         "images": "RGB, normalised by the mean and std of `image_input`, float32",
         "view": "which of the images each sample sees, int64",
+        "missing": "which samples lack sound (first column) or images (second), bool; whatever is "
+        "given in their place has no effect",
         "logits": "softmax gives the probabilities of the scenes, in the order of `classes`",
         "embedding": "what the classifier sees, acoustic, then visual",
     }
@@ -179,10 +188,16 @@ def _interface(config: Mapping[str, Any]) -> str:
             "|---|---|---|---|",
             *rows,
             "",
-            f"ONNX opset {graph['opset']}. Temperature {config['temperature']:g}: divide the "
-            "logarithms of the probabilities of a segment by it.",
+            f"ONNX opset {graph['opset']}. Temperature {config['temperature']:g}"
+            f"{_without(config)}: divide the logarithms of the probabilities of a segment by it.",
         ]
     )
+
+
+def _without(config: Mapping[str, Any]) -> str:
+    words = {"audio": "sound", "visual": "images"}
+    heat = config.get("temperature_without", {})
+    return "".join(f", without {words[name]} {value:g}" for name, value in heat.items())
 
 
 def _training(config: Mapping[str, Any]) -> str:

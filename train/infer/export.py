@@ -20,6 +20,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.manifests.files import publish
 from avsc.manifests.folders import publish_folder
+from avsc.train.evaluate.conditions import PATTERNS
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.trained_run import Trained
 from avsc.train.infer.architecture import describe_network
@@ -49,6 +50,7 @@ from avsc.train.infer.graph import (
 from avsc.train.infer.onnx_runtime import open_onnx
 from avsc.train.infer.run import restore_with_encoders, run_specs
 from avsc.train.model.network import Network
+from avsc.train.systems import ENCODER
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between a graph and the run."""
@@ -109,12 +111,6 @@ def export(wanted: ExportRequest, say: Callable[[str], None]) -> None:
     with publish_folder(wanted.out) as folder:
         trained = restore_with_encoders(wanted.run)
         trained.network.heads = None  # the answer of the classifier of both modalities is exported
-        if trained.network.takes_missing:
-            raise SettingError(
-                f"{wanted.run}: trained with --modality-dropout; the forms of an export do not say "
-                "yet what a sample lacks. Use the run itself (`avsc-fit predict`), or export one "
-                "that was trained without it."
-            )
         evaluation = read_evaluation(wanted.run, wanted.evaluation, trained)
         config = _describe(trained, evaluation, wanted)
         classes = json.dumps(config["classes"])
@@ -234,7 +230,7 @@ def _describe(
         "standard deviation are part of the weights. Images enter normalised by the mean and std "
         "of image_input.",
         "protocol": record.settings.protocol,
-        "temperature": 1.0 if evaluation is None else evaluation.temperature,
+        **_temperatures(network, evaluation),
         "network": describe_network(network),
         "graph": graph_interface(network, len(record.store.classes)),
         "run": {
@@ -250,6 +246,25 @@ def _describe(
         "versions": {"training": record.versions, "export": versions()},
         "files": {},
     }
+
+
+def _temperatures(network: Network, evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return the temperatures of config.json, those of a network that takes missing modalities too.
+
+    Raises:
+        SettingError: the evaluation has not all of them.
+    """
+    heat = {} if evaluation is None else evaluation.temperatures
+    values: dict[str, Any] = {"temperature": heat.get(PATTERNS[None], 1.0)}
+    if network.missing is not None and heat:
+        lacking = [name for name in PATTERNS.values() if name not in heat]
+        if lacking:
+            raise SettingError(
+                f"the evaluation has no temperature for {lacking[0]}: it is of an earlier version. "
+                "Run `avsc-fit evaluate --temperature` again."
+            )
+        values["temperature_without"] = {name: heat[PATTERNS[name]] for name in ENCODER}
+    return values
 
 
 def graph_interface(network: Network, classes: int) -> dict[str, Any]:

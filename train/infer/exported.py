@@ -13,7 +13,7 @@ config.json. Features are described by their whole specs, whose digests are comp
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,16 +23,13 @@ import timm
 
 from avsc.features.specs import SPECS, AcousticSpec, ImageSpec, Spec
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.extras import installation, not_installed
 from avsc.train.data.augment import ImageInput
-from avsc.train.fit.device import choose_device
 from avsc.train.infer.architecture import build_described
-from avsc.train.infer.model import Model, Runtime
-from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
-from avsc.train.infer.run import NetworkRuntime, check_version
+from avsc.train.infer.run import check_version
 from avsc.train.model.network import Network
 from avsc.train.model.weights import check_values
 from avsc.train.protocol import EVERY
+from avsc.train.systems import ENCODER
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -184,23 +181,32 @@ def _check_kinds(values: Mapping[str, Any]) -> None:
     if missing := [name for name in wanted if name not in values]:
         raise ValueError(f"no {missing[0]}")
     classes, files, network = values["classes"], values["files"], values["network"]
-    temperature, described = values["temperature"], {"sha256", "bytes"}
+    warm, described = values.get("temperature_without", {}), {"sha256", "bytes"}
     is_right = {
         "classes": isinstance(classes, list) and all(isinstance(each, str) for each in classes),
         "protocol": values["protocol"] in EVERY,
-        "temperature": isinstance(temperature, int | float) and 0 < temperature < math.inf,
+        "temperature": _is_temperature(values["temperature"]),
+        "temperature_without": isinstance(warm, dict)
+        and set(warm) in (set(), set(ENCODER))
+        and all(map(_is_temperature, warm.values())),
         "network": isinstance(network, dict),
         "files": isinstance(files, dict)
         and all(isinstance(each, dict) and described <= each.keys() for each in files.values()),
     }
     if wrong := [name for name, right in is_right.items() if not right]:
         raise ValueError(f"{wrong[0]} is {values[wrong[0]]!r}")
+    if network.get("missing") and None in (network["acoustic"], network["visual"]):
+        raise ValueError("network has one modality, and may lack one")
     takes = {"acoustic": values["features"]["audio"], "visual": values["features"]["visual"]}
     for encoder, feature in takes.items():
         if (network[encoder] is None) != (feature is None):
             raise ValueError(f"network and features differ in whether there is {encoder} input")
     if (network["visual"] is None) != (values["image_input"] is None):
         raise ValueError("network and image_input differ in whether there are images")
+
+
+def _is_temperature(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def describe_spec(spec: Spec | None) -> dict[str, Any] | None:
@@ -227,55 +233,6 @@ def _spec(file: Path, values: dict[str, Any] | None) -> Spec | None:
             "differ. Use the avsc that exported it, or export again."
         )
     return spec
-
-
-def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> Model:
-    """Load a model of an exported folder.
-
-    Args:
-        path: the folder.
-        runtime: ``torch`` or ``onnx``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ONNX Runtime computes on the CPU alone.
-
-    Raises:
-        AvscError: a file is missing, damaged, or of another export.
-        SettingError: the features are not those that this version of avsc computes, or the runtime
-            is not installed or not in the folder.
-    """
-    if runtime not in FORM_OF:
-        raise SettingError(f"--runtime is {runtime!r}; one of {', '.join(FORM_OF)}.")
-    exported = read_exported(path)
-    computes: Callable[[Exported, str], Runtime] = _onnx if runtime == "onnx" else _torch
-    return Model(
-        str(path),
-        exported.values["system"],
-        exported.classes,
-        exported.acoustic,
-        exported.images,
-        exported.image_input,
-        exported.values["protocol"],
-        exported.values["temperature"],
-        f"{runtime}, {sha256(json.dumps(exported.values['files'], sort_keys=True).encode())}",
-        computes(exported, device),
-    )
-
-
-def _torch(exported: Exported, device: str) -> Runtime:
-    chosen, _ = choose_device(device)
-    return NetworkRuntime(exported.network().to(chosen), chosen)
-
-
-def _onnx(exported: Exported, device: str) -> Runtime:
-    if device not in ("auto", "cpu"):
-        raise SettingError(f"--device is {device}; --runtime onnx computes on the CPU alone.")
-    path = exported.file("onnx")
-    try:
-        compute, about = open_onnx(path)
-    except ImportError as fault:
-        absent = not_installed("onnx") or ["onnxruntime"]
-        raise SettingError(f"--runtime onnx: {installation('onnx', absent)}") from fault
-    exported.check_classes(path, about.get("classes"))
-    return OnnxRuntime(compute)
 
 
 def _first_line(fault: Exception) -> str:

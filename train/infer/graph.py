@@ -5,10 +5,12 @@ The graph begins after the features, because the transform of the sound does not
     frames     log magnitudes as the store has them, float32 [samples, channels, bins]
     images     normalised, float32 [images, 3, size, size]
     view       which of the images each sample sees, int64 [samples]; with frames and images only
+    missing    which samples lack sound and images, bool [samples, 2]; of networks that take it only
     logits     of the scenes, float32 [samples, classes]
     embedding  what the classifier sees, acoustic, then visual, float32 [samples, features]
 
-A model of images alone has as many samples as images. Both numbers are free.
+A model of images alone has as many samples as images. Both numbers are free. What is given of a
+missing modality has no effect.
 """
 
 import io
@@ -25,7 +27,7 @@ from avsc.train.model.network import Network
 OPSET = 20
 """Version of ONNX's operators."""
 OUTPUTS = ("logits", "embedding")
-COUNTS = {"frames": "samples", "images": "images", "view": "samples"}
+COUNTS = {"frames": "samples", "images": "images", "view": "samples", "missing": "samples"}
 """What the first axis of each input counts."""
 Inputs = dict[str, Tensor]
 Compute = Callable[[Inputs], tuple[Tensor, Tensor]]
@@ -43,10 +45,14 @@ class Graph(nn.Module):
         self.network = network
 
     def forward(
-        self, frames: Tensor | None = None, images: Tensor | None = None, view: Tensor | None = None
+        self,
+        frames: Tensor | None = None,
+        images: Tensor | None = None,
+        view: Tensor | None = None,
+        missing: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return logits [samples, classes] and joined embeddings [samples, features]."""
-        joined = self.network.embed(frames, images, view)
+        joined = self.network.embed(frames, images, view, missing)
         return self.network.classifier(joined), joined
 
 
@@ -70,6 +76,9 @@ def drawn_inputs(network: Network, samples: int, images: int, seed: int = 0) -> 
         inputs["images"] = torch.randn((images, 3, size, size), generator=generator)
         if "frames" in inputs:
             inputs["view"] = torch.arange(samples).flip(0) % images
+    if network.missing is not None:  # nothing, sound and images of one sample after another
+        lacks = (torch.arange(samples) + samples - 1) % 3
+        inputs["missing"] = torch.stack([lacks == 1, lacks == 2], 1)
     return inputs
 
 

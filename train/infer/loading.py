@@ -1,15 +1,20 @@
 """Loading a model: of the folder of a run, or of an exported one."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from avsc.manifests.errors import SettingError
+from avsc.manifests.extras import installation, not_installed
 from avsc.train.evaluate.conditions import PATTERNS
 from avsc.train.evaluate.temperatures import kept_temperatures
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.trained_run import Trained
-from avsc.train.infer.exported import is_exported, load_exported
-from avsc.train.infer.model import Model
+from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
+from avsc.train.infer.model import Model, Runtime
+from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
 from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
 from avsc.train.systems import ENCODER
 
@@ -85,3 +90,62 @@ def _temperatures(trained: Trained) -> dict[str, float]:
             f"--temperature --protocol {protocol}`."
         )
     return {name: fitted.value for name, fitted in kept[protocol].items()}
+
+
+def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> Model:
+    """Load a model of an exported folder.
+
+    Args:
+        path: the folder.
+        runtime: ``torch`` or ``onnx``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; ONNX Runtime computes on the CPU alone.
+
+    Raises:
+        AvscError: a file is missing, damaged, or of another export.
+        SettingError: the features are not those that this version of avsc computes, or the runtime
+            is not installed or not in the folder.
+    """
+    if runtime not in FORM_OF:
+        raise SettingError(f"--runtime is {runtime!r}; one of {', '.join(FORM_OF)}.")
+    exported = read_exported(path)
+    computes: Callable[[Exported, str], Runtime] = _onnx if runtime == "onnx" else _torch
+    return Model(
+        str(path),
+        exported.values["system"],
+        exported.classes,
+        exported.acoustic,
+        exported.images,
+        exported.image_input,
+        exported.values["protocol"],
+        exported.values["temperature"],
+        f"{runtime}, {sha256(json.dumps(exported.values['files'], sort_keys=True).encode())}",
+        computes(exported, device),
+        bool(exported.values["network"].get("missing")),
+        exported.values.get("temperature_without", {}),
+    )
+
+
+def _torch(exported: Exported, device: str) -> Runtime:
+    chosen, _ = choose_device(device)
+    return NetworkRuntime(exported.network().to(chosen), chosen)
+
+
+def _onnx(exported: Exported, device: str) -> Runtime:
+    if device not in ("auto", "cpu"):
+        raise SettingError(f"--device is {device}; --runtime onnx computes on the CPU alone.")
+    path = exported.file("onnx")
+    try:
+        compute, about = open_onnx(path)
+    except ImportError as fault:
+        absent = not_installed("onnx") or ["onnxruntime"]
+        raise SettingError(f"--runtime onnx: {installation('onnx', absent)}") from fault
+    exported.check_classes(path, about.get("classes"))
+    network, view = exported.values["network"], exported.image_input
+    if not network.get("missing"):
+        return OnnxRuntime(compute)
+    acoustic = network["acoustic"]
+    assert view is not None
+    frame = torch.zeros(1, acoustic["channels"], acoustic["bins"])
+    return OnnxRuntime(
+        compute, {"frames": frame, "images": torch.zeros(1, 3, view.size, view.size)}
+    )

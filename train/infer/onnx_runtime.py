@@ -1,7 +1,7 @@
 """The graph of a network computed by ONNX Runtime, on the CPU."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -32,10 +32,13 @@ class OnnxRuntime:
 
     Attributes:
         compute: the graph.
+        blank: an acoustic frame and an image, float32 [1, ...], that stand for what is missing;
+            empty for a graph that takes no mask of it.
         device: where its inputs are wanted.
     """
 
     compute: Compute
+    blank: Inputs = field(default_factory=dict)
     device: torch.device = torch.device("cpu")  # noqa: RUF009
 
     def __call__(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
@@ -49,9 +52,23 @@ class OnnxRuntime:
     def _run(
         self, output: int, frames: Tensor | None, images: Tensor | None, view: Tensor | None
     ) -> Tensor:
+        if self.blank:
+            return self.compute(self._filled(frames, images, view))[output]
         if frames is None or images is None:
             given = {"frames": frames, "images": images}
             values = self.compute({name: v for name, v in given.items() if v is not None})[output]
             return values if view is None else values[view]
         view = torch.arange(len(frames)) if view is None else view
         return self.compute({"frames": frames, "images": images, "view": view})[output]
+
+    def _filled(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Inputs:
+        """Return the inputs of a graph that takes a mask of what is missing."""
+        there = next(each for each in (frames, view, images) if each is not None)
+        count = len(there)
+        missing = torch.tensor([[frames is None, images is None]]).expand(count, -1)
+        if frames is None:
+            frames = self.blank["frames"].expand(count, -1, -1)
+        if images is None:
+            images, view = self.blank["images"], torch.zeros(count, dtype=torch.int64)
+        view = torch.arange(count) if view is None else view
+        return {"frames": frames, "images": images, "view": view, "missing": missing}

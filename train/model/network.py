@@ -211,10 +211,14 @@ class Network(nn.Module):
         return heard, self.scaled("visual", seen if view is None else seen[view])
 
     def embed(
-        self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
+        self,
+        acoustic: Tensor | None,
+        images: Tensor | None,
+        view: Tensor | None = None,
+        missing: Tensor | None = None,
     ) -> Tensor:
         """Return what the classifier sees of frames and images; arguments as in `forward`."""
-        return self.join(*self.embeddings(acoustic, images, view))
+        return self.join(*self.embeddings(acoustic, images, view), missing)
 
     def classify(
         self,
