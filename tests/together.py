@@ -16,38 +16,49 @@ from avsc.train.data.samples import share
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import joined
-from avsc.train.fit.losses import SceneLoss, Step
+from avsc.train.fit.losses import Distillation, SceneLoss, Step
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.update import Update
 from avsc.train.model.acoustic import AcousticEncoder
-from avsc.train.model.classifiers import SceneClassifier
+from avsc.train.model.classifiers import SceneClassifier, UnimodalHeads
+from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 
 BATCH, STEPS, CLASSES = 12, 6, 4
-CASES = [(False, 1), (True, 1), (False, 2)]
-"""Whether the image model is frozen, and slices of a batch."""
+CASES = [(False, 1), (True, 1), (False, 2), (True, 1, True)]
+"""Whether the image model is frozen, slices of a batch, and whether there are unimodal heads,
+samples that lack a modality (not equally many in each slice), and a teacher."""
 
 
-def network(frozen):
+def network(frozen, robust=False):
     """Return all layers that see a batch: timm's normalisation with activation, dropout, ours."""
+    heads = missing = None
     with starting_weights(0):
         model = timm.create_model("test_efficientnet", num_classes=0)
         visual = VisualEncoder(model, None, "random")
         acoustic = AcousticEncoder(2, 256)
         acoustic.set_normalisation(torch.zeros(2, 256), torch.ones(2, 256))
         classifier = SceneClassifier(1024 + visual.features, CLASSES)
-    return Network(acoustic, visual, classifier, frozen_visual=frozen).double()
+        if robust:
+            heads = UnimodalHeads(*(SceneClassifier(n, CLASSES) for n in (1024, visual.features)))
+            missing = MissingEmbeddings(1024, visual.features)
+    return Network(
+        acoustic, visual, classifier, frozen_visual=frozen, missing=missing, heads=heads
+    ).double()
 
 
-def train(processes, frozen, accumulate):
+def train(processes, frozen, accumulate, robust=False):
     """Return the losses of the whole batch, the last state, and the broadcasts."""
-    net = network(frozen).train()
+    net, loss = network(frozen, robust).train(), SceneLoss()
+    if robust:
+        teacher = network(frozen).eval()
+        loss = SceneLoss(0.5, Distillation(teacher, ("audio", "visual"), 2.0, 0.7))
     optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
     computing = Computing(torch.device("cpu"), BATCH, 0, accumulate)
     session = Session(computing, Console(), StopRequest(), processes)
-    update = Update(Step(net, SceneLoss(0)), net, optimiser, session)
+    update = Update(Step(net, loss), net, optimiser, session)
     update.step = processes.parallel(net, update.step)
     draw = np.random.default_rng(0)
     i, n = processes.shard
@@ -57,7 +68,13 @@ def train(processes, frozen, accumulate):
         sound = torch.from_numpy(draw.normal(size=(BATCH, 2, 256)))
         sight = torch.from_numpy(draw.normal(size=(BATCH, 3, 32, 32)))
         scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))
-        slices = [Batch(sound[own], sight[own], scene[own], scene[own]) for own in parts]
+        missing = torch.from_numpy(draw.random((BATCH, 2)) < [[0.2, 0.6]])
+        missing[:, 1] &= ~missing[:, 0]
+        slices = [
+            Batch(sound[own], sight[own], scene[own], scene[own], None,
+                  missing[own] if robust else None)
+            for own in parts
+        ]  # fmt: skip
         with mock.patch.object(distributed, "_broadcast_coalesced") as broadcast:
             losses.append(update(slices, number).item())
         broadcasts += broadcast.call_count

@@ -1,6 +1,7 @@
 """Settings of systems that hold when a modality is missing; all are off in the paper's systems."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from avsc.train.checked_settings import CheckedSettings, setting
 
@@ -30,4 +31,23 @@ class RobustSettings(CheckedSettings):
         belongs_to="fused",
         absent=0.0,
         least=0,
+    )
+    teacher: Path | None = setting(
+        None,
+        "Run whose probabilities for the complete view teach samples that lack a modality, by "
+        "--modality-dropout or because the system does not take it.",
+        free=True,
+    )
+    teacher_temperature: float = setting(
+        2.0,
+        "Temperature of the probabilities of --teacher, and of those that they teach.",
+        belongs_to="taught",
+        above=0,
+    )
+    teacher_weight: float = setting(
+        0.5,
+        "Weight of --teacher in the loss of the samples that it teaches; the labels have the rest.",
+        belongs_to="taught",
+        above=0,
+        most=1,
     )

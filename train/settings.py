@@ -239,15 +239,17 @@ class Settings(TuningSettings, RobustSettings):
         """Return the settings that affect the results of a run of `system`, in JSON's types."""
         branches = self.chosen(system).branches
         encoded = {name for name, branch in branches.items() if branch.reads != "vectors"}
-        views = "visual" in branches and branches["visual"].reads == "raw"
+        taught = self.teacher is not None  # on audio and images, whatever the system itself reads
+        views = branches["visual"].reads == "raw" if "visual" in branches else taught
         has = {
             "audio": "audio" in encoded,
             "visual": "visual" in encoded,
             "views": views,
-            "pairs": views and "audio" in branches,
+            "pairs": views and ("audio" in branches or taught),
             "fused": len(branches) > 1,
-            "tuned": views and branches["visual"].trained,
-            "mixed": len(branches) > 1 and self.mixup > 0,
+            "tuned": "visual" in branches and views and branches["visual"].trained,
+            "mixed": (len(branches) > 1 or taught) and self.mixup > 0,
+            "taught": taught,
             "dropped": self.dropout_of_modalities(system) is not None,
         }
         values = {**self.record(), "augment": ",".join(sorted(_names(self.augment)))}

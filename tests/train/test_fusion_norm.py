@@ -53,7 +53,7 @@ def test_each_modality_is_normalised_by_itself_before_vectors_replace_it(kind):
     network = Network(torch.nn.Identity(), torch.nn.Identity(), classifier, missing=missing,
                       fusion_norm=norm).double().train()  # fmt: skip
     mask = torch.tensor([[True, False]] * 2 + [[False, True]] * 3 + [[False, False]] * 3)
-    found = network.classify(audio, visual, mask)
+    found = network.join(audio, visual, mask)
     wanted, axis = [], 1 if kind == "layer" else 0
     for name, value, column in (("audio", audio, 0), ("visual", visual, 1)):
         layer = getattr(norm, name)
@@ -61,7 +61,7 @@ def test_each_modality_is_normalised_by_itself_before_vectors_replace_it(kind):
         value = (value - mean) / (variance + 1e-5).sqrt() * layer.weight + layer.bias
         wanted.append(torch.where(mask[:, column, None], getattr(missing, name), value))
     torch.testing.assert_close(found, torch.cat(wanted, 1))
-    alone = network.eval().classify(None, visual)
+    alone = network.eval().join(None, visual)
     torch.testing.assert_close(alone[:, :4], missing.audio.expand(8, -1))
     torch.testing.assert_close(alone[:, 4:], norm("visual", visual))
 

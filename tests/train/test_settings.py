@@ -100,6 +100,7 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     assert not dropped & set(Settings(modality_dropout_epochs=3).identity(SYSTEMS["joint"]))
     # What runs and files give is known by its content, which a run's records hold.
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
+    given |= {"teacher", "teacher_temperature", "teacher_weight"}  # the last two go with the first
     free = {"store", "epochs", "validation_file", "patience", "device", "workers", "compile"}
     free |= {"save_minutes"}
     assert {each.name for each in fields(Settings)} - both == free | given | off

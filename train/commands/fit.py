@@ -25,7 +25,8 @@ Train = Callable[[Any, Path, bool, bool], int]
 GROUPS = {
     "Data": "store data data_name size feature acoustic_embeddings visual_embeddings embeddings",
     "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
-    "visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads",
+    "visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads teacher "
+    "teacher_temperature teacher_weight",
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
     "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",

@@ -61,16 +61,18 @@ class Inputs:
         Raises:
             AvscError: a record is damaged, or a vector cannot be used.
         """
-        return Source.of(self._audio(rows), self._visual(rows))
+        return Source.of(self.audio(rows), self.visual(rows))
 
-    def _audio(self, rows: Sequence[int]) -> Stream | None:
+    def audio(self, rows: Sequence[int]) -> Stream | None:
+        """Return the audio of some clips; None where none is read."""
         if self.system.audio is None:
             return None
         if ACOUSTIC in self.stored:
             return self.stored[ACOUSTIC].frames(self.store, rows)
         return acoustic_frames(self.store, self.feature, rows)
 
-    def _visual(self, rows: Sequence[int]) -> Stream | None:
+    def visual(self, rows: Sequence[int]) -> Stream | None:
+        """Return the images of some clips, or vectors in their place; None where none is read."""
         if self.system.visual is None:
             return None
         if VISUAL in self.stored:
@@ -209,19 +211,25 @@ def _same_visual(record: SceneRecord) -> VisualEncoder:
     return visual
 
 
-def trained_inputs(record: SceneRecord, store: Store, run: Path) -> Inputs:
+def trained_inputs(
+    record: SceneRecord, store: Store, run: Path, system: System | None = None
+) -> Inputs:
     """Open what a trained run reads.
 
     Args:
         store: its store, or one that is evaluated in its place.
+        system: with those of the run's branches that are wanted; None for all.
 
     Raises:
         SettingError: embeddings or vectors are not those that the run started with, or are of
             another store.
     """
-    system = record.settings.chosen(record.system)
+    system = record.settings.chosen(record.system) if system is None else system
+    wanted = {ACOUSTIC: system.audio, VISUAL: system.visual}
     stored: dict[str, StoredVectors] = {}
     for product, ref in record.embeddings.items():
+        if wanted[product] is None:
+            continue
         if ref.spec == VECTORS:
             path = find(Path(ref.path), run, Path.is_file)
             stored[product] = VectorFile.open(path, store)

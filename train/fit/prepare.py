@@ -9,6 +9,7 @@ read.)
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import (
+    DonorEncoder,
     EncoderSet,
     check_donor,
     initialise,
@@ -46,11 +48,18 @@ from avsc.train.fit.run_record import (
 )
 from avsc.train.fit.split import Split, make_split, split_samples
 from avsc.train.fit.tasks import Run, make_task
+from avsc.train.fit.teacher import (
+    Teacher,
+    check_teacher,
+    distillation,
+    load_teacher,
+    open_sources,
+)
 from avsc.train.fit.trained_run import kept_visual
 from avsc.train.fit.trainer import Trainer
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.settings import Settings
-from avsc.train.systems import System
+from avsc.train.systems import Modality, System
 
 R = TypeVar("R", bound=RunRecord)
 
@@ -70,12 +79,8 @@ def prepare(
     settings, donors = load_donors(settings.chosen(system), settings)
     chosen = settings.chosen(system)
     Augment.named(settings.augment)
-    used = products(chosen, settings.feature)
-    store = Store.open(settings.store, used)
-    split = make_split(store, settings)
-    for modality, donor in donors.items():
-        product = settings.feature if modality == "audio" else "images"
-        check_donor(donor, product, store, split.validation, session.console)
+    teacher, used = load_teacher(chosen, settings), products(chosen, settings.feature)
+    store, split = _open_store(settings, used, donors, teacher, session.console)
     previous = _previous(folder, resume, session, SceneRecord)
     encoders = resolve_encoders(chosen, settings, store, donors, previous)
     if previous is None:
@@ -100,15 +105,42 @@ def prepare(
         visual=encoders.visual,
         embeddings=embeddings,
         versions=versions(),
+        teacher=None if teacher is None else teacher.ref(store),
     )
     if previous is not None:
         check_same(previous, record, folder.path)
-    source = open_inputs(record, store, encoders, session).source(split.fold)
-    _check_options(chosen, settings, source, encoders, session)
-    run = Run(folder, record, source, *split_samples(store, source, split, settings))
+    sources = open_sources(open_inputs(record, store, encoders, session), teacher, split)
+    _check_options(chosen, settings, sources[0], encoders, session)
+    samples = split_samples(store, sources, split, settings)
+    taught = None if teacher is None else distillation(teacher, record, encoders.image_model)
+    run = Run(folder, record, sources[0], *samples, taught)
     _say_store(record, store, split, session.console)
     _say_inputs(record, store, split, encoders, session.console)
     return _start(run, previous, encoders, session, split.csv)
+
+
+def _open_store(
+    settings: Settings,
+    used: list[str],
+    donors: Mapping[Modality, DonorEncoder],
+    teacher: Teacher | None,
+    console: Console,
+) -> tuple[Store, Split]:
+    """Open the store of a run, split its training fold, and check earlier runs against both.
+
+    Args:
+        used: products that the run reads.
+        donors: runs whose encoders it starts from.
+        teacher: run that teaches it.
+    """
+    store = Store.open(settings.store, [*used, *([] if teacher is None else teacher.products)])
+    split = make_split(store, settings)
+    for modality, donor in donors.items():
+        product = settings.feature if modality == "audio" else "images"
+        check_donor(donor, product, store, split.validation, console)
+    if teacher is not None:
+        check_teacher(teacher, store, split)
+    return store, split
 
 
 def _check_options(
@@ -239,6 +271,8 @@ def _say_inputs(
     if record.visual is not None:
         model = f"{record.settings.backbone}, " if "images" in record.store.specs else ""
         console.say(f"visual encoder: {model}{record.visual.origin}")
+    if record.teacher is not None:
+        console.say(f"teacher: {record.teacher.origin}")
     for product, ref in record.embeddings.items():
         console.say(f"{product}: {ref.path}")
     names = {store.clips[row].id for row in split.fold}

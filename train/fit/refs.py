@@ -65,6 +65,26 @@ class EncoderRef:
 
 
 @dataclass(frozen=True)
+class TeacherRef:
+    """The run that teaches another.
+
+    Attributes:
+        origin: which run.
+        digest: SHA-256 of its weights and of the kind of images that it sees.
+        parts: digest of each part of the store, or of the stored embeddings, that it alone reads.
+    """
+
+    origin: str
+    digest: str
+    parts: dict[str, str]
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything of the teacher that affects a run's results, by name."""
+        parts = {f"teacher's {name}": digest for name, digest in self.parts.items()}
+        return {"teacher": self.digest, **parts}
+
+
+@dataclass(frozen=True)
 class EmbeddingRef:
     """Stored embeddings, or a vector file, that a run reads.
 

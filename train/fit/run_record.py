@@ -18,7 +18,14 @@ from typing import Any, ClassVar, Self, TypeVar, overload
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.checked_settings import option
-from avsc.train.fit.refs import STORE_PARTS, EmbeddingRef, EncoderRef, ImagesRef, StoreRef
+from avsc.train.fit.refs import (
+    STORE_PARTS,
+    EmbeddingRef,
+    EncoderRef,
+    ImagesRef,
+    StoreRef,
+    TeacherRef,
+)
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS, System
@@ -102,6 +109,7 @@ class SceneRecord(RunRecord):
         visual: the visual encoder that the run starts from; None where there is none.
         embeddings: stored embeddings and vector files that are read, by product.
         versions: of Python and the packages that computed.
+        teacher: the run that teaches it; None where there is none.
     """
 
     FORMAT = 2
@@ -115,6 +123,7 @@ class SceneRecord(RunRecord):
     visual: EncoderRef | None
     embeddings: dict[str, EmbeddingRef]
     versions: dict[str, str]
+    teacher: TeacherRef | None = None
 
     @property
     def system_name(self) -> str:
@@ -143,6 +152,7 @@ class SceneRecord(RunRecord):
             "acoustic encoder": None if self.acoustic is None else self.acoustic.digest,
             "visual encoder": None if self.visual is None else self.visual.digest,
             **{f"{name}' fingerprint": ref.fingerprint for name, ref in self.embeddings.items()},
+            **({} if self.teacher is None else self.teacher.identity()),
         }
 
     def origins(self) -> dict[str, str]:
@@ -151,6 +161,7 @@ class SceneRecord(RunRecord):
         return {
             **{f"store's {name}": f" ({what})" for name, what in STORE_PARTS.items()},
             **({} if acoustic is None else {"acoustic encoder": f" ({acoustic.origin})"}),
+            **({} if self.teacher is None else {"teacher": f" ({self.teacher.origin})"}),
             **super().origins(),
         }
 
@@ -168,6 +179,7 @@ class SceneRecord(RunRecord):
             _encoder_ref(values["visual"]),
             {name: EmbeddingRef(**ref) for name, ref in values["embeddings"].items()},
             values["versions"],
+            None if values.get("teacher") is None else TeacherRef(**values["teacher"]),
         )
 
 

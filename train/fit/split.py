@@ -65,18 +65,21 @@ def make_split(store: Store, settings: Settings) -> Split:
 
 
 def split_samples(
-    store: Store, source: Source, split: Split, settings: Settings
+    store: Store, sources: tuple[Source, Source], split: Split, settings: Settings
 ) -> tuple[Samples, Samples]:
     """Return the samples to train on and to validate on.
 
     Args:
         store: the store of the recordings.
-        source: what the run reads of the training fold.
+        sources: what is read of the training fold to train on, and to validate on.
 
     Raises:
         AvscError: a class has none.
     """
-    training, validation = source.samples(split.training), source.samples(split.validation)
+    parts = (split.training, split.validation)
+    training, validation = (
+        source.samples(rows) for source, rows in zip(sources, parts, strict=True)
+    )
     _check_classes(store, training, "training")
     if split.validation:
         strict = settings.protocol == "strict"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from avsc.manifests.errors import AvscError
+from avsc.train.data.augment import ImageInput
 from avsc.train.data.batches import batches_per_epoch
 from avsc.train.data.mixup import Mixup
 from avsc.train.data.modality_dropout import ModalityDropout
@@ -22,7 +23,7 @@ from avsc.train.data.source import Source
 from avsc.train.data.time_shift import TimeShift
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
-from avsc.train.fit.losses import LabelLoss, Loss, SceneLoss
+from avsc.train.fit.losses import Distillation, LabelLoss, Loss, SceneLoss
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
@@ -48,6 +49,7 @@ class Run:
         source: what the samples refer to.
         training: samples to train on.
         validation: samples to choose the best epoch by; none with ``--validation none``.
+        distillation: from its teacher; None where there is none.
     """
 
     folder: RunFolder
@@ -55,6 +57,7 @@ class Run:
     source: Source
     training: Samples
     validation: Samples
+    distillation: Distillation | None = None
 
     @property
     def settings(self) -> Settings | PlacesSettings:
@@ -94,6 +97,7 @@ class Task:
         scores: the validation columns of `row`, from the probabilities of the run's validation
             samples [samples, classes].
         row: what is recorded of an epoch.
+        image_input: the images of training batches; None where there are none, or vectors instead.
         together: samples of one image that share a view of it.
         modality_dropout: how samples lose a modality; None where they do not.
         time_shift: how far audio and image are apart in training; None where they are not.
@@ -107,6 +111,7 @@ class Task:
     loss: Loss
     scores: Callable[[NDArray[np.float64]], dict[str, float]]
     row: type[Row] = Row
+    image_input: ImageInput | None = None
     together: int = 1
     modality_dropout: ModalityDropout | None = None
     time_shift: TimeShift | None = None
@@ -179,6 +184,11 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         settings.lr_max, settings.lr_min, settings.lr_period, settings.lr_factor
     )
 
+    image_input = network.image_input
+    if run.distillation is not None:
+        teacher = run.distillation.teacher.to(next(network.parameters()).device)
+        image_input = image_input or teacher.image_input
+
     def validation_scores(probability: NDArray[np.float64]) -> dict[str, float]:
         total = scores(segments(probability, run.validation, settings.protocol), run.classes)
         return {"validation_log_loss": total.log_loss, "validation_accuracy": total.accuracy}
@@ -188,8 +198,9 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         network,
         _optimiser(settings, _parameters(settings, network)),
         schedule.rate,
-        SceneLoss(settings.unimodal_heads),
+        SceneLoss(settings.unimodal_heads, run.distillation),
         validation_scores,
+        image_input=image_input,
         together=settings.together,
         modality_dropout=settings.dropout_of_modalities(record.system),
         time_shift=settings.time_shift(record.system),
@@ -248,6 +259,7 @@ def _images_task(settings: PlacesSettings, run: Run, network: Network) -> Task:
         LabelLoss(settings.label_smoothing),
         lambda probability: top_scores(probability, run.validation.scene),
         ImagesRow,
+        network.image_input,
     )
 
 

@@ -155,7 +155,7 @@ class Trainer:
             samples=run.training,
             batch_size=settings.batch_size,
             seed=settings.seed,
-            preparation=Preparation(self.network.image_input, session.workers, session.device),
+            preparation=Preparation(self.task.image_input, session.workers, session.device),
             augment=Augment.named(settings.augment),
             shard=session.processes.shard,
             accumulate=session.computing.accumulate,

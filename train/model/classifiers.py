@@ -10,8 +10,6 @@ modality is missing, the head of the other is left.
 import torch
 from torch import Tensor, nn
 
-from avsc.train.systems import Modality
-
 HIDDEN = 1024
 """Hidden units of the scene classifier."""
 
@@ -55,14 +53,10 @@ class UnimodalHeads(nn.Module):
         self.audio = audio
         self.visual = visual
 
-    def forward(self, audio: Tensor | None, visual: Tensor | None) -> dict[Modality, Tensor]:
-        """Classify the embeddings that there are: logits [B, classes] by modality."""
-        logits: dict[Modality, Tensor] = {}
-        if audio is not None:
-            logits["audio"] = self.audio(audio)
-        if visual is not None:
-            logits["visual"] = self.visual(visual)
-        return logits
+    def forward(self, audio: Tensor | None, visual: Tensor | None) -> list[Tensor]:
+        """Classify the embeddings that there are: logits [B, classes] of audio, of images."""
+        pairs = ((self.audio, audio), (self.visual, visual))
+        return [head(embedding) for head, embedding in pairs if embedding is not None]
 
     def product(self, audio: Tensor | None, visual: Tensor | None) -> Tensor:
         """Return the logarithm of the late product, not normalised, float32 [B, classes].

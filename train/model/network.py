@@ -142,7 +142,8 @@ class Network(nn.Module):
             torch.set_grad_enabled(gradients),
             nullcontext() if exact else torch.autocast(images.device.type, dtype),
         ):
-            return self.visual(images).float()  # type: ignore[no-any-return]
+            embedding: Tensor = self.visual(images)
+        return embedding if exact else embedding.float()
 
     @property
     def takes_missing(self) -> bool:
@@ -163,14 +164,30 @@ class Network(nn.Module):
         """Return embeddings [B, features] of a modality as classifiers see them."""
         return embedding if self.fusion_norm is None else self.fusion_norm(modality, embedding)
 
+    def _scaled(
+        self, acoustic: Tensor | None, visual: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None]:
+        return (
+            None if acoustic is None else self.scaled("audio", acoustic),
+            None if visual is None else self.scaled("visual", visual),
+        )
+
+    def _concatenate(
+        self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None
+    ) -> Tensor:
+        if self.missing is not None:
+            acoustic, visual = self.missing(acoustic, visual, missing)
+        elif missing is not None:
+            raise ValueError("the network has nothing in the place of a missing modality")
+        return torch.cat([part for part in (acoustic, visual) if part is not None], dim=1)
+
     def join(
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
     ) -> Tensor:
         """Concatenate embeddings, acoustic first: what the classifier sees.
 
         Args:
-            acoustic: `scaled`, float32 [B, features]; None without audio, or where all of it is
-                missing.
+            acoustic: float32 [B, features]; None without audio, or where all of it is missing.
             visual: the same of images.
             missing: which samples lack which modality, bool [B, 2] (audio, visual), for networks
                 that take it; their embeddings are replaced. None where no sample lacks one.
@@ -178,37 +195,41 @@ class Network(nn.Module):
         Returns:
             Float32 [B, features].
         """
-        if self.missing is not None:
-            acoustic, visual = self.missing(acoustic, visual, missing)
-        elif missing is not None:
-            raise ValueError("the network has nothing in the place of a missing modality")
-        return torch.cat([part for part in (acoustic, visual) if part is not None], dim=1)
+        return self._concatenate(*self._scaled(acoustic, visual), missing)
 
     def decide(
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
     ) -> Tensor:
         """Return logits, float32 [B, classes], of embeddings; arguments as in `join`."""
-        if self.late:
-            if self.heads is None or missing is not None:
-                raise ValueError("a late product needs heads, and None or NaN for what is missing")
-            return self.heads.product(acoustic, visual)
-        return self.classifier(self.join(acoustic, visual, missing))  # type: ignore[no-any-return]
+        if not self.late:
+            return self.classifier(self.join(acoustic, visual, missing))  # type: ignore[no-any-return]
+        if self.heads is None or missing is not None:
+            raise ValueError("a late product needs heads, and None or NaN for what is missing")
+        return self.heads.product(*self._scaled(acoustic, visual))
+
+    def decide_each(
+        self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits of the classifier, and those of each unimodal head; as `decide`."""
+        acoustic, visual = self._scaled(acoustic, visual)
+        fused = self.classifier(self._concatenate(acoustic, visual, missing))
+        return fused, [] if self.heads is None else self.heads(acoustic, visual)
 
     def embeddings(
         self, acoustic: Tensor | None, images: Tensor | None, view: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Embed frames and images, `scaled`; arguments as in `forward`.
+        """Embed frames and images; arguments as in `forward`.
 
         Each image is embedded once; only an encoder that is being trained sees it as often as there
         are samples of it, so that it counts for each.
         """
-        heard = None if acoustic is None else self.scaled("audio", self.embed_sound(acoustic))
+        heard = None if acoustic is None else self.embed_sound(acoustic)
         if images is None:
             return heard, None
         if view is not None and self.training and not self.frozen_visual:
             images, view = images[view], None
         seen = self.embed_images(images)
-        return heard, self.scaled("visual", seen if view is None else seen[view])
+        return heard, seen if view is None else seen[view]
 
     def embed(
         self,
@@ -236,9 +257,8 @@ class Network(nn.Module):
         Returns:
             Logits, float32 [B, classes].
         """
-        heard = None if acoustic is None else self.scaled("audio", self.embed_sound(acoustic))
-        seen = visual_embedding
-        return self.decide(heard, None if seen is None else self.scaled("visual", seen), missing)
+        heard = None if acoustic is None else self.embed_sound(acoustic)
+        return self.decide(heard, visual_embedding, missing)
 
     def forward(
         self,
