@@ -16,6 +16,13 @@ class ComputingSettings(CheckedSettings):
         absent=1,
         least=1,
     )
+    checkpoint_activations: Literal["no", "yes"] = setting(
+        "no",
+        "Keep only what enters each block of an image model that is trained, and compute the rest "
+        "again in the backward pass: a third more time, a fraction of the memory.",
+        belongs_to="views",
+        free=True,
+    )
     precision: Literal["auto", "float32"] = setting(
         "auto",
         "What the image model computes in on a GPU: auto, the 16-bit type that its matrix units "

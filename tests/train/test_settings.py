@@ -12,6 +12,7 @@ from avsc.manifests.errors import SettingError
 from avsc.train import settings as config
 from avsc.train.checked_settings import option
 from avsc.train.commands.fit import audio, joint, video
+from avsc.train.computing_settings import ComputingSettings
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 from avsc.train.tuning_settings import TuningSettings
@@ -84,7 +85,9 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     )  # fmt: skip
     dropped = {"modality_dropout", "modality_dropout_epochs"}
     fused = {"shift", "fusion_norm", "unimodal_heads"}
-    off = {each.name for each in fields(TuningSettings)} - {"precision", "accumulate"}
+    off = {each.name for each in fields(TuningSettings)} - {
+        each.name for each in fields(ComputingSettings)
+    }
     sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.identity(SYSTEMS["joint"]))
     assert both - sight == {"feature", "concat", "frames_per_image", *dropped, *fused}
@@ -102,7 +105,7 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
     given |= {"teacher", "teacher_temperature", "teacher_weight"}  # the last two go with the first
     free = {"store", "epochs", "validation_file", "patience", "device", "workers", "compile"}
-    free |= {"save_minutes"}
+    free |= {"save_minutes", "checkpoint_activations"}
     assert {each.name for each in fields(Settings)} - both == free | given | off
 
 

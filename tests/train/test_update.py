@@ -20,6 +20,8 @@ from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.update import Update
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
+from avsc.train.model.visual import visual_encoder
+from avsc.train.model.weights import starting_weights
 from avsc.train.places_settings import PlacesSettings
 
 CPU = torch.device("cpu")
@@ -132,3 +134,49 @@ def test_float16_scales_the_loss_and_resumes_with_the_same_scale(images, tmp_pat
     torch.testing.assert_close(one, other, rtol=0, atol=0)
     saved = torch.load(tmp_path / "exact" / "last.pt", weights_only=True)
     assert "scaler" not in saved["progress"]
+
+
+def stepped(backbone, checkpoint):
+    """Return loss, state, gradients and saved bytes of one step of an image model."""
+    with starting_weights(0):
+        visual = visual_encoder(backbone, "random", 64)
+        classifier = nn.Sequential(nn.Dropout(), nn.Linear(visual.features, 3))
+    net = Network(None, visual, classifier, frozen_visual=False).train()
+    if checkpoint:
+        net.recompute_visual()
+    optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.0)
+    session = Session(Computing(CPU, 8, 0), Console(), StopRequest())
+    update = Update(Step(net, LabelLoss()), net, optimiser, session)
+    draw = torch.Generator().manual_seed(1)
+    images, scene = torch.randn(8, 3, 64, 64, generator=draw), torch.arange(8) % 3
+    kept = []
+
+    def pack(tensor):
+        kept.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        update.step(Batch(None, images, scene, scene))
+    visual.model.load_state_dict(visual_encoder(backbone, "random", 64).model.state_dict())
+    loss = update([Batch(None, images, scene, scene)], 7)
+    gradients = {name: each.grad for name, each in net.named_parameters()}
+    return loss, net.state_dict(), gradients, sum(kept)
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet.r160_in1k", "test_resnet.r160_in1k"])
+def test_activations_that_are_computed_again_give_the_same_step(backbone):
+    """The same running means and variances, too, though each layer sees the batch twice."""
+    *plain, all_kept = stepped(backbone, checkpoint=False)
+    *again, few_kept = stepped(backbone, checkpoint=True)
+    torch.testing.assert_close(again, plain, rtol=0, atol=0)
+    counts = [value for name, value in again[1].items() if name.endswith("num_batches_tracked")]
+    assert counts and all(value == 1 for value in counts)
+    assert few_kept < 0.7 * all_kept
+
+
+def test_a_model_that_cannot_compute_again_is_refused(images, tmp_path, monkeypatch):
+    run = make(images, tmp_path / "run", checkpoint_activations="yes", accumulate=2)
+    assert run.network.recomputes and run.network.visual.model.grad_checkpointing
+    monkeypatch.delattr(type(run.network.visual.model), "set_grad_checkpointing")
+    with pytest.raises(SettingError, match=r"which timm's ResNet cannot do\. Omit"):
+        make(images, tmp_path / "other", checkpoint_activations="yes")

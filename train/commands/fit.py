@@ -31,7 +31,8 @@ GROUPS = {
     "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",
     "Validation": "validation validation_fraction validation_file protocol patience",
-    "Where it runs": "out resume wait save_minutes device workers accumulate precision compile",
+    "Where it runs": "out resume wait save_minutes device workers accumulate "
+    "checkpoint_activations precision compile",
 }
 """Groups of options in the help of what trains."""
 

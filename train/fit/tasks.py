@@ -136,6 +136,8 @@ def make_task(run: Run, network: Network, session: Session) -> Task:
         AvscError: with ``--compile yes``, the image model cannot be compiled.
     """
     network = network.to(session.device)
+    if run.settings.checkpoint_activations == "yes":
+        network.recompute_visual()
     if isinstance(run.record, ImagesRecord):
         return _images_task(run.record.settings, run, network)
     assert isinstance(run.record, SceneRecord)

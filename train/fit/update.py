@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from avsc.train.data.batches import Batch
 from avsc.train.fit.compute import Session
 from avsc.train.model.network import Network
+from avsc.train.model.recompute import statistics_kept
 from avsc.train.model.synced_layers import BatchShare, share_dropout
 
 
@@ -53,6 +54,7 @@ class Update:
             share_dropout(network, self._share)
         dtype = network.visual_dtype(session.device)
         scaled = dtype == torch.float16 and not network.frozen_visual
+        self._recomputed = network if network.recomputes else None
         self.scaler = torch.amp.GradScaler(session.device.type) if scaled else None
 
     @property
@@ -82,8 +84,7 @@ class Update:
             torch.manual_seed(seed)
             with self._gradients_apart(number + 1 < len(slices)):
                 loss: Tensor = self.step(part) / len(slices)
-                scaled = loss if self.scaler is None else self.scaler.scale(loss)
-                scaled.backward()  # type: ignore[no-untyped-call]
+                self._backward(loss if self.scaler is None else self.scaler.scale(loss))
             losses.append(loss.detach())
         if self.scaler is None:
             self.optimiser.step()
@@ -91,6 +92,11 @@ class Update:
             self.scaler.step(self.optimiser)
             self.scaler.update()
         return self._processes.mean(sum(losses[1:], losses[0]))
+
+    def _backward(self, loss: Tensor) -> None:
+        again = self._recomputed
+        with nullcontext() if again is None else statistics_kept(again):
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def _gradients_apart(self, wanted: bool) -> AbstractContextManager[Any]:
         """Keep a slice's gradients in this process; with the last slice, all are exchanged."""

@@ -23,6 +23,7 @@ from avsc.train.data.augment import ImageInput
 from avsc.train.model.classifiers import UnimodalHeads
 from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
+from avsc.train.model.recompute import recompute_activations
 from avsc.train.systems import Modality
 
 
@@ -56,6 +57,7 @@ class Network(nn.Module):
 
     Attributes:
         late: whether the late product of the heads is the answer, and not the classifier's.
+        recomputes: whether activations of the image model are computed twice.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Network(nn.Module):
         self.missing = missing
         self.fusion_norm = fusion_norm
         self.heads = heads
-        self.late = False
+        self.late = self.recomputes = False
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -118,6 +120,16 @@ class Network(nn.Module):
         """Run the image model as it is again."""
         if self.visual is not None:
             self.visual._compiled_call_impl = None  # PyTorch has no other way back
+
+    def recompute_visual(self) -> None:
+        """Compute activations of a trained image model again in the backward pass.
+
+        Raises:
+            SettingError: the model cannot do that.
+        """
+        if self.image_input is not None and not self.frozen_visual:
+            recompute_activations(self.visual.model)  # type: ignore[arg-type,union-attr]
+            self.recomputes = True
 
     def visual_dtype(self, device: torch.device) -> torch.dtype:
         """Return the type that the visual encoder computes in on a device."""
