@@ -2,19 +2,22 @@
 
 from itertools import islice
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from epochs import training_batches
-from stores import small_store
+from stores import small_clips, small_store
 from systems import fit_for, make, write_vectors
 
+from avsc.features.store.labels import Labels
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import image_samples
 from avsc.train.data.time_shift import ClipImages, TimeShift
 from avsc.train.evaluate.classifier_inputs import ClassifierInputs
 from avsc.train.evaluate.conditions import Shifted
+from avsc.train.model.inference import evaluating
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
@@ -43,7 +46,7 @@ def test_images_are_those_of_the_definition(seed):
         (c, k) for c in (0, 2, 3, 5) for k in range(draw.integers(2, 8)) if draw.random() < 0.8
     ]
     clip, second = np.array(there, np.int64).T
-    images = image_samples(clip, second, np.zeros(6, np.int64))
+    images = image_samples(clip, second, Labels.whole(np.zeros(6, np.int64)))
     own = draw.integers(len(there), size=200)
     late = draw.integers(-9, 10, 200)
     found = ClipImages(images).later(images.take(own), late)
@@ -139,3 +142,67 @@ def test_what_depends_on_it(tmp_path):
     with pytest.raises(SettingError, match="--shift is 2, but no training clip has images of two"):
         make(tmp_path, tmp_path / "run", "joint", shift=2, batch_size=2)
     assert not (tmp_path / "run").exists()
+
+
+def test_it_is_calibrated_for_streams_that_are_apart(tmp_path):
+    """Where the scene is told by what coincides within a second, against Bayes' rule.
+
+    The sound is one of three at random, the sight the one so many places after it as the scene
+    says, in 0.8 of the seconds; the sight has the scene's own look in 0.6. A second later both are
+    independent, so that only the look tells anything.
+    """
+    clips = small_clips(locations=12, clips_per_location=4)
+    store = Store.open(small_store(tmp_path / "store", products=("scalogram", "images"),
+                                   clips=clips, seconds=10))  # fmt: skip
+    draw = np.random.default_rng(3)
+    scene = np.repeat([store.classes.index(clip.scene) for clip in clips], 10)
+    sound = draw.integers(3, size=len(scene))
+    follows = np.where(draw.random(len(scene)) < 0.7, scene, draw.integers(3, size=len(scene)))
+    look = np.where(draw.random(len(scene)) < 0.4, scene, draw.integers(3, size=len(scene)))
+    symbols = {"acoustic": sound, "visual": 3 * look + (sound + follows) % 3}
+    for name, symbol in symbols.items():
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["clip"] = np.repeat([clip.id for clip in clips], 10).astype("S")
+            file["time"] = np.tile(np.arange(10) + 0.5, len(clips))
+            file["vector"] = np.eye(9, dtype=np.float32)[symbol]
+    test = np.repeat([clip.fold == "test" for clip in clips], 10)
+    late = {0: np.arange(len(scene)), 1: np.arange(len(scene)).reshape(-1, 10)}
+    late[1] = np.roll(late[1], -1, axis=1).ravel()  # the image of the next second
+
+    def losses(predict):
+        return {
+            s: -float(np.log(predict(sound[test], symbols["visual"][rows][test])[
+                np.arange(test.sum()), scene[test]]).mean())
+            for s, rows in late.items()
+        }  # fmt: skip
+
+    def bayes(share):
+        """p(scene | sound, sight) where so great a share of the pairs is of the same second."""
+
+        def predict(sound, sight):
+            found = np.stack([
+                np.where(sight // 3 == c, 0.6, 0.2)
+                * (share * np.where((sound + c) % 3 == sight % 3, 0.8, 0.1) + (1 - share) / 3)
+                for c in range(3)
+            ], axis=1)  # fmt: skip
+            return found / found.sum(1, keepdims=True)
+
+        return predict
+
+    def trained(shift):
+        trainer = on_vectors(tmp_path, tmp_path / f"run-{shift}", shift=shift, epochs=8,
+                             lr_period=8, batch_size=64)  # fmt: skip
+        assert trainer.fit()
+
+        def predict(sound, sight):
+            with evaluating(trainer.network):
+                vectors = (torch.eye(9)[torch.from_numpy(each)] for each in (sound, sight))
+                return torch.softmax(trainer.network.classify(*vectors), 1).numpy()
+
+        return predict
+
+    plain, shifted = losses(trained(0)), losses(trained(1))
+    best, mixed = losses(bayes(1.0)), losses(bayes(1 / 3))
+    assert plain[0] == pytest.approx(best[0], abs=0.03)
+    assert shifted == pytest.approx(mixed, abs=0.03)
+    assert shifted[1] < plain[1] - 0.3 and plain[0] < shifted[0] - 0.1
