@@ -24,18 +24,16 @@ from avsc.train.checked_settings import setting
 from avsc.train.robust_settings import RobustSettings
 from avsc.train.systems import System
 from avsc.train.tuning_settings import TuningSettings
+from avsc.train.validation_settings import ValidationSettings
 
 if TYPE_CHECKING:
     from avsc.train.data.mixup import Mixup
     from avsc.train.data.modality_dropout import ModalityDropout
     from avsc.train.data.time_shift import TimeShift
 
-Validation = Literal["location", "random", "file", "none"]
-"""How validation clips are chosen; see `avsc.train.fit.held_out`."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(TuningSettings, RobustSettings):
+class Settings(TuningSettings, RobustSettings, ValidationSettings):
     """The settings of a run; checked when made."""
 
     store: Path = setting(Path("stores/TAU2021"), "Store made by avsc-prep extract.", free=True)
@@ -127,28 +125,6 @@ class Settings(TuningSettings, RobustSettings):
         absent=0,
         least=0,
     )
-    validation: Validation = setting(
-        "location",
-        "What is held out of the training fold to select the best epoch: whole locations, random "
-        "clips, the clips listed in a file, or none.",
-    )
-    validation_fraction: float = setting(
-        0.1, "Fraction of the training clips held out (location, random).", above=0, most=0.9
-    )
-    validation_file: Path | None = setting(
-        None, "List of the clips held out (with --validation file).", free=True
-    )
-    protocol: Literal["strict", "centred"] = setting(
-        "strict",
-        "Acoustic frames that count for a second of validation: those whose window lies inside it, "
-        "or those whose centre does.",
-    )
-    patience: int = setting(
-        0,
-        "Stop after this many epochs without improvement in validation; 0: never.",
-        least=0,
-        free=True,
-    )
     seed: int = setting(0, "Random seed.", least=0)
     device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
     workers: int | None = setting(
@@ -179,16 +155,6 @@ class Settings(TuningSettings, RobustSettings):
                 "learning rate falls from the one to the other."
             )
         _ = self.together
-        if (self.validation == "file") != (self.validation_file is not None):
-            raise SettingError(
-                f"--validation is {self.validation} and --validation-file is "
-                f"{self.validation_file}; a file goes with --validation file, and only with it."
-            )
-        if self.validation == "none" and self.patience:
-            raise SettingError(
-                f"--patience is {self.patience}, but --validation none leaves nothing to judge "
-                "epochs by; use only one of them."
-            )
 
     @property
     def together(self) -> int:

@@ -15,7 +15,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import read_tau2021
 from avsc.train.fit.held_out import validation_rows
-from avsc.train.settings import Validation
+from avsc.train.validation_settings import Validation
 
 
 def some_clips(sizes: dict[str, list[int]]) -> tuple[Clip, ...]:

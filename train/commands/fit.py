@@ -30,7 +30,8 @@ GROUPS = {
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
     "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",
-    "Validation": "validation validation_fraction validation_file protocol patience",
+    "Validation": "validation validation_fraction validation_file protocol patience folds "
+    "fold_number",
     "Where it runs": "out resume wait save_minutes device workers accumulate "
     "checkpoint_activations precision compile",
 }
@@ -116,8 +117,11 @@ def parameter(declared: type[CheckedSettings], name: str) -> Any:
 
 def _system(system: System) -> Train:
     def train_system(chosen: Settings, out: Path, resume: bool, wait: bool) -> int:
+        from avsc.train.fit.cross_validate import cross_validate
         from avsc.train.fit.train import train
 
+        if chosen.folds:
+            return cross_validate(system, chosen, out, resume, wait)
         return train(system, chosen, out, resume, wait)
 
     return train_system

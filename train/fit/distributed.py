@@ -204,6 +204,11 @@ def joined() -> Iterator[Processes]:
         watch.close(last)
 
 
+def started_together() -> bool:
+    """Whether this process is one of several that train together."""
+    return _number("WORLD_SIZE", 1) > 1
+
+
 def started_by_srun() -> bool:
     """Whether this process is a task of srun's, rather than of a torchrun that srun started."""
     return "SLURM_STEP_ID" in os.environ and "TORCHELASTIC_RUN_ID" not in os.environ

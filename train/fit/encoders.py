@@ -1,6 +1,6 @@
 """Encoders and vector files that a run starts from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,15 +11,14 @@ from torch import nn
 
 from avsc.features.specs import AcousticEmbeddingSpec, VisualEmbeddingSpec
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.data.vector_file import VectorFile
 from avsc.train.fit.build_network import normalise
-from avsc.train.fit.console import Console
 from avsc.train.fit.refs import EncoderRef
+from avsc.train.fit.run_folder import RunFolder, fold_path
 from avsc.train.fit.run_record import RunRecord
-from avsc.train.fit.split import part_clips
 from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model import acoustic, baseline
 from avsc.train.model.network import Network
@@ -164,6 +163,8 @@ def load_donors(
         path: Path | None = getattr(settings, f"{ENCODER[modality]}_run")
         if path is None:
             continue
+        if settings.folds and not RunFolder(path).started:
+            path = fold_path(path, settings.fold_number)
         donors[modality] = donor_encoder(restore(path), modality)
         _check_kind(donors[modality], branch, modality)
         theirs = donors[modality].run.record.settings
@@ -207,45 +208,6 @@ def _check_kind(donor: DonorEncoder, branch: Branch, modality: Modality) -> None
             f"{donor.run.folder.path}: a run of {donor.run.record.system.name}, whose "
             f"{ENCODER[modality]} encoder is for {inputs}. Name a run of "
             f"`avsc-fit {trained_alone(modality, vectors=wanted)}`."
-        )
-
-
-def check_donor(
-    donor: DonorEncoder, product: str, store: Store, validation: Sequence[int], console: Console
-) -> None:
-    """Check that an encoder was trained on what the store has, and not on its test fold.
-
-    Warns if validation clips were in the encoder's own training set.
-
-    Args:
-        product: what it encodes of the store.
-        store: the store of the new run.
-        validation: rows of the new run's validation clips.
-        console: shown the warning.
-
-    Raises:
-        SettingError: it was trained on the product with other parameters.
-        AvscError: it was trained on clips of the test fold.
-    """
-    path, specs = donor.run.folder.path, donor.run.record.store.specs
-    if product in specs and store.spec(product).digest != specs[product]:
-        raise SettingError(
-            f"{path}: trained on {product} {specs[product][:12]}, and {store.path} has "
-            f"{store.spec(product).digest[:12]}: they were made with other parameters. Name a run "
-            "on this store."
-        )
-    trained = set(part_clips(donor.run, "training"))
-    tested = sorted(c.id for c in store.clips if c.fold == "test" and c.id in trained)
-    if tested:
-        raise AvscError(
-            f"{path}: trained on {len(tested)} clips of {store.path}'s test fold, {tested[0]!r} "
-            "first, so that no result there would be valid. Name a run on this store."
-        )
-    shared = sum(store.clips[row].id in trained for row in validation)
-    if shared:
-        console.say(
-            f"{path}: was trained on {shared} of these {len(validation)} validation clips, so that "
-            "validation will look too good; give both runs the same --seed and --validation"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which clips a run holds out of its training fold for validation.
+"""Which clips a run holds out of its training fold: for validation, and for test by folds.
 
 Methods, each seeded:
 
@@ -10,6 +10,8 @@ Methods, each seeded:
     none       nothing is held out
 
 What is drawn depends on the seed, the clips' ids and their locations, not on the order of rows.
+
+For cross-validation all locations are dealt into groups (`location_groups`).
 """
 
 from collections.abc import Sequence
@@ -21,7 +23,7 @@ from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import clip_id
 from avsc.manifests.text import composed, read_text, table_rows
-from avsc.train.settings import Validation
+from avsc.train.validation_settings import Validation
 
 HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
 ANOTHER = "Choose --validation random, file or none."
@@ -175,3 +177,62 @@ def _from_file(clips: Sequence[Clip], rows: Sequence[int], file: Path | None) ->
             raise ManifestError(f"{where}: {name!r} is {found}; remove it.")
         held.add(row)
     return held
+
+
+def location_groups(
+    clips: Sequence[Clip], rows: Sequence[int], number: int, seed: int
+) -> list[list[int]]:
+    """Deal the clips into groups of whole locations, of about equal size and mixture of labels.
+
+    The largest location first (of equal ones in random order), each goes where the sum of squares
+    of the groups' shares of each label stays least.
+
+    Args:
+        rows: rows of the clips.
+        number: of groups.
+
+    Returns:
+        Rows of each group, ascending.
+
+    Raises:
+        SettingError: a clip has no location, or there are fewer locations than groups.
+    """
+    places: dict[str, list[int]] = {}
+    for row in sorted(rows, key=lambda row: clips[row].id):
+        location = clips[row].location
+        if location is None:
+            raise SettingError(
+                f"--folds: clip {clips[row].id!r} has no location, and folds are groups of whole "
+                "locations. Give the manifest a column location; if each clip is of a place of its "
+                "own, its id."
+            )
+        places.setdefault(location, []).append(row)
+    if len(places) < number:
+        raise SettingError(
+            f"--folds is {number}, and the clips are of {len(places)} locations; wanted at least "
+            "one for each fold."
+        )
+    labels = sorted(found_labels(clips[row] for row in rows))
+    share = np.array([_mixture(clips, places[name], labels) for name in sorted(places)])
+    share /= share.sum(0)
+    draw = np.random.default_rng(seed).permutation(len(share))
+    held = np.zeros((number, len(labels)))
+    groups: list[list[int]] = [[] for _ in range(number)]
+    for place in draw[np.argsort(-share[draw].sum(1), kind="stable")]:
+        cost = ((held + share[place]) ** 2 - held**2).sum(1)
+        group = int(cost.argmin())
+        held[group] += share[place]
+        groups[group] += places[sorted(places)[place]]
+    return [sorted(group) for group in groups]
+
+
+def _mixture(clips: Sequence[Clip], rows: Sequence[int], labels: Sequence[str]) -> list[float]:
+    """Return how many clips of a location are of each label; parts of one where labels change."""
+    count = dict.fromkeys(labels, 0.0)
+    for row in rows:
+        clip = clips[row]
+        if clip.scene is not None:
+            count[clip.scene] += 1
+        for span in clip.segments:
+            count[span.label] += (span.end - span.start) / clip.segments[-1].end
+    return list(count.values())

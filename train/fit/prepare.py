@@ -22,13 +22,13 @@ from avsc.train.data.mixup import check_pairs
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build_network import build_network
+from avsc.train.fit.check_donor import check_donor
 from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import (
     DonorEncoder,
     EncoderSet,
-    check_donor,
     initialise,
     load_donors,
     resolve_encoders,
@@ -137,7 +137,7 @@ def _open_store(
     split = make_split(store, settings)
     for modality, donor in donors.items():
         product = settings.feature if modality == "audio" else "images"
-        check_donor(donor, product, store, split.validation, console)
+        check_donor(donor, product, store, split, console)
     if teacher is not None:
         check_teacher(teacher, store, split)
     return store, split

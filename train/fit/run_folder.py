@@ -13,11 +13,14 @@
     RUN/log.txt         what was printed, with the time
     RUN/claim           which process trains here now; absent when none does
 
+The runs of a cross-validation are folders in one: ``DIR/fold-01``, ``DIR/fold-02``, ...
+
 A run resumes in the folder that it started in, so that a requeued job finds its own. A new run in
 its place (``--no-resume``) destroys nothing: the folder is renamed first. A process that trains has
 claimed the folder, and writes nothing in it once the claim is lost.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -157,6 +160,22 @@ class RunFolder:
         if self.claim is not None:
             self.claim.follow(aside)
         return aside
+
+
+def fold_path(path: Path, number: int) -> Path:
+    """Return the folder of one run of a cross-validation, counted from 1."""
+    return path / f"fold-{number:02d}"
+
+
+def run_paths(path: Path) -> tuple[Path, ...]:
+    """Return the folder of a run itself, or those of the runs of a cross-validation; else none."""
+    if RunFolder(path).started:
+        return (path,)
+    numbers = itertools.count(1)
+    folds = itertools.takewhile(
+        lambda fold: RunFolder(fold).started, (fold_path(path, number) for number in numbers)
+    )
+    return tuple(folds)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""The split of a run: which clips it is trained on, and which it is validated on.
+"""The split of a run: which clips it is trained on, validated on and, with folds, tested on.
 
 Made here (`make_split`), written as split.csv (`encode_split`) and read again (`part_clips`,
 `fold_rows`). Only clips of the training fold, or of no fold in a set without folds, are split; the
-test fold is never looked at. `held_out` says by which methods.
+test fold is never looked at. `held_out` says by which methods. With ``--folds`` a group of locations
+is taken from them first, for test.
 """
 
 import hashlib
@@ -12,16 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.fit.held_out import validation_rows
+from avsc.train.fit.held_out import location_groups, validation_rows
 from avsc.train.fit.trained_run import Trained
 from avsc.train.settings import Settings
 
-PARTS = {"train": "training", "validation": "validation"}
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
 """What split.csv calls the parts of the training fold, by what ``--fold`` calls them."""
-FOLDS = ("test", *PARTS)
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,17 @@ class Split:
     """Which clips are trained on and which validated on, as rows of the clip table, ascending.
 
     Attributes:
-        fold: the training fold.
+        fold: the training fold, without the test clips of a run with folds.
         training: those of it that are trained on.
         validation: those that are validated on.
+        test: those that are tested on, of a run with folds; else empty.
         csv: split.csv.
     """
 
     fold: list[int]
     training: list[int]
     validation: list[int]
+    test: list[int]
     csv: bytes
 
 
@@ -53,13 +55,23 @@ def make_split(store: Store, settings: Settings) -> Split:
             f"{store.path}: found {len(store.clips)} clips, none in the training fold. Wanted "
             "clips with fold 'train', or with no fold."
         )
-    parts = validation_rows(
-        store.clips,
-        fold,
-        settings.validation,
-        settings.validation_fraction,
-        settings.seed,
-        settings.validation_file,
+    test: list[int] = []
+    if settings.folds:
+        if not settings.fold_number:
+            raise SettingError("--fold-number is 0; a run is one of the --folds, counted from 1.")
+        groups = location_groups(store.clips, fold, settings.folds, settings.seed)
+        test = groups[settings.fold_number - 1]
+        fold = sorted(set(fold) - set(test))
+    parts = (
+        *validation_rows(
+            store.clips,
+            fold,
+            settings.validation,
+            settings.validation_fraction,
+            settings.seed,
+            settings.validation_file,
+        ),
+        test,
     )
     return Split(fold, *parts, encode_split(*([store.clips[row].id for row in p] for p in parts)))
 
@@ -98,15 +110,18 @@ def _check_classes(store: Store, samples: Samples, part: str) -> None:
             )
 
 
-def encode_split(training: Sequence[str], validation: Sequence[str]) -> bytes:
+def encode_split(
+    training: Sequence[str], validation: Sequence[str], test: Sequence[str] = ()
+) -> bytes:
     """Return the bytes of split.csv: ``clip,part``, ordered by clip."""
-    parts = {**dict.fromkeys(training, "training"), **dict.fromkeys(validation, "validation")}
+    named = zip((training, validation, test), PARTS.values(), strict=True)
+    parts = {clip: part for clips, part in named for clip in clips}
     rows = (f"{clip},{part}\n" for clip, part in sorted(parts.items()))
     return "".join(["clip,part\n", *rows]).encode()
 
 
 def part_clips(trained: Trained, part: str) -> list[str]:
-    """Return the clips of a part of a run's split.csv, ``training`` or ``validation``.
+    """Return the clips of a part of a run's split.csv: ``training``, ``validation``, ``test``.
 
     Raises:
         AvscError: there are none, or the file is not the run's.
@@ -134,7 +149,7 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
     Raises:
         AvscError: it has none, the store lacks one of them, or split.csv is not the run's.
     """
-    if fold == "test":
+    if fold == "test" and not trained.record.settings.folds:
         rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
         if not rows:
             raise AvscError(

@@ -40,7 +40,7 @@ def train(system: System, settings: Settings, out: Path, resume: bool, wait: boo
         settings,
         out,
         wait,
-        ["avsc-fit", "evaluate", str(out)],
+        ["avsc-fit", "evaluate", str(out.parent if settings.folds else out)],
     )
 
 

@@ -1,0 +1,61 @@
+"""Whether an encoder from another run may be used: it has seen nothing that the new run is tested on."""
+
+from avsc.features.store.reader import Store
+from avsc.manifests.errors import AvscError, SettingError
+from avsc.train.fit.console import Console
+from avsc.train.fit.encoders import DonorEncoder
+from avsc.train.fit.split import Split, part_clips
+
+
+def check_donor(
+    donor: DonorEncoder, product: str, store: Store, split: Split, console: Console
+) -> None:
+    """Check that an encoder was trained on what the store has, and not on clips for test.
+
+    Warns if validation clips were in the encoder's own training set.
+
+    Args:
+        product: what it encodes of the store.
+        store: the store of the new run.
+        split: of the new run.
+        console: shown the warning.
+
+    Raises:
+        SettingError: it was trained on the product with other parameters.
+        AvscError: it was trained, or its best epoch chosen, on clips for test.
+    """
+    path, specs = donor.run.folder.path, donor.run.record.store.specs
+    if product in specs and store.spec(product).digest != specs[product]:
+        raise SettingError(
+            f"{path}: trained on {product} {specs[product][:12]}, and {store.path} has "
+            f"{store.spec(product).digest[:12]}: they were made with other parameters. Name a run "
+            "on this store."
+        )
+    trained = set(part_clips(donor.run, "training"))
+    tested = sorted(c.id for c in store.clips if c.fold == "test" and c.id in trained)
+    if tested:
+        raise AvscError(
+            f"{path}: trained on {len(tested)} clips of {store.path}'s test fold, {tested[0]!r} "
+            "first, so that no result there would be valid. Name a run on this store."
+        )
+    _check_fold(donor, store, split, trained)
+    shared = sum(store.clips[row].id in trained for row in split.validation)
+    if shared:
+        console.say(
+            f"{path}: was trained on {shared} of these {len(split.validation)} validation clips, so that "
+            "validation will look too good; give both runs the same --seed and --validation"
+        )
+
+
+def _check_fold(donor: DonorEncoder, store: Store, split: Split, trained: set[str]) -> None:
+    """Raise an `AvscError` if an encoder has seen clips that a run with folds is tested on."""
+    seen = trained
+    if donor.run.record.settings.validation != "none":
+        seen = trained.union(part_clips(donor.run, "validation"))
+    known = [store.clips[row].id for row in split.test if store.clips[row].id in seen]
+    if known:
+        raise AvscError(
+            f"{donor.run.folder.path}: trained or validated on {len(known)} of the "
+            f"{len(split.test)} clips that this fold is tested on, {known[0]!r} first, so that no "
+            "result there would be valid. Name a cross-validation with the same --folds and --seed."
+        )
