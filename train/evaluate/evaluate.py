@@ -17,6 +17,7 @@ from avsc.train.evaluate.condition_predictions import Asked, run_answers
 from avsc.train.evaluate.conditions import COMPLETE
 from avsc.train.evaluate.evaluation_request import EvaluationRequest
 from avsc.train.evaluate.page import EvaluationPage
+from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictions
 from avsc.train.evaluate.predict import check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import Results, summarise
@@ -34,8 +35,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device, memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
-from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.fit.trained_run import Trained
 from avsc.train.protocol import Protocol
 
 PAGE = "report.html"
@@ -60,19 +60,20 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
             "--embeddings are inputs of the classifier of both modalities, which --answer late "
             "does not ask. Use only one of them."
         )
-    trained = restore(request.run, request.checkpoint, request.answer)
+    tested = TestedRuns.restore(request.run, request.checkpoint, request.answer, request.fold)
     doing = "an evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say, wait=wait) as claim:
-        store = evaluated_store(trained, request.store, request.allow_other_store)
+        store = evaluated_store(tested.first, request.store, request.allow_other_store)
         sound = ClipSounds(store, request.root) if request.media else None
-        evaluation = _evaluate(trained, store, request, console)
-        check_same_run(trained)
+        evaluation = _evaluate(tested, store, request, console)
+        for trained in tested.runs:
+            check_same_run(trained)
         root = recordings_folder(store, request.root)
         remove_page(request.folder / PAGE)  # of an earlier evaluation, before its numbers go
-        write_report(request.folder, trained.folder, evaluation, root, claim.check)
+        write_report(request.folder, tested.folder, evaluation, root, claim.check)
         if request.page:
-            page = EvaluationPage(evaluation, store, trained.folder, sound).page()
+            page = EvaluationPage(evaluation, store, tested.folder, sound).page()
             written = partial(_written, console)
             path = request.folder / PAGE
             write_page(path, page, request.single_file, written, claim.check)
@@ -114,26 +115,29 @@ def evaluated_store(trained: Trained, named: Path | None, allow_other: bool) -> 
 
 
 def _evaluate(
-    trained: Trained, store: Store, request: EvaluationRequest, console: Console
+    tested: TestedRuns, store: Store, request: EvaluationRequest, console: Console
 ) -> RunEvaluation:
-    rows = fold_rows(store, trained, request.fold)
+    trained, parts = tested.first, tested.rows(store, request.fold)
+    rows = [row for _, part in parts for row in part]
     if request.page and request.single_file:
         check_single_file(request.folder / PAGE, len(rows))
     if request.temperature:
+        tested.check_one("--temperature")
         check_validated(trained, request.fold)
     device, text = choose_device(request.device)
     console.say(text)
     console.say(
-        f"{request.run}: {trained.record.system.name}, {request.checkpoint} checkpoint, epoch "
-        f"{trained.epoch}; {request.fold} fold: {len(rows)} clips of {store.path}"
+        f"{request.run}: {trained.record.system.name}, {request.checkpoint} checkpoint, "
+        f"{tested.epochs}; {request.fold} fold: {len(rows)} clips of {store.path}"
     )
     for warning in name_warnings(store.clips):
         console.say(f"note: {warning}")
-    if trained.file.name != f"{request.checkpoint}.pt":
-        console.say(
-            f"{trained.folder.best} is damaged or not of the best epoch; {trained.file.name} holds "
-            "the same weights"
-        )
+    for run in tested.runs:
+        if run.file.name != f"{request.checkpoint}.pt":
+            console.say(
+                f"{run.folder.best} is damaged or not of the best epoch; {run.file.name} holds the "
+                "same weights"
+            )
     computing = Computing(
         device,
         request.batch_size or trained.record.settings.batch_size,
@@ -141,11 +145,14 @@ def _evaluate(
     )
     options = (request.protocols, computing, console)
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
-        predicted = predict_clips(
-            trained, store, rows, *options, request.allow_missing, request.embeddings
+        predicted = pool_predictions(
+            [
+                predict_clips(run, store, part, *options, request.allow_missing, request.embeddings)
+                for run, part in parts
+            ]
         )
         heat = run_temperatures(trained, store, *options) if request.temperature else {}
-        conditions = _under_conditions(trained, store, rows, request, heat, computing, console)
+        conditions = _under_conditions(parts, store, request, heat, computing, console)
     results: dict[Protocol, Results] = {}
     for protocol, segments in predicted.segments.items():
         applied: Temperature | None = None
@@ -156,7 +163,7 @@ def _evaluate(
             segments, store.clips, store.classes, request.resampling, applied
         )
     return RunEvaluation(
-        _provenance(trained, store, request, rows),
+        _provenance(tested, store, request, rows),
         store.classes,
         store.clips,
         predicted.expected,
@@ -169,9 +176,8 @@ def _evaluate(
 
 
 def _under_conditions(
-    trained: Trained,
+    parts: Sequence[tuple[Trained, list[int]]],
     store: Store,
-    rows: Sequence[int],
     request: EvaluationRequest,
     heat: Mapping[Protocol, Temperatures],
     computing: Computing,
@@ -187,7 +193,9 @@ def _under_conditions(
         request.allow_missing,
         request.root,
     )
-    answers = run_answers(trained, store, rows, asked, computing, console)
+    answers = pool_answers(
+        [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
+    )
     truth, rivals = Truth.of(store), Rivals(resampling=request.resampling)
     rows_of: dict[Protocol, tuple[ConditionRow, ...]] = {}
     for protocol, named in answers.items():
@@ -198,18 +206,18 @@ def _under_conditions(
 
 
 def _provenance(
-    trained: Trained, store: Store, request: EvaluationRequest, rows: Sequence[int]
+    tested: TestedRuns, store: Store, request: EvaluationRequest, rows: Sequence[int]
 ) -> dict[str, Any]:
-    record = trained.record
+    record, own = tested.first.record, tested.provenance(_of_run)
     return {
         "system": record.system.name,
         "fold": request.fold,
         "clips": len(rows),
         "run": str(request.run),
-        "run_digest": record.digest,
+        "run_digest": own["run_digest"],
         "checkpoint": request.checkpoint,
         "answer": request.answer,
-        "epoch": trained.epoch,
+        "epoch": own["epoch"],
         "dataset": store.name,
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
@@ -217,15 +225,24 @@ def _provenance(
             name: store.identity.parts[name] for name in record.store.parts or store.identity.parts
         },
         "store_trained_on": record.store.fingerprint,
-        "acoustic_encoder": None if record.acoustic is None else record.acoustic.origin,
-        "acoustic_digest": None if record.acoustic is None else record.acoustic.digest,
-        "visual_encoder": None if record.visual is None else record.visual.origin,
-        "visual_digest": None if record.visual is None else record.visual.digest,
-        "embeddings": {name: ref.fingerprint for name, ref in record.embeddings.items()},
+        **{name: value for name, value in own.items() if name not in ("run_digest", "epoch")},
         "intervals": METHOD,
         "resamples": request.resampling.resamples,
         "resampling_seed": request.resampling.seed,
         "settings": record.settings.record(),
         "versions_training": record.versions,
         "versions_evaluation": versions(),
+    }
+
+
+def _of_run(trained: Trained) -> dict[str, Any]:
+    record = trained.record
+    return {
+        "run_digest": record.digest,
+        "epoch": trained.epoch,
+        "acoustic_encoder": None if record.acoustic is None else record.acoustic.origin,
+        "acoustic_digest": None if record.acoustic is None else record.acoustic.digest,
+        "visual_encoder": None if record.visual is None else record.visual.origin,
+        "visual_digest": None if record.visual is None else record.visual.digest,
+        "embeddings": {name: ref.fingerprint for name, ref in record.embeddings.items()},
     }

@@ -46,7 +46,7 @@ class EvaluationPage:
     Args:
         evaluation: what was predicted.
         store: what was evaluated.
-        run: folder of the run, for its training curves.
+        run: folder of the run, for its training curves; None where there is no single one.
         sound: returns that of a clip, by its row in the store's clip table; None without sound.
     """
 
@@ -54,7 +54,7 @@ class EvaluationPage:
         self,
         evaluation: RunEvaluation,
         store: Store,
-        run: RunFolder,
+        run: RunFolder | None,
         sound: Callable[[int], bytes | None] | None = None,
     ) -> None:
         self.evaluation, self.store, self.run = evaluation, store, run
@@ -182,8 +182,9 @@ class EvaluationPage:
             f"Calibration, {protocol}": reliability_figure(results.calibration, protocol)
             for protocol, results in self.evaluation.results.items()
         }
-        epoch = self.evaluation.provenance["epoch"]
-        drawings["Training curves"] = curves_figure(self.run.metrics, epoch)
+        if self.run is not None:
+            epoch = self.evaluation.provenance["epoch"]
+            drawings["Training curves"] = curves_figure(self.run.metrics, epoch)
         return {title: drawing.svg.decode() for title, drawing in drawings.items()}
 
     def _missing(self) -> Section:

@@ -14,6 +14,7 @@ report.md                   everything on one page; written last
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import Piece, publish_all, remove
@@ -43,6 +44,11 @@ from avsc.train.evaluate.writing import (
 )
 from avsc.train.fit.run_folder import RunFolder
 
+TRAINING = """
+## Training
+
+![training curves](curves.png)
+"""
 LISTED = 20
 """Missing segments that the report names; metrics.json names all."""
 UNITS = {"location": "locations", "clip": "clips (locations are not known)"}
@@ -50,7 +56,7 @@ UNITS = {"location": "locations", "clip": "clips (locations are not known)"}
 
 def write_report(
     folder: Path,
-    run: RunFolder,
+    run: RunFolder | None,
     evaluation: RunEvaluation,
     root: Path | None = None,
     before: Callable[[], None] = lambda: None,
@@ -59,7 +65,7 @@ def write_report(
 
     Args:
         folder: where; not a run's own folder, which has another metrics.csv.
-        run: the run's folder, for its training curves.
+        run: the run's folder, for its training curves; None where there is no single one.
         root: folder of the recordings, for their paths in clips.csv.
         before: called before each file takes its name; if it raises, no more is written.
 
@@ -91,13 +97,17 @@ def write_report(
         if path.name not in files:  # of an earlier evaluation
             remove(path)
     files |= {
-        **curves_figure(run.metrics, provenance["epoch"]).files("curves"),
+        **({} if run is None else _curves(run, provenance)),
         "clips.csv": clips_csv(evaluation, root),
         "metrics.csv": metrics_csv(evaluation),
         "metrics.json": metrics_json(evaluation),
         "report.md": _page(evaluation).encode(),
     }
     publish_all(folder, files, before)
+
+
+def _curves(run: RunFolder, provenance: dict[str, Any]) -> dict[str, Piece]:
+    return {**curves_figure(run.metrics, provenance["epoch"]).files("curves")}
 
 
 def check_folder(folder: Path) -> None:
@@ -232,8 +242,4 @@ over all its frames.
 ## Confusion and calibration
 
 {figures}
-
-## Training
-
-![training curves](curves.png)
-"""
+{"" if isinstance(provenance["epoch"], list) else TRAINING}"""

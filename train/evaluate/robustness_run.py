@@ -15,6 +15,7 @@ from avsc.train.evaluate.condition_predictions import (
     run_answers,
 )
 from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
+from avsc.train.evaluate.pooling import TestedRuns, pool_answers
 from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.robustness import Rivals, Robustness, measure
 from avsc.train.evaluate.robustness_report import write_robustness
@@ -29,8 +30,7 @@ from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.run_record import versions
-from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Answer, Trained, restore
+from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
@@ -116,17 +116,18 @@ def evaluate_robustness(request: RobustnessRequest, console: Console) -> Robustn
         SettingError: they do not belong together.
     """
     check_folder(request.folder)
-    trained = None
+    tested = None
     if request.run is not None:
-        trained = restore(request.run, request.checkpoint, request.answer)
+        tested = TestedRuns.restore(request.run, request.checkpoint, request.answer, request.fold)
     doing = "a robustness evaluation is being made here"
     remedy = "Wait until it ends, or name another folder by --out."
     with claimed(request.folder, doing, remedy, console.say) as claim:
-        if trained is None:
+        if tested is None:
             found = _of_files(request)
         else:
-            found = _of_run(trained, request, console)
-            check_same_run(trained)
+            found = _of_run(tested, request, console)
+            for trained in tested.runs:
+                check_same_run(trained)
         write_robustness(request.folder, found, request.save_predictions, claim.check)
     return found
 
@@ -143,17 +144,20 @@ def _of_files(request: RobustnessRequest) -> Robustness:
     return _measured(request, answers, truth, provenance)
 
 
-def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> Robustness:
+def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) -> Robustness:
+    trained = tested.first
     store = evaluated_store(trained, request.store, request.allow_other_store)
-    rows = fold_rows(store, trained, request.fold)
+    parts = tested.rows(store, request.fold)
+    number = sum(len(rows) for _, rows in parts)
     if request.temperature:
+        tested.check_one("--temperature")
         check_validated(trained, request.fold)
     device, text = choose_device(request.device)
     record = trained.record
     console.say(text)
     console.say(
-        f"{request.run}: {record.system.name}, {request.checkpoint} checkpoint, epoch "
-        f"{trained.epoch}; {request.fold} fold: {len(rows)} clips of {store.path}"
+        f"{request.run}: {record.system.name}, {request.checkpoint} checkpoint, "
+        f"{tested.epochs}; {request.fold} fold: {number} clips of {store.path}"
     )
     computing = Computing(
         device,
@@ -161,16 +165,19 @@ def _of_run(trained: Trained, request: RobustnessRequest, console: Console) -> R
         cores() if request.workers is None else request.workers,
     )
     asked = request.asked
-    answers = run_answers(trained, store, rows, asked, computing, console)[request.protocol]
+    answers = pool_answers(
+        [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
+    )[request.protocol]
+    own = tested.provenance(lambda run: {"run_digest": run.record.digest, "epoch": run.epoch})
     provenance = {
         "system": record.system.name,
         "fold": request.fold,
-        "clips": len(rows),
+        "clips": number,
         "run": str(request.run),
-        "run_digest": record.digest,
+        "run_digest": own["run_digest"],
         "checkpoint": request.checkpoint,
         "answer": request.answer,
-        "epoch": trained.epoch,
+        "epoch": own["epoch"],
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
     }

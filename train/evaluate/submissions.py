@@ -7,6 +7,7 @@ is a store's clip table or a generic manifest.
 
 import json
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from avsc.manifests.table import read_rows
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.history import best_row, read_metrics
 from avsc.train.fit.refs import difference, find_store
-from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_folder import RunFolder, run_paths
 from avsc.train.fit.run_record import read_record
+from avsc.train.fit.trained_run import pooled_digest
 from avsc.train.protocol import Segments
 
 
@@ -119,7 +121,7 @@ def read_submission(path: Path, protocol: str, truth: Truth, fold: str = "test")
 
 def report_folder(path: Path, fold: str) -> Path:
     """Return the folder of a run's evaluation; an evaluation's folder is its own."""
-    return path / f"evaluation-{fold}" if RunFolder(path).started else path
+    return path / f"evaluation-{fold}" if run_paths(path) else path
 
 
 def read_evaluation(path: Path, fold: str) -> dict[str, Any]:
@@ -137,16 +139,28 @@ def read_evaluation(path: Path, fold: str) -> dict[str, Any]:
         raise AvscError(f"{file.parent}: no evaluation here (metrics.json). {again}") from None
     except ValueError as fault:
         raise AvscError(f"{file}: not JSON ({fault}). {again}") from fault
-    run = RunFolder(path)
-    if run.started and evaluation.get("checkpoint") == "best":
-        history = read_metrics(run.metrics)
-        best = best_row(history)
-        epoch, wanted = evaluation.get("epoch"), best and best.epoch
-        if isinstance(epoch, int) and epoch > len(history):
-            wanted = epoch  # a run that was killed has its best.pt before the epoch's row
-        if (evaluation.get("run_digest"), epoch) != (read_record(run.settings).digest, wanted):
+    runs = [RunFolder(each) for each in run_paths(path)]
+    if runs and evaluation.get("checkpoint") == "best":
+        said = evaluation.get("epoch")
+        epochs = said if isinstance(said, list) else [said]
+        wanted = [_best_epoch(run, epoch) for run, epoch in zip(runs, epochs, strict=False)]
+        digest = pooled_digest([read_record(run.settings).digest for run in runs])
+        if (evaluation.get("run_digest"), epochs) != (digest, wanted):
             raise AvscError(
-                f"{file}: evaluated epoch {epoch} of the run; its best is now epoch {wanted}. "
-                f"{again}"
+                f"{file}: evaluated epoch {_listed(epochs)} of the run; its best is now epoch "
+                f"{_listed(wanted)}. {again}"
             )
     return evaluation
+
+
+def _best_epoch(run: RunFolder, evaluated: Any) -> int | None:
+    """Return the best epoch that a run has now."""
+    history = read_metrics(run.metrics)
+    if isinstance(evaluated, int) and evaluated > len(history):
+        return evaluated  # a run that was killed has its best.pt before the epoch's row
+    best = best_row(history)
+    return best and best.epoch
+
+
+def _listed(epochs: Sequence[object]) -> str:
+    return ", ".join(map(str, epochs))

@@ -1,4 +1,4 @@
-"""Whether an encoder from another run may be used: it has seen nothing that the new run is tested on."""
+"""Whether an encoder of another run may be used: it has not seen what the new one is tested on."""
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
@@ -42,8 +42,8 @@ def check_donor(
     shared = sum(store.clips[row].id in trained for row in split.validation)
     if shared:
         console.say(
-            f"{path}: was trained on {shared} of these {len(split.validation)} validation clips, so that "
-            "validation will look too good; give both runs the same --seed and --validation"
+            f"{path}: was trained on {shared} of these {len(split.validation)} validation clips, "
+            "so that validation will look too good; give both runs the same --seed and --validation"
         )
 
 

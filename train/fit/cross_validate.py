@@ -1,8 +1,8 @@
 """Cross-validation over locations: a run for each group of them, one after another.
 
-Each is a run like any other, in ``DIR/fold-01`` and so on, with its own split: the group's clips are
-for test, and of the others some are for validation. A killed cross-validation is resumed by the
-same command: runs that are complete are only opened, the one that was stopped continues.
+Each is a run like any other, in ``DIR/fold-01`` and so on, with its own split: the group's clips
+are for test, and of the others some are for validation. The same command resumes one that was
+killed: runs that are complete are only opened, the one that was stopped continues.
 """
 
 from dataclasses import replace

@@ -2,8 +2,8 @@
 
 Made here (`make_split`), written as split.csv (`encode_split`) and read again (`part_clips`,
 `fold_rows`). Only clips of the training fold, or of no fold in a set without folds, are split; the
-test fold is never looked at. `held_out` says by which methods. With ``--folds`` a group of locations
-is taken from them first, for test.
+test fold is never looked at. `held_out` says by which methods. With ``--folds`` a group of
+locations is taken from them first, for test.
 """
 
 import hashlib

@@ -1,15 +1,17 @@
 """Trained networks and image models, restored from the folders of their runs."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.checkpoint import load_weights
 from avsc.train.fit.recovery import best_file, load_best
-from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.run_folder import RunFolder, fold_path, run_paths
 from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
@@ -70,6 +72,48 @@ def restore(
         epoch, file = load_weights(folder.last, record.digest, network), folder.last
     network.eval()
     return Trained(folder, record, network, epoch, file)
+
+
+def restore_runs(
+    path: Path, checkpoint: Literal["best", "last"] = "best", answer: Answer = "fused"
+) -> tuple[Trained, ...]:
+    """Return the network of a run, or those of all runs of a cross-validation; as `restore`.
+
+    Raises:
+        AvscError: a run of the cross-validation is missing, or they are not of one.
+    """
+    paths = run_paths(path)
+    if len(paths) < 2 and paths != (fold_path(path, 1),):
+        return (restore(path, checkpoint, answer),)
+    runs = tuple(restore(each, checkpoint, answer) for each in paths)
+    first = _of_any_fold(runs[0].record)
+    for number, run in enumerate(runs, 1):
+        if run.record.settings.fold_number != number or _of_any_fold(run.record) != first:
+            raise AvscError(
+                f"{run.folder.path}: not fold {number} of the cross-validation that {paths[0]} is "
+                "the first of: it has other settings, or another store. Train each in a folder of "
+                "its own."
+            )
+    if len(runs) != runs[0].record.settings.folds:
+        raise AvscError(
+            f"{path}: holds {len(runs)} of the {runs[0].record.settings.folds} runs of a "
+            f"cross-validation; {fold_path(path, len(runs) + 1).name} is missing. Run the same "
+            "avsc-fit again, which trains what is missing."
+        )
+    return runs
+
+
+def pooled_digest(digests: Sequence[str]) -> str:
+    """Return the digest of a run, or one of those of a cross-validation's runs."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _of_any_fold(record: SceneRecord) -> dict[str, Any]:
+    """Return what the runs of a cross-validation have in common."""
+    own = ("--fold-number", "split", "acoustic encoder", "visual encoder", "fingerprint")
+    return {name: it for name, it in record.identity().items() if not name.endswith(own)}
 
 
 def kept_visual(record: RunRecord, folder: RunFolder) -> VisualEncoder | None:
