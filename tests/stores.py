@@ -1,5 +1,6 @@
 """Small closed stores with made-up content, written through the store's own writers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from avsc.features.store.layout import (
 from avsc.features.store.part import Record, read_part, write_part
 from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.files import publish
+from avsc.manifests.label_spans import parse_spans
 from avsc.manifests.table import encode_table
 
 SPECS: dict[str, Spec] = {
@@ -28,6 +30,8 @@ SPECS: dict[str, Spec] = {
     "images": ImageSpec(short_side=40),
 }
 BINS = {"scalogram": 290, "fbank": 256}
+SPANS = ("0-1 a; 1-3 b", "0-2 b; 2-3 a", "0-3 a", "0-1.2 b; 1.2-1.8 a; 1.8-3 b")
+"""Labels that change, in clips of three seconds."""
 
 
 def small_clips(
@@ -45,6 +49,20 @@ def small_clips(
                 location = f"city-{number:02d}"
                 clips.append(Clip(name, f"scene{scene}", audio, video, fold, "city", location))
     return tuple(clips)
+
+
+def timed_clips():
+    """Return clips with two or three locations to a fold, whose labels change in four ways."""
+    clips = small_clips(classes=2, locations=6)
+    return tuple(
+        replace(
+            clip,
+            scene=None,
+            fold="test" if int(clip.location[-1]) > 2 else "train",
+            segments=parse_spans(SPANS[row % 4], clip.id),
+        )
+        for row, clip in enumerate(clips)
+    )
 
 
 def small_store(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from commands import refused
-from stores import small_clips, small_store
+from stores import small_store, timed_clips
 from systems import SMALL
 
 from avsc.features.store.labels import Labels, label_faults, store_labels
@@ -16,22 +16,6 @@ from avsc.manifests.errors import ManifestError
 from avsc.manifests.label_spans import parse_spans
 from avsc.train.data.source import Source
 from avsc.train.evaluate.predictions import read_predictions
-
-SPANS = ("0-1 a; 1-3 b", "0-2 b; 2-3 a", "0-3 a", "0-1.2 b; 1.2-1.8 a; 1.8-3 b")
-
-
-def timed_clips():
-    """Return clips with two or three locations to a fold, whose labels change in four ways."""
-    clips = small_clips(classes=2, locations=6)
-    return tuple(
-        replace(
-            clip,
-            scene=None,
-            fold="test" if int(clip.location[-1]) > 2 else "train",
-            segments=parse_spans(SPANS[row % 4], clip.id),
-        )
-        for row, clip in enumerate(clips)
-    )
 
 
 @pytest.fixture(scope="module")

@@ -88,6 +88,7 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     off = {each.name for each in fields(TuningSettings)} - {
         each.name for each in fields(ComputingSettings)
     }
+    off |= {"folds", "fold_number"}
     sound, sight = (set(settings.identity(SYSTEMS[name])) for name in ("audio", "video"))
     both = set(settings.identity(SYSTEMS["joint"]))
     assert both - sight == {"feature", "concat", "frames_per_image", *dropped, *fused}

@@ -159,7 +159,7 @@ def _best_epoch(run: RunFolder, evaluated: Any) -> int | None:
     if isinstance(evaluated, int) and evaluated > len(history):
         return evaluated  # a run that was killed has its best.pt before the epoch's row
     best = best_row(history)
-    return best and best.epoch
+    return None if best is None else best.epoch
 
 
 def _listed(epochs: Sequence[object]) -> str:

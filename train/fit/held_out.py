@@ -185,7 +185,7 @@ def location_groups(
     """Deal the clips into groups of whole locations, of about equal size and mixture of labels.
 
     The largest location first (of equal ones in random order), each goes where the sum of squares
-    of the groups' shares of each label stays least.
+    of the groups' shares of the clips and of each label stays least; so no group stays empty.
 
     Args:
         rows: rows of the clips.
@@ -216,9 +216,9 @@ def location_groups(
     share = np.array([_mixture(clips, places[name], labels) for name in sorted(places)])
     share /= share.sum(0)
     draw = np.random.default_rng(seed).permutation(len(share))
-    held = np.zeros((number, len(labels)))
+    held = np.zeros((number, 1 + len(labels)))
     groups: list[list[int]] = [[] for _ in range(number)]
-    for place in draw[np.argsort(-share[draw].sum(1), kind="stable")]:
+    for place in draw[np.argsort(-share[draw, 0], kind="stable")]:
         cost = ((held + share[place]) ** 2 - held**2).sum(1)
         group = int(cost.argmin())
         held[group] += share[place]
@@ -227,7 +227,10 @@ def location_groups(
 
 
 def _mixture(clips: Sequence[Clip], rows: Sequence[int], labels: Sequence[str]) -> list[float]:
-    """Return how many clips of a location are of each label; parts of one where labels change."""
+    """Return how many clips a location has, and how many of each label.
+
+    A clip whose labels change counts in parts.
+    """
     count = dict.fromkeys(labels, 0.0)
     for row in rows:
         clip = clips[row]
@@ -235,4 +238,4 @@ def _mixture(clips: Sequence[Clip], rows: Sequence[int], labels: Sequence[str]) 
             count[clip.scene] += 1
         for span in clip.segments:
             count[span.label] += (span.end - span.start) / clip.segments[-1].end
-    return list(count.values())
+    return [len(rows), *count.values()]
