@@ -4,7 +4,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import DonorEncoder
-from avsc.train.fit.split import Split, part_clips
+from avsc.train.fit.split import Split, check_unseen, part_clips
 
 
 def check_donor(
@@ -38,24 +38,10 @@ def check_donor(
             f"{path}: trained on {len(tested)} clips of {store.path}'s test fold, {tested[0]!r} "
             "first, so that no result there would be valid. Name a run on this store."
         )
-    _check_fold(donor, store, split, trained)
+    check_unseen(donor.run, store, split)
     shared = sum(store.clips[row].id in trained for row in split.validation)
     if shared:
         console.say(
             f"{path}: was trained on {shared} of these {len(split.validation)} validation clips, "
             "so that validation will look too good; give both runs the same --seed and --validation"
-        )
-
-
-def _check_fold(donor: DonorEncoder, store: Store, split: Split, trained: set[str]) -> None:
-    """Raise an `AvscError` if an encoder has seen clips that a run with folds is tested on."""
-    seen = trained
-    if donor.run.record.settings.validation != "none":
-        seen = trained.union(part_clips(donor.run, "validation"))
-    known = [store.clips[row].id for row in split.test if store.clips[row].id in seen]
-    if known:
-        raise AvscError(
-            f"{donor.run.folder.path}: trained or validated on {len(known)} of the "
-            f"{len(split.test)} clips that this fold is tested on, {known[0]!r} first, so that no "
-            "result there would be valid. Name a cross-validation with the same --folds and --seed."
         )

@@ -17,7 +17,7 @@ from avsc.train.data.source import Source
 from avsc.train.data.vector_file import VectorFile
 from avsc.train.fit.build_network import normalise
 from avsc.train.fit.refs import EncoderRef
-from avsc.train.fit.run_folder import RunFolder, fold_path
+from avsc.train.fit.run_folder import in_same_fold
 from avsc.train.fit.run_record import RunRecord
 from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model import acoustic, baseline
@@ -163,9 +163,8 @@ def load_donors(
         path: Path | None = getattr(settings, f"{ENCODER[modality]}_run")
         if path is None:
             continue
-        if settings.folds and not RunFolder(path).started:
-            path = fold_path(path, settings.fold_number)
-        donors[modality] = donor_encoder(restore(path), modality)
+        run = restore(in_same_fold(path, settings.fold_number))
+        donors[modality] = donor_encoder(run, modality)
         _check_kind(donors[modality], branch, modality)
         theirs = donors[modality].run.record.settings
         names = [f.name for f in fields(Settings) if f.metadata.get("belongs_to") == modality]

@@ -167,6 +167,16 @@ def fold_path(path: Path, number: int) -> Path:
     return path / f"fold-{number:02d}"
 
 
+def in_same_fold(path: Path, number: int) -> Path:
+    """Return the folder of the run that a run of a cross-validation takes something from.
+
+    Args:
+        path: folder of a run, or of a cross-validation, whose run of the same number it is then.
+        number: of the run that takes it; 0 outside a cross-validation.
+    """
+    return path if number == 0 or RunFolder(path).started else fold_path(path, number)
+
+
 def run_paths(path: Path) -> tuple[Path, ...]:
     """Return the folder of a run itself, or those of the runs of a cross-validation; else none."""
     if RunFolder(path).started:

@@ -166,3 +166,25 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
             f"part, {lost[0]!r} first. Name the store that the run was trained on by --store."
         )
     return [row_of[name] for name in names]
+
+
+def check_unseen(run: Trained, store: Store, split: Split) -> None:
+    """Raise an `AvscError` if a run has seen clips that another one, with folds, is tested on.
+
+    Args:
+        run: from which the other one takes something.
+        store: of the other one.
+        split: of the other one.
+    """
+    if not split.test:
+        return
+    seen = set(part_clips(run, "training"))
+    if run.record.settings.validation != "none":
+        seen.update(part_clips(run, "validation"))
+    known = [name for row in split.test if (name := store.clips[row].id) in seen]
+    if known:
+        raise AvscError(
+            f"{run.folder.path}: trained or validated on {len(known)} of the {len(split.test)} "
+            f"clips that this fold is tested on, {known[0]!r} first, so that no result there would "
+            "be valid. Name a cross-validation with the same --folds and --seed."
+        )

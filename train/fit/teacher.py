@@ -16,8 +16,9 @@ from avsc.train.data.source import Source
 from avsc.train.fit.inputs import Inputs, products, trained_inputs
 from avsc.train.fit.losses import Distillation
 from avsc.train.fit.refs import TeacherRef
+from avsc.train.fit.run_folder import in_same_fold
 from avsc.train.fit.run_record import SceneRecord
-from avsc.train.fit.split import Split, part_clips
+from avsc.train.fit.split import Split, check_unseen, part_clips
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
@@ -78,7 +79,7 @@ def load_teacher(system: System, settings: Settings) -> Teacher | None:
     """
     if settings.teacher is None:
         return None
-    run = restore(settings.teacher)
+    run = restore(in_same_fold(settings.teacher, settings.fold_number))
     record, path = run.record, run.folder.path
     theirs = record.settings.chosen(record.system)
     alone = replace(
@@ -131,6 +132,7 @@ def check_teacher(teacher: Teacher, store: Store, split: Split) -> None:
                 f"{path}: a teacher of other {name} ({wanted}) than {store.path} has ({here}). "
                 "Name a run on this store."
             )
+    check_unseen(teacher.run, store, split)
     trained = set(part_clips(teacher.run, "training"))
     test = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
     for part, rows in (("test fold", test), ("validation clips", split.validation)):

@@ -112,7 +112,7 @@ def pooled_digest(digests: Sequence[str]) -> str:
 
 def _of_any_fold(record: SceneRecord) -> dict[str, Any]:
     """Return what the runs of a cross-validation have in common."""
-    own = ("--fold-number", "split", "acoustic encoder", "visual encoder", "fingerprint")
+    own = ("--fold-number", "split", "acoustic encoder", "visual encoder", "fingerprint", "teacher")
     return {name: it for name, it in record.identity().items() if not name.endswith(own)}
 
 
