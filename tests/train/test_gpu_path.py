@@ -322,21 +322,3 @@ def test_training_and_validation_share_the_graph_of_a_frozen_image_model(
     monkeypatch.setattr(Network, "compile_visual", partialmethod(Network.compile_visual, count))
     assert make(store, tmp_path / "run", compile="yes").fit()
     assert graphs in ([False], [False, False])
-
-
-def test_memory_that_does_not_suffice_is_one_line(fit, store, tmp_path, monkeypatch):
-    def full(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore\n")
-
-    out = tmp_path / "run"
-    run = ["audio", "--store", store, "--out", out, "--device", "cpu", "--batch-size", 32]
-    assert fit(*run, "--epochs", 1)[0] == 0
-    monkeypatch.setattr(Network, "classify", full)
-    for command, remedy in (
-        ([*run, "--epochs", 2], "--no-resume with a --batch-size below 32"),
-        (["evaluate", out, "--fold", "train", "--batch-size", 16], "a --batch-size below 16."),
-    ):
-        status, _, error = fit(*command)
-        assert status == 1 and error.count("\n") == 1
-        assert "does not suffice (CUDA out of memory. Tried to allocate 2.00 GiB)" in error
-        assert remedy in error

@@ -74,9 +74,10 @@ def embed(
     from avsc.features.store.reader import Store
     from avsc.train.fit.compute import Computing, Session, cores
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device, memory_limit
+    from avsc.train.fit.device import choose_device
     from avsc.train.fit.embeddings import embeddings_folder
     from avsc.train.fit.make_embeddings import make_embeddings
+    from avsc.train.fit.memory import memory_limit
     from avsc.train.fit.signals import StopRequest
     from avsc.train.model.acoustic import AcousticEncoder
 

@@ -32,7 +32,8 @@ from avsc.train.evaluate.temperatures import (
 )
 from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device, memory_limit
+from avsc.train.fit.device import choose_device
+from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
 from avsc.train.fit.trained_run import Trained

@@ -4,13 +4,11 @@ import os
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.errors import SettingError
 from avsc.train.fit.distributed import ALONE, Processes, started_by_srun
 from avsc.train.model.network import fast_dtype
 
@@ -87,22 +85,6 @@ def _own_gpu(processes: Processes) -> bool:
     granted = os.environ.get("SLURM_GPUS_ON_NODE", "")
     enough = not granted.isdecimal() or int(granted) >= processes.local_count
     return started_by_srun() and enough
-
-
-@contextmanager
-def memory_limit(remedy: str) -> Iterator[None]:
-    """Say in one line that the GPU's memory does not suffice, and what to do.
-
-    Raises:
-        AvscError: it does not.
-    """
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise AvscError(
-            f"the GPU's memory does not suffice ({_first_line(error)}). See by nvidia-smi whether "
-            f"another program uses it. {remedy}"
-        ) from error
 
 
 def _parse(name: str) -> torch.device:

@@ -10,9 +10,9 @@ from avsc.manifests.errors import DONE
 from avsc.manifests.files import remove_stale_files
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import memory_limit
 from avsc.train.fit.distributed import joined
 from avsc.train.fit.history import best_row
+from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.prepare import prepare, prepare_images
 from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
@@ -77,8 +77,9 @@ def _train(
         Console(silent=not processes.main) as console,
         ExitStack() as stack,
         memory_limit(
-            f"Start over by --no-resume with a --batch-size below {settings.batch_size}, or let "
-            "several GPUs share the batch (docs/training.md)."
+            f"Start over by --no-resume with --accumulate {2 * settings.accumulate} or a "
+            f"--batch-size below {settings.batch_size}, or let several GPUs share the batch "
+            "(docs/training.md)."
         ),
     ):
         with processes.main_first():

@@ -29,6 +29,7 @@ from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
 from avsc.train.fit.losses import Step
+from avsc.train.fit.memory import slice_memory
 from avsc.train.fit.recovery import load_newest, restore_best
 from avsc.train.fit.tasks import FACTOR, Run, Task
 from avsc.train.fit.timing import EpochTimer
@@ -172,7 +173,8 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate(at.epoch + at.batch / self.run.batches) * group.get(FACTOR, 1)
         seed = step_seed(self.run.settings.seed, at.epoch, at.batch)
-        self._loss += self.update(slices, seed)
+        with slice_memory(slices[0], self.session, self.update.try_out):
+            self._loss += self.update(slices, seed)
         if self.task.average is not None:
             self.task.average.update(self.network, at.epoch * self.run.batches + at.batch)
         at.batch += 1

@@ -93,6 +93,12 @@ class Update:
             self.scaler.update()
         return self._processes.mean(sum(losses[1:], losses[0]))
 
+    def try_out(self, part: Batch) -> None:
+        """Compute the gradients of some samples, and drop them."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self._backward(self.step(part))
+        self.optimiser.zero_grad(set_to_none=True)
+
     def _backward(self, loss: Tensor) -> None:
         again = self._recomputed
         with nullcontext() if again is None else statistics_kept(again):
