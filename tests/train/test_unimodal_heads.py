@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from commands import refused
+from inferred import Trained
 from systems import bits, fit_for, make, make_world, on_vectors
 from torch.nn.functional import cross_entropy
 
@@ -13,6 +14,8 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.predict import clip_samples
 from avsc.train.fit.trained_run import restore
+from avsc.train.infer import load
+from avsc.train.infer.export import ExportRequest, export
 from avsc.train.model.inference import evaluating
 from avsc.train.protocol import segments
 
@@ -131,3 +134,14 @@ def test_what_has_no_late_product_is_refused(fit, world, tmp_path):
     late = ("--answer=late", "--device=cpu")
     refused(fit("evaluate", tmp_path / "plain", *late), 2, "without unimodal heads")
     refused(fit("evaluate", world / "run", *late, "--embeddings"), 2, "Use only one of them")
+
+
+def test_an_export_is_of_the_classifier_of_both(tmp_path):
+    world = Trained(tmp_path)
+    out, run = tmp_path / "out", world.fit("joint", **HEADED)
+    export(ExportRequest(run, out, forms=("safetensors",)), lambda text: None)
+    sound, video = world.files("clip-8")
+    here, there = (load(each, device="cpu") for each in (run, out))
+    assert here.runtime.network.heads is not None and there.runtime.network.heads is None
+    found = here.predict(video, audio=sound).probability
+    np.testing.assert_array_equal(there.predict(video, audio=sound).probability, found)
