@@ -24,6 +24,14 @@ class RobustSettings(CheckedSettings):
         belongs_to="dropped",
         least=0,
     )
+    validation_missing: float = setting(
+        0.0,
+        "Weight of validation without audio, and of that without images, beside that on complete "
+        "clips, where the best epoch is selected by their mean; 0: by complete clips alone.",
+        belongs_to="dropped",
+        absent=0.0,
+        least=0,
+    )
     unimodal_heads: float = setting(
         0.0,
         "Weight of the losses of two more classifiers, of audio and of images alone, that are "

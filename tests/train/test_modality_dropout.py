@@ -18,6 +18,7 @@ from avsc.train.evaluate.predict import clip_samples
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
+from avsc.train.metrics import scores
 from avsc.train.model.inference import evaluating
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings
@@ -131,6 +132,34 @@ def test_records_from_before_the_setting_keep_their_identity(world, tmp_path):
     said = r"different --modality-dropout \(None, now 0.5\)"
     with pytest.raises(SettingError, match=said):
         make(world, tmp_path / "run", "joint", epochs=2, **DROPPED)
+
+
+def test_the_best_epoch_may_be_that_of_a_mean_over_what_is_missing(world, tmp_path):
+    how = {**DROPPED, "epochs": 1, "validation": "location"}
+    trainer = on_vectors(world, tmp_path / "mean", **how, validation_missing=0.5)
+    assert trainer.fit()
+    run, network = trainer.run, trainer.network.eval()
+    own, protocol = run.validation, run.settings.protocol
+    heard = torch.from_numpy(run.source.acoustic[own.frame])
+    seen = torch.from_numpy(run.source.visual[own.image])
+    found = []
+    for a, v in ((heard, seen), (None, seen), (heard, None)):
+        with torch.no_grad():
+            probability = torch.softmax(network.classify(a, v).double(), 1).numpy()
+        found.append(scores(segments(probability, own, protocol), run.classes))
+    assert len({each.log_loss for each in found}) == 3
+    (row,) = trainer.progress.history
+    for name in ("log_loss", "accuracy"):
+        complete, *missing = (getattr(each, name) for each in found)
+        wanted = (complete + 0.5 * sum(missing)) / 2
+        assert getattr(row, f"validation_{name}") == pytest.approx(wanted, rel=1e-6)
+    plain = on_vectors(world, tmp_path / "plain", **how)
+    assert "--validation-missing" not in plain.run.record.identity()
+    assert plain.run.digest != run.digest
+    single = make(world, tmp_path / "audio", "audio", epochs=1, validation_missing=0.5)
+    assert single.task.validated == ((None, 1.0),)
+    with pytest.raises(SettingError, match="--validation-missing is -1"):
+        Settings(validation_missing=-1)
 
 
 def test_limits():

@@ -81,9 +81,9 @@ def test_every_setting_is_an_option_of_every_system():
 def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     settings = Settings(
         frames_per_image="all", modality_dropout=0.3, shift=2, fusion_norm="batch",
-        unimodal_heads=0.5, precision="float32", accumulate=2,
+        unimodal_heads=0.5, precision="float32", accumulate=2, validation_missing=0.5,
     )  # fmt: skip
-    dropped = {"modality_dropout", "modality_dropout_epochs"}
+    dropped = {"modality_dropout", "modality_dropout_epochs", "validation_missing"}
     fused = {"shift", "fusion_norm", "unimodal_heads"}
     off = {each.name for each in fields(TuningSettings)} - {
         each.name for each in fields(ComputingSettings)

@@ -30,8 +30,8 @@ GROUPS = {
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
     "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",
-    "Validation": "validation validation_fraction validation_file protocol patience folds "
-    "fold_number",
+    "Validation": "validation validation_fraction validation_file validation_missing protocol "
+    "patience folds fold_number",
     "Where it runs": "out resume wait save_minutes device workers accumulate "
     "checkpoint_activations precision compile",
 }

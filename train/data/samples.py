@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from avsc.features import framing
 from avsc.features.specs import AcousticSpec
 from avsc.features.store.labels import Labels
+from avsc.train.systems import Modality
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -63,6 +64,11 @@ class Samples:
             self.second[which],
             self.strict[which],
         )
+
+    def without(self, modality: Modality) -> "Samples":
+        """Return the samples without their frames, or without their images."""
+        audio = modality == "audio"
+        return replace(self, frame=None) if audio else replace(self, image=None)
 
 
 def frame_samples(clip: Ints, frames: Ints, labels: Labels, spec: AcousticSpec) -> Samples:

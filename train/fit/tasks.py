@@ -33,6 +33,7 @@ from avsc.train.model.network import Network
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings
+from avsc.train.systems import Modality
 
 FACTOR = "factor"
 """Key in an optimiser's group: its learning rate relative to the task's; 1 where it is absent."""
@@ -103,6 +104,8 @@ class Task:
         time_shift: how far audio and image are apart in training; None where they are not.
         mixup: how samples are mixed; None where they are not.
         average: of the network's weights, which is evaluated; None where they are themselves.
+        validated: what is missing of the validation samples, nothing first, and the weights of the
+            scores in the mean that is recorded.
     """
 
     network: Network
@@ -117,6 +120,7 @@ class Task:
     time_shift: TimeShift | None = None
     mixup: Mixup | None = None
     average: WeightAverage | None = None
+    validated: tuple[tuple[Modality | None, float], ...] = ((None, 1.0),)
 
     @property
     def evaluated(self) -> Network:
@@ -195,7 +199,9 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         total = scores(segments(probability, run.validation, settings.protocol), run.classes)
         return {"validation_log_loss": total.log_loss, "validation_accuracy": total.accuracy}
 
-    decay = settings.weight_average
+    decay, dropout = settings.weight_average, settings.dropout_of_modalities(record.system)
+    lacking = settings.validation_missing if dropout else 0.0
+    weights: dict[Modality | None, float] = {None: 1.0, "audio": lacking, "visual": lacking}
     return Task(
         network,
         _optimiser(settings, _parameters(settings, network)),
@@ -204,10 +210,11 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         validation_scores,
         image_input=image_input,
         together=settings.together,
-        modality_dropout=settings.dropout_of_modalities(record.system),
+        modality_dropout=dropout,
         time_shift=settings.time_shift(record.system),
         mixup=settings.mixing(len(record.classes)),
         average=WeightAverage(network, decay) if decay else None,
+        validated=tuple((without, weight) for without, weight in weights.items() if weight),
     )
 
 

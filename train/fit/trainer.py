@@ -20,6 +20,7 @@ from signal import SIGTERM, Signals
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
@@ -35,6 +36,7 @@ from avsc.train.fit.tasks import FACTOR, Run, Task
 from avsc.train.fit.timing import EpochTimer
 from avsc.train.fit.update import Update
 from avsc.train.model.inference import embed_images, predict
+from avsc.train.systems import Modality
 
 DROPOUT = 3  # what a generator is for: the first word of its key, as in train/data/batches
 
@@ -212,12 +214,25 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         """Return the validation columns of the task's row; none without validation."""
+        if not len(self.run.validation):
+            return {}
+        scores = [
+            (self.task.scores(self._probabilities(without)), weight)
+            for without, weight in self.task.validated
+        ]
+        total = sum(weight for _, weight in scores)
+        return {
+            name: sum(weight * columns[name] for columns, weight in scores) / total
+            for name in scores[0][0]
+        }
+
+    def _probabilities(self, without: Modality | None) -> NDArray[np.float64]:
+        """Return the probabilities of all validation samples, with or without a modality."""
         run, session, own = self.run, self.session, self._validated
         network = self.task.evaluated
-        if not len(run.validation):
-            return {}
+        own = own if without is None else own.without(without)
         kwargs = {"batch_size": session.slice_size, "workers": session.workers}
-        embeddings = self._embeddings
+        embeddings = None if own.image is None else self._embeddings
         if embeddings is None and own.image is not None:
             images = np.unique(own.image)
             embeddings = embed_images(network, run.source, images, **kwargs, device=session.device)
@@ -232,7 +247,7 @@ class Trainer:
                 f"{run.folder.path}: predictions are no longer finite after epoch "
                 f"{self.progress.epoch + 1}. Start over with a lower --lr-max and --no-resume."
             )
-        return self.task.scores(probability)
+        return probability
 
     def _write_metrics(self) -> None:
         folder = self.run.folder
