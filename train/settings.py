@@ -22,7 +22,7 @@ from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import setting
 from avsc.train.robust_settings import RobustSettings
-from avsc.train.systems import System
+from avsc.train.systems import Modality, System
 from avsc.train.tuning_settings import TuningSettings
 from avsc.train.validation_settings import ValidationSettings
 
@@ -184,6 +184,14 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
         from avsc.train.data.modality_dropout import ModalityDropout  # numpy is slow to import
 
         return ModalityDropout(self.modality_dropout, self.modality_dropout_epochs)
+
+    def validated(self, system: System) -> tuple[tuple[Modality | None, float], ...]:
+        """Return what validation samples lack, nothing first, each with its weight in the mean."""
+        complete: tuple[Modality | None, float] = (None, 1.0)
+        weight = self.validation_missing
+        if not weight or self.dropout_of_modalities(system) is None:
+            return (complete,)
+        return (complete, ("audio", weight), ("visual", weight))
 
     def time_shift(self, system: System) -> "TimeShift | None":
         """Return how far audio and image are apart in training; None where they are not."""

@@ -104,8 +104,7 @@ class Task:
         time_shift: how far audio and image are apart in training; None where they are not.
         mixup: how samples are mixed; None where they are not.
         average: of the network's weights, which is evaluated; None where they are themselves.
-        validated: what is missing of the validation samples, nothing first, and the weights of the
-            scores in the mean that is recorded.
+        validated: as `Settings.validated` has it.
     """
 
     network: Network
@@ -199,9 +198,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         total = scores(segments(probability, run.validation, settings.protocol), run.classes)
         return {"validation_log_loss": total.log_loss, "validation_accuracy": total.accuracy}
 
-    decay, dropout = settings.weight_average, settings.dropout_of_modalities(record.system)
-    lacking = settings.validation_missing if dropout else 0.0
-    weights: dict[Modality | None, float] = {None: 1.0, "audio": lacking, "visual": lacking}
+    decay = settings.weight_average
     return Task(
         network,
         _optimiser(settings, _parameters(settings, network)),
@@ -210,11 +207,11 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         validation_scores,
         image_input=image_input,
         together=settings.together,
-        modality_dropout=dropout,
+        modality_dropout=settings.dropout_of_modalities(record.system),
         time_shift=settings.time_shift(record.system),
         mixup=settings.mixing(len(record.classes)),
         average=WeightAverage(network, decay) if decay else None,
-        validated=tuple((without, weight) for without, weight in weights.items() if weight),
+        validated=settings.validated(record.system),
     )
 
 
