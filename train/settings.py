@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from avsc.train.data.time_shift import TimeShift
 
 
+Validated = tuple[tuple[Modality | None, float], ...]
+"""What is missing of validation samples, each time with its weight in the mean that is recorded."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings(TuningSettings, RobustSettings, ValidationSettings):
     """The settings of a run; checked when made."""
@@ -185,7 +189,7 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
 
         return ModalityDropout(self.modality_dropout, self.modality_dropout_epochs)
 
-    def validated(self, system: System) -> tuple[tuple[Modality | None, float], ...]:
+    def validated(self, system: System) -> Validated:
         """Return what validation samples lack, nothing first, each with its weight in the mean."""
         complete: tuple[Modality | None, float] = (None, 1.0)
         weight = self.validation_missing

@@ -32,8 +32,7 @@ from avsc.train.metrics import scores
 from avsc.train.model.network import Network
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
-from avsc.train.settings import Settings
-from avsc.train.systems import Modality
+from avsc.train.settings import Settings, Validated
 
 FACTOR = "factor"
 """Key in an optimiser's group: its learning rate relative to the task's; 1 where it is absent."""
@@ -119,7 +118,7 @@ class Task:
     time_shift: TimeShift | None = None
     mixup: Mixup | None = None
     average: WeightAverage | None = None
-    validated: tuple[tuple[Modality | None, float], ...] = ((None, 1.0),)
+    validated: Validated = ((None, 1.0),)
 
     @property
     def evaluated(self) -> Network:
