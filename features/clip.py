@@ -39,12 +39,14 @@ class ClipRecords:
         failures: what could not be made.
         warnings: what the user should know although everything was made.
         sources: what it was made of: how each file was found.
+        level: of its sound, dBFS (`Sound.level`); None where none was read, or it is silent.
     """
 
     records: dict[str, list[tuple[int, npt.NDArray[Any]]]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     sources: dict[Path, SourceFile] = field(default_factory=dict)
+    level: float | None = None
 
 
 def empty(spec: Spec) -> npt.NDArray[Any]:
@@ -99,6 +101,7 @@ def _add_audio(
             if spec.sample_rate not in sounds:
                 sounds[spec.sample_rate] = read_sound(audio, spec.sample_rate)
             sound = sounds[spec.sample_rate]
+            made.level = sound.level
             framing = (spec.sample_rate, spec.window, spec.hop)
             if framing not in spectra:
                 check_length(audio.path, sound.samples.shape[1], spec)

@@ -7,6 +7,7 @@ sound that is coded in another way or in anything else (MP4, Matroska, MP3, ...)
 concealed: a recording that cannot be read whole is refused.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,15 @@ class Sound:
 
     samples: npt.NDArray[np.float32]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> float | None:
+        """Root mean square of the left and right channel together, dB re 1; None for silence.
+
+        With m = (l + r) / 2 and d = (l - r) / 2, which are kept, (l^2 + r^2) / 2 = m^2 + d^2.
+        """
+        square = sum(float(np.dot(side, side)) / max(1, len(side)) for side in self.samples)
+        return 10 * math.log10(square) if square > 0 and math.isfinite(square) else None
 
 
 @dataclass

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from avsc.features.clip import ClipRecords, empty
 from avsc.features.isolate import make_clip_in_time, make_clip_isolated
 from avsc.features.recording import SourceFile
-from avsc.features.specs import Spec
+from avsc.features.specs import AcousticSpec, Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import part_file, receipt_file
 from avsc.features.store.part import Record, crc32, read_part, write_part
@@ -159,20 +159,24 @@ def _publish(task: BlockTask, name: str, made: Made, begin: float) -> None:
     before = read_receipt(receipt)
     records, of = [], []
     roles: list[Roles] = []
+    levels: list[float | None] = []
     older: list[Failure] = []
     for row, clip in enumerate(ids):
         role: Roles = (task.clips[row].audio, task.clips[row].video)
         if row in todo:
             records += [Record(row, key, data) for key, data in made.clips[row].records[name]]
             of.append(made.sources[row])
+            level = made.clips[row].level
         else:
             assert kept is not None and before is not None, "rows are kept only from whole parts"
             records += [Record(row, key, data) for key, data in kept.get(clip, [])]
             at = before.ids.index(clip)
             of.append(before.sources[at])
             role = before.roles[at] if before.roles else role
+            level = before.levels[at] if before.levels else None
             older += [failure for failure in before.failures if failure.clip == clip]
         roles.append(role)
+        levels.append(None if level is None else round(level, 2))
     remove(receipt)
     digest, size = write_part(path, spec, ids, records, empty(spec))
     write_receipt(
@@ -188,6 +192,7 @@ def _publish(task: BlockTask, name: str, made: Made, begin: float) -> None:
             peak_memory=peak_memory(),
             versions=versions(),
             roles=tuple(roles),
+            levels=tuple(levels) if isinstance(spec, AcousticSpec) else (),
         ),
     )
 

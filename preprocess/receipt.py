@@ -36,6 +36,8 @@ class Receipt:
         versions: of what the bytes depend on.
         roles: for each clip, the recordings of its sound and of its images, as the manifest
             names them; empty in receipts of before there was this.
+        levels: for each clip, the level of its sound, dBFS; None where that is not known, or it is
+            silent; empty for images, and in receipts of before there was this.
     """
 
     ids: tuple[str, ...]
@@ -48,6 +50,7 @@ class Receipt:
     peak_memory: int
     versions: dict[str, str]
     roles: tuple[Roles, ...] = ()
+    levels: tuple[float | None, ...] = ()
 
 
 @cache
@@ -93,6 +96,7 @@ def read_receipt(path: Path) -> Receipt | None:
             failures=tuple(Failure(**failure) for failure in body.pop("failures")),
             warnings=tuple(body.pop("warnings")),
             roles=tuple((sound, sight) for sound, sight in body.pop("roles", ())),
+            levels=tuple(body.pop("levels", ())),
             **body,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
+import numpy as np
 
-from avsc.features.specs import SPECS
+from avsc.features.specs import SPECS, AcousticSpec
 from avsc.features.store.labels import label_faults
 from avsc.features.store.layout import (
     clips_file,
@@ -22,6 +24,7 @@ from avsc.manifests import escape
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.table import name_warnings, read_rows
+from avsc.preprocess.receipt import read_receipt
 
 
 @click.command(cls=Verb, example="avsc-prep info stores/TAU2021")
@@ -43,6 +46,8 @@ def info(store: Path) -> int:
         size = sum(part_file(store, spec, block).stat().st_size for block in made)
         click.echo(f"{name} {spec.digest[:12]}: {len(made)}/{len(blocks)} parts, {size:,} bytes")
         click.echo(f"  {json.dumps(asdict(spec))}")
+        if isinstance(spec, AcousticSpec):
+            click.echo(f"  {_level(store, spec, made)}")
     used = {product_folder(store, spec) for spec in description.specs.values()}
     for folder in sorted({f for name in SPECS for f in (store / name).glob("*/")} - used):
         click.echo(f"superseded, may be removed: {folder}")
@@ -61,3 +66,18 @@ def info(store: Path) -> int:
         click.echo(f"failed: {product}, {code}: {number}")
     click.echo(f"Closed. Fingerprint {opened.fingerprint}")
     return DONE
+
+
+def _level(store: Path, spec: AcousticSpec, made: Sequence[int]) -> str:
+    """Return what is said of the level of the sound that a product was made of."""
+    receipts = [read_receipt(receipt_file(store, spec, block)) for block in made]
+    levels = [
+        level for receipt in receipts if receipt for level in receipt.levels if level is not None
+    ]
+    if not levels:
+        return "level of the sound: not recorded (extracted by an earlier version)"
+    low, median, high = np.percentile(levels, [5, 50, 95])
+    return (
+        f"level of the sound (rms of both channels): median {median:.1f} dBFS, 5th percentile "
+        f"{low:.1f}, 95th {high:.1f}; {len(levels)} clips"
+    )

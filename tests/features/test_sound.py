@@ -37,6 +37,13 @@ def test_average_and_difference(tmp_path: Path) -> None:
     assert read.samples.shape == (2, 5000) and read.warnings == ()
 
 
+def test_level_is_the_mean_square_of_both_channels(tmp_path: Path) -> None:
+    samples = noise(1, 5000) * [1, 0.25]
+    sound = read_sound(write_wav(tmp_path / "a.wav", samples, 16_000), 16_000)
+    assert sound.level == pytest.approx(10 * np.log10((samples**2).mean()), abs=1e-3)
+    assert read_sound(write_wav(tmp_path / "b.wav", samples * 0, 16_000), 16_000).level is None
+
+
 def test_samples_of_24_bits_are_those_of_libsndfile(tmp_path: Path) -> None:
     extremes = [-1, 1 - 2**-23, -(2**-23), 0, 2**-23, 0.5, -0.5, 255 * 2**-23, -256 * 2**-23]
     samples = np.stack([np.resize(extremes, 4321), noise(3, 4321, 1)[:, 0]], axis=1)

@@ -26,6 +26,7 @@ from avsc.manifests.table import read_table
 from avsc.preprocess.block import make_block
 from avsc.preprocess.close import close
 from avsc.preprocess.plan import make_plan
+from avsc.preprocess.receipt import read_receipt, write_receipt
 
 
 @pytest.fixture
@@ -53,6 +54,28 @@ def test_changed_source_makes_that_clip_again_and_keeps_the_rest(world: World) -
     ]
     world.make()
     assert world.parts() == before
+
+
+def test_levels_are_kept_with_the_clips_and_not_known_of_earlier_receipts(world: World) -> None:
+    def levels(block: int, product: str = "scalogram") -> tuple[float | None, ...]:
+        receipt = read_receipt(receipt_file(world.store, ALL[product], block))
+        assert receipt is not None
+        return receipt.levels
+
+    world.make()
+    before = levels(1)
+    assert all(level is not None and abs(level + 44.8) < 0.3 for level in before)
+    assert len(before) == 2 and levels(1, "images") == ()
+    path = receipt_file(world.store, ALL["scalogram"], 0)
+    receipt = read_receipt(path)
+    assert receipt is not None
+    write_receipt(path, replace(receipt, levels=()))
+    for name in ("clip-0", "clip-3"):
+        os.utime(world.root / f"audio/{name}.wav", ns=(1, 1))
+    world.make()
+    assert levels(1) == before
+    first, second = levels(0)
+    assert first is not None and second is None
 
 
 def test_content_check_finds_a_byte_changed_with_its_time_restored(world: World) -> None:

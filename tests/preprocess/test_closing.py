@@ -158,6 +158,23 @@ def test_a_kept_record_whose_checksum_differs_is_made_again(world: World) -> Non
 # Labels, and what is whose ------------------------------------------------------------------
 
 
+def test_scenes_may_become_segments_and_nothing_is_made(world: World) -> None:
+    world.make()
+    before = Store.open(world.store)
+    rows = [line.split(",") for line in world.manifest.read_text().splitlines()]
+    rows = [[*row[:1], "", *row[2:], "0-1 quiet; 1-2 tram" if i else "segments"]
+            for i, row in enumerate(rows)]  # fmt: skip
+    rows[0][1] = "scene"
+    world.manifest.write_text("\n".join(map(",".join, rows)) + "\n")
+    changed = World(world.root.parent, write=False)
+    assert changed.plan().tasks == ()
+    changed.make()
+    after = Store.open(world.store)
+    assert after.classes == ("quiet", "tram") and after.fingerprint != before.fingerprint
+    assert after.clips == changed.dataset.clips and after.clips[0].labels == ("quiet", "tram")
+    assert changed.parts().keys() == world.parts().keys()
+
+
 def test_corrected_scenes_change_the_store_and_nothing_is_made(world: World) -> None:
     rename_set(world)
     before, parts = Store.open(world.store), world.parts()

@@ -121,6 +121,9 @@ def test_info_says_what_a_store_holds(store: Path) -> None:
     assert done.returncode == 0
     for text in ("6 clips", "scalogram", "3/3 parts", "12 records", "Closed. Fingerprint"):
         assert text in done.stdout
+    # Noise of 0.01, of which a third lies below 8 kHz: -44.8 dBFS.
+    levels = re.findall(r"median (-\d+\.\d) dBFS, 5th percentile \S+, 95th \S+; 6 cl", done.stdout)
+    assert len(levels) == 2 and abs(float(levels[0]) + 44.8) < 0.3
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:
