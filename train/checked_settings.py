@@ -2,7 +2,8 @@
 
 The command line's options, the names in a ``--config`` file, the ``AVSC_*`` variables and a run's
 ``settings.json`` all follow from the fields of a class of settings. A field's metadata holds its
-``help`` and its limits (``choices``, ``least``, ``above``, ``most``); a class may add more.
+``help`` and its limits (``choices``, ``least``, ``above``, ``most``), and ``absent``, the value
+that a record from before the setting existed is taken to have; a class may add more.
 """
 
 from collections.abc import Mapping
@@ -37,16 +38,22 @@ class CheckedSettings:
 
     @classmethod
     def from_record(cls, values: dict[str, Any]) -> Self:
-        """Make settings from what `record` gave; unknown names are an error."""
+        """Make settings from what `record` gave, also before some of them existed.
+
+        Raises:
+            SettingError: a name is unknown, or a value outside its limits.
+        """
         known = {each.name: each for each in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise SettingError(
                 f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}."
             )
+        about = {name: each.metadata for name, each in known.items()}
+        absent = {name: more["absent"] for name, more in about.items() if "absent" in more}
         made: dict[str, Any] = {
             name: Path(value) if plain_type(cls, name) is Path and value is not None else value
-            for name, value in values.items()
+            for name, value in {**absent, **values}.items()
         }
         return cls(**made)
 

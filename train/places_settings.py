@@ -1,12 +1,20 @@
 """The settings of a run on labelled images (``avsc-fit places``), declared once."""
 
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import setting
 from avsc.train.computing_settings import ComputingSettings
+
+HEAD_IMAGES = 20_000
+"""Images that the classification layer is fitted to by default: more make it little better."""
+BATCH, SMALLEST, BATCHES = 256, 16, 40
+"""By default batches have 256 images, or, for 40 batches in an epoch, fewer, down to 16."""
+RATE = 0.01
+"""Default learning rate at `BATCH`; it is proportional to the batch size (Goyal et al., "Accurate,
+large minibatch SGD", 2017)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,9 +22,10 @@ class PlacesSettings(ComputingSettings):
     """The settings of a run on labelled images; checked when made.
 
     The paper says no more than that its visual encoders were pre-trained on Places365. The recipe
-    is ours; docs/places.md gives its reasons. In short: all of the backbone is fine-tuned from
-    ImageNet by SGD (the paper's optimiser), over ten epochs with a short warm-up and one cosine
-    decay of the learning rate, on random crops and mirrored images, with hard labels.
+    is ours; docs/places.md gives its reasons. In short: the classification layer is first fitted to
+    the embeddings of the backbone as it is; then all layers are fine-tuned from ImageNet by SGD
+    (the paper's optimiser), over ten epochs with a short warm-up and one cosine decay of the
+    learning rate, on random crops and mirrored images, with hard labels.
     """
 
     data: Path = setting(
@@ -49,9 +58,38 @@ class PlacesSettings(ComputingSettings):
     augment: str = setting(
         "crop,flip", "Augmentation of training images: any of crop, flip, jitter; or none."
     )
-    batch_size: int = setting(256, "Images per batch.", least=2)
+    head_images: int | None = setting(
+        None,
+        "Training images that the classification layer is fitted to before all layers are trained; "
+        f"0: none.  [default: {HEAD_IMAGES:,}, or all if there are fewer; with --visual-weights "
+        "random none]",
+        least=0,
+        absent=0,
+    )
+    batch_norm: Literal["auto", "batch", "kept"] = setting(
+        "auto",
+        "Statistics that the image model's batch normalisation uses in training: each batch's, or "
+        "those that it starts with; auto: batch with --visual-weights random, else kept.",
+        absent="batch",
+    )
+    batch_size: int = setting(
+        0,
+        f"Images per batch; 0: {BATCH}, or, where images are few, a power of two from {SMALLEST} "
+        f"that gives {BATCHES} batches in an epoch.",
+        least=0,
+    )
     epochs: int = setting(10, "Epochs to train.", least=1)
-    lr_max: float = setting(1e-2, "Highest learning rate.", above=0)
+    lr_max: float = setting(
+        0.0,
+        f"Highest learning rate; 0: {RATE:g} for batches of {BATCH}, and in proportion for others.",
+        least=0,
+    )
+    visual_lr_factor: float = setting(
+        1.0,
+        "Learning rate of the image model relative to that of the classification layer.",
+        above=0,
+        absent=1.0,
+    )
     lr_min: float = setting(1e-5, "Learning rate at the start and the end.", least=0)
     warmup: float = setting(0.25, "Warm-up epochs, in which the learning rate rises.", least=0)
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
@@ -84,10 +122,42 @@ class PlacesSettings(ComputingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.lr_min > self.lr_max:
+        if self.batch_size == 1:
+            raise SettingError("--batch-size is 1; wanted 2 or more, or 0 for the default.")
+        if self.lr_min > self.lr_max > 0:
             raise SettingError(f"--lr-min is {self.lr_min:g}, above --lr-max, {self.lr_max:g}.")
         if self.warmup >= self.epochs:
             raise SettingError(
                 f"--warmup is {self.warmup:g} epochs and --epochs is {self.epochs}: no epoch is "
                 "left for the fall. Lower the one or raise the other."
             )
+
+    def resolved(self, images: int, previous: Self | None) -> Self:
+        """Return settings with numbers in the place of defaults that depend on the run.
+
+        Args:
+            images: training images.
+            previous: settings of the run that is resumed, which keeps its own.
+        """
+        learned = self.visual_weights != "random"
+        batch_size = self.batch_size or usual_batch(images)
+        usual: dict[str, Any] = {
+            "batch_size": batch_size,
+            "lr_max": RATE * batch_size / BATCH,
+            "head_images": HEAD_IMAGES if learned else 0,
+            "batch_norm": "kept" if learned else "batch",
+        }
+        if previous is not None:
+            usual = {name: getattr(previous, name) for name in usual}
+        open_ = [f.name for f in fields(self) if getattr(self, f.name) == f.default]
+        return replace(self, **{name: usual[name] for name in usual if name in open_})
+
+
+def usual_batch(images: int) -> int:
+    """Return the default batch size for so many training images.
+
+    >>> [usual_batch(images) for images in (100, 1_500, 10_240, 1_800_000)]
+    [16, 32, 256, 256]
+    """
+    most = max(SMALLEST, min(BATCH, images // BATCHES))
+    return 1 << (most.bit_length() - 1)

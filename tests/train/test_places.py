@@ -1,5 +1,6 @@
 """Training an image model on labelled images: layouts, recipe, exact resumption, its use."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -10,16 +11,20 @@ import timm
 import torch
 from labelled import by_class, places365
 from PIL import Image
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, top_k_accuracy_score
-from systems import fit_for
+from systems import StopAfter, fit_for
 from torchvision.datasets import Places365
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.image_folder import ImageFolder, open_image_folder
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
+from avsc.train.fit.head import PENALTY, fit_linear
+from avsc.train.fit.history import read_metrics
 from avsc.train.fit.prepare import prepare_images
 from avsc.train.fit.run_folder import RunFolder
+from avsc.train.fit.signals import StoppedError
 from avsc.train.fit.tasks import decayed, top_scores
 from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.visual import visual_encoder
@@ -31,6 +36,7 @@ SMALL = {
     "visual_weights": "random",
     "image_size": 32,
     "batch_size": 12,
+    "lr_max": 1e-2,
     "epochs": 3,
     "device": "cpu",
     "workers": 0,
@@ -310,6 +316,98 @@ def test_a_damaged_image_is_an_error_that_names_it(fit, tmp_path, part, damage):
     assert f"{part}/place1/001.jpg" in err
 
 
+# The head before the body
+
+
+@pytest.fixture(scope="module")
+def with_head(images, straight, tmp_path_factory):
+    """A run that starts from weights that were trained, and ends after one epoch."""
+    folder = tmp_path_factory.mktemp("runs") / "head"
+    make(images, folder, **ONE_EPOCH, visual_weights=str(straight)).fit()
+    return folder
+
+
+ONE_EPOCH = {"epochs": 1, "warmup": 0.5, "lr_max": 1e-3}
+
+
+def test_the_head_is_scikit_learns():
+    draw = np.random.default_rng(0)
+    label = draw.integers(0, 3, 90)
+    x = (draw.normal(5, 2, (90, 8)) + 3 * np.eye(3, 8)[label]).astype(np.float32)
+    weight, bias = fit_linear(torch.from_numpy(x), torch.from_numpy(label), 3)
+    scale = np.sqrt(x.var(0).mean())
+    model = LogisticRegression(C=1 / (len(x) * PENALTY * scale**2), tol=1e-8, max_iter=5000)
+    wanted = model.fit(x, label).predict_proba(x)
+    found = torch.softmax(torch.from_numpy(x) @ weight.T + bias, 1).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
+def test_the_head_is_fitted_once_and_said(images, straight, with_head):
+    said = (with_head / "log.txt").read_text()
+    assert said.count("head: fitted to 72 images, all other layers as they were") == 1
+    assert json.loads((with_head / "settings.json").read_text())["settings"]["head_images"] == 20000
+    assert "head:" not in (straight / "log.txt").read_text(), "random weights have no head phase"
+    first = read_metrics(with_head / "metrics.csv")[0]
+    assert first.training_loss < 0.1, "training starts from a head that fits"
+
+
+def test_a_run_stopped_in_the_head_phase_ends_as_one_that_was_not(
+    images, straight, with_head, tmp_path
+):
+    changes = {**ONE_EPOCH, "visual_weights": str(straight)}
+    settings = PlacesSettings(data=images, **{**SMALL, **changes})
+    with Console() as console:
+        session = Session.open(settings, console, StopAfter(2))
+        with pytest.raises(StoppedError, match=r"while the head of .* was fitted"):
+            prepare_images(settings, RunFolder(tmp_path / "run"), True, session)
+    assert make(images, tmp_path / "run", **changes).fit()
+    name = "metrics.csv"
+    assert (tmp_path / "run" / name).read_bytes() == (with_head / name).read_bytes()
+
+
+def test_a_run_from_before_there_was_a_head_resumes_by_the_same_command(images, straight, tmp_path):
+    """Its settings.json lacks the new settings; batches of 256 and a rate of 0.01 were default."""
+    start = {**ONE_EPOCH, "visual_weights": str(straight), "batch_size": 24}
+    run = tmp_path / "run"
+    assert not fit_for(make(images, run, head_images=0, batch_norm="batch", **start), 1)
+    values = json.loads((run / "settings.json").read_text())
+    for name in ("head_images", "batch_norm", "visual_lr_factor"):
+        del values["settings"][name]
+    (run / "settings.json").write_text(json.dumps(values))
+    assert make(images, run, **{**start, "batch_size": 0, "lr_max": 0}).progress.batch == 1
+    with pytest.raises(SettingError, match=r"different --head-images \(None, now 9\)"):
+        make(images, run, head_images=9, **start)
+
+
+def test_statistics_are_kept_where_they_were_learned(straight, with_head):
+    for run, kept in ((with_head, True), (straight, False)):
+        before, after = (
+            torch.load(run / name, weights_only=True) for name in ("visual.pt", "best.pt")
+        )
+        same = {
+            torch.equal(value, after["network"][f"visual.model.{name}"])
+            for name, value in before.items()
+            if name.endswith(("running_mean", "running_var"))
+        }
+        assert same == {kept}
+        name = "bn1.weight"
+        assert not torch.equal(before[name], after["network"][f"visual.model.{name}"])
+
+
+def test_the_body_learns_by_its_own_rate(images, tmp_path):
+    training = make(images, tmp_path / "run", visual_lr_factor=0.25, warmup=0)
+    assert not fit_for(training, 1)
+    names = {id(each): name for name, each in training.network.named_parameters()}
+    rates = {
+        names[id(each)]: group["lr"]
+        for group in training.optimiser.param_groups
+        for each in group["params"]
+    }
+    assert len(rates) == len(names)
+    for name, rate in rates.items():
+        assert rate == pytest.approx(0.01 if name.startswith("classifier.") else 0.0025), name
+
+
 # The recipe
 
 
@@ -356,11 +454,32 @@ def test_the_first_step_is_sgd_by_hand(images, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "images", "batch_size", "lr_max", "head_images", "batch_norm"),
+    [
+        ({}, 1_350, 32, 0.00125, 20_000, "kept"),
+        ({}, 1_803_460, 256, 0.01, 20_000, "kept"),
+        ({"visual_weights": "random"}, 1_350, 32, 0.00125, 0, "batch"),
+        ({"batch_size": 64, "head_images": 0}, 1_350, 64, 0.0025, 0, "kept"),
+        ({"lr_max": 0.1, "batch_norm": "batch"}, 30, 16, 0.1, 20_000, "batch"),
+    ],
+)
+def test_defaults_that_depend_on_the_run(
+    given, images, batch_size, lr_max, head_images, batch_norm
+):
+    found = PlacesSettings(data=Path(), **given).resolved(images, None)
+    assert found.batch_size == batch_size
+    assert found.lr_max == pytest.approx(lr_max)
+    assert (found.head_images, found.batch_norm) == (head_images, batch_norm)
+    again = PlacesSettings(data=Path(), visual_weights=found.visual_weights)
+    assert again.resolved(7, found) == found, "a resumed run keeps its own"
+
+
 def test_settings_that_do_not_go_together_are_refused(images):
     with pytest.raises(SettingError, match="--warmup is 3 epochs and --epochs is 3"):
         PlacesSettings(data=images, epochs=3, warmup=3)
     with pytest.raises(SettingError, match=r"--lr-min is 0\.1, above --lr-max, 0\.01"):
-        PlacesSettings(data=images, lr_min=0.1)
+        PlacesSettings(data=images, lr_min=0.1, lr_max=0.01)
 
 
 def test_the_folder_must_be_named(fit):

@@ -54,6 +54,57 @@ class Small(nn.Module):
 # Formats
 
 
+INVERTED = (
+    "_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_se_reduce", "_se_expand",
+    "_project_conv", "_bn2",
+)  # fmt: skip
+
+
+def by_pytorch_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return an EfficientNet's tensors by EfficientNet-PyTorch's names, which come in order."""
+    outside = {
+        "conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1",
+        "classifier": "_fc",
+    }  # fmt: skip
+    blocks: dict[str, list[str]] = {}
+    for name in state:
+        if name.startswith("blocks."):
+            layers = blocks.setdefault(".".join(name.split(".")[:3]), [])
+            if (layer := ".".join(name.split(".")[3:-1])) not in layers:
+                layers.append(layer)
+    renamed = {}
+    for name, value in state.items():
+        layer, _, kind = name.rpartition(".")
+        if name.startswith("blocks."):
+            block, within = ".".join(name.split(".")[:3]), ".".join(name.split(".")[3:-1])
+            layers = blocks[block]
+            expands, squeezes = "conv_pwl" in layers, any(each.startswith("se.") for each in layers)
+            theirs = [
+                each for each in (INVERTED if expands else INVERTED[2:])
+                if squeezes or not each.startswith("_se_")
+            ]  # fmt: skip
+            number = list(blocks).index(block)
+            renamed[f"_blocks.{number}.{theirs[layers.index(within)]}.{kind}"] = value
+        else:
+            renamed[f"{outside[layer]}.{kind}"] = value
+    return renamed
+
+
+@pytest.mark.parametrize("backbone", ["tf_efficientnet_lite0", "tf_efficientnet_b0"])
+def test_names_of_efficientnet_pytorch(tmp_path: Path, backbone: str):
+    state = timm.create_model(backbone).state_dict()
+    given = by_pytorch_names(state)
+    assert "_blocks.0._depthwise_conv.weight" in given and "_blocks.15._bn2.running_var" in given
+    torch.save(given, tmp_path / "theirs.pth")
+    encoder = visual_encoder(backbone, str(tmp_path / "theirs.pth"))
+    assert holds(encoder, state)
+    assert encoder.origin.endswith("(names of EfficientNet-PyTorch)")
+    del given["_blocks.3._bn1.bias"]
+    torch.save(given, tmp_path / "theirs.pth")
+    with pytest.raises(WeightsError, match=r"1 missing: blocks\.2\.0\.bn2\.bias"):
+        visual_encoder(backbone, str(tmp_path / "theirs.pth"))
+
+
 def test_files_of_every_format(tmp_path: Path, trained: dict[str, Tensor]):
     prefixed = OrderedDict((f"module.{name}", value) for name, value in trained.items())
     run = {"state_dict": trained, "epoch": 3, "top1": 0.5, "backbone": BACKBONE}

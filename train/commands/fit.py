@@ -28,7 +28,7 @@ GROUPS = {
     "visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads teacher "
     "teacher_temperature teacher_weight",
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
-    "lr_max lr_min lr_period lr_factor warmup momentum weight_decay "
+    "lr_max lr_min lr_period lr_factor warmup head_images batch_norm momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",
     "Validation": "validation validation_fraction validation_file validation_missing protocol "
     "patience folds fold_number",

@@ -35,6 +35,7 @@ def build_network(record: RunRecord, visual: VisualEncoder | None) -> Network:
         assert visual is not None
         with starting_weights(record.settings.seed):
             classifier = nn.Linear(visual.features, len(record.classes))
+        visual.keeps_statistics = record.settings.batch_norm == "kept"
         low_precision = record.settings.precision == "auto"
         return Network(None, visual, classifier, frozen_visual=False, low_precision=low_precision)
     assert isinstance(record, SceneRecord)

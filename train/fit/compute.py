@@ -1,7 +1,7 @@
 """What a program computes with: the device, worker threads, processes, console, stop request."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -57,15 +57,26 @@ class Session:
     ) -> Self:
         """Choose the device that settings name and say which it is.
 
+        A batch size that is still to be chosen, 0, is given later (`with_batches`).
+
         Raises:
             SettingError: there is no such device, or the processes cannot share a batch evenly.
         """
         device, text = choose_device(settings.device, processes)
-        processes.check(settings.batch_size, settings.accumulate)
         console.say(text)
         workers = cores(processes) if settings.workers is None else settings.workers
         computing = Computing(device, settings.batch_size, workers, settings.accumulate)
-        return cls(computing, console, StopRequest() if stop is None else stop, processes)
+        session = cls(computing, console, StopRequest() if stop is None else stop, processes)
+        return session.with_batches(settings.batch_size) if settings.batch_size else session
+
+    def with_batches(self, batch_size: int) -> Self:
+        """Return the session for batches of so many samples.
+
+        Raises:
+            SettingError: the processes cannot share a batch evenly.
+        """
+        self.processes.check(batch_size, self.computing.accumulate)
+        return replace(self, computing=replace(self.computing, batch_size=batch_size))
 
     @property
     def device(self) -> torch.device:

@@ -23,7 +23,7 @@ from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.check_donor import check_donor
-from avsc.train.fit.checkpoint import save_visual
+from avsc.train.fit.checkpoint import save_last, save_visual
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import (
@@ -35,6 +35,7 @@ from avsc.train.fit.encoders import (
     resolve_image_model,
     settings_to_record,
 )
+from avsc.train.fit.head import fit_head
 from avsc.train.fit.inputs import kept_embeddings, new_embeddings, open_inputs, products, shapes
 from avsc.train.fit.refs import ImagesRef, store_ref
 from avsc.train.fit.run_folder import RunFolder
@@ -162,12 +163,14 @@ def prepare_images(
     """Return the trainer of a run on labelled images; arguments and errors as of `prepare`."""
     Augment.named(settings.augment)
     images = open_image_folder(settings.data, settings.size, settings.data_name)
-    source, training, validation = _labelled_samples(images)
+    source, training, validation = labelled_samples(images)
     session.console.say(
         f"images: {images.path} ({images.name}): {len(training)} for training, "
         f"{len(validation)} for validation, {len(images.classes)} classes"
     )
     previous = _previous(folder, resume, session, ImagesRecord)
+    settings = settings.resolved(len(training), None if previous is None else previous.settings)
+    session = session.with_batches(settings.batch_size)
     encoders = resolve_image_model(settings, previous)
     ref = ImagesRef(
         path=str(images.path),
@@ -183,10 +186,15 @@ def prepare_images(
     if encoders.visual is not None:
         session.console.say(f"visual encoder: {settings.backbone}, {encoders.visual.origin}")
     run = Run(folder, record, source, training, validation)
-    return _start(run, previous, encoders, session)
+    trained = folder.saved
+    trainer = _start(run, previous, encoders, session)
+    if settings.head_images and not trained:
+        fit_head(run, trainer.network, session, settings.head_images)
+        save_last(folder, run.digest, trainer.network, trainer.optimiser, trainer.progress)
+    return trainer
 
 
-def _labelled_samples(images: ImageFolder) -> tuple[Source, Samples, Samples]:
+def labelled_samples(images: ImageFolder) -> tuple[Source, Samples, Samples]:
     """Return the source of labelled images, the samples to train on and to validate on."""
     number = np.arange(len(images.label))
     nothing = np.zeros(len(number), np.int64)

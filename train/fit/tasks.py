@@ -7,6 +7,7 @@ saved and resumed is the same for all (`trainer`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -258,7 +259,9 @@ def _images_task(settings: PlacesSettings, run: Run, network: Network) -> Task:
     return Task(
         network,
         torch.optim.SGD(
-            decayed(network, settings.weight_decay), lr=settings.lr_max, momentum=settings.momentum
+            decayed(network, settings.weight_decay, settings.visual_lr_factor),
+            lr=settings.lr_max,
+            momentum=settings.momentum,
         ),
         WarmCosine(settings.lr_max, settings.lr_min, settings.epochs, settings.warmup).rate,
         LabelLoss(settings.label_smoothing),
@@ -286,15 +289,25 @@ def top_scores(probability: NDArray[np.float64], label: NDArray[np.int64]) -> di
     }
 
 
-def decayed(network: Network, decay: float) -> list[dict[str, object]]:
+def decayed(network: Network, decay: float, visual_lr_factor: float = 1.0) -> list[dict[str, Any]]:
     """Split what is trained into weights, which decay, and biases and normalisation, which do not.
 
     Source: He et al., "Bag of tricks for image classification", CVPR 2019, section 3.1.
+
+    Args:
+        network: with an image model.
+        decay: weight decay.
+        visual_lr_factor: learning rate of the image model relative to the classifier's; with 1 both
+            are in the same groups.
     """
-    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
-    for parameter in network.trainable_parameters():
-        groups[parameter.ndim > 1].append(parameter)
-    return [
-        {"params": groups[True], "weight_decay": decay},
-        {"params": groups[False], "weight_decay": 0.0},
+    assert network.visual is not None
+    apart = visual_lr_factor != 1
+    body = {id(each) for each in network.visual.parameters()} if apart else set()
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": decays, **({FACTOR: factor} if apart else {})}
+        for factor in ((1.0, visual_lr_factor) if apart else (1.0,))
+        for decays in (decay, 0.0)
     ]
+    for parameter in network.trainable_parameters():
+        groups[2 * (id(parameter) in body) + (parameter.ndim < 2)]["params"].append(parameter)
+    return groups

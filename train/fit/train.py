@@ -71,15 +71,16 @@ def _train(
         wait: for another process that trains in the folder.
         following: command to name at the end.
     """
+    batch = settings.batch_size
+    smaller = f"--batch-size below {batch}" if batch else "smaller --batch-size"
     with (
         StopRequest() as stop,
         joined() as processes,
         Console(silent=not processes.main) as console,
         ExitStack() as stack,
         memory_limit(
-            f"Start over by --no-resume with --accumulate {2 * settings.accumulate} or a "
-            f"--batch-size below {settings.batch_size}, or let several GPUs share the batch "
-            "(docs/training.md)."
+            f"Start over by --no-resume with --accumulate {2 * settings.accumulate} or a {smaller}, "
+            "or let several GPUs share the batch (docs/training.md)."
         ),
     ):
         with processes.main_first():

@@ -5,7 +5,7 @@ things (``state_dict``: Lightning, MMPretrain; ``model``: DeiT, Swin, ConvNeXt),
 time averaged over the steps (``state_dict_ema``: timm), and with prefixes of what the model was
 wrapped in (``module.``: DataParallel, AveragedModel; ``_orig_mod.``: torch.compile; ``model.``,
 ``backbone.``: modules around it). All of these are unwrapped; averaged weights are used only if
-named, or if there is nothing else.
+named, or if there is nothing else. EfficientNets named as in EfficientNet-PyTorch are renamed.
 """
 
 import re
@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from avsc.train.model.efficientnet_names import timm_names
 
 ARCHIVE = b"PK\x03\x04"
 PREFERRED = ("state_dict", "model_state_dict", "model", "module", "net", "network", "backbone")
@@ -64,7 +66,7 @@ class FoundState:
 
     Attributes:
         tensors: by name, without prefixes.
-        notes: what was unwrapped and what was ignored, in words.
+        notes: what was unwrapped, renamed and ignored, in words.
     """
 
     tensors: State
@@ -106,6 +108,9 @@ def find_state(content: Any, file: str, chosen: str | None, wanted: Collection[s
         notes.append(f"names without {prefix}")
         if outside:
             notes.append(f"{len(outside)} other tensors left out: {some(outside)}")
+    if (renamed := timm_names(tensors, wanted)) is not None:
+        tensors = renamed
+        notes.append("names of EfficientNet-PyTorch")
     return FoundState(tensors, tuple(notes))
 
 

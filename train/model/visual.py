@@ -12,6 +12,7 @@ import timm
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import ImageInput
@@ -32,6 +33,8 @@ class VisualEncoder(nn.Module):
         image_input: the images it takes.
         origin: where its initial weights came from, for the run's records.
         digest: SHA-256 of its initial weights, for the run's records.
+        keeps_statistics: whether its batch normalisation uses the statistics that it starts with in
+            training, too, in place of each batch's.
     """
 
     def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:
@@ -44,6 +47,7 @@ class VisualEncoder(nn.Module):
         self.image_input = image_input
         self.origin = origin
         self.digest = digest(model)
+        self.keeps_statistics = False
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode images [B, 3, S, S] as [B, features]."""
@@ -52,12 +56,13 @@ class VisualEncoder(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set training or evaluation mode; layers whose parameters are all frozen stay as they are.
 
-        In evaluation mode, that is: their batch statistics do not change.
+        In evaluation mode, that is: their batch statistics do not change. Nor do any that are kept.
         """
         super().train(mode)
         for layer in self.model.modules():
             parameters = list(layer.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
+            frozen = bool(parameters) and not any(each.requires_grad for each in parameters)
+            if frozen or (self.keeps_statistics and isinstance(layer, _BatchNorm)):
                 layer.eval()
         return self
 

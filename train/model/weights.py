@@ -7,8 +7,9 @@
   (``avsc-fit places``; the run's folder means its ``best.pt``). So timm's state dicts,
   torchvision's (where both name the layers alike, as in ResNets), our own, and CSAIL's
   ``resnet50_places365.pth.tar`` (no tar, but PyTorch 0.2 and Python 2.7: names prefixed
-  ``module.``, byte strings, no ``num_batches_tracked``) are all read by one path. Of several state
-  dicts in a file ``FILE#NAME`` is the one of that name, such as ``w.pth.tar#state_dict_ema``;
+  ``module.``, byte strings, no ``num_batches_tracked``), and EfficientNets with the names of
+  EfficientNet-PyTorch are all read by one path. Of several state dicts in a file ``FILE#NAME`` is
+  the one of that name, such as ``w.pth.tar#state_dict_ema``;
 - ``"random"``: only by this name, drawn from a given seed.
 
 Names, shapes and kinds of numbers must be the model's own, apart from the classification layer,
