@@ -22,10 +22,11 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.head import PENALTY, fit_linear
 from avsc.train.fit.history import read_metrics
+from avsc.train.fit.parameter_groups import decayed
 from avsc.train.fit.prepare import prepare_images
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StoppedError
-from avsc.train.fit.tasks import decayed, top_scores
+from avsc.train.fit.tasks import top_scores
 from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining

@@ -7,7 +7,6 @@ saved and resumed is the same for all (`trainer`).
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from avsc.train.data.time_shift import TimeShift
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
 from avsc.train.fit.losses import Distillation, LabelLoss, Loss, SceneLoss
+from avsc.train.fit.parameter_groups import Group, decayed, visual_apart
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
@@ -34,10 +34,6 @@ from avsc.train.model.network import Network
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings, Validated
-
-FACTOR = "factor"
-"""Key in an optimiser's group: its learning rate relative to the task's; 1 where it is absent."""
-Group = dict[str, object]
 
 
 @dataclass(frozen=True)
@@ -201,7 +197,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     decay = settings.weight_average
     return Task(
         network,
-        _optimiser(settings, _parameters(settings, network)),
+        _optimiser(settings, visual_apart(network, settings.visual_lr_factor)),
         schedule.rate,
         SceneLoss(settings.unimodal_heads, run.distillation),
         validation_scores,
@@ -213,20 +209,6 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         average=WeightAverage(network, decay) if decay else None,
         validated=settings.validated(record.system),
     )
-
-
-def _parameters(settings: Settings, network: Network) -> list[nn.Parameter] | list[Group]:
-    """Return what is trained; an image model that has a learning rate of its own apart."""
-    factor, trained = settings.visual_lr_factor, network.trainable_parameters()
-    if factor == 1 or network.visual is None or network.image_input is None:
-        return trained
-    own = {id(parameter) for parameter in network.visual.parameters()}
-    apart = [parameter for parameter in trained if id(parameter) in own]
-    if not apart:
-        return trained
-    others = [parameter for parameter in trained if id(parameter) not in own]
-    groups: list[Group] = [{"params": others}, {"params": apart, FACTOR: factor}]
-    return groups
 
 
 def _optimiser(
@@ -287,27 +269,3 @@ def top_scores(probability: NDArray[np.float64], label: NDArray[np.int64]) -> di
         "validation_accuracy": float((rank < 1).mean()),
         "validation_top5": float((rank < 5).mean()),
     }
-
-
-def decayed(network: Network, decay: float, visual_lr_factor: float = 1.0) -> list[dict[str, Any]]:
-    """Split what is trained into weights, which decay, and biases and normalisation, which do not.
-
-    Source: He et al., "Bag of tricks for image classification", CVPR 2019, section 3.1.
-
-    Args:
-        network: with an image model.
-        decay: weight decay.
-        visual_lr_factor: learning rate of the image model relative to the classifier's; with 1 both
-            are in the same groups.
-    """
-    assert network.visual is not None
-    apart = visual_lr_factor != 1
-    body = {id(each) for each in network.visual.parameters()} if apart else set()
-    groups: list[dict[str, Any]] = [
-        {"params": [], "weight_decay": decays, **({FACTOR: factor} if apart else {})}
-        for factor in ((1.0, visual_lr_factor) if apart else (1.0,))
-        for decays in (decay, 0.0)
-    ]
-    for parameter in network.trainable_parameters():
-        groups[2 * (id(parameter) in body) + (parameter.ndim < 2)]["params"].append(parameter)
-    return groups

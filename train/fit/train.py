@@ -79,8 +79,8 @@ def _train(
         Console(silent=not processes.main) as console,
         ExitStack() as stack,
         memory_limit(
-            f"Start over by --no-resume with --accumulate {2 * settings.accumulate} or a {smaller}, "
-            "or let several GPUs share the batch (docs/training.md)."
+            f"Start over by --no-resume with --accumulate {2 * settings.accumulate} or a "
+            f"{smaller}, or let several GPUs share the batch (docs/training.md)."
         ),
     ):
         with processes.main_first():

@@ -31,8 +31,9 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics
 from avsc.train.fit.losses import Step
 from avsc.train.fit.memory import slice_memory
+from avsc.train.fit.parameter_groups import FACTOR
 from avsc.train.fit.recovery import load_newest, restore_best
-from avsc.train.fit.tasks import FACTOR, Run, Task
+from avsc.train.fit.tasks import Run, Task
 from avsc.train.fit.timing import EpochTimer
 from avsc.train.fit.update import Update
 from avsc.train.model.inference import embed_images, predict
