@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import distributed
 
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.data.samples import share
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console

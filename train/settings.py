@@ -205,13 +205,14 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
 
         return TimeShift(self.shift)
 
-    def mixing(self, classes: int) -> "Mixup | None":
+    def mixing(self, system: System, classes: int) -> "Mixup | None":
         """Return how samples of so many classes are mixed; None where they are not."""
         if not self.mixup:
             return None
         from avsc.train.data.mixup import Mixup  # torch is slow to import
 
-        return Mixup(self.mixup, self.mixup_lambda == "shared", classes)
+        shared = self.mixup_lambda == "shared" or len(system.branches) < 2
+        return Mixup(self.mixup, shared, classes)
 
     def identity(self, system: System) -> dict[str, Any]:
         """Return the settings that affect the results of a run of `system`, in JSON's types."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from stores import small_store
 
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.fit import memory
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console

@@ -9,7 +9,7 @@ from systems import fit_for
 from torch import nn
 
 from avsc.manifests.errors import SettingError
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div
 
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.model.missing import COLUMN
 from avsc.train.model.network import Network
 from avsc.train.systems import Modality

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avsc.manifests.errors import AvscError
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.fit.compute import Session
 
 

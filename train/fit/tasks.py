@@ -205,7 +205,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
         together=settings.together,
         modality_dropout=settings.dropout_of_modalities(record.system),
         time_shift=settings.time_shift(record.system),
-        mixup=settings.mixing(len(record.classes)),
+        mixup=settings.mixing(record.system, len(record.classes)),
         average=WeightAverage(network, decay) if decay else None,
         validated=settings.validated(record.system),
     )

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import Augment
-from avsc.train.data.batches import Batch, Preparation, TrainingBatches
+from avsc.train.data.batch import Batch
+from avsc.train.data.batches import Preparation, TrainingBatches
 from avsc.train.fit.checkpoint import LostError, Progress, save_best, save_last
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Curves, Row, best_row, finished, write_metrics

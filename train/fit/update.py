@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avsc.train.data.batches import Batch
+from avsc.train.data.batch import Batch
 from avsc.train.fit.compute import Session
 from avsc.train.model.network import Network
 from avsc.train.model.recompute import statistics_kept
