@@ -171,9 +171,6 @@ def _difference(
     runs: WorldRuns, first: str, second: str, seed: int
 ) -> tuple[float, Sequence[float] | None]:
     """Return the first row's log-loss less the second's, with its interval."""
-    rows = json.loads(runs.comparison(first, second, seed).read_text())["rows"]
-    found = rows[0]["log_loss"]
+    found = json.loads(runs.comparison(first, second, seed).read_text())["rows"][0]["log_loss"]
     interval = found["interval"]
-    if isinstance(interval, Mapping):
-        interval = (interval["low"], interval["high"])
-    return found["difference"], interval
+    return found["difference"], interval and (interval["low"], interval["high"])
