@@ -34,6 +34,7 @@ class Row:
         options: of its own.
         knows: what it may tell scenes by: sound, sight, both.
         donor: the row whose acoustic encoder it takes.
+        teacher: the row that teaches it.
         random: whether its image model keeps random weights.
         passes: epochs for each one of the others; an epoch of images alone is a short one.
     """
@@ -42,10 +43,12 @@ class Row:
     options: tuple[object, ...] = ()
     knows: str = "both"
     donor: str = ""
+    teacher: str = ""
     random: bool = False
     passes: int = 1
 
 
+DROPOUT = ("--modality-dropout", 0.3, "--modality-dropout-epochs", 3)
 ROWS = {
     "audio": Row("audio", knows="sound"),
     "video": Row("video", knows="sight", passes=3),
@@ -56,9 +59,15 @@ ROWS = {
     "end-to-end": Row("end-to-end"),
     "video-random": Row("video", knows="sight", random=True, passes=3),
     "joint-random": Row("joint", random=True),
-    "dropout": Row("joint", ("--modality-dropout", 0.3, "--modality-dropout-epochs", 3)),
+    "dropout": Row("joint", DROPOUT),
+    "heads": Row("joint", ("--unimodal-heads", 0.3)),
+    "dropout-heads": Row("joint", (*DROPOUT, "--unimodal-heads", 0.3)),
+    "dropout-teacher": Row("joint", DROPOUT, teacher="joint"),
+    "audio-teacher": Row("audio", knows="sound", teacher="joint"),
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
+    "mixup": Row("joint", ("--mixup", 0.2)),
+    "average": Row("joint", ("--weight-average", 0.99)),
 }
 """Every row: the paper's systems, random image models, and one option each."""
 PAPER = "audio,video,pipeline,ablation-2,ablation-3,joint,end-to-end"
@@ -166,12 +175,16 @@ class Benchmark:
         folder = self.runs.folder(name, seed)
         if (folder / DONE).exists():
             return
-        donor = ("--acoustic-run", self.runs.folder(row.donor, seed)) if row.donor else ()
+        others = [
+            part
+            for option, other in (("--acoustic-run", row.donor), ("--teacher", row.teacher))
+            for part in ((option, self.runs.folder(other, seed)) if other else ())
+        ]
         epochs = row.passes * chosen.epochs
         shared = ("--frames-per-image", chosen.frames_per_image) if self._pairs(row) else ()
         weights = "random" if row.random else work / "places"
         self.run(
-            "avsc-fit", row.verb, "--store", work / "store", "--out", folder, *donor, *shared,
+            "avsc-fit", row.verb, "--store", work / "store", "--out", folder, *others, *shared,
             *self._image_model(), "--visual-weights", weights, "--seed", seed,
             "--embeddings", work / "embeddings", "--epochs", epochs, "--lr-period", epochs,
             "--lr-max", chosen.lr_max, "--batch-size", chosen.batch_size, *row.options,

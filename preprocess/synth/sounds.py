@@ -54,7 +54,7 @@ SOUNDS = {
 }
 
 RINGS = {"low": 1130.0, "high": 1380.0}
-RING_HEIGHT = 2.0
+RING_HEIGHT = 1.5
 """Of a resonance, in nats above what is around it."""
 RING_OCTAVES = 0.04
 """Standard deviation of a resonance, octaves."""
