@@ -3,7 +3,6 @@
 import itertools
 import threading
 from contextlib import nullcontext
-from functools import partialmethod
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.prefetch import DEPTH, prefetch
 from avsc.train.data.source import Source
+from avsc.train.fit import tasks
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
@@ -29,6 +29,7 @@ from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.tasks import compile_visual
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
+from avsc.train.model.visual import visual_encoder
 from avsc.train.settings import Settings
 from avsc.train.systems import SYSTEMS
 
@@ -253,13 +254,14 @@ def test_the_precision_is_one_that_the_card_computes_in(monkeypatch, capability,
 def test_a_compiled_image_model_gives_the_same_run(store, tmp_path, monkeypatch):
     compiled = []
 
-    def note(self, backend):
-        compiled.append(backend)
-        real(self, backend)
+    def note(self, compilation):
+        compiled.append(compilation.backend)
+        real(self, compilation)
 
     real = Network.compile_visual
+    monkeypatch.setattr(Network, "compile_visual", note)
     # Without the code generator, which takes minutes on a CPU.
-    monkeypatch.setattr(Network, "compile_visual", partialmethod(note, "aot_eager"))
+    monkeypatch.setattr(tasks, "BACKEND", "aot_eager")
     losses = []
     for choice in ("auto", "yes"):
         training = make(store, tmp_path / choice, compile=choice, frames_per_image="all")
@@ -282,14 +284,14 @@ def test_without_a_compiler_a_run_is_refused_or_goes_on_uncompiled(
     net = make(store, tmp_path / "run").network
     images = torch.rand(3, 3, 32, 32)
     wanted = net.embed_images(images)
-    monkeypatch.setattr(Network, "compile_visual", partialmethod(Network.compile_visual, broken))
+    monkeypatch.setattr(tasks, "BACKEND", broken)
     with Console() as console:
         session = Session(Computing(CPU, 8, 0), console, StopRequest())
         if required:
             with pytest.raises(AvscError, match=r"\(OSError: no compiler\)\. Install gcc, or omit"):
-                compile_visual(net, session, required=True)
+                compile_visual(net, session, 8, required=True)
         else:
-            compile_visual(net, session, required=False)
+            compile_visual(net, session, 8, required=False)
             *_, last = capsys.readouterr().out.splitlines()
             assert last.startswith("compile: ")
             assert "(OSError: no compiler); it computes uncompiled" in last
@@ -308,17 +310,61 @@ def test_an_empty_path_is_one_line(fit, store, tmp_path, monkeypatch):
     assert "cannot compile the image model here (" in error and "compiler" in error
 
 
-def test_training_and_validation_share_the_graph_of_a_frozen_image_model(
-    store, tmp_path, monkeypatch
+@pytest.mark.parametrize("frames", ["1", "all"])
+def test_one_graph_of_a_frozen_image_model_serves_training_and_validation(
+    store, tmp_path, monkeypatch, frames
 ):
-    """A graph more is for the last batch of validation, whose size differs."""
-    graphs = []
+    """Though the last batch of validation is shorter, and with shared views each of training."""
+    graphs, sizes = [], set()
 
     def count(graph, inputs):
         graphs.append(torch.is_grad_enabled())
         return graph
 
+    def note(self, images):
+        sizes.add(len(images))
+        return embed(self, images)
+
+    embed = Network.embed_images
+    monkeypatch.setattr(Network, "embed_images", note)
     torch.compiler.reset()
-    monkeypatch.setattr(Network, "compile_visual", partialmethod(Network.compile_visual, count))
-    assert make(store, tmp_path / "run", compile="yes").fit()
-    assert graphs in ([False], [False, False])
+    monkeypatch.setattr(tasks, "BACKEND", count)
+    assert make(store, tmp_path / "run", compile="yes", frames_per_image=frames).fit()
+    assert len(sizes) > 1
+    assert graphs == [False]
+
+
+class Casts(TorchDispatchMode):
+    """Counts casts of tensors with four axes, by what they are to."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten._to_copy.default and args[0].dim() == 4:
+            self.count += args[0].dtype == torch.float32
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("backbone", ["test_efficientnet.r160_in1k", "test_vit.r160_in1k"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frozen_weights_are_rounded_once_with_the_results_of_autocast(monkeypatch, dtype, backbone):
+    monkeypatch.setattr(network_module, "fast_dtype", lambda device: dtype)
+    visual = visual_encoder(backbone, "random", None)
+    net = Network(None, visual, nn.Identity(), low_precision=True)
+    images = torch.randn(2, 3, visual.image_input.size, visual.image_input.size)
+    with Casts() as of_autocast, torch.no_grad(), torch.autocast("cpu", dtype):
+        wanted = visual(images).float()
+    net.embed_images(images)
+    with Casts() as ours:
+        found = net.embed_images(images)
+    assert torch.equal(found, wanted)
+    convolutions = sum(isinstance(each, nn.Conv2d) for each in visual.modules())
+    assert of_autocast.count == convolutions + 1  # and the images
+    assert ours.count == 1
+    assert {each.dtype for each in net.state_dict().values()} <= {torch.float32, torch.int64}
+    assert set(net.state_dict()) == {f"visual.{name}" for name in visual.state_dict()}
+    with torch.no_grad():
+        next(visual.model.parameters()).mul_(2)
+    assert not torch.equal(net.embed_images(images), wanted)

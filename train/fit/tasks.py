@@ -30,10 +30,14 @@ from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
 from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.metrics import scores
+from avsc.train.model.frozen import Backend, Compilation
 from avsc.train.model.network import Network
 from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
 from avsc.train.settings import Settings, Validated
+
+BACKEND: Backend = "inductor"
+"""What compiles a frozen image model."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +146,21 @@ def make_task(run: Run, network: Network, session: Session) -> Task:
     assert isinstance(run.record, SceneRecord)
     settings = run.record.settings
     if settings.compile == "yes" or (settings.compile == "auto" and session.device.type == "cuda"):
-        compile_visual(network, session, required=settings.compile == "yes")
+        varying = settings.together > 1 and run.training.frame is not None
+        batch = None if varying else session.slice_size
+        compile_visual(network, session, batch, required=settings.compile == "yes")
     return _scene_task(run.record, run, network)
 
 
-def compile_visual(network: Network, session: Session, *, required: bool) -> None:
+def compile_visual(
+    network: Network, session: Session, batch: int | None, *, required: bool
+) -> None:
     """Compile a frozen image model and try it on one batch, so that a run fails now or never.
 
     Args:
         network: on the session's device; left as it was where PyTorch cannot compile.
         session: what computes; its console is told why not.
+        batch: images that the model sees at a time; None where their number varies.
         required: raise an error then.
 
     Raises:
@@ -161,13 +170,13 @@ def compile_visual(network: Network, session: Session, *, required: bool) -> Non
     if image_input is None or not network.frozen_visual:
         return
     shape = (session.slice_size, 3, image_input.size, image_input.size)
-    network.compile_visual()
+    network.compile_visual(Compilation(BACKEND, batch))
     try:
         network.embed_images(torch.zeros(shape, device=session.device))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a missing or broken compiler leads to
-        network.uncompile_visual()
+        network.compile_visual(None)
         cause: BaseException = error
         while (further := cause.__cause__ or cause.__context__) is not None:
             cause = further

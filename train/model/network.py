@@ -12,18 +12,19 @@ graph is kept through it, and it stays in evaluation mode whatever `train` says,
 statistics do not change and its dropout is off.
 """
 
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from avsc.train.data.augment import ImageInput
 from avsc.train.model.classifiers import UnimodalHeads
+from avsc.train.model.frozen import Compilation
 from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.recompute import recompute_activations
+from avsc.train.model.visual import VisualEncoder
 from avsc.train.systems import Modality
 
 
@@ -108,18 +109,13 @@ class Network(nn.Module):
         """The images that the network takes; None where it takes none, or vectors instead."""
         return getattr(self.visual, "image_input", None)
 
-    def compile_visual(self, backend: str | Callable[..., Any] = "inductor") -> None:
-        """Let PyTorch compile the image model at its first use, and for each new size.
+    def compile_visual(self, compilation: Compilation | None) -> None:
+        """Let PyTorch compile a frozen image model at its first use; None: run it as it is again.
 
-        Results are the same but for rounding; weights keep their names.
+        Results are the same but for rounding.
         """
-        if self.visual is not None:
-            self.visual.compile(backend=backend)
-
-    def uncompile_visual(self) -> None:
-        """Run the image model as it is again."""
-        if self.visual is not None:
-            self.visual._compiled_call_impl = None  # PyTorch has no other way back
+        if self.frozen_visual and isinstance(self.visual, VisualEncoder):
+            self.visual.frozen.compilation = compilation
 
     def recompute_visual(self) -> None:
         """Compute activations of a trained image model again in the backward pass.
@@ -128,7 +124,8 @@ class Network(nn.Module):
             SettingError: the model cannot do that.
         """
         if self.image_input is not None and not self.frozen_visual:
-            recompute_activations(self.visual.model)  # type: ignore[arg-type,union-attr]
+            assert isinstance(self.visual, VisualEncoder)
+            recompute_activations(self.visual.model)
             self.recomputes = True
 
     def visual_dtype(self, device: torch.device) -> torch.dtype:
@@ -154,7 +151,11 @@ class Network(nn.Module):
             torch.set_grad_enabled(gradients),
             nullcontext() if exact else torch.autocast(images.device.type, dtype),
         ):
-            embedding: Tensor = self.visual(images)
+            embedding: Tensor
+            if self.frozen_visual and isinstance(self.visual, VisualEncoder):
+                embedding = self.visual.frozen(self.visual, images, dtype)
+            else:
+                embedding = self.visual(images)
         return embedding if exact else embedding.float()
 
     @property

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from avsc.manifests.errors import SettingError
 from avsc.train.data.augment import ImageInput
+from avsc.train.model.frozen import FrozenEncoder
 from avsc.train.model.weights import digest, starting_model
 
 PAPER_BACKBONES = {
@@ -35,6 +36,7 @@ class VisualEncoder(nn.Module):
         digest: SHA-256 of its initial weights, for the run's records.
         keeps_statistics: whether its batch normalisation uses the statistics that it starts with in
             training, too, in place of each batch's.
+        frozen: computes it where it is frozen.
     """
 
     def __init__(self, model: nn.Module, image_input: ImageInput, origin: str) -> None:
@@ -48,6 +50,7 @@ class VisualEncoder(nn.Module):
         self.origin = origin
         self.digest = digest(model)
         self.keeps_statistics = False
+        self.frozen = FrozenEncoder()
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode images [B, 3, S, S] as [B, features]."""
