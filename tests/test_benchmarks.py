@@ -75,6 +75,11 @@ def test_startup() -> None:
     assert float(rows["`python -c pass`"][2]) < float(rows["`avsc-fit --help`"][2])
 
 
+def test_coverage_of_calibration_errors() -> None:
+    rows = said_by("calibration_coverage", "--trials", 12, "--resamples", 99)
+    assert len(rows) == 8 and all(float(row[3]) > 0.5 for row in rows)
+
+
 def test_coverage() -> None:
     """Of 200 trials: enough to say which way is better, and no more."""
     rows = said_by("interval_coverage", "--trials", 200, "--resamples", 199)

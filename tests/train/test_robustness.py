@@ -24,9 +24,12 @@ from avsc.train.data.source import Source
 from avsc.train.evaluate import alterations
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.calibration import calibration, fit_temperature, tempered
+from avsc.train.evaluate.calibration_intervals import calibration_difference
 from avsc.train.evaluate.condition_predictions import ConditionAnswer
+from avsc.train.evaluate.condition_tables import condition_cells
 from avsc.train.evaluate.conditions import CONDITIONS
 from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.results import summarise
 from avsc.train.evaluate.robustness import Rivals, measure
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.inputs import trained_inputs
@@ -114,6 +117,7 @@ def test_complete_is_what_evaluate_says_bit_for_bit(home, joint, report, fit, tm
     assert (out / "pairs.csv").read_bytes() == (report / "pairs.csv").read_bytes()
     table = (report / "robustness.md").read_text().split("| condition ")[1].split("\n\n")[0]
     assert table in (out / "report.md").read_text() and table in printed
+    assert "calibration under other conditions, strict" in (out / "report.html").read_text()
     assert (out / "conditions-strict.csv").read_bytes() == (report / "robustness.csv").read_bytes()
     html = (out / "report.html").read_text()
     assert "Under other conditions, strict" in html and "image of another scene" in html
@@ -533,6 +537,55 @@ def test_figures_are_those_of_plain_arithmetic(tmp_path):
     margin = found["no-audio"].to_single["visual"].log_loss.interval.high
     again = measure(answers, truth, Rivals(singles, margin, Resampling(500)))
     assert {row.condition.name: row.measured.not_worse for row in again}["no-audio"] is True
+
+
+def test_calibration_errors_have_intervals_of_drawn_locations():
+    first, second = guesses(0, 3), guesses(4, 1.5)
+    table, resampling = (CLIPS, CLASSES), Resampling(40, seed=3)
+    location = np.array([CLIPS[row].location for row in first.clip])
+    drawn = {}
+    for scene in range(3):  # as many of the locations of each scene as it has
+        names = np.unique(location[first.scene == scene])
+        uniform = np.full(len(names), 1 / len(names))
+        times = np.random.default_rng((3, scene)).multinomial(len(names), uniform, 40)
+        drawn |= dict(zip(names.tolist(), times.T, strict=True))
+    wanted = []
+    for resample in range(40):
+        rows = np.repeat(np.arange(len(first)), [drawn[name][resample] for name in location])
+        picked = (
+            Segments(each.probability[rows], rows, rows, each.scene[rows])
+            for each in (first, second)
+        )
+        wanted.append([calibration(each).error for each in picked])
+    errors = [calibration(each).error for each in (first, second)]
+    wanted = np.array(wanted) - np.mean(wanted, 0) + errors
+    found = summarise(first, *table, resampling).calibration_interval
+    assert [found.low, found.high] == pytest.approx(np.quantile(wanted[:, 0], [0.025, 0.975]))
+    between = calibration_difference(first, second, table, resampling)
+    assert between.difference == pytest.approx(errors[1] - errors[0])
+    ends = np.quantile(wanted[:, 1] - wanted[:, 0], [0.025, 0.975])
+    assert [between.interval.low, between.interval.high] == pytest.approx(ends)
+    few = [replace(clip, location=clip.location.replace("5", "4")) for clip in CLIPS]
+    assert summarise(first, few, CLASSES, resampling).calibration_interval is None
+    assert calibration_difference(first, second, (few, CLASSES), resampling).interval is None
+
+
+def test_the_tables_have_a_row_for_each_condition_and_each_rival(tmp_path):
+    answers = {
+        "complete": ConditionAnswer(guesses(0, 3)),
+        "no-audio": ConditionAnswer(None, "not defined: why"),
+    }
+    truth, singles = Truth(tmp_path, CLIPS, CLASSES), {"audio": guesses(2, 1)}
+    rows = measure(answers, truth, Rivals(singles, 0.02, Resampling(100)))
+    alone = {"audio": summarise(singles["audio"], CLIPS, CLASSES, Resampling(100))}
+    for table in condition_cells(rows, alone):
+        header, complete, undefined, rival = table
+        assert {len(row) for row in table} == {len(header)}
+        assert undefined[:3] == ["no audio", "not defined", "-"]
+        assert complete[0] == "complete" and rival[0] == "audio alone, complete"
+    assert rival[1] == f"{100 * alone['audio'].scores.accuracy:.1f}"
+    assert rival[5] == f"{alone['audio'].calibration.error:.3f}"
+    assert complete[5] == f"{calibration(answers['complete'].segments).error:.3f}"
 
 
 def test_without_a_rival_or_an_interval_nothing_is_claimed(tmp_path):

@@ -134,7 +134,7 @@ def robustness(
     )
     with Console() as console:
         found = evaluate_robustness(request, console)
-        console.say(conditions_table(found.rows))
+        console.say(conditions_table(found.rows, found.alone))
         for text in remarks(found):
             console.say(text)
         console.say(f"report: {request.folder / 'robustness.md'}")

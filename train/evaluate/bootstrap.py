@@ -29,7 +29,7 @@ the figure's range: no log-loss below 0, no accuracy above 1.
 Draws are keyed by (seed, group), so that all quantities share the same resamples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -233,15 +233,30 @@ def resample(sums: NDArray[np.float64], units: Units, resampling: Resampling) ->
         number = len(size)
         ratio = number / (number - 1) if number > 1 else np.nan
         variance[group] = ratio * (rest**2).sum(0) / size.sum() ** 2
-        draw = np.random.default_rng((resampling.seed, group))
-        step = max(1, AT_ONCE // number)
-        for start in range(0, resampling.resamples, step):
-            rows = slice(start, min(start + step, resampling.resamples))
-            uniform = np.full(number, 1 / number)
-            times = draw.multinomial(number, uniform, rows.stop - start).astype(np.float64)
+        for rows, times in draws(number, group, resampling):
             moved, spread = _moved(times, rest, size)
             shift[rows, group], variances[rows, group] = moved, ratio * spread
     return Resampled(units.number, mean, variance, shift, variances)
+
+
+def draws(
+    number: int, group: int, resampling: Resampling
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield resamples of the units of a group, as many at a time as memory should hold.
+
+    Args:
+        number: of units.
+        group: of which; its draws are keyed by it.
+        resampling: number of resamples, and seed.
+
+    Yields:
+        Which resamples, and how often each unit is drawn in them, [resamples, units].
+    """
+    draw, uniform = np.random.default_rng((resampling.seed, group)), np.full(number, 1 / number)
+    step = max(1, AT_ONCE // number)
+    for start in range(0, resampling.resamples, step):
+        rows = slice(start, min(start + step, resampling.resamples))
+        yield rows, draw.multinomial(number, uniform, rows.stop - start).astype(np.float64)
 
 
 def _moved(

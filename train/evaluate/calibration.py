@@ -87,11 +87,16 @@ def calibration(segments: Segments) -> Calibration:
     """Return the calibration of the probabilities of segments."""
     confidence = segments.probability.max(1)
     right = segments.probability.argmax(1) == segments.scene
-    bin_ = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bin_ = bins_of(confidence)
     count = np.bincount(bin_, minlength=BINS)
     sums = (np.bincount(bin_, weights, BINS) for weights in (confidence, right))
     means = [np.divide(total, count, np.full(BINS, np.nan), where=count > 0) for total in sums]
     return Calibration(count, means[0], means[1])
+
+
+def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the bin of each probability, (0, 1/15] being 0."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
 def tempered(segments: Segments, temperature: float | NDArray[np.float64]) -> Segments:

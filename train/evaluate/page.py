@@ -23,7 +23,7 @@ from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.score_tables import city_table, location_table, scene_table
 from avsc.train.evaluate.temperatures import temperature_lines
-from avsc.train.evaluate.writing import LOG_LOSS, PERCENT, NumberFormat
+from avsc.train.evaluate.writing import CALIBRATION, LOG_LOSS, PERCENT, NumberFormat
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.protocol import EVERY, Protocol
 
@@ -133,7 +133,11 @@ class EvaluationPage:
                     Cell(protocol, head=True),
                     Cell(_figure(official.log_loss, results.log_loss_interval, LOG_LOSS)),
                     Cell(_figure(official.accuracy, results.accuracy_interval, PERCENT)),
-                    Cell(f"{results.calibration.error:.3f}"),
+                    Cell(
+                        _figure(
+                            results.calibration.error, results.calibration_interval, CALIBRATION
+                        )
+                    ),
                     Cell(f"{len(results.segments):,} of {self.evaluation.expected:,}"),
                 ]
             )
@@ -170,11 +174,15 @@ class EvaluationPage:
     def _conditions(self) -> list[Section]:
         sections = []
         for protocol, rows in self.evaluation.conditions.items():
-            header, *body = condition_cells(rows)
-            cells = [[Cell(name, head=True), *map(Cell, rest)] for name, *rest in body]
+            losses, others = (
+                (header, [[Cell(name, head=True), *map(Cell, rest)] for name, *rest in body])
+                for header, *body in condition_cells(rows)
+            )
             figure = {"Log-loss along each kind of condition": curves(rows).svg.decode()}
             title = f"Under other conditions, {protocol}"
-            sections.append(Section(title, [ABOUT, *notes(rows)], header, cells, figure))
+            sections.append(Section(title, [ABOUT, *notes(rows)], *losses, figure))
+            title = f"Accuracy and calibration under other conditions, {protocol}"
+            sections.append(Section(title, (), *others))
         return sections
 
     def _figures(self) -> dict[str, str]:

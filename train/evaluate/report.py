@@ -36,6 +36,7 @@ from avsc.train.evaluate.run_evaluation import RunEvaluation, metrics_csv, metri
 from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.evaluate.temperatures import temperature_lines
 from avsc.train.evaluate.writing import (
+    CALIBRATION,
     LOG_LOSS,
     PERCENT,
     NumberFormat,
@@ -153,7 +154,7 @@ def uncertainty(evaluation: RunEvaluation) -> list[str]:
     resamples = evaluation.provenance["resamples"]
     lines = []
     for protocol, results in evaluation.results.items():
-        scores = results.scores
+        scores, error = results.scores, results.calibration.error
         lines.append(
             f"{protocol}: "
             f"log-loss {_with_interval(scores.log_loss, results.log_loss_interval, LOG_LOSS)}, "
@@ -161,7 +162,8 @@ def uncertainty(evaluation: RunEvaluation) -> list[str]:
             f"(95 % confidence, bootstrap-t, {resamples:,} resamples of the "
             f"{results.units.count} {UNITS[results.units.kind]}{_within(results)})"
             f"{_withheld(results)}; expected calibration error "
-            f"{results.calibration.error:.3f} ({BINS} bins)"
+            f"{_with_interval(error, results.calibration_interval, CALIBRATION)} "
+            f"({BINS} bins)"
         )
         if (temperature := results.temperature) is not None:
             digits = LOG_LOSS.decimals(results.log_loss_interval)

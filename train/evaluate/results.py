@@ -16,6 +16,7 @@ from avsc.train.evaluate.bootstrap import (
     resampling_units,
 )
 from avsc.train.evaluate.calibration import Calibration, Temperature, calibration
+from avsc.train.evaluate.calibration_intervals import calibration_interval
 from avsc.train.evaluate.crossed import resample_mean
 from avsc.train.metrics import Groups, Scores, by_city, by_location, by_scene, outcomes, scores
 from avsc.train.protocol import Segments
@@ -56,6 +57,7 @@ class Results:
         cities: scores by city; None when no clip has one.
         locations: scores by location; None when no clip has one.
         calibration: of the predicted probabilities.
+        calibration_interval: of its expected error, as `calibration_intervals` says.
         temperature: the one applied to the predictions; None as a rule.
     """
 
@@ -68,6 +70,7 @@ class Results:
     cities: PlaceScores | None
     locations: PlaceScores | None
     calibration: Calibration
+    calibration_interval: Interval | None
     temperature: Temperature | None = None
 
 
@@ -103,6 +106,7 @@ def summarise(
         _place_scores(by_city(segments, clips), values),
         _place_scores(by_location(segments, clips), values),
         calibration(segments),
+        calibration_interval(segments, units, resampling),
         temperature,
     )
 

@@ -19,6 +19,10 @@ import numpy as np
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.calibration import FittedTemperature, calibration
+from avsc.train.evaluate.calibration_intervals import (
+    CalibrationDifference,
+    calibration_difference,
+)
 from avsc.train.evaluate.compare import ComparedGroup, check_same_segments, compare
 from avsc.train.evaluate.condition_predictions import ConditionAnswer, ConditionAnswers
 from avsc.train.evaluate.conditions import COMPLETE, CONDITIONS, Condition
@@ -39,6 +43,7 @@ class ConditionFigures:
     Attributes:
         results: scores, intervals, calibration.
         to_complete: from the complete recordings to this condition.
+        calibration_to_complete: the same of the calibration error.
         to_single: by modality, from the system of that modality alone, on complete recordings, to
             this system under this condition.
         not_worse: whether it is no worse than the modalities that are left; None if unknown,
@@ -50,6 +55,7 @@ class ConditionFigures:
 
     results: Results
     to_complete: ComparedGroup
+    calibration_to_complete: CalibrationDifference
     to_single: dict[Modality, ComparedGroup]
     not_worse: bool | None
     without: int
@@ -81,6 +87,7 @@ class Robustness:
         clips: the clip table.
         classes: scene labels in the order of their indices.
         rows: the complete recordings first.
+        alone: results of the named systems of one modality, on complete recordings.
         temperatures: that were applied, by pattern; empty without.
     """
 
@@ -88,6 +95,7 @@ class Robustness:
     clips: Sequence[Clip]
     classes: tuple[str, ...]
     rows: tuple[ConditionRow, ...]
+    alone: Mapping[Modality, Results] = field(default_factory=dict)
     temperatures: Mapping[str, FittedTemperature] = field(default_factory=dict)
 
 
@@ -148,6 +156,7 @@ def _measured(
     return ConditionFigures(
         summarise(own, *table, rivals.resampling),
         compare(complete, own, *table, rivals.resampling).rows[0],
+        calibration_difference(complete, own, table, rivals.resampling),
         singles,
         _not_worse([singles[each] for each in condition.left if each in singles], rivals.margin),
         int(without.sum()),

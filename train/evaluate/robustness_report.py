@@ -82,13 +82,13 @@ def _page(found: Robustness) -> str:
     return f"""# Robustness of {escape.markdown(str(provenance["system"]))}
 
 Log-loss and accuracy are the official figures (means over scenes), ECE the expected calibration
-error. Differences in log-loss are paired by segment: this condition minus the complete recordings,
-and minus the systems of one modality, which have the complete recordings. "Not worse than what is
-left": the upper end of the interval of the difference to each named system of a modality that is as
-recorded is at most {provenance["margin"]} nats. "Confidence rose": of the segments from which a
-modality was taken away, those whose largest probability is higher without it.
+error. Differences are paired by segment: this condition minus the complete recordings, and minus
+the systems of one modality, which have the complete recordings. "Not worse than what is left": the
+upper end of the interval of the difference to each named system of a modality that is as recorded
+is at most {provenance["margin"]} nats. "Confidence rose": of the segments from which a modality was
+taken away, those whose largest probability is higher without it.
 
-{conditions_table(found.rows)}
+{conditions_table(found.rows, found.alone)}
 
 {bullets(remarks(found))}
 

@@ -17,6 +17,7 @@ from avsc.train.evaluate.condition_predictions import (
 from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
 from avsc.train.evaluate.pooling import TestedRuns, pool_answers
 from avsc.train.evaluate.report import check_folder
+from avsc.train.evaluate.results import summarise
 from avsc.train.evaluate.robustness import Rivals, Robustness, measure
 from avsc.train.evaluate.robustness_report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
@@ -210,4 +211,6 @@ def _measured(
         "versions": versions(),
     }
     rows = measure(answers, truth, rivals)
-    return Robustness(provenance, truth.clips, truth.classes, rows)
+    table = (truth.clips, truth.classes)
+    alone = {name: summarise(each, *table, rivals.resampling) for name, each in singles.items()}
+    return Robustness(provenance, *table, rows, alone)

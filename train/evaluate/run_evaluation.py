@@ -96,6 +96,7 @@ def _protocol_values(results: Results, classes: tuple[str, ...]) -> dict[str, An
         "confusion": scores.confusion.tolist(),
         "calibration": {
             "expected_error": bins.error,
+            "expected_error_interval": _ends(results.calibration_interval),
             "segments": bins.segments.tolist(),
             "confidence": [None if np.isnan(x) else x for x in bins.confidence.tolist()],
             "accuracy": [None if np.isnan(x) else x for x in bins.accuracy.tolist()],

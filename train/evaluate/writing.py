@@ -59,7 +59,7 @@ class NumberFormat:
 
 
 LOG_LOSS, PERCENT = NumberFormat(1, 4, 3), NumberFormat(100, 2, 1)
-COUNT = NumberFormat(1, 0, 0)
+COUNT, CALIBRATION = NumberFormat(1, 0, 0), NumberFormat(1, 3, 3)
 
 
 def markdown_table(rows: Sequence[Sequence[str]], left: int = 1) -> str:
