@@ -1,9 +1,16 @@
 """Settings of systems that hold when a modality is missing; all are off in the paper's systems."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from avsc.train.checked_settings import CheckedSettings, setting
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0},
+}
+"""Settings by the name of ``--preset``: those that won on validation (docs/decisions/0021)."""
 
 
 @dataclass(frozen=True, kw_only=True)

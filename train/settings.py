@@ -227,7 +227,7 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
             "pairs": views and ("audio" in branches or taught),
             "fused": len(branches) > 1,
             "tuned": "visual" in branches and views and branches["visual"].trained,
-            "mixed": (len(branches) > 1 or taught) and self.mixup > 0,
+            "mixed": len(branches) > 1 and self.mixup > 0,
             "taught": taught,
             "dropped": self.dropout_of_modalities(system) is not None,
         }

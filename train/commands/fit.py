@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
 from avsc.train.places_settings import PlacesSettings
+from avsc.train.robust_settings import PRESETS
 from avsc.train.settings import Settings
 from avsc.train.systems import ENCODER, VERBS, System, trained_alone
 
+PRESET = "preset"
 Command = Callable[..., Any]
 Train = Callable[[Any, Path, bool, bool], int]
 """Trains by settings, in a folder, resuming or not, waiting or not; returns the exit status."""
 
 GROUPS = {
     "Data": "store data data_name size feature acoustic_embeddings visual_embeddings embeddings",
-    "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
-    "visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads teacher "
-    "teacher_temperature teacher_weight",
+    "Model": "preset concat backbone visual_weights image_size view acoustic_run visual_run "
+    "dropout visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads "
+    "teacher teacher_temperature teacher_weight",
     "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
     "lr_max lr_min lr_period lr_factor warmup head_images batch_norm momentum weight_decay "
     "visual_lr_factor weight_average label_smoothing seed",
@@ -80,9 +83,35 @@ def fit_command(
     @_options(declared, defaults or {})
     @settings
     def fit(out: Path, resume: bool, wait: bool, **values: Any) -> int:
+        values |= _by_preset(values.pop(PRESET, None))
         return train(declared(**values), out, resume, wait)
 
-    return fit
+    return _preset_option(fit) if issubclass(declared, Settings) else fit
+
+
+def _preset_option(command: click.Command) -> click.Command:
+    command.params.insert(
+        0,
+        click.Option(
+            [option(PRESET)],
+            type=click.Choice(sorted(PRESETS)),
+            help="Values of several options, where they are not given: "
+            + "; ".join(f"{name}: {_as_options(values)}" for name, values in PRESETS.items())
+            + ".",
+        ),
+    )
+    return command
+
+
+def _as_options(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{option(name)} {value}" for name, value in values.items())
+
+
+def _by_preset(name: str | None) -> dict[str, Any]:
+    """Return the values that a preset has for options that nobody gave."""
+    given = click.get_current_context().get_parameter_source
+    chosen = PRESETS[name] if name else {}
+    return {name: value for name, value in chosen.items() if given(name) is ParameterSource.DEFAULT}
 
 
 def _options(
