@@ -256,6 +256,45 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
     assert code == 0 and "resuming after " in said
 
 
+# Process 1 hangs at an image of the third batch, or process 0 in a save.
+HANGING = """
+import os, sys, time
+from datetime import timedelta
+from avsc.train.data.image_folder import ImageFolder
+from avsc.train.fit import distributed, peers, trainer
+distributed.STEP, peers.GRACE = timedelta(seconds=5), 1.0
+which, read, reads, save = sys.argv.pop(1), ImageFolder.read, [], trainer.save_last
+slow = [7] if which == "save" else []
+def read_and_hang(self, record):
+    reads.append(record)
+    if which == "read" and os.environ["RANK"] == "1" and len(reads) == 14:
+        time.sleep(1000)
+    return read(self, record)
+def save_slowly(*of):
+    time.sleep(slow.pop() if slow else 0)
+    save(*of)
+ImageFolder.read, trainer.save_last = read_and_hang, save_slowly
+from avsc.train.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["read", "save"])
+def test_a_step_is_not_waited_for_long_but_a_save_is(images, tmp_path, where):
+    out = tmp_path / "run"
+    run = ["places", "--data", str(images), *PLACES, "--epochs", "1", "--save-minutes", "1e-9"]
+    run += ["--out", str(out)]
+    begin = time.monotonic()
+    found = started([sys.executable, "-c", HANGING, where, *run])
+    if where == "save":
+        assert [code for code, _, _ in found] == [0, 0], found
+        return
+    assert [code for code, _, _ in found] == [75, 75], found
+    assert time.monotonic() - begin < 100
+    assert "one of them is alive and has not finished its step for 5 s (" in found[0][2]
+    assert "Traceback" not in found[0][2]
+
+
 def wait_for_file(path: Path) -> None:
     end = time.monotonic() + SECONDS
     while not path.exists():

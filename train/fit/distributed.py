@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +32,11 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.peers import DONE, START, STOPPED, Watch
 from avsc.train.fit.signals import RESUMABLE
 
+STEP = timedelta(minutes=10)
+"""How long a process waits within a step for another that is alive."""
 PATIENCE = timedelta(hours=1)
-"""How long a process waits within a step for another that is alive. There is no limit on waiting
-for what process 0 does alone before the first step."""
+"""How long it waits for what another does alone: a save, its share of the validation, reading the
+store before the first step. For what process 0 does before the others start there is no limit."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Processes:
         local_rank: number of this one on its machine: of its GPU.
         local_count: how many are on this machine.
         watch: whether the others are alive; None where there are none.
+        patient: group of all, in which each waits for `PATIENCE`.
     """
 
     rank: int = 0
@@ -53,6 +57,7 @@ class Processes:
     local_rank: int = 0
     local_count: int = 1
     watch: Watch | None = field(default=None, compare=False)
+    patient: Any = field(default=None, compare=False, repr=False)
 
     @property
     def main(self) -> bool:
@@ -104,6 +109,7 @@ class Processes:
 
         over_processes(network)
         with self._waiting():
+            distributed.barrier(self.patient)  # until all have read the store
             # All have the same buffers: a frozen model's never change, and those of batch
             # normalisation are of the whole batch.
             return nn.parallel.DistributedDataParallel(step, broadcast_buffers=False)
@@ -118,12 +124,12 @@ class Processes:
         return total / self.count
 
     def highest(self, value: int) -> int:
-        """Return the highest of the processes' values."""
+        """Return the highest of the processes' values; process 0 may be saving meanwhile."""
         if self.count == 1:
             return value
         highest = torch.tensor(value)
         with self._waiting():
-            distributed.all_reduce(highest, distributed.ReduceOp.MAX)
+            distributed.all_reduce(highest, distributed.ReduceOp.MAX, self.patient)
         return int(highest)
 
     def share(self, total: int) -> NDArray[np.int64]:
@@ -144,7 +150,7 @@ class Processes:
         own = torch.from_numpy(np.ascontiguousarray(part))
         parts = [torch.empty_like(own) for _ in range(self.count)]
         with self._waiting():
-            distributed.all_gather(parts, own)
+            distributed.all_gather(parts, own, self.patient)
         return torch.cat(parts)[:total].numpy()
 
     def _waiting(self) -> AbstractContextManager[None]:
@@ -177,10 +183,11 @@ def joined() -> Iterator[Processes]:
             attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
             store = PrefixStore(f"attempt-{attempt}", store)
         distributed.init_process_group(
-            backend, store=store, rank=rank, world_size=count, timeout=PATIENCE
+            backend, store=store, rank=rank, world_size=count, timeout=STEP
         )
+        patient = distributed.new_group(timeout=PATIENCE, backend="gloo")
         watch.connect(store, os.environ.get("MASTER_ADDR", "127.0.0.1"))
-        yield replace(processes, watch=watch)
+        yield replace(processes, watch=watch, patient=patient)
         distributed.destroy_process_group()
         last = DONE
     except AvscError as fault:
@@ -189,14 +196,17 @@ def joined() -> Iterator[Processes]:
     except (distributed.DistError, RuntimeError, ValueError, OSError) as fault:
         if not _of_the_connection(fault):
             raise
-        status = watch.verdict()
+        hung = "timed out" in str(fault).lower()
+        status = RESUMABLE if hung else watch.verdict()
         last = STOPPED if status == RESUMABLE else b""
         if not processes.main:
             raise SystemExit(status) from fault  # the first process says so for all
+        why = "one of them ended, and said why if it could, or they do not find each other"
+        if hung:
+            why = f"one of them is alive and has not finished its step for {STEP.seconds} s"
         lost = AvscError(
-            f"process 0 of {count} cannot reach the others: one of them ended, and said why if it "
-            f"could, or they do not find each other ({str(fault).splitlines()[0]}). The same "
-            "command resumes from the last checkpoint."
+            f"process 0 of {count} cannot reach the others: {why} ({str(fault).splitlines()[0]}). "
+            "The same command resumes from the last checkpoint."
         )
         lost.exit_code = status
         raise lost from fault

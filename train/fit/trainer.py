@@ -134,10 +134,10 @@ class Trainer:
         self.network.train()
         for batch in () if self._asked() else iter(lambda: tuple(islice(batches, slices)), ()):
             self._step(*batch)
+            if time.monotonic() - self._saved >= 60 * self.run.settings.save_minutes:
+                self._save()  # before the others are met, who wait for it there
             if self._asked():
                 break
-            if time.monotonic() - self._saved >= 60 * self.run.settings.save_minutes:
-                self._save()
             if console.due():
                 text = f"epoch {at.epoch + 1}, loss {self._mean_loss():.4f}"
                 console.show(text, at.batch, self.run.batches)
