@@ -85,3 +85,14 @@ def test_waiting_is_asked_of_the_step_alone(monkeypatch):
     trainer = SimpleNamespace(session=session, _step=lambda batch: seen.append(int(batch)))
     assert waits(trainer, batches) == "no"
     assert seen == [("error", []), 0, ("default", [])]
+
+
+def test_segments_of_urbansas_say_when_any_vehicle_is_heard(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    urbansas = importlib.import_module("urbansas")
+    sounds = [{"start": 2.0, "end": 3.4}, {"start": 3.0, "end": 6.5}, {"start": 9.2, "end": 10.02}]
+    found = urbansas.spans(sounds)
+    assert [str(span) for span in found] == [
+        "0-2 no vehicle", "2-6.5 vehicle", "6.5-9.2 no vehicle", "9.2-10 vehicle"
+    ]  # fmt: skip
+    assert [str(span) for span in urbansas.spans([])] == ["0-10 no vehicle"]
