@@ -27,14 +27,16 @@ Train = Callable[[Any, Path, bool, bool], int]
 
 GROUPS = {
     "Data": "store data data_name size feature acoustic_embeddings visual_embeddings embeddings",
-    "Model": "preset concat backbone visual_weights image_size view acoustic_run visual_run "
-    "dropout visual_stages fusion_norm modality_dropout modality_dropout_epochs unimodal_heads "
-    "teacher teacher_temperature teacher_weight",
-    "Optimisation": "epochs batch_size augment frames_per_image shift mixup mixup_lambda optimiser "
-    "lr_max lr_min lr_period lr_factor warmup head_images batch_norm momentum weight_decay "
-    "visual_lr_factor weight_average label_smoothing seed",
-    "Validation": "validation validation_fraction validation_file validation_missing protocol "
-    "patience folds fold_number",
+    "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
+    "visual_stages",
+    "Optimisation": "epochs batch_size augment frames_per_image optimiser lr_max lr_min lr_period "
+    "lr_factor warmup head_images batch_norm momentum weight_decay visual_lr_factor "
+    "label_smoothing seed",
+    "Validation": "validation validation_fraction validation_file protocol patience folds "
+    "fold_number",
+    "Beyond the paper": "preset modality_dropout modality_dropout_epochs validation_missing "
+    "unimodal_heads teacher teacher_temperature teacher_weight shift fusion_norm mixup "
+    "mixup_lambda weight_average",
     "Where it runs": "out resume wait save_minutes device workers accumulate "
     "checkpoint_activations precision compile",
 }
