@@ -2,7 +2,8 @@
 
 As under the shifts of `avsc.train.evaluate.conditions`, the audio is s seconds late (early where s
 is negative): frames of second k meet the image of second k + s, counted cyclically within the clip.
-Where the store lacks that image, the sample keeps that of its own second.
+Where the store lacks that image, the sample keeps that of its own second; it always keeps the scene
+of the second of its frames.
 """
 
 from dataclasses import dataclass
