@@ -77,7 +77,7 @@ def test_startup() -> None:
 
 def test_coverage_of_calibration_errors() -> None:
     rows = said_by("calibration_coverage", "--trials", 12, "--resamples", 99)
-    assert len(rows) == 8 and all(float(row[3]) > 0.5 for row in rows)
+    assert len(rows[2:]) == 8 and all(float(row[3]) > 0.5 for row in rows[2:])
 
 
 def test_coverage() -> None:

@@ -27,7 +27,7 @@ from avsc.train.metrics import scores
 from avsc.train.paper.forecast import Pace, RunForecast, recorded, total
 from avsc.train.paper.plan import TABLES, make_plan, published_results
 from avsc.train.paper.runs import EvaluationOptions, RunState, is_evaluated, make_runs, state
-from avsc.train.paper.table import TableLine, seed_scores
+from avsc.train.paper.table import TableLine, ensemble, seed_scores
 from avsc.train.paper.table_report import comma_separated, latex, markdown, open_choices
 from avsc.train.protocol import Segments
 from avsc.train.settings import Settings
@@ -139,6 +139,7 @@ def test_wrong_use_is_refused(fit):
     refused(fit("table", "2", "--seeds", "0,0"), 2, "--seeds is '0,0'", "0,1,2")
     refused(fit("table", "2", "--seeds", "two"), 2, "--seeds is 'two'")
     refused(fit("table", "2", "--only", "joint"), 2, "--only is 'joint'; the runs are audio-fbank")
+    refused(fit("table", "2", "--ensemble"), 2, "--seeds is 0")
     refused(fit("table", "2", "--predictions", "a.tsv"), 2, "--predictions is for table 5")
     refused(fit("table", "2", "--seed", "1"), 2, "--seed")
     refused(fit("table", "2", "--batch-size", "1"), 2, "--batch-size is 1")
@@ -172,6 +173,15 @@ def test_mean_and_deviation_over_seeds_by_hand():
     # The mean of three seeds wavers less over locations than one of them.
     width = [each.log_loss.interval.high - each.log_loss.interval.low for each in (found, alone)]
     assert width[0] < width[1]
+
+
+def test_an_ensemble_is_the_mean_of_probabilities():
+    runs = [predictions(seed) for seed in range(3)]
+    found = ensemble(runs)
+    np.testing.assert_allclose(
+        found.probability, sum(run.probability for run in runs) / 3, rtol=1e-12
+    )
+    assert (found.clip == runs[0].clip).all() and (found.scene == runs[0].scene).all()
 
 
 def test_layouts_hold_the_same_figures():
@@ -356,7 +366,7 @@ def test_seeds_are_averaged_and_one_run_can_be_made_alone(fit, small):
     code, said, _ = fit("table", 2, *two, "--only", "audio-fbank-seed1")
     assert code == 0 and not (out / "table-2.md").exists()
     assert (out / "audio-fbank-seed1" / "evaluation-test" / "report.md").exists()
-    code, said, _ = fit("table", 2, *two)
+    code, said, _ = fit("table", 2, *two, "--ensemble")
     assert code == 0, said
     assert "audio-fbank-seed1: already trained" in said
     rows = csv_rows(out / "table-2.csv")
@@ -369,6 +379,10 @@ def test_seeds_are_averaged_and_one_run_can_be_made_alone(fit, small):
     assert float(rows[0]["log_loss_mean"]) == pytest.approx(np.mean(losses), rel=1e-9)
     assert float(rows[0]["log_loss_deviation"]) == pytest.approx(np.std(losses, ddof=1), rel=1e-6)
     assert rows[0]["visual_pretraining"] == "" and rows[0]["runs"] == "2"
+    # Its ensemble: by convexity no worse than the mean of the two.
+    together = [row for row in rows if row["row"].endswith(", ensemble")]
+    assert len(together) == len(rows) / 2 and together[0]["log_loss_paper"] == ""
+    assert float(together[0]["log_loss_mean"]) < float(rows[0]["log_loss_mean"])
     # The same run of other settings is refused, and what is there stays.
     refused(fit("table", 2, *two, "--dropout", 0.1), 2, "different --dropout", "--no-resume")
 

@@ -23,7 +23,7 @@ CHOSEN_HERE = (
 )  # fmt: skip
 """Settings that a table sets itself, row by row."""
 
-TABLE = "seeds only listed dry_run probe predictions resamples allow_missing"
+TABLE = "seeds ensemble only listed dry_run probe predictions resamples allow_missing"
 """Options of the table itself, for the help."""
 
 
@@ -53,6 +53,11 @@ def run_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     default="0",
     show_default=True,
     help="Seeds of each row's runs, e.g. 0,1,2 for three.",
+)
+@click.option(
+    "--ensemble",
+    is_flag=True,
+    help="Add a line for the mean of the probabilities of each row's runs over several seeds.",
 )
 @click.option("--only", metavar="NAME", help="Train and evaluate one run, and write no table.")
 @click.option("--list", "listed", is_flag=True, help="Print the runs, one per line, and exit.")
@@ -89,6 +94,7 @@ def table(
     table: str,
     out: Path,
     seeds: str,
+    ensemble: bool,
     only: str | None,
     listed: bool,
     dry_run: bool,
@@ -109,6 +115,10 @@ def table(
         raise SettingError("--predictions is for table 5.")
     overrides = {name: value for name, value in values.items() if value is not None}
     chosen = _seeds(seeds)
+    if ensemble and len(chosen) < 2:
+        raise SettingError(
+            f"--ensemble is of several seeds; --seeds is {seeds}. Name some, as 0,1,2."
+        )
     plan = make_plan(table, out, chosen, overrides)
     if listed:
         for run in plan.runs.values():
@@ -124,7 +134,7 @@ def table(
     from avsc.train.evaluate.submissions import read_truth
     from avsc.train.fit.console import Console
     from avsc.train.paper.runs import EvaluationOptions, make_runs
-    from avsc.train.paper.table import make_table, with_submissions
+    from avsc.train.paper.table import make_table, with_ensembles, with_submissions
     from avsc.train.paper.table_report import markdown, remarks, write_table
 
     options = EvaluationOptions(Resampling(resamples), allow_missing)
@@ -135,6 +145,8 @@ def table(
             return status
         truth = read_truth(next(iter(plan.runs.values())).settings.store)
         made = make_table(plan, truth, overrides, chosen, options.resampling)
+        if ensemble:
+            made = with_ensembles(made, truth)
         if predictions:
             made = with_submissions(made, predictions, truth, allow_missing)
         page = write_table(out, made)

@@ -146,7 +146,7 @@ def make_table(
     """
     lines, rows = [], {}
     for row in plan.rows:
-        inputs = tuple(name for name in (row.feature, row.backbone) if name)
+        inputs = _inputs(row)
         if not row.runs:
             strategy = () if row.published is None else (row.published.strategy,)
             lines.append(TableLine(row.label, strategy, None, None, 0, None, row.published))
@@ -161,6 +161,10 @@ def make_table(
             for protocol, by_protocol in scores.by_protocol.items()
         ]
     return PaperTable(plan, tuple(lines), rows, overrides, seeds, resampling)
+
+
+def _inputs(row: TableRow) -> tuple[str, ...]:
+    return tuple(name for name in (row.feature, row.backbone) if name)
 
 
 def row_name(row: TableRow) -> str:
@@ -212,6 +216,34 @@ def seed_scores(runs: Sequence[Segments], truth: Truth, resampling: Resampling) 
 def _seed_mean(runs: NDArray[np.float64], interval: Interval | None) -> SeedMean:
     std = float(runs.std(ddof=1)) if len(runs) > 1 else None
     return SeedMean(float(runs.mean()), std, interval)
+
+
+def with_ensembles(table: PaperTable, truth: Truth) -> PaperTable:
+    """Return a table with lines for the ensemble of each row's runs: means of probabilities.
+
+    Rows of one run have none.
+    """
+    lines = list(table.lines)
+    for row in table.plan.rows:
+        if len(row.runs) < 2:
+            continue
+        own = next(
+            line for line in lines if line.label == row.label and line.inputs == _inputs(row)
+        )
+        for protocol in PROTOCOLS:
+            folders = [table.plan.runs[name].folder for name in row.runs]
+            runs = [read_submission(folder, protocol, truth) for folder in folders]
+            scores = seed_scores([ensemble(runs)], truth, table.resampling)
+            label = f"{row.label}, ensemble"
+            lines.append(
+                replace(own, label=label, protocol=protocol, scores=scores, published=None)
+            )
+    return replace(table, lines=tuple(lines))
+
+
+def ensemble(runs: Sequence[Segments]) -> Segments:
+    """Return the means of the probabilities of several predictions of the same segments."""
+    return replace(runs[0], probability=np.mean([run.probability for run in runs], axis=0))
 
 
 def with_submissions(
