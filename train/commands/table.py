@@ -114,11 +114,7 @@ def table(
     if predictions and table != "5":
         raise SettingError("--predictions is for table 5.")
     overrides = {name: value for name, value in values.items() if value is not None}
-    chosen = _seeds(seeds)
-    if ensemble and len(chosen) < 2:
-        raise SettingError(
-            f"--ensemble is of several seeds; --seeds is {seeds}. Name some, as 0,1,2."
-        )
+    chosen = _seeds(seeds, ensemble)
     plan = make_plan(table, out, chosen, overrides)
     if listed:
         for run in plan.runs.values():
@@ -150,14 +146,13 @@ def table(
         if predictions:
             made = with_submissions(made, predictions, truth, allow_missing)
         page = write_table(out, made)
-        console.say(markdown(made.lines))
-        for note in remarks(made):
-            console.say(f"- {note}")
-        console.say(f"table: {page}, with .csv and .tex beside it")
+        lines = [markdown(made.lines), *(f"- {note}" for note in remarks(made))]
+        for line in (*lines, f"table: {page}, with .csv and .tex beside it"):
+            console.say(line)
     return DONE
 
 
-def _seeds(text: str) -> tuple[int, ...]:
+def _seeds(text: str, ensemble: bool) -> tuple[int, ...]:
     try:
         seeds = tuple(int(seed) for seed in text.split(","))
     except ValueError:
@@ -166,6 +161,8 @@ def _seeds(text: str) -> tuple[int, ...]:
         raise SettingError(
             f"--seeds is {text!r}; wanted distinct non-negative integers, such as 0,1,2."
         )
+    if ensemble and len(seeds) < 2:
+        raise SettingError(f"--ensemble is of several seeds; --seeds is {text}. Name some: 0,1,2.")
     return seeds
 
 
