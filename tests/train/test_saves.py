@@ -36,14 +36,14 @@ def make(store, tmp_path):
         with Console() as console:
             session = Session.open(settings, console)
             run = prepare(SYSTEMS[system], settings, RunFolder(tmp_path / "run"), True, session)
-        run.seen, loss_of = [], run.model.forward
+        run.seen, loss_of = [], run.update.step.forward
 
         def noted(batch):
             loss = loss_of(batch)
             run.seen.append((batch, loss.item(), run.optimiser.param_groups[0]["lr"]))
             return loss
 
-        run.model.forward = noted
+        run.update.step.forward = noted
         return run
 
     return made
