@@ -173,6 +173,12 @@ def test_scenes_may_become_segments_and_nothing_is_made(world: World) -> None:
     assert after.classes == ("quiet", "tram") and after.fingerprint != before.fingerprint
     assert after.clips == changed.dataset.clips and after.clips[0].labels == ("quiet", "tram")
     assert changed.parts().keys() == world.parts().keys()
+    text = world.manifest.read_text().replace("1-2 tram", "1-4 tram", 1)
+    world.manifest.write_text(text)
+    World(world.root.parent, write=False).make()
+    said = CliRunner().invoke(program, ["info", str(world.store)]).output
+    outside = "segment '1-4 tram' lies outside the recording, which has 2 seconds."
+    assert f"Note: clip 'clip-0': {outside}" in said
 
 
 def test_corrected_scenes_change_the_store_and_nothing_is_made(world: World) -> None:

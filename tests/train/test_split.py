@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from avsc.manifests.clips import Clip
 from avsc.manifests.errors import ManifestError, SettingError
+from avsc.manifests.label_spans import parse_spans
 from avsc.manifests.tau2021 import read_tau2021
 from avsc.train.fit.held_out import validation_rows
 from avsc.train.validation_settings import Validation
@@ -48,6 +49,22 @@ def test_random_takes_the_fraction() -> None:
     for fraction in (0.1, 0.25):
         held = validation_rows(CLIPS, ROWS, "random", fraction)[1]
         assert len(held) == round(fraction * len(CLIPS))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_where_labels_change_whole_locations_of_the_set_are_held_out(seed: int) -> None:
+    """Label c occurs at two of ten locations only; both parts have some of it."""
+    texts = ("0-2 a; 2-3 b", "0-3 b", "0-1 b; 1-3 a", "0-1 c; 1-3 a")
+    clips = [
+        Clip(f"{place}-{take}", None, "a.wav", None, None, None, f"p{place}",
+             parse_spans(texts[3 if place in (4, 7) else (place + take) % 3], "here"))
+        for place in range(10) for take in range(3)
+    ]  # fmt: skip
+    train, held = validation_rows(clips, range(30), "location", 0.3, seed)
+    assert sorted(train + held) == list(range(30)) and len(held) == 9
+    assert not {clips[row].location for row in train} & {clips[row].location for row in held}
+    for part in (train, held):
+        assert {label for row in part for label in clips[row].labels} == {"a", "b", "c"}
 
 
 @settings(deadline=None)

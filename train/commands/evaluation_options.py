@@ -22,7 +22,7 @@ def evaluation_options(command: Command) -> Command:
             default="test",
             show_default=True,
             help="Clips to evaluate on; train and validation are the run's parts of the training "
-            "fold.",
+            "fold. Of runs with --folds, test is the group that each did not see.",
         ),
         click.option(
             "--checkpoint",
