@@ -12,6 +12,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.held_out import location_groups
+from avsc.train.fit.split import make_split
 from avsc.train.settings import Settings
 
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -56,6 +57,21 @@ def test_what_cannot_be_cross_validated():
         Settings(folds=1)
     with pytest.raises(SettingError, match="--fold-number is 3, and --folds is 2"):
         Settings(folds=2, fold_number=3)
+
+
+def test_parts_of_a_fold_are_disjoint_and_the_test_fold_stays_unseen(home):
+    store = Store.open(home / "store")
+    training = {row for row, clip in enumerate(store.clips) if clip.fold == "train"}
+    tested = []
+    for number in (1, 2, 3):
+        split = make_split(store, Settings(folds=3, fold_number=number))
+        parts = [split.training, split.validation, split.test]
+        assert sorted(row for part in parts for row in part) == sorted(training)
+        assert sorted(split.training + split.validation) == split.fold
+        tested += split.test
+    assert sorted(tested) == sorted(training)
+    with pytest.raises(SettingError, match="--fold-number is 0"):
+        make_split(store, Settings(folds=3))
 
 
 def test_runs_without_folds_have_the_identity_that_they_had(home):
