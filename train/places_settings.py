@@ -8,13 +8,25 @@ from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import setting
 from avsc.train.computing_settings import ComputingSettings
 
-HEAD_IMAGES = 20_000
-"""Images that the classification layer is fitted to by default: more make it little better."""
-BATCH, SMALLEST, BATCHES = 256, 16, 40
-"""By default batches have 256 images, or, for 40 batches in an epoch, fewer, down to 16."""
-RATE = 0.01
-"""Default learning rate at `BATCH`; it is proportional to the batch size (Goyal et al., "Accurate,
-large minibatch SGD", 2017)."""
+FEW = 10_240
+"""Training images below which weights that were learned are adapted: 40 batches of 256."""
+RECIPES: dict[str, dict[str, Any]] = {
+    "pretrain": {
+        "batch_size": 256,
+        "lr_max": 1e-2,
+        "head_images": 0,
+        "batch_norm": "batch",
+        "visual_stages": 0,
+    },
+    "adapt": {
+        "batch_size": 32,
+        "lr_max": 1e-3,
+        "head_images": FEW,
+        "batch_norm": "kept",
+        "visual_stages": 3,
+    },
+}
+"""Defaults of settings, by recipe; docs/places.md has the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +34,10 @@ class PlacesSettings(ComputingSettings):
     """The settings of a run on labelled images; checked when made.
 
     The paper says no more than that its visual encoders were pre-trained on Places365. The recipe
-    is ours; docs/places.md gives its reasons. In short: the classification layer is first fitted to
-    the embeddings of the backbone as it is; then all layers are fine-tuned from ImageNet by SGD
-    (the paper's optimiser), over ten epochs with a short warm-up and one cosine decay of the
-    learning rate, on random crops and mirrored images, with hard labels.
+    is ours; docs/places.md gives its reasons. In short: all of the backbone is fine-tuned from
+    ImageNet by SGD (the paper's optimiser), over ten epochs with a short warm-up and one cosine
+    decay of the learning rate, on random crops and mirrored images, with hard labels. To few
+    images a model is adapted more cautiously.
     """
 
     data: Path = setting(
@@ -58,32 +70,36 @@ class PlacesSettings(ComputingSettings):
     augment: str = setting(
         "crop,flip", "Augmentation of training images: any of crop, flip, jitter; or none."
     )
+    recipe: Literal["auto", "pretrain", "adapt"] = setting(
+        "auto",
+        "What settings are by default: pretrain, for training on very many images; adapt, which "
+        f"changes a model little; auto: adapt where there are fewer than {FEW:,} training images "
+        "and --visual-weights are not random, else pretrain.",
+        free=True,
+        absent="pretrain",
+    )
     head_images: int | None = setting(
         None,
-        "Training images that the classification layer is fitted to before all layers are trained; "
-        f"0: none.  [default: {HEAD_IMAGES:,}, or all if there are fewer; with --visual-weights "
-        "random none]",
+        "Training images that the classification layer is fitted to, the model as it is, before "
+        f"training; 0: none.  [default: by recipe, 0 or {FEW:,}]",
         least=0,
         absent=0,
     )
     batch_norm: Literal["auto", "batch", "kept"] = setting(
         "auto",
         "Statistics that the image model's batch normalisation uses in training: each batch's, or "
-        "those that it starts with; auto: batch with --visual-weights random, else kept.",
+        "those that it starts with; auto: by recipe, the one or the other.",
         absent="batch",
     )
-    batch_size: int = setting(
-        0,
-        f"Images per batch; 0: {BATCH}, or, where images are few, a power of two from {SMALLEST} "
-        f"that gives {BATCHES} batches in an epoch.",
+    visual_stages: int | None = setting(
+        None,
+        "Last stages of the image model that are trained; 0: all.  [default: by recipe, 0 or 3]",
         least=0,
+        absent=0,
     )
+    batch_size: int = setting(0, "Images per batch; 0: by recipe, 256 or 32.", least=0)
     epochs: int = setting(10, "Epochs to train.", least=1)
-    lr_max: float = setting(
-        0.0,
-        f"Highest learning rate; 0: {RATE:g} for batches of {BATCH}, and in proportion for others.",
-        least=0,
-    )
+    lr_max: float = setting(0.0, "Highest learning rate; 0: by recipe, 0.01 or 0.001.", least=0)
     visual_lr_factor: float = setting(
         1.0,
         "Learning rate of the image model relative to that of the classification layer.",
@@ -139,25 +155,12 @@ class PlacesSettings(ComputingSettings):
             images: training images.
             previous: settings of the run that is resumed, which keeps its own.
         """
-        learned = self.visual_weights != "random"
-        batch_size = self.batch_size or usual_batch(images)
-        usual: dict[str, Any] = {
-            "batch_size": batch_size,
-            "lr_max": RATE * batch_size / BATCH,
-            "head_images": HEAD_IMAGES if learned else 0,
-            "batch_norm": "kept" if learned else "batch",
-        }
-        if previous is not None:
+        recipe = self.recipe
+        if recipe == "auto":
+            learned = self.visual_weights != "random"
+            recipe = "adapt" if learned and images < FEW else "pretrain"
+        usual = {"recipe": recipe, **RECIPES[recipe]}
+        if previous is not None and self.recipe == "auto":
             usual = {name: getattr(previous, name) for name in usual}
-        open_ = [f.name for f in fields(self) if getattr(self, f.name) == f.default]
-        return replace(self, **{name: usual[name] for name in usual if name in open_})
-
-
-def usual_batch(images: int) -> int:
-    """Return the default batch size for so many training images.
-
-    >>> [usual_batch(images) for images in (100, 1_500, 10_240, 1_800_000)]
-    [16, 32, 256, 256]
-    """
-    most = max(SMALLEST, min(BATCH, images // BATCHES))
-    return 1 << (most.bit_length() - 1)
+        unset = [each.name for each in fields(self) if getattr(self, each.name) == each.default]
+        return replace(self, **{name: usual[name] for name in usual if name in unset})

@@ -346,7 +346,7 @@ def test_the_head_is_scikit_learns():
 def test_the_head_is_fitted_once_and_said(images, straight, with_head):
     said = (with_head / "log.txt").read_text()
     assert said.count("head: fitted to 72 images, all other layers as they were") == 1
-    assert json.loads((with_head / "settings.json").read_text())["settings"]["head_images"] == 20000
+    assert json.loads((with_head / "settings.json").read_text())["settings"]["head_images"] == 10240
     assert "head:" not in (straight / "log.txt").read_text(), "random weights have no head phase"
     first = read_metrics(with_head / "metrics.csv")[0]
     assert first.training_loss < 0.1, "training starts from a head that fits"
@@ -370,9 +370,9 @@ def test_a_run_from_before_there_was_a_head_resumes_by_the_same_command(images, 
     """Its settings.json lacks the new settings; batches of 256 and a rate of 0.01 were default."""
     start = {**ONE_EPOCH, "visual_weights": str(straight), "batch_size": 24}
     run = tmp_path / "run"
-    assert not fit_for(make(images, run, head_images=0, batch_norm="batch", **start), 1)
+    assert not fit_for(make(images, run, recipe="pretrain", **start), 1)
     values = json.loads((run / "settings.json").read_text())
-    for name in ("head_images", "batch_norm", "visual_lr_factor"):
+    for name in ("recipe", "head_images", "batch_norm", "visual_stages", "visual_lr_factor"):
         del values["settings"][name]
     (run / "settings.json").write_text(json.dumps(values))
     assert make(images, run, **{**start, "batch_size": 0, "lr_max": 0}).progress.batch == 1
@@ -380,7 +380,7 @@ def test_a_run_from_before_there_was_a_head_resumes_by_the_same_command(images, 
         make(images, run, head_images=9, **start)
 
 
-def test_statistics_are_kept_where_they_were_learned(straight, with_head):
+def test_few_images_change_the_last_stages_alone_and_no_statistics(straight, with_head):
     for run, kept in ((with_head, True), (straight, False)):
         before, after = (
             torch.load(run / name, weights_only=True) for name in ("visual.pt", "best.pt")
@@ -391,8 +391,9 @@ def test_statistics_are_kept_where_they_were_learned(straight, with_head):
             if name.endswith(("running_mean", "running_var"))
         }
         assert same == {kept}
-        name = "bn1.weight"
-        assert not torch.equal(before[name], after["network"][f"visual.model.{name}"])
+        name = "conv1.0.weight" if "conv1.0.weight" in before else "conv1.weight"
+        stem = torch.equal(before[name], after["network"][f"visual.model.{name}"])
+        assert stem == kept, "the first stages stay as they are, too"
 
 
 def test_the_body_learns_by_its_own_rate(images, tmp_path):
@@ -456,22 +457,23 @@ def test_the_first_step_is_sgd_by_hand(images, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "images", "batch_size", "lr_max", "head_images", "batch_norm"),
+    ("given", "images", "recipe", "batch_size", "lr_max", "head_images", "batch_norm", "stages"),
     [
-        ({}, 1_350, 32, 0.00125, 20_000, "kept"),
-        ({}, 1_803_460, 256, 0.01, 20_000, "kept"),
-        ({"visual_weights": "random"}, 1_350, 32, 0.00125, 0, "batch"),
-        ({"batch_size": 64, "head_images": 0}, 1_350, 64, 0.0025, 0, "kept"),
-        ({"lr_max": 0.1, "batch_norm": "batch"}, 30, 16, 0.1, 20_000, "batch"),
+        ({}, 1_350, "adapt", 32, 1e-3, 10_240, "kept", 3),
+        ({}, 1_803_460, "pretrain", 256, 1e-2, 0, "batch", 0),
+        ({"visual_weights": "random"}, 1_350, "pretrain", 256, 1e-2, 0, "batch", 0),
+        ({"recipe": "pretrain", "head_images": 9}, 1_350, "pretrain", 256, 1e-2, 9, "batch", 0),
+        ({"head_images": 0, "visual_stages": 0}, 1_350, "adapt", 32, 1e-3, 0, "kept", 0),
+        ({"lr_max": 0.1, "batch_norm": "batch"}, 1_350, "adapt", 32, 0.1, 10_240, "batch", 3),
     ],
 )
-def test_defaults_that_depend_on_the_run(
-    given, images, batch_size, lr_max, head_images, batch_norm
+def test_defaults_that_depend_on_the_recipe(
+    given, images, recipe, batch_size, lr_max, head_images, batch_norm, stages
 ):
     found = PlacesSettings(data=Path(), **given).resolved(images, None)
-    assert found.batch_size == batch_size
-    assert found.lr_max == pytest.approx(lr_max)
+    assert (found.recipe, found.batch_size, found.lr_max) == (recipe, batch_size, lr_max)
     assert (found.head_images, found.batch_norm) == (head_images, batch_norm)
+    assert found.visual_stages == stages
     again = PlacesSettings(data=Path(), visual_weights=found.visual_weights)
     assert again.resolved(7, found) == found, "a resumed run keeps its own"
 

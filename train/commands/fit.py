@@ -30,7 +30,7 @@ GROUPS = {
     "Model": "concat backbone visual_weights image_size view acoustic_run visual_run dropout "
     "visual_stages",
     "Optimisation": "epochs batch_size augment frames_per_image optimiser lr_max lr_min lr_period "
-    "lr_factor warmup head_images batch_norm momentum weight_decay visual_lr_factor "
+    "lr_factor warmup recipe head_images batch_norm momentum weight_decay visual_lr_factor "
     "label_smoothing seed",
     "Validation": "validation validation_fraction validation_file protocol patience folds "
     "fold_number",

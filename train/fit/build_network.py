@@ -36,6 +36,9 @@ def build_network(record: RunRecord, visual: VisualEncoder | None) -> Network:
         with starting_weights(record.settings.seed):
             classifier = nn.Linear(visual.features, len(record.classes))
         visual.keeps_statistics = record.settings.batch_norm == "kept"
+        if stages := record.settings.visual_stages:
+            for parameter in visual.first_stages(stages):
+                parameter.requires_grad_(False)
         low_precision = record.settings.precision == "auto"
         return Network(None, visual, classifier, frozen_visual=False, low_precision=low_precision)
     assert isinstance(record, SceneRecord)

@@ -171,6 +171,7 @@ def prepare_images(
     previous = _previous(folder, resume, session, ImagesRecord)
     settings = settings.resolved(len(training), None if previous is None else previous.settings)
     session = session.with_batches(settings.batch_size)
+    session.console.say(f"recipe: {settings.recipe}")
     encoders = resolve_image_model(settings, previous)
     ref = ImagesRef(
         path=str(images.path),

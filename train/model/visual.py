@@ -81,13 +81,13 @@ class VisualEncoder(nn.Module):
         if not hasattr(model, "group_matcher"):
             raise SettingError(
                 f"--visual-stages is {last}, but timm does not divide {type(model).__name__} into "
-                "stages. Omit it, which trains all of the model."
+                "stages. Omit it (in places: 0), which trains all of the model."
             )
         names: list[list[str]] = list(group_parameters(model, model.group_matcher(True)).values())
         if last > len(names):
             raise SettingError(
                 f"--visual-stages is {last}, but the image model has {len(names)} stages. Lower "
-                "it, or omit it, which trains all of them."
+                "it, or omit it (in places: 0), which trains all of them."
             )
         first = {name for stage in names[: len(names) - last] for name in stage}
         return [parameter for name, parameter in model.named_parameters() if name in first]
