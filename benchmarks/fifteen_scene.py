@@ -49,7 +49,6 @@ from avsc.train.fit.trained_run import kept_visual
 from avsc.train.model.inference import embed_images, predict
 from avsc.train.model.network import Network
 
-BACKBONE = "tf_efficientnet_lite0"
 RESAMPLES = 10_000
 
 
@@ -107,7 +106,7 @@ def lay_out(training: list[Photograph], held_out: set[Path], folder: Path) -> No
 
 def train(chosen: argparse.Namespace, folder: Path, run: Path) -> None:
     """Train by the user's own command, or end with its status."""
-    words = ["places", "--data", folder, "--out", run, "--backbone", BACKBONE,
+    words = ["places", "--data", folder, "--out", run, "--backbone", chosen.backbone,
              "--visual-weights", chosen.weights, "--image-size", chosen.image_size,
              "--epochs", chosen.epochs, "--seed", chosen.seed, "--device", "cpu",
              *chosen.more]  # fmt: skip
@@ -229,6 +228,7 @@ def main() -> None:
     )
     parser.add_argument("scenes", type=Path, help="clone of the set")
     parser.add_argument("--work", type=Path, required=True, help="folder of all that is made")
+    parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default=weights(), help="as --visual-weights takes them")
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=4)

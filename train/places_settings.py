@@ -14,13 +14,15 @@ RECIPES: dict[str, dict[str, Any]] = {
     "pretrain": {
         "batch_size": 256,
         "lr_max": 1e-2,
+        "augment": "crop,flip",
         "head_images": 0,
         "batch_norm": "batch",
         "visual_stages": 0,
     },
     "adapt": {
         "batch_size": 32,
-        "lr_max": 1e-3,
+        "lr_max": 3e-4,
+        "augment": "crop:0.5,flip",
         "head_images": FEW,
         "batch_norm": "kept",
         "visual_stages": 3,
@@ -68,7 +70,9 @@ class PlacesSettings(ComputingSettings):
         "crop", "How validation images are resized: short side and centre crop, or squashed."
     )
     augment: str = setting(
-        "crop,flip", "Augmentation of training images: any of crop, flip, jitter; or none."
+        "auto",
+        "Augmentation of training images: any of crop, crop:0.5 (at least half of the area), flip, "
+        "jitter; or none; auto: by recipe, crop,flip or crop:0.5,flip.",
     )
     recipe: Literal["auto", "pretrain", "adapt"] = setting(
         "auto",
@@ -99,7 +103,7 @@ class PlacesSettings(ComputingSettings):
     )
     batch_size: int = setting(0, "Images per batch; 0: by recipe, 256 or 32.", least=0)
     epochs: int = setting(10, "Epochs to train.", least=1)
-    lr_max: float = setting(0.0, "Highest learning rate; 0: by recipe, 0.01 or 0.001.", least=0)
+    lr_max: float = setting(0.0, "Highest learning rate; 0: by recipe, 0.01 or 0.0003.", least=0)
     visual_lr_factor: float = setting(
         1.0,
         "Learning rate of the image model relative to that of the classification layer.",

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from labelled import by_class
 
 from avsc.train.data.prefetch import prefetch
 
@@ -96,3 +97,19 @@ def test_segments_of_urbansas_say_when_any_vehicle_is_heard(monkeypatch):
         "0-2 no vehicle", "2-6.5 vehicle", "6.5-9.2 no vehicle", "9.2-10 vehicle"
     ]  # fmt: skip
     assert [str(span) for span in urbansas.spans([])] == ["0-10 no vehicle"]
+
+
+def test_fifteen_scene_opens_the_test_half_once_and_tells_what_is_in_both(tmp_path):
+    scenes = by_class(tmp_path / "scenes", training=9, validation=4)
+    (scenes / "val").rename(scenes / "test")
+    (scenes / "test/place0").rename(scenes / "test/Place0")
+    twin = (scenes / "train/place1/003.jpg").read_bytes()
+    (scenes / "test/place1/twin.jpg").write_bytes(twin)
+    arguments = ("--backbone", "test_resnet", "--weights", "random", "--image-size", 32)
+    more = ("--epochs", 1, "--held-out", 1, "--batch-size", 8, "--workers", 0)
+    text = printed("fifteen_scene.py", scenes, "--work", tmp_path / "work", *arguments, *more)
+    assert "24 for training, 3 for validation, 3 classes" in text
+    assert "in both halves: place1/twin.jpg is place1/003.jpg of training" in text
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert [line.split("|")[2].strip() for line in lines[2:]] == ["13", "13", "12", "12", "13"]
+    assert "second minus first" in lines[-1]

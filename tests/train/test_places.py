@@ -459,11 +459,11 @@ def test_the_first_step_is_sgd_by_hand(images, tmp_path):
 @pytest.mark.parametrize(
     ("given", "images", "recipe", "batch_size", "lr_max", "head_images", "batch_norm", "stages"),
     [
-        ({}, 1_350, "adapt", 32, 1e-3, 10_240, "kept", 3),
+        ({}, 1_350, "adapt", 32, 3e-4, 10_240, "kept", 3),
         ({}, 1_803_460, "pretrain", 256, 1e-2, 0, "batch", 0),
         ({"visual_weights": "random"}, 1_350, "pretrain", 256, 1e-2, 0, "batch", 0),
         ({"recipe": "pretrain", "head_images": 9}, 1_350, "pretrain", 256, 1e-2, 9, "batch", 0),
-        ({"head_images": 0, "visual_stages": 0}, 1_350, "adapt", 32, 1e-3, 0, "kept", 0),
+        ({"head_images": 0, "visual_stages": 0}, 1_350, "adapt", 32, 3e-4, 0, "kept", 0),
         ({"lr_max": 0.1, "batch_norm": "batch"}, 1_350, "adapt", 32, 0.1, 10_240, "batch", 3),
     ],
 )

@@ -21,6 +21,7 @@ centre of it, in the arithmetic of torchvision's `Resize(size)` and `CenterCrop(
 """
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -156,12 +157,20 @@ class Augment:
     def named(cls, names: str) -> Self:
         """Make the augmentation of a list such as ``"crop,flip"``, or ``"none"``.
 
+        ``crop:0.5`` crops at least half of the area.
+
         >>> sorted(Augment.named("flip, crop").transforms), sorted(Augment.named("none").transforms)
         (['crop', 'flip'], [])
+        >>> Augment.named("crop:0.5,flip").scale
+        (0.5, 1.0)
         """
         if names.strip() == "none":
             return cls(frozenset())
-        return cls(frozenset(name.strip() for name in names.split(",")))
+        given = {name.strip() for name in names.split(",")}
+        least = next((name for name in given if re.fullmatch(r"crop:[01]?\.?\d+", name)), None)
+        if least is None:
+            return cls(frozenset(given))
+        return cls(frozenset(given - {least} | {"crop"}), (float(least.removeprefix("crop:")), 1.0))
 
     def draw(self, generator: np.random.Generator, n: int) -> NDArray[np.void]:
         """Draw the parameters of `n` samples: a structured array [n] of the type `DRAWN`."""

@@ -161,7 +161,6 @@ def prepare_images(
     settings: PlacesSettings, folder: RunFolder, resume: bool, session: Session
 ) -> Trainer:
     """Return the trainer of a run on labelled images; arguments and errors as of `prepare`."""
-    Augment.named(settings.augment)
     images = open_image_folder(settings.data, settings.size, settings.data_name)
     source, training, validation = labelled_samples(images)
     session.console.say(
@@ -170,6 +169,7 @@ def prepare_images(
     )
     previous = _previous(folder, resume, session, ImagesRecord)
     settings = settings.resolved(len(training), None if previous is None else previous.settings)
+    Augment.named(settings.augment)
     session = session.with_batches(settings.batch_size)
     session.console.say(f"recipe: {settings.recipe}")
     encoders = resolve_image_model(settings, previous)
