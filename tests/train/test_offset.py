@@ -67,7 +67,7 @@ def best_log_loss(symbols, scenes=2):
 def head():
     """A head that was trained where symbols change every second, and clips of that kind."""
     with Console() as console:
-        request = OffsetRequest(None, MOST, epochs=30)
+        request = OffsetRequest(None, MOST, epochs=40)
         return fit_head(drawn(400, 1)[1], drawn(100, 2)[1], request, console)[0]
 
 
@@ -108,7 +108,7 @@ def test_windows_and_logits_are_those_of_the_definition(head):
     found = head(torch.from_numpy(clip.audio), torch.from_numpy(clip.visual))[0].detach()
     for d in range(-MOST, MOST + 1):
         sums = sum((heard[k + d] * seen[k]).sum(1) for k in range(10) if 0 <= k + d < 10)
-        wanted = torch.logsumexp(sums, 0) - math.log(len(sums))
+        wanted = (torch.logsumexp(sums, 0) - math.log(len(sums))) / head.temperature
         assert float(found[d + MOST]) == pytest.approx(float(wanted), abs=1e-4)
     values = np.array([[1.0], [3.0], [5.0]], np.float32)
     np.testing.assert_array_equal(means(values, np.array([0, 0, 2]), 3)[:, 0], [2, np.nan, 5])
@@ -164,7 +164,7 @@ def test_a_recording_is_told_by_the_embeddings_of_the_model(tmp_path, monkeypatc
     world = Trained(tmp_path)
     run = world.fit("joint")
     trained, model = restore(run), load(run, device="cpu")
-    head = OffsetHead(1024, trained.network.visual.features, MOST)
+    head = OffsetHead(1024, trained.network.visual.features, MOST).eval()
     torch.nn.init.normal_(head.visual.last.weight)
     (run / "offset").mkdir()
     (run / "offset" / "head.pt").write_bytes(offsets._encoded(head, trained))

@@ -41,6 +41,8 @@ FORMAT = 1
 OFFSETS = 1
 """What a generator is for: the first word of its key."""
 BATCH, RATE, DECAY = 32, 1e-3, 1e-4
+TEMPERATURES = [2 ** (step / 8) for step in range(-24, 25)]
+"""That are tried, from 1/8 to 8."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ def fit_head(
     best, epoch_of_best, state = measure_head(head, validation).log_loss, 0, _copy(head)
     for epoch in range(1, request.epochs + 1):
         draw = np.random.default_rng((OFFSETS, request.seed, epoch))
+        torch.manual_seed(int(draw.integers(2**63)))  # of the head's dropout
+        head.train()
         order = draw.permutation(len(training))
         for first in range(0, len(order), BATCH):
             which = order[first : first + BATCH]
@@ -174,8 +178,20 @@ def fit_head(
         if epoch - epoch_of_best >= request.patience:
             break
     head.load_state_dict(state)
+    best = _fit_temperature(head, validation)
     console.say(f"offset head: epoch {epoch_of_best}, validation log-loss {best:.3f}")
     return head, epoch_of_best
+
+
+def _fit_temperature(head: OffsetHead, validation: BySecond) -> float:
+    """Set the temperature that has the lowest log-loss in validation, and return that."""
+    found = {}
+    for temperature in TEMPERATURES:
+        head.temperature.fill_(temperature)
+        found[temperature] = measure_head(head, validation).log_loss
+    best = min(found, key=lambda temperature: found[temperature])
+    head.temperature.fill_(best)
+    return found[best]
 
 
 def _inputs(head: OffsetHead, late: BySecond, offset: Ints) -> tuple[Tensor, Tensor]:
@@ -187,6 +203,7 @@ def _inputs(head: OffsetHead, late: BySecond, offset: Ints) -> tuple[Tensor, Ten
 @torch.no_grad()
 def measure_head(head: OffsetHead, clips: BySecond) -> OffsetResult:
     """Return how well a head finds the offset of clips, each with every offset."""
+    head.eval()
     most, length = head.most, clips.seconds - head.most
     found, true = [], []
     for late in range(-most, most + 1):

@@ -12,6 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+DROPOUT = 0.5
 HIDDEN = 64
 SIZE = 16
 PRODUCTS = 12
@@ -26,9 +27,12 @@ class OffsetHead(nn.Module):
         most: largest offset, seconds; 1 or more.
     """
 
+    temperature: Tensor
+
     def __init__(self, audio: int, visual: int, most: int) -> None:
         super().__init__()
         self.most = most
+        self.register_buffer("temperature", torch.ones(()))
         self.audio = Projection(audio)
         self.visual = Projection(visual)
         last = self.visual.last
@@ -48,7 +52,8 @@ class OffsetHead(nn.Module):
             second = slice(max(0, -late), length - max(0, late))
             later = slice(max(0, late), length + min(0, late))
             sums.append((heard[:, later] * seen[:, second]).sum((1, 3)))
-        return torch.logsumexp(torch.stack(sums, 1), 2) - math.log(PRODUCTS)
+        logits = torch.logsumexp(torch.stack(sums, 1), 2) - math.log(PRODUCTS)
+        return logits / self.temperature
 
 
 class Projection(nn.Module):
@@ -65,6 +70,7 @@ class Projection(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
+        self.dropout = nn.Dropout(DROPOUT)
         self.first = nn.Linear(features, HIDDEN)
         self.last = nn.Linear(HIDDEN, PRODUCTS * SIZE)
 
@@ -76,6 +82,7 @@ class Projection(nn.Module):
 
     def forward(self, embedding: Tensor) -> Tensor:
         """Project embeddings."""
-        hidden = torch.relu(self.first((embedding - self.mean) / self.std))
+        normalised = self.dropout((embedding - self.mean) / self.std)
+        hidden = self.dropout(torch.relu(self.first(normalised)))
         vectors: Tensor = self.last(hidden) / SIZE**0.5
         return vectors.reshape(*vectors.shape[:-1], PRODUCTS, SIZE)
