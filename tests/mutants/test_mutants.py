@@ -9,7 +9,8 @@ import pytest
 from mutants.mutant import HERE, ROOT, Mutant, mutants
 
 ALL = list(mutants())
-ROOMS = {"block", "close", "data", "export", "features", "infer", "metrics", "store", "trainer"}
+ROOMS = {"block", "close", "data", "export", "features", "infer", "metrics", "robustness", "store"}
+ROOMS |= {"trainer"}
 
 
 def test_there_are_enough_in_every_room() -> None:
