@@ -142,7 +142,7 @@ def test_systems_that_read_vectors_are_as_evaluated(home, fit, tmp_path, system)
         assert row["defined"] or "reads stored vectors in the place of" in row["note"]
 
 
-def by_hand(home, run, *, audio, visual):
+def by_hand(home, run, *, audio, visual, flip=False):
     """Predictions for the test clips, with the embedding of a modality multiplied by 0 or 1."""
     trained, store = restore(run), Store.open(home / "store")
     rows = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
@@ -152,9 +152,30 @@ def by_hand(home, run, *, audio, visual):
     loader = ImageLoader(source.images, network.image_input, UNCHANGED, 0, torch.device("cpu"))
     with torch.no_grad():
         (images,) = loader.load([ImageRequest(samples.image, neutral)])
+        images = images.flip(3) if flip else images
         acoustic = audio * network.acoustic(torch.from_numpy(source.acoustic[samples.frame]))
         logits = network.classifier(torch.cat([acoustic, visual * network.visual(images)], 1))
     return segments(torch.softmax(logits.double(), 1).numpy(), samples, "strict")
+
+
+def test_flip_is_the_mean_over_images_and_mirror_images(home, joint, fit):
+    cpu = ("--device", "cpu", "--resamples", 100, "--no-page", "--protocol", "strict")
+    code, _, err = fit("evaluate", joint, "--flip", *cpu)
+    assert code == 0, err
+    folder = joint / "evaluation-test-flip"
+    store = Store.open(home / "store")
+    found = read_predictions(folder / "predictions-strict.tsv", store.clips, store.classes)
+    plain, mirror = (
+        by_hand(home, joint, audio=1, visual=1, flip=flip).probability for flip in (False, True)
+    )
+    assert abs(plain - mirror).max() > 2e-5
+    np.testing.assert_allclose(found.probability, (plain + mirror) / 2, atol=1e-6)
+    assert abs(found.probability - plain).max() > 1e-5
+    assert json.loads((folder / "metrics.json").read_text())["flip"] is True
+    refused(fit("evaluate", joint, "--flip", "--temperature", *cpu), 2, "--flip does not go with")
+    refused(fit("evaluate", home / "audio", "--flip", *cpu), 2, "reads no images")
+    export = ("export", joint, "--evaluation", folder, "--forms", "safetensors")
+    refused(fit(*export, "--out", joint / "out"), 2, "Evaluate without --flip")
 
 
 @pytest.mark.parametrize(("name", "audio", "visual"), [("no-audio", 0, 1), ("no-image", 1, 0)])
@@ -537,6 +558,10 @@ def test_figures_are_those_of_plain_arithmetic(tmp_path):
     margin = found["no-audio"].to_single["visual"].log_loss.interval.high
     again = measure(answers, truth, Rivals(singles, margin, Resampling(500)))
     assert {row.condition.name: row.measured.not_worse for row in again}["no-audio"] is True
+    # With all there, each of the two rivals must be matched.
+    better = measure(answers, truth, Rivals({"audio": audio, "visual": guesses(3, 6)}, 0.02,
+                                            Resampling(500)))  # fmt: skip
+    assert found["complete"].not_worse is True and better[0].measured.not_worse is False
 
 
 def test_calibration_errors_have_intervals_of_drawn_locations():

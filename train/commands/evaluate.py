@@ -12,7 +12,7 @@ from avsc.train.commands.evaluation_options import evaluation_options, page_opti
 
 GROUPS = {
     "Data": "store fold allow_missing allow_other_store",
-    "Model": "checkpoint answer temperature",
+    "Model": "checkpoint answer flip temperature",
     "Scores": "protocol conditions resamples seed",
     "Report": "out page media root single_file embeddings",
     "Where it runs": "device batch_size workers",
@@ -33,6 +33,11 @@ GROUPS = {
     default="",
     help="Evaluate under these, too, as avsc-fit robustness does: names with commas between them, "
     "such as no-audio,no-image; or all. Noise reads the recordings of --root.",
+)
+@click.option(
+    "--flip",
+    is_flag=True,
+    help="Predict by the means of the probabilities of each image and its mirror image.",
 )
 @click.option(
     "--temperature",

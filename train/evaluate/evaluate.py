@@ -1,6 +1,6 @@
 """Evaluation of a run, from its folder to its report; called by the commands evaluate and table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from avsc.train.evaluate.calibration import Temperature, with_temperature
 from avsc.train.evaluate.condition_predictions import Asked, run_answers
 from avsc.train.evaluate.conditions import COMPLETE
 from avsc.train.evaluate.evaluation_request import EvaluationRequest
+from avsc.train.evaluate.mirror import check_sees, predict_flipped
 from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictions
-from avsc.train.evaluate.predict import check_store, predict_clips
+from avsc.train.evaluate.predict import ClipPredictions, check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import Results, summarise
 from avsc.train.evaluate.robustness import ConditionRow, Rivals, measure
@@ -125,6 +126,8 @@ def _evaluate(
     if request.temperature:
         tested.check_one("--temperature")
         check_validated(trained, request.fold)
+    if request.flip:
+        check_sees(trained)
     device, text = choose_device(request.device)
     console.say(text)
     console.say(
@@ -145,10 +148,11 @@ def _evaluate(
         cores() if request.workers is None else request.workers,
     )
     options = (request.protocols, computing, console)
+    more = (*options, request.allow_missing, request.embeddings)
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
         predicted = pool_predictions(
             [
-                predict_clips(run, store, part, *options, request.allow_missing, request.embeddings)
+                _predicted(run, request.flip, partial(predict_clips, run, store, part, *more))
                 for run, part in parts
             ]
         )
@@ -174,6 +178,10 @@ def _evaluate(
         conditions,
         heat,
     )
+
+
+def _predicted(run: Trained, flip: bool, predict: Callable[[], ClipPredictions]) -> ClipPredictions:
+    return predict_flipped(run.network, predict) if flip else predict()
 
 
 def _under_conditions(
@@ -218,6 +226,7 @@ def _provenance(
         "run_digest": own["run_digest"],
         "checkpoint": request.checkpoint,
         "answer": request.answer,
+        **({"flip": True} if request.flip else {}),
         "epoch": own["epoch"],
         "dataset": store.name,
         "store": str(store.path),

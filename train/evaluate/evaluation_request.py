@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.conditions import Condition
 from avsc.train.fit.trained_run import Answer
@@ -20,6 +21,7 @@ class EvaluationRequest:
         checkpoint: weights of the best epoch, or of the last checkpoint.
         answer: of the classifier of both modalities, or the late product of the unimodal heads.
         protocols: which frames count, and for what.
+        flip: predict by the means over images and their mirror images.
         temperature: apply a temperature fitted on the run's validation clips.
         allow_missing: score the segments that are there if some are missing.
         allow_other_store: accept a store of other contents.
@@ -43,6 +45,7 @@ class EvaluationRequest:
     checkpoint: Literal["best", "last"] = "best"
     answer: Answer = "fused"
     protocols: tuple[Protocol, ...] = PROTOCOLS
+    flip: bool = False
     temperature: bool = False
     resampling: Resampling = field(default_factory=Resampling)
     allow_missing: bool = False
@@ -58,9 +61,18 @@ class EvaluationRequest:
     root: Path | None = None
     single_file: bool = False
 
+    def __post_init__(self) -> None:
+        others = {
+            "--temperature": self.temperature,
+            "--conditions": self.conditions,
+            "--embeddings": self.embeddings,
+        }
+        if self.flip and (given := [name for name, value in others.items() if value]):
+            raise SettingError(f"--flip does not go with {given[0]}; use only one of them.")
+
     @property
     def folder(self) -> Path:
         """Folder of the report."""
-        late = "-late" if self.answer == "late" else ""
+        late = f"{'-late' if self.answer == 'late' else ''}{'-flip' if self.flip else ''}"
         temperature = "-temperature" if self.temperature else ""
         return self.out or self.run / f"evaluation-{self.fold}{late}{temperature}"

@@ -79,6 +79,11 @@ def read_evaluation(run: Path, named: Path | None, trained: Trained) -> Evaluati
         raise AvscError(
             f"{path}: not what `avsc-fit evaluate` of this version wrote ({fault}). Evaluate again."
         ) from fault
+    if values.get("flip"):
+        raise SettingError(
+            f"{path}: is of images and their mirror images (--flip), and an exported model sees "
+            "images alone. Evaluate without --flip."
+        )
     if found != (trained.record.digest, trained.epoch):
         raise SettingError(
             f"{path}: is of the run {found[0][:12]} after {found[1]} epochs; exported are the "
