@@ -123,11 +123,7 @@ def _evaluate(
     rows = [row for _, part in parts for row in part]
     if request.page and request.single_file:
         check_single_file(request.folder / PAGE, len(rows))
-    if request.temperature:
-        tested.check_one("--temperature")
-        check_validated(trained, request.fold)
-    if request.flip:
-        check_sees(trained)
+    _check_options(tested, request)
     device, text = choose_device(request.device)
     console.say(text)
     console.say(
@@ -178,6 +174,15 @@ def _evaluate(
         conditions,
         heat,
     )
+
+
+def _check_options(tested: TestedRuns, request: EvaluationRequest) -> None:
+    """Raise a `SettingError` if a run cannot be evaluated as asked."""
+    if request.temperature:
+        tested.check_one("--temperature")
+        check_validated(tested.first, request.fold)
+    if request.flip:
+        check_sees(tested.first)
 
 
 def _predicted(run: Trained, flip: bool, predict: Callable[[], ClipPredictions]) -> ClipPredictions:
