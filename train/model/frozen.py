@@ -90,5 +90,6 @@ def _rounded(encoder: nn.Module, dtype: torch.dtype) -> nn.Module:
     rounded = copy.deepcopy(encoder)
     for layer in rounded.modules():
         if type(layer) in ROUNDED:
-            layer.to(dtype)
+            for name, weight in list(layer.named_parameters()):
+                setattr(layer, name, nn.Parameter(weight.to(dtype), requires_grad=False))
     return rounded
