@@ -348,8 +348,25 @@ def test_the_head_is_fitted_once_and_said(images, straight, with_head):
     assert said.count("head: fitted to 72 images, all other layers as they were") == 1
     assert json.loads((with_head / "settings.json").read_text())["settings"]["head_images"] == 10240
     assert "head:" not in (straight / "log.txt").read_text(), "random weights have no head phase"
-    first = read_metrics(with_head / "metrics.csv")[0]
-    assert first.training_loss < 0.1, "training starts from a head that fits"
+    head, first = read_metrics(with_head / "metrics.csv")
+    assert (head.epoch, first.epoch) == (0, 1)
+    assert head.training_loss < 0.1 and first.training_loss < 0.1, "it starts from what fits"
+
+
+def test_the_head_is_the_best_epoch_unless_training_improves_on_it(images, straight, tmp_path):
+    """Towards smoothed labels it does not; the image model is then what it was."""
+    run = tmp_path / "run"
+    changes = {**ONE_EPOCH, "visual_weights": str(straight), "label_smoothing": 0.5}
+    trainer = make(images, run, **changes)
+    (run / "best.pt").unlink()  # it is also in last.pt
+    trainer = make(images, run, **changes)
+    assert trainer.fit() and trainer.progress.epoch == 1
+    rows = read_metrics(run / "metrics.csv")
+    assert rows[1].validation_log_loss > rows[0].validation_log_loss
+    assert torch.load(run / "best.pt", weights_only=True)["epoch"] == 0
+    found = visual_encoder("test_resnet", str(run), 32)
+    assert found.digest == visual_encoder("test_resnet", str(straight), 32).digest
+    assert make(images, run, **changes).finished
 
 
 def test_a_run_stopped_in_the_head_phase_ends_as_one_that_was_not(

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from avsc.train.data.batches import Preparation, image_batches
+from avsc.train.fit.checkpoint import save_best, save_last
 from avsc.train.fit.compute import Session
-from avsc.train.fit.tasks import Run, top_scores
+from avsc.train.fit.tasks import ImagesRow, Run, top_scores
+from avsc.train.fit.trainer import Trainer
 from avsc.train.model.inference import evaluating
 from avsc.train.model.network import Network
 
@@ -26,7 +28,22 @@ scaled to a mean variance of 1. Chosen by cross-validation: see docs/places.md."
 ITERATIONS = 100
 
 
-def fit_head(run: Run, network: Network, session: Session, most: int) -> None:
+def start_with_head(trainer: Trainer, most: int) -> None:
+    """Fit the classifier before the first epoch, and save that as epoch 0.
+
+    It is kept as the best epoch unless training improves on it.
+
+    Args:
+        trainer: of a run on labelled images that has no checkpoint yet.
+        most: as in `fit_head`, with the errors.
+    """
+    run, network, at = trainer.run, trainer.network, trainer.progress
+    at.history.append(fit_head(run, network, trainer.session, most))
+    save_last(run.folder, run.digest, network, trainer.optimiser, at)
+    save_best(run.folder, run.digest, network, 0, run.trained_on)
+
+
+def fit_head(run: Run, network: Network, session: Session, most: int) -> ImagesRow:
     """Fit the classifier of a network to labelled images, and say how good that alone is.
 
     Args:
@@ -34,6 +51,9 @@ def fit_head(run: Run, network: Network, session: Session, most: int) -> None:
         network: with an image model and a linear classifier, on the session's device.
         session: what computes; a request to stop ends it.
         most: images to fit to; if there are more, some are drawn.
+
+    Returns:
+        The scores, as those of an epoch 0.
 
     Raises:
         StoppedError: a signal asked to stop.
@@ -45,19 +65,20 @@ def fit_head(run: Run, network: Network, session: Session, most: int) -> None:
     assert chosen.image is not None and run.validation.image is not None
     linear = network.classifier
     assert isinstance(linear, nn.Linear)
-    embedding = _embed(run, network, session, chosen.image)
+    embedding = _embed(run, network, session, chosen.image).to(session.device)
     label = torch.from_numpy(chosen.scene).to(session.device)
-    weight, bias = fit_linear(embedding.to(session.device), label, len(run.classes))
+    weight, bias = fit_linear(embedding, label, len(run.classes))
     with torch.no_grad():
         linear.weight.copy_(weight)
         linear.bias.copy_(bias)
+        loss = nn.functional.cross_entropy(linear(embedding), label).item()
         logits = linear(_embed(run, network, session, run.validation.image).to(session.device))
     probability = torch.softmax(logits.double(), 1).cpu().numpy()
-    scores = top_scores(probability, run.validation.scene)
+    row = ImagesRow(0, 0.0, loss, **top_scores(probability, run.validation.scene))
     session.console.say(
-        f"head: fitted to {len(rows)} images, all other layers as they were: validation log-loss "
-        f"{scores['validation_log_loss']:.4f}, accuracy {100 * scores['validation_accuracy']:.2f} %"
+        f"head: fitted to {len(rows)} images, all other layers as they were: {row.summary()}"
     )
+    return row
 
 
 def _embed(run: Run, network: Network, session: Session, which: NDArray[np.int64]) -> Tensor:

@@ -23,7 +23,7 @@ class Row:
     """One epoch.
 
     Attributes:
-        epoch: number, from 1.
+        epoch: number, from 1; 0 is a classification layer that was fitted before the first.
         learning_rate: of its last step.
         training_loss: mean over its batches, in training mode, nats.
         validation_log_loss: official metric on the validation clips, nats; None without them.
@@ -95,9 +95,9 @@ def read_metrics(path: Path) -> list[Row]:
 
 def finished(history: Sequence[Row], epochs: int, patience: int) -> bool:
     """Whether all epochs are done, or `patience` of them without a better validation."""
-    best = best_row(history)
-    impatient = best is not None and 0 < patience <= len(history) - best.epoch
-    return len(history) >= epochs or impatient
+    best, done = best_row(history), history[-1].epoch if history else 0
+    impatient = best is not None and 0 < patience <= done - best.epoch
+    return done >= epochs or impatient
 
 
 class Curves:

@@ -23,7 +23,7 @@ from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.check_donor import check_donor
-from avsc.train.fit.checkpoint import save_last, save_visual
+from avsc.train.fit.checkpoint import save_visual
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import (
@@ -35,7 +35,7 @@ from avsc.train.fit.encoders import (
     resolve_image_model,
     settings_to_record,
 )
-from avsc.train.fit.head import fit_head
+from avsc.train.fit.head import start_with_head
 from avsc.train.fit.inputs import kept_embeddings, new_embeddings, open_inputs, products, shapes
 from avsc.train.fit.refs import ImagesRef, store_ref
 from avsc.train.fit.run_folder import RunFolder
@@ -190,8 +190,7 @@ def prepare_images(
     trained = folder.saved
     trainer = _start(run, previous, encoders, session)
     if settings.head_images and not trained:
-        fit_head(run, trainer.network, session, settings.head_images)
-        save_last(folder, run.digest, trainer.network, trainer.optimiser, trainer.progress)
+        start_with_head(trainer, settings.head_images)
     return trainer
 
 

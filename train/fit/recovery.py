@@ -138,7 +138,7 @@ def _check_epoch(folder: RunFolder, epoch: int, history: list[Row]) -> None:
     It may be of one that the history does not have yet: a killed run repeats what it did last.
     """
     best = best_row(history)
-    if best is not None and epoch != best.epoch and epoch <= len(history):
+    if best is not None and epoch != best.epoch and epoch <= history[-1].epoch:
         raise LostError(
             f"{folder.best}: holds the weights of epoch {epoch}, but by metrics.csv the best is "
             f"epoch {best.epoch}.",

@@ -113,7 +113,7 @@ class Trainer:
             if session.processes.main:
                 self._write_metrics()
                 curves = stack.enter_context(Curves(self.run.folder.tensorboard, history))
-            timer = EpochTimer(self.run.folder, len(history), session)
+            timer = EpochTimer(self.run.folder, self.progress.epoch, session)
             while not self.finished:
                 timer.start(self.progress.batch)
                 if not self._train():
