@@ -1,5 +1,6 @@
 """Recordings without sound or without images, and systems that take them or do not."""
 
+import csv
 import json
 from dataclasses import asdict
 
@@ -80,6 +81,13 @@ def test_the_output_says_what_is_lacking(world, predict):
     assert lacking == {"video/clip-8.mp4": ["audio"], "audio/clip-8.wav": ["visual"]}
     status, out, _ = predict("video/clip-8.mp4")
     assert status == 0 and out.splitlines()[0] == "video/clip-8.mp4  (no sound)"
+    status, out, _ = predict("video/clip-8.mp4", "audio/clip-8.wav", "clips.csv", "--format=csv")
+    rows = list(csv.DictReader(out.splitlines()))
+    assert status == 0 and {(row["file"], row["without"]) for row in rows} >= {
+        ("video/clip-8.mp4", "audio"), ("audio/clip-8.wav", "visual"), ("clip-8", "")
+    }  # fmt: skip
+    status, out, _ = predict("audio/clip-8.wav", "--format=webvtt")
+    assert status == 0 and out.startswith("WEBVTT\n\nNOTE (no images)\n\n00:00")
     status, out, err = predict("clips.csv", "--format=jsonl")
     assert (status, err) == (0, "") and "without" not in out
 

@@ -198,7 +198,7 @@ def _format(model: "Model", windows: "Windows", values: dict[str, Any]) -> "Form
             "--format challenge names seconds: wanted --window 1 --hop 1, or --protocol clip."
         )
     top = top or (SHOWN if name == "table" else len(model.classes))
-    return Format(name, model.classes, min(top, len(model.classes)), whole)
+    return Format(name, model.classes, min(top, len(model.classes)), whole, model.takes_missing)
 
 
 def _run(work: "Work", items: Sequence["Item"], output: "Output", display: "Display") -> None:

@@ -33,12 +33,14 @@ class Format:
         classes: scene labels in the order of their indices.
         top: scenes that are written of an answer, where not all are.
         whole: whether there is one answer for each recording.
+        lacks: whether a recording may lack a modality, for which CSV then has a column.
     """
 
     name: str
     classes: tuple[str, ...]
     top: int
     whole: bool
+    lacks: bool = False
 
     @property
     def needs_names(self) -> bool:
@@ -49,7 +51,7 @@ class Format:
     def header(self) -> str:
         """What a file begins with."""
         if self.name == "csv":
-            return csv_header(self.classes)
+            return csv_header(self.classes, self.lacks)
         if self.name == "challenge":
             return csv_bytes([["filename", "scene_label", *self.classes]], "\t").decode()
         return "WEBVTT\n" if self.name == "webvtt" else ""
@@ -62,7 +64,7 @@ class Format:
             clip: its name where only its name has room, as in those of segments.
         """
         if self.name == "csv":
-            return csv_rows(found)
+            return csv_rows(found, self.lacks)
         if self.name == "challenge":
             return self._challenge(found, clip)
         lines = {
@@ -91,6 +93,8 @@ class Format:
             yield f"{start:.6f}\t{end:.6f}\t{escape.terminal(scene)}"
 
     def _webvtt(self, found: Prediction) -> Iterator[str]:
+        for modality in found.without:
+            yield f"\nNOTE {LACKS[modality]}"
         for start, end, scene, score in runs(found):
             marked = scene.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
             yield f"\n{clock(start)} --> {clock(end)}\n{escape.terminal(marked)} {score:.2f}"

@@ -83,14 +83,16 @@ class Prediction:
         return text
 
 
-def csv_header(classes: tuple[str, ...]) -> str:
-    """Return the line of column names."""
-    return csv_bytes([["file", "start", "end", "scene", *classes]]).decode()
+def csv_header(classes: tuple[str, ...], lacks: bool = False) -> str:
+    """Return the line of column names; with `lacks`, the last says what a recording lacks."""
+    last = ["without"] if lacks else []
+    return csv_bytes([["file", "start", "end", "scene", *classes, *last]]).decode()
 
 
-def csv_rows(prediction: Prediction) -> str:
+def csv_rows(prediction: Prediction, lacks: bool = False) -> str:
     """Return a line for each answer; probabilities read back to the same float64."""
+    last = [" ".join(prediction.without)] if lacks else []
     return csv_bytes(
-        [prediction.file, repr(start), repr(end), scene, *map(repr, values)]
+        [prediction.file, repr(start), repr(end), scene, *map(repr, values), *last]
         for start, end, scene, values in prediction.rows()
     ).decode()
