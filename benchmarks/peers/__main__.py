@@ -16,6 +16,7 @@ from machine import described
 from peers import extraction, killed, streaming
 from peers.clips import gather, make
 from peers.measure import adopt
+from peers.peer import Job
 
 TABLES = {"extraction": extraction, "killed": killed, "streaming": streaming}
 
@@ -31,9 +32,10 @@ def main() -> None:
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--peers", help="names, separated by commas")
     parser.add_argument("--clips", type=int, default=5, help="of table 1")
-    parser.add_argument("--small-clips", type=int, default=200, help="of table 2")
-    parser.add_argument("--unit", type=int, default=4, help="clips that are kept together, table 2")
-    parser.add_argument("--images", type=int, default=4000, help="of table 3; 3,200 or more")
+    parser.add_argument("--small-clips", type=int, default=100, help="of table 2")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--unit", type=int, default=2, help="clips that are kept together, table 2")
+    parser.add_argument("--images", type=int, default=1920, help="of table 3; 1,000 or more")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="MP4 files to take for table 1")
     parser.add_argument("--scratch", type=Path, help="where clips and results are kept")
@@ -51,7 +53,8 @@ def main() -> None:
                 extraction.report(videos[: options.clips], work, peers, options.rounds)
             if name == "killed":
                 videos = make(scratch / "small", options.small_clips, "320x180", 4)
-                killed.report(gather(work / "clips", videos), work, peers, options.unit)
+                job = Job(gather(work / "clips", videos), work, unit=options.unit)
+                killed.report(job, peers, options.kills)
             if name == "streaming":
                 streaming.report(work, peers, options.images, options.rounds)
         print(f"\nload at the end {os.getloadavg()[1]:.1f}")

@@ -7,8 +7,8 @@ A module that streams has
     write        puts the images of a store, by their record numbers, into the peer's own format
     batches      returns the `Batches` of one epoch
 
-`python -m peers.feed NAME FEED` runs one epoch: for each batch it lists its images' numbers, and
-prints the batches a second since the tenth at the end; it kills itself where it is told to. All
+`python -m peers.feed NAME FEED` runs one epoch: for each batch it lists its images' numbers, and at
+the end it prints what it measured since the fifth; it kills itself where it is told to. All
 peers decode, crop, flip and normalise by the same function, in their own workers: what differs is
 how the bytes come to it, and how batches come from it.
 """
@@ -20,11 +20,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from avsc.features import jpeg
@@ -34,7 +36,7 @@ from peers.peer import peer
 
 INPUT = ImageInput(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 AUGMENT = Augment.named("crop,flip")
-WARM_UP, SAVE_EVERY = 10, 10  # batches
+WARM_UP, SAVE_EVERY = 5, 5  # batches
 Floats = NDArray[np.float32]
 
 
@@ -110,22 +112,38 @@ def view(data: bytes, number: int) -> Floats:
     return out
 
 
+def used() -> tuple[float, float, float]:
+    """Return seconds of the clock, and of the processor and MB of this process and its own."""
+    here, cpu, memory = psutil.Process(), 0.0, 0
+    for process in (here, *here.children(recursive=True)):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            memory += process.memory_full_info().pss
+    return time.perf_counter(), cpu, memory / 1e6
+
+
 def main() -> None:
     feed = Feed.parse(sys.argv[2])
     batches: Batches = peer(sys.argv[1]).batches(feed)
-    begin, count = time.perf_counter(), 0
+    count, seen = 0, [used()]
     with (feed.out / "batches").open("a") as listed:
         for numbers, images in batches:
             assert images.shape == (len(numbers), 3, INPUT.size, INPUT.size), images.shape
             print(*numbers, file=listed, flush=True)
             count += 1
-            if count == WARM_UP:
-                begin = time.perf_counter()
+            if count % WARM_UP == 0:
+                seen.append(used())
             if feed.die_after and count % SAVE_EVERY == 0:
                 feed.save(batches.state())
             if count == feed.die_after:
                 os.kill(os.getpid(), signal.SIGKILL)
-    print(f"RATE {(count - WARM_UP) / (time.perf_counter() - begin):.3f}", flush=True)
+    if len(seen) < 3:
+        return
+    (clock, cpu, _), (clock_after, cpu_after, _) = seen[1], seen[-1]
+    batches_seen = WARM_UP * (len(seen) - 2)
+    rate, cost = batches_seen / (clock_after - clock), (cpu_after - cpu) / batches_seen
+    print(f"MEASURED {rate:.4f} {1000 * cost:.1f} {max(memory for *_, memory in seen):.0f}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ A peer makes many small clips once undisturbed; then into another folder, and ev
 is killed (SIGKILL, all at once, as by the end of a node) when it has opened so many more clips
 since it was started; the numbers are drawn beforehand, the same for all. Then the same program
 runs again; after the last kill, to its end. Clips begun are counted by the kernel (inotify: the
-opening of a clip's file), in units of what the undisturbed run opens per clip.
+opening of a clip's file). A program may open a clip more than once, and some clips when it starts:
+of the openings of the undisturbed run, as many as make whole ones per clip are the former, and the
+rest is the start's.
 """
 
 import ctypes
@@ -13,7 +15,7 @@ import shutil
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -25,7 +27,7 @@ from peers.measure import Usage, run
 from peers.peer import Job, peer, versions
 
 PEERS = ("avsc", "litdata", "datachain", "ray")
-KILLS, FEWEST, MOST = 20, 2, 14
+SEED, FEWEST, MOST = 1, 2, 14
 IN_OPEN, IN_CLOSE = 0x20, 0x18
 HEADER = struct.Struct("iIII")
 
@@ -65,38 +67,52 @@ def _reached(opened: Opened, total: float) -> bool:
     return opened.total() >= total
 
 
-def undisturbed(name: str, job: Job) -> tuple[Usage, float]:
-    """Make all; return what it took, and how often each clip was opened."""
+@dataclass(frozen=True)
+class Openings:
+    """How often a program opens a clip, and how often any when it starts."""
+
+    per_clip: int
+    per_start: int
+
+    def begun(self, total: int, starts: int) -> int:
+        """Return how many clips were begun in so many openings."""
+        return round((total - starts * self.per_start) / self.per_clip)
+
+
+def undisturbed(name: str, job: Job) -> tuple[Usage, Openings]:
+    """Make all; return what it took, and how it opened the clips."""
     with Opened(job.folder) as opened:
         usage = extract(name, job)
-        return usage, opened.total() / len(job.videos)
+        return usage, Openings(*divmod(opened.total(), len(job.videos)))
 
 
-def disturbed(name: str, job: Job, per_clip: float, seed: int) -> tuple[list[Usage], float]:
+def disturbed(name: str, job: Job, openings: Openings, kills: int) -> tuple[list[Usage], int]:
     """Make all in spite of kills; return what each start took, and how many clips were begun."""
     shutil.rmtree(job.out, ignore_errors=True)
     job.out.mkdir(parents=True)
-    random, usages = Random(seed), []
+    random, usages = Random(SEED), []
     command = ["-m", "peers.work", name, "extract", job.encoded()]
     with Opened(job.folder) as opened:
-        for _ in range(KILLS):
-            until = opened.total() + per_clip * random.randint(FEWEST, MOST)
+        for _ in range(kills):
+            clips = random.randint(FEWEST, MOST)
+            until = opened.total() + openings.per_start + openings.per_clip * clips
             stop = partial(_reached, opened, until)
             usages.append(run(command, job.out / "log", kill_when=stop))
             if usages[-1].status == 0:
-                return usages, opened.total() / per_clip
-        usages.append(run(command, job.out / "log"))
-        return usages, opened.total() / per_clip
+                break
+        else:
+            usages.append(run(command, job.out / "log"))
+        return usages, openings.begun(opened.total(), len(usages))
 
 
-def row(name: str, job: Job, seed: int) -> str:
+def row(name: str, job: Job, kills: int) -> str:
     """Return a peer's row."""
     module = peer(name)
     whole = replace(job, out=job.out / "whole")
-    usage, per_clip = undisturbed(name, whole)
+    usage, openings = undisturbed(name, whole)
     expected = images(name, whole)
     broken = replace(job, out=job.out / "broken")
-    usages, begun = disturbed(name, broken, per_clip, seed)
+    usages, begun = disturbed(name, broken, openings, kills)
     head = f"{versions(module.PACKAGES[:1])} | {module.RERUN} | {len(usages) - 1}"
     if usages[-1].status:
         reason = usages[-1].said.strip().splitlines()[-1]
@@ -110,27 +126,27 @@ def row(name: str, job: Job, seed: int) -> str:
     spent = sum(usage.cpu for usage in usages)
     return (
         f"{head} | {len(lost)} | {len(twice)} | {len(differ)} | "
-        f"{begun - len(job.videos):.0f} | {usage.cpu:.0f} | {spent - usage.cpu:.0f}"
+        f"{begun - len(job.videos)} | {usage.cpu:.0f} | {spent - usage.cpu:.0f}"
     )
 
 
-def rows(folder: Path, scratch: Path, names: Sequence[str], unit: int) -> Iterator[str]:
+def rows(job: Job, names: Sequence[str], kills: int) -> Iterator[str]:
     """Yield the rows of the table."""
     for name in names:
-        shutil.rmtree(scratch / name, ignore_errors=True)
-        job = Job(folder, scratch / name, workers=1, unit=unit)
+        own = replace(job, out=job.out / name)
+        shutil.rmtree(own.out, ignore_errors=True)
         try:
-            yield row(name, job, seed=1)
+            yield row(name, own, kills)
         except (RuntimeError, ImportError) as fault:
             reason, module = str(fault).strip().splitlines()[-1], peer(name)
             head = f"{versions(module.PACKAGES[:1])} | {module.RERUN}"
             yield f"{head} | did not run: {reason} | | | | | | "
 
 
-def report(folder: Path, scratch: Path, names: Sequence[str], unit: int) -> None:
+def report(job: Job, names: Sequence[str], kills: int) -> None:
     """Print the table."""
     table(
         "peer | rerun | kills before it was done | clips lost | in the output twice | "
         "bytes differ | clips begun again | CPU s undisturbed | CPU s lost",
-        *rows(folder, scratch, names, unit),
+        *rows(job, names, kills),
     )
