@@ -30,7 +30,7 @@ from pathlib import Path
 from random import Random
 
 import psutil
-from closing import BLOCK, make_recordings
+from closing import make_recordings
 from distributed import Client
 from turns import table
 
@@ -222,22 +222,21 @@ def main() -> None:
     if options.farm:
         farm(options.farm, options.workers, options.speed)
         return
-    rows = []
-    for clips in map(int, options.clips.split(",")):
-        with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            rows.append(measured(Path(name), clips, options.workers, options.speed))
-    print(
-        f"{options.workers} workers, blocks of {BLOCK} that take {SECONDS / options.speed:.2f} s\n"
-    )
+    print(f"{options.workers} workers, blocks of {SECONDS / options.speed:.2f} s\n")
     table(
         "clips | blocks | CPU s before the first block | driver, CPU ms a block | "
         "scheduler, CPU ms a block | blocks a second | CPU s after the last | driver, MB | "
-        "scheduler, MB | rerun, CPU s | files | most in a folder",
-        *(row for row, _ in rows),
+        "scheduler, MB | rerun, CPU s | files | most in a folder"
     )
+    fifths = []
+    for clips in map(int, options.clips.split(",")):
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            row, of_run = measured(Path(name), clips, options.workers, options.speed)
+        print(f"| {row} |", flush=True)
+        fifths.append(of_run)
     print("\nCPU ms a block by fifths of the run, of the driver and of the scheduler:\n")
     heads = [f"{who} {n}" for who in ("driver", "scheduler") for n in range(1, FIFTHS + 1)]
-    table(" | ".join(["clips", *heads]), *(fifths for _, fifths in rows))
+    table(" | ".join(["clips", *heads]), *fifths)
 
 
 if __name__ == "__main__":
