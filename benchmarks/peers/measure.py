@@ -20,6 +20,9 @@ import psutil
 
 PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.02  # seconds
+SILENT = {"DATACHAIN_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+"""So that no tool reports its use over the network."""
+
 HERE = Path(__file__).parent.parent
 
 
@@ -63,6 +66,7 @@ def run(
     """
     environment = {
         **os.environ,
+        **SILENT,
         "PYTHONPATH": str(HERE),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     }

@@ -1,11 +1,11 @@
 """LitData: `optimize`, one sample a video, chunks of so many; read back by `StreamingDataset`."""
 
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from peers.feed import Feed, stored, view
+from peers.feed import Feed, view
 from peers.peer import Image, Job, by_pyav
 
 PACKAGES = ("litdata", "av")
@@ -46,19 +46,22 @@ def images(job: Job) -> Iterator[Image]:
             yield name, int(key.removeprefix("image-")), bytes(data)
 
 
-def _record(store: Path, number: int) -> dict[str, Any]:
+@cache
+def _records(store: Path) -> Any:
     from avsc.features.store.reader import Store
 
-    records = Store.open(store, ["images"]).records("images")
-    return {"number": number, "image": records.read(number).tobytes()}
+    return Store.open(store, ["images"]).records("images")
+
+
+def _record(store: Path, number: int) -> dict[str, Any]:
+    return {"number": number, "image": _records(store).read(number).tobytes()}
 
 
 def write(store: Path, data: Path) -> None:
     """Write chunks of 64 MB, as its documentation does."""
     from litdata import optimize
 
-    count = sum(1 for _ in stored(store))
-    numbers = list(range(count))
+    numbers = list(range(len(_records(store))))
     optimize(partial(_record, store), numbers, str(data), chunk_bytes="64MB", num_workers=1,
              verbose=False)  # fmt: skip
 
@@ -74,10 +77,8 @@ class Epoch:
                 one = super().__getitem__(index)
                 return one["number"], view(bytes(one["image"]), one["number"])
 
-        images = Views(str(feed.data), shuffle=True, seed=0, drop_last=True)
-        self._loader = StreamingDataLoader(
-            images, batch_size=feed.batch, num_workers=feed.workers, drop_last=True
-        )
+        images = Views(str(feed.data), shuffle=True, seed=0)
+        self._loader = StreamingDataLoader(images, batch_size=feed.batch, num_workers=feed.workers)
         if feed.state is not None:
             self._loader.load_state_dict(feed.state)
 
