@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from avsc.features.filterbank import FilterBank, acoustic_filters
+from avsc.features.filterbank import FilterBank, acoustic_filters, bin_frequencies
 from avsc.features.framing import magnitude, n_frames
 from avsc.features.images import frames_on_show, rgb
 from avsc.features.jpeg import encode
@@ -52,7 +52,7 @@ class ClipRecords:
 def empty(spec: Spec) -> npt.NDArray[Any]:
     """Return an array of no rows with the type and row shape of a product's data."""
     if isinstance(spec, AcousticSpec):
-        return np.empty((0, CHANNELS, len(acoustic_filters(spec))), np.float32)
+        return np.empty((0, CHANNELS, len(bin_frequencies(spec))), np.float32)
     return np.empty(0, np.uint8)
 
 

@@ -10,7 +10,8 @@ import soundfile
 from media import noise
 from numpy.lib.stride_tricks import sliding_window_view
 
-from avsc.features.filterbank import FilterBank
+from avsc.features.clip import empty
+from avsc.features.filterbank import FilterBank, acoustic_filters
 from avsc.features.framing import magnitude
 from avsc.features.mel import mel_filters
 from avsc.features.sound import read_sound
@@ -34,6 +35,11 @@ def test_the_product_is_the_dense_one(filters: npt.NDArray[np.float64]) -> None:
     assert values.dtype == np.float32
     expected = np.log(np.maximum(spectra.astype(np.float64) @ filters.T, 1e-10))
     np.testing.assert_allclose(values, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spec", [SPEC, ScalogramSpec(q=12), FbankSpec(), FbankSpec(bands=40)])
+def test_an_empty_part_has_a_column_for_each_filter(spec: ScalogramSpec | FbankSpec) -> None:
+    assert empty(spec).shape == (0, 2, len(acoustic_filters(spec)))
 
 
 def test_a_flat_spectrum_keeps_its_level() -> None:
