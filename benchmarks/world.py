@@ -106,10 +106,10 @@ WORLDS = {
     ),
     "faint-cue": World(
         {
-            **SIZES, "size": "96x64", "clips_per_scene": 60, "seconds": 10.0, "epochs": 20,
-            "pictures_per_class": 200, "frames_per_image": "all", "lr_max": 0.02,
+            **SIZES, "size": "96x64", "clips_per_scene": 60, "seconds": 10.0, "epochs": 12,
+            "pictures_per_class": 200, "frames_per_image": "2", "lr_max": 0.02,
         },
-        {"clips_per_scene": 36, "epochs": 10},
+        {"clips_per_scene": 36, "epochs": 8},
         below=(
             ("joint", "ablation-3"), ("ablation-3", "pipeline"), ("pipeline", "ablation-2"),
             ("joint", "pipeline"), ("joint", "audio"), ("joint", "video"),
