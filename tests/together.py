@@ -6,6 +6,7 @@ Several run ``python together.py FILE``, each with RANK and WORLD_SIZE set; the 
 import sys
 from unittest import mock
 
+import every_system
 import numpy as np
 import timm
 import torch
@@ -16,7 +17,7 @@ from avsc.train.data.samples import share
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import joined
-from avsc.train.fit.losses import Distillation, SceneLoss, Step
+from avsc.train.fit.losses import Distillation, LabelLoss, SceneLoss, Step
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.update import Update
 from avsc.train.model.acoustic import AcousticEncoder
@@ -81,11 +82,28 @@ def train(processes, frozen, accumulate, robust=False):
     return losses, net.state_dict(), broadcasts
 
 
+def train_system(processes, name):
+    """Return the losses and the last state of a system as a run builds it."""
+    net = every_system.make(name).double()
+    loss = LabelLoss() if name == "places" else SceneLoss()
+    optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
+    session = Session(Computing(torch.device("cpu"), BATCH, 0), Console(), StopRequest(), processes)
+    update = Update(Step(net, loss), net, optimiser, session)
+    update.step = processes.parallel(net, update.step)
+    own, losses = share(BATCH, processes.shard), []
+    for number in range(3):
+        whole = every_system.batch(name, BATCH, seed=number, dtype=torch.float64)
+        rows = [None if v is None else v[own] for v in (whole.acoustic, whole.images)]
+        losses.append(update([Batch(*rows, whole.scene[own], whole.index[own])], number).item())
+    return losses, net.state_dict(), 0
+
+
 def compute(processes):
     """Train in each of the `CASES`; gather what was shared out."""
     torch.set_num_threads(1)
     values = np.arange(10.0).reshape(5, 2)
     return {
+        **{name: train_system(processes, name) for name in every_system.NAMES},
         **{str(case): train(processes, *case) for case in CASES},
         "gathered": torch.from_numpy(processes.gather(values[processes.share(5)], 5)),
         "highest": processes.highest(3 + processes.rank),

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import every_system
 import pytest
 import together
 import torch
@@ -82,7 +83,7 @@ def test_two_processes_compute_what_one_does(tmp_path):
     found = started([sys.executable, script, str(tmp_path / "found.pt")])
     assert [code for code, _, _ in found] == [0, 0], found
     one, two = together.compute(ALONE), torch.load(tmp_path / "found.pt")
-    for case in map(str, together.CASES):
+    for case in (*map(str, together.CASES), *every_system.NAMES):
         (losses, state, _), (losses2, state2, broadcasts) = one[case], two[case]
         assert broadcasts == 0  # of buffers, which are the same everywhere
         assert losses2 == pytest.approx(losses, rel=1e-10)

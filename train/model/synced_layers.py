@@ -50,7 +50,7 @@ def share_dropout(network: nn.Module, share: BatchShare) -> None:
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Dropout):
-                setattr(parent, name, BatchDropout(child.p, share))
+                setattr(parent, name, BatchDropout(child.p, share).train(child.training))
 
 
 class BatchDropout(nn.Dropout):
