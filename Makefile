@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 BENCH := $(VENV)/.bench
 PEERS := $(VENV)/peers
 
-.PHONY: demo test check bench bench-peers slurm faults fuzz mutants format lock clean
+.PHONY: demo test check bench bench-peers gpu slurm faults fuzz mutants format lock clean
 
 $(READY): setup.py setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +24,13 @@ demo: $(READY)  ## synthesise a small data set, extract it, train on it, evaluat
 
 test: $(READY)  ## run the tests against the installed package
 	$(BIN)/python -m pytest
+
+gpu: $(READY)  ## on a machine with a GPU: the tests of training, speed, and a run stopped and resumed
+	$(BIN)/python -c 'from avsc.train.fit.device import choose_device; print(choose_device("cuda")[1])'
+	$(BIN)/python -m pytest tests/train
+	$(BIN)/python benchmarks/train_gpu.py
+	$(BIN)/python benchmarks/train_gpu.py --compile no
+	$(BIN)/python benchmarks/resume.py
 
 slurm: $(READY)  ## extraction in jobs of a real Slurm, including one-minute jobs
 	AVSC_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm -m slurm

@@ -51,6 +51,13 @@ def test_training_on_a_gpu_at_toy_size():
     assert "a step waits for the device: not asked" in text
 
 
+def test_resuming_at_toy_size():
+    arguments = ("--backbone", "test_efficientnet", "--image-size", 32, "--batch-size", 32)
+    found = rows(printed("resume.py", "--device", "cpu", *arguments, "--clips", 2, "--every", 2))
+    assert found["stopped"][0] == "1"
+    assert found["stopped"][2] == found["straight"][2] == "0.0e+00"
+
+
 def test_sharing_views():
     arguments = ("--backbone", "test_efficientnet", "--image-size", 32, "--batch-size", 32)
     found = rows(printed("sharing.py", *arguments, "--clips", 2))
