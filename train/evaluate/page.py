@@ -175,7 +175,7 @@ class EvaluationPage:
         sections = []
         for protocol, rows in self.evaluation.conditions.items():
             losses, others = (
-                (header, [[Cell(name, head=True), *map(Cell, rest)] for name, *rest in body])
+                (header, [[Cell(name, head=True), *map(_number, rest)] for name, *rest in body])
                 for header, *body in condition_cells(rows)
             )
             figure = {"Log-loss along each kind of condition": curves(rows).svg.decode()}
@@ -210,6 +210,10 @@ class EvaluationPage:
             for name, value in self.evaluation.provenance.items()
         ]
         return Section("What was evaluated", (), ["name", "value"], rows)
+
+
+def _number(text: str) -> Cell:
+    return Cell(text, number=True)
 
 
 def _figure(value: float, interval: Interval | None, form: NumberFormat) -> str:

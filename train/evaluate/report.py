@@ -125,7 +125,10 @@ def summary(evaluation: RunEvaluation) -> list[str]:
     tables = [
         table.markdown() for table in (scene_table(evaluation), city_table(evaluation)) if table
     ]
-    conditions = map(conditions_table, evaluation.conditions.values())
+    conditions = [
+        f"under other conditions, {protocol}:\n\n{conditions_table(rows)}"
+        for protocol, rows in evaluation.conditions.items()
+    ]
     lines = (coverage(evaluation), uncertainty(evaluation))
     return [*tables, *map("\n".join, lines), *conditions]
 
@@ -202,7 +205,7 @@ def _withheld(results: Results) -> str:
 def _conditions(evaluation: RunEvaluation) -> str:
     """Return the section of report.md on conditions; empty without any."""
     parts = [
-        f"{conditions_table(rows)}\n\n{bullets(notes(rows))}\n\n"
+        f"### {protocol.capitalize()}\n\n{conditions_table(rows)}\n\n{bullets(notes(rows))}\n\n"
         f"![log-loss along each kind of condition, {protocol}](conditions-{protocol}.png)\n\n"
         for protocol, rows in evaluation.conditions.items()
     ]
