@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -381,6 +382,13 @@ def test_a_run_stopped_in_the_head_phase_ends_as_one_that_was_not(
     assert make(images, tmp_path / "run", **changes).fit()
     name = "metrics.csv"
     assert (tmp_path / "run" / name).read_bytes() == (with_head / name).read_bytes()
+
+
+def test_a_run_that_starts_over_has_its_head_fitted_again(images, straight, with_head, tmp_path):
+    run = shutil.copytree(with_head, tmp_path / "run")
+    trainer = make(images, run, resume=False, **ONE_EPOCH, visual_weights=str(straight))
+    assert [row.epoch for row in trainer.progress.history] == [0]
+    assert (run / "best.pt").exists()
 
 
 def test_a_run_from_before_there_was_a_head_resumes_by_the_same_command(images, straight, tmp_path):

@@ -187,9 +187,9 @@ def prepare_images(
     if encoders.visual is not None:
         session.console.say(f"visual encoder: {settings.backbone}, {encoders.visual.origin}")
     run = Run(folder, record, source, training, validation)
-    trained = folder.saved
+    begun = previous is not None and folder.saved
     trainer = _start(run, previous, encoders, session)
-    if settings.head_images and not trained:
+    if settings.head_images and not begun:
         start_with_head(trainer, settings.head_images)
     return trainer
 
