@@ -65,7 +65,9 @@ def test_a_frozen_image_model_is_shared_and_the_average_is_what_is_kept(world, t
     averaged = trainer.task.evaluated
     assert averaged.visual is trainer.network.visual
     assert averaged.acoustic is not trainer.network.acoustic
+    versions = [each._version for each in averaged.visual.parameters()]
     assert trainer.fit()
+    assert versions == [each._version for each in averaged.visual.parameters()], "written to"
     last = torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     best = restore(tmp_path / "run").network.state_dict()
     weight = "classifier.layers.0.weight"

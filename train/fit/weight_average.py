@@ -25,11 +25,14 @@ class WeightAverage:
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        frozen = [(network.acoustic, network.frozen_acoustic)]
-        frozen += [(network.visual, network.frozen_visual)]
-        shared = {id(encoder): encoder for encoder, is_frozen in frozen if is_frozen}
+        encoders = {
+            "acoustic.": (network.acoustic, network.frozen_acoustic),
+            "visual.": (network.visual, network.frozen_visual),
+        }
+        shared = {id(encoder): encoder for encoder, frozen in encoders.values() if frozen}
         self.network = copy.deepcopy(network, shared).requires_grad_(False).eval()
         self.decay = decay
+        self._shared = tuple(name for name, (_, frozen) in encoders.items() if frozen)
 
     @torch.no_grad()
     def update(self, network: Network, step: int) -> None:
@@ -42,6 +45,8 @@ class WeightAverage:
         move = 1 - min(self.decay, (1 + step) / (10 + step))
         state = network.state_dict()
         for name, value in self.network.state_dict().items():
+            if name.startswith(self._shared):
+                continue  # written to, even its own values, it would be rounded and compiled again
             if value.is_floating_point():
                 value.lerp_(state[name], move)
             else:
