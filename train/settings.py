@@ -159,6 +159,18 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
                 "learning rate falls from the one to the other."
             )
         _ = self.together
+        if self.mixup and self.frames_per_image != "1":
+            raise SettingError(
+                f"--mixup is {self.mixup:g} and --frames-per-image is {self.frames_per_image}: "
+                "each sample's image is mixed with another, so that none can share a view. Use "
+                "only one of them."
+            )
+        if self.mixup and self.mixup_lambda == "separate" and self.unimodal_heads:
+            raise SettingError(
+                f"--mixup-lambda is separate and --unimodal-heads is {self.unimodal_heads:g}: a "
+                "sample's label is the mean of those of its audio and its image, which is that of "
+                "neither head. Use --mixup-lambda shared, or only one of them."
+            )
 
     @property
     def together(self) -> int:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from avsc.manifests.errors import SettingError
 from avsc.train.checked_settings import setting
 from avsc.train.computing_settings import ComputingSettings
 
@@ -49,12 +48,3 @@ class TuningSettings(ComputingSettings):
         absent=1.0,
         above=0,
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        together = getattr(self, "frames_per_image", "1")
-        if self.mixup and together != "1":
-            raise SettingError(
-                f"--mixup is {self.mixup:g} and --frames-per-image is {together}: each sample's "
-                "image is mixed with another, so that none can share a view. Use only one of them."
-            )

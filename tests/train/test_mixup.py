@@ -124,6 +124,10 @@ def test_what_depends_on_it_and_what_is_refused(world, tmp_path):
     assert "mixup_lambda" not in Settings(mixup=0.2).identity(one)
     with pytest.raises(SettingError, match=r"--mixup is 0\.2 and --frames-per-image is all"):
         Settings(mixup=0.2, frames_per_image="all")
+    separate = {"mixup_lambda": "separate", "unimodal_heads": 1.0}
+    with pytest.raises(SettingError, match="Use --mixup-lambda shared, or only one of them"):
+        Settings(mixup=0.2, **separate)
+    assert Settings(**separate).mixing(both, 3) is None
     with pytest.raises(SettingError, match="--batch-size is 15: --mixup needs an even number"):
         on_vectors(world, tmp_path / "odd", mixup=0.2, batch_size=15)
     with pytest.raises(SettingError, match="in each of 3 slices of it; wanted a multiple of 6"):
