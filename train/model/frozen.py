@@ -61,10 +61,10 @@ class FrozenEncoder:
             images: normalised.
             dtype: what autocast, which is on, computes in; float32 where it is off.
         """
-        module, how, count = self._made(encoder, dtype), self.compilation, len(images)
+        module, how = self._made(encoder, dtype), self.compilation
         if how is None:
-            return module(images)
-        least = how.batch or FEW
+            return module(images)  # len() would make the number of images a constant of an export
+        count, least = len(images), how.batch or FEW
         if count < least:
             padding = images.new_zeros((least - count, *images.shape[1:]))
             images = torch.cat([images, padding])
