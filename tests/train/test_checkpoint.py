@@ -2,6 +2,7 @@
 
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from avsc.train.fit.checkpoint import (
     save_last,
 )
 from avsc.train.fit.history import Row, best_row
-from avsc.train.fit.refs import EncoderRef, StoreRef
+from avsc.train.fit.refs import EncoderRef, StoreRef, TeacherRef
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import SceneRecord, check_same, read_record
 from avsc.train.model.acoustic import AcousticEncoder
@@ -189,6 +190,13 @@ def test_a_record_comes_back(tmp_path):
         ({"settings": Settings(concat="all")}, r"different --concat \('input', now 'all'\)"),
         ({"settings": Settings(seed=3)}, r"different --seed \(0, now 3\)"),
         ({"frame": (2, 256)}, r"different acoustic frame \(\[2, 290\], now \[2, 256\]\)"),
+        (
+            {
+                "settings": Settings(teacher=Path("runs/joint")),
+                "teacher": TeacherRef("run joint", "9" * 64, {}),
+            },
+            r"different teacher \(None, now '999.*' \(run joint\)\)",
+        ),
         ({"split": "4" * 64}, r"different split \('333"),
         (
             {"store": replace(a_record().store, fingerprint="0" * 64), "split": "4" * 64},

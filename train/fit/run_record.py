@@ -279,8 +279,8 @@ def read_record(path: Path, kind: type[RunRecord] = SceneRecord) -> RunRecord:
 def check_same(previous: RunRecord, record: RunRecord, folder: Path) -> None:
     """Raise a `SettingError` naming the first difference in what affects two runs' results."""
     before, now = previous.identity(), record.identity()
-    # A split also differs when the store does, which says more.
-    ranks = {"system": -1, "split": 1}
+    # A teacher brings settings of its own, and a split also differs when the store does.
+    ranks = {"system": -2, "teacher": -1, "split": 1}
     for name in sorted({*before, *now}, key=lambda name: (ranks.get(name, 0), name)):
         if before.get(name) != now.get(name):
             raise SettingError(
