@@ -164,6 +164,13 @@ def test_faulty_file(tmp_path: Path) -> None:
         (some_clips({"bus": [3, 4], "park": [5]}), "scene 'park' has the one location 'park-0'"),
         (
             [
+                Clip(name, None, name, None, location="x", segments=parse_spans("0-1 bus", name))
+                for name in "ab"
+            ],
+            "all clips have the one location 'x', so all would be missing from one part. Choose",
+        ),
+        (
+            [
                 Clip("a", "bus", "a.wav", None, location="x-1"),
                 Clip("b", "park", "b.wav", None, location="x-1"),
             ],

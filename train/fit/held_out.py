@@ -103,9 +103,10 @@ def _of_locations(
     held: set[int] = set()
     for scene, places in sorted(by_scene.items()):
         if len(places) < 2:
+            which, lost = (f"scene {scene!r} has", "it") if scene else ("all clips have", "all")
             raise SettingError(
-                f"validation split 'location': scene {scene!r} has the one location "
-                f"{min(places)!r}, so it would be missing from one part. {ANOTHER}"
+                f"validation split 'location': {which} the one location {min(places)!r}, so "
+                f"{lost} would be missing from one part. {ANOTHER}"
             )
         held |= _about(fraction, [places[location] for location in sorted(places)], draw)
     return held
@@ -117,7 +118,7 @@ def _by_scene(
     """Return rows by scene and location; refuse locations that do not split cleanly.
 
     Args:
-        one: take all clips together, whatever their labels.
+        one: take all clips together, by the name "", whatever their labels.
     """
     by_scene: dict[str, dict[str, list[int]]] = {}
     scene_of: dict[str, str] = {}
@@ -127,7 +128,7 @@ def _by_scene(
             raise SettingError(
                 f"validation split 'location': clip {clip.id!r} has no location. {ANOTHER}"
             )
-        scene = "any" if one else clip.label_text
+        scene = "" if one else clip.label_text
         if scene_of.setdefault(clip.location, scene) != scene:
             raise SettingError(
                 f"validation split 'location': location {clip.location!r} has the scenes "
