@@ -1,5 +1,6 @@
 """The help of every verb: options in groups, and an example that can be copied."""
 
+import re
 import shlex
 
 import click
@@ -53,6 +54,7 @@ def test_every_option_is_shown_once_and_many_are_in_groups(program: str, verb: s
         shown = [line for line in text.splitlines() if line.startswith(f"  {option.opts[0]}")]
         assert sum(line.split()[0].strip(",") == option.opts[0] for line in shown) == 1
     assert "\n  RUN\n" not in text
+    assert not re.search(r"\[default: [^]]*\]\s*\[default: ", text)
     if len(options) > MANY:
         grouped = {name for names in command.groups.values() for name in names}
         left = {option.opts[0] for option in options if option.name not in grouped}
