@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import setting
+from avsc.train.checked_settings import option, setting
 from avsc.train.robust_settings import RobustSettings
 from avsc.train.systems import Modality, System
 from avsc.train.tuning_settings import TuningSettings
@@ -251,6 +251,17 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
             and has.get(each.metadata.get("belongs_to", ""), True)
             and values[each.name] != each.metadata.get("absent", values)
         }
+
+    def without_effect(self, system: System) -> list[str]:
+        """Return the options that change no result of a run of `system`, though they were to."""
+        used = self.identity(system)
+        return [
+            option(each.name)
+            for each in fields(self)
+            if not each.metadata.get("free")
+            and each.name not in used
+            and getattr(self, each.name) not in (each.default, each.metadata.get("absent"))
+        ]
 
 
 def _names(listed: str) -> set[str]:

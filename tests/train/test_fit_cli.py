@@ -77,7 +77,10 @@ def test_settings_come_from_file_environment_and_options(fit, store, tmp_path, m
     monkeypatch.setenv("AVSC_EPOCHS", "1")
     monkeypatch.setenv("AVSC_SEED", "8")
     run = tmp_path / "run"
-    assert fit("audio", "--config", file, "--seed", 7, "--out", run, "--device", "cpu")[0] == 0
+    given = ["--config", file, "--seed", 7, "--shift", 1, "--device", "cpu"]
+    code, out, _ = fit("audio", *given, "--out", run)
+    assert code == 0
+    assert "note: without effect on this run: --shift\n" in out
     found = json.loads((run / "settings.json").read_text())["settings"]
     assert (found["batch_size"], found["epochs"], found["seed"]) == (16, 1, 7)
     file.write_text("batchsize = 16\n")

@@ -115,3 +115,27 @@ def test_a_record_is_json_and_comes_back():
     assert Settings.from_record(json.loads(json.dumps(settings.record()))) == settings
     with pytest.raises(SettingError, match="unknown setting 'learning_rate'"):
         Settings.from_record({"learning_rate": 1})
+
+
+@pytest.mark.parametrize(
+    ("system", "values", "names"),
+    [
+        ("joint", {}, []),
+        ("joint", {"validation_missing": 0.5, "modality_dropout": 0.3, "mixup": 0.2}, []),
+        ("end-to-end", {"visual_stages": 1, "visual_lr_factor": 0.1}, []),
+        (
+            "joint",
+            {"visual_stages": 1, "mixup_lambda": "separate"},
+            ["mixup_lambda", "visual_stages"],
+        ),
+        ("joint", {"validation_missing": 0.5, "epochs": 3}, ["validation_missing"]),
+        ("joint", {"teacher_weight": 0.9}, ["teacher_weight"]),
+        ("audio", {"shift": 1, "fusion_norm": "layer"}, ["fusion_norm", "shift"]),
+        ("audio", {"teacher": Path("runs/joint"), "teacher_weight": 0.9, "augment": "none"}, []),
+        ("baseline-audio", SYSTEMS["baseline-audio"].defaults, []),
+    ],
+)
+def test_options_without_effect_are_named(system, values, names):
+    files = {"acoustic_embeddings": Path("a.h5")} if system.startswith("baseline") else {}
+    found = Settings(**values, **files).without_effect(SYSTEMS[system])
+    assert sorted(found) == sorted(map(option, names))

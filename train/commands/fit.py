@@ -1,7 +1,7 @@
 """``avsc-fit audio``, ``joint`` and the others, and ``places``: train one system.
 
 Every system takes every option, so that one file of settings and one script serve all; a setting of
-an input that a system does not have has no effect on it.
+an input that a system does not have has no effect on it, which the run says.
 """
 
 from collections.abc import Callable, Mapping
@@ -129,7 +129,7 @@ def _options(
                 option(field.name),
                 type=parameter(declared, field.name),
                 required=needed,
-                show_default=not needed and field.default is not None,
+                show_default="[default: " not in field.metadata["help"],
                 help=field.metadata["help"],
                 **default,
             )(command)

@@ -281,6 +281,8 @@ def _say_inputs(
         console.say(f"visual encoder: {model}{record.visual.origin}")
     if record.teacher is not None:
         console.say(f"teacher: {record.teacher.origin}")
+    if unused := record.settings.without_effect(record.system):
+        console.say(f"note: without effect on this run: {', '.join(unused)}")
     for product, ref in record.embeddings.items():
         console.say(f"{product}: {ref.path}")
     names = {store.clips[row].id for row in split.fold}
