@@ -20,6 +20,7 @@ from avsc.train.data.batches import Preparation, image_batches
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.prefetch import DEPTH, prefetch
 from avsc.train.data.source import Source
+from avsc.train.evaluate.mirror import mirrored
 from avsc.train.fit import tasks
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
@@ -365,6 +366,10 @@ def test_frozen_weights_are_rounded_once_with_the_results_of_autocast(monkeypatc
     assert ours.count == 1
     assert {each.dtype for each in net.state_dict().values()} <= {torch.float32, torch.int64}
     assert set(net.state_dict()) == {f"visual.{name}" for name in visual.state_dict()}
+    with mirrored(net):  # also what was rounded before
+        assert torch.equal(net.embed_images(images.flip(-1)), wanted)
+        assert not torch.equal(net.embed_images(images), wanted)
+    assert torch.equal(net.embed_images(images), wanted)
     with torch.no_grad():
         next(visual.model.parameters()).mul_(2)
     assert not torch.equal(net.embed_images(images), wanted)

@@ -22,12 +22,11 @@ def check_sees(trained: Trained) -> None:
 @contextmanager
 def mirrored(network: Network) -> Iterator[None]:
     """Show a network the mirror image of every image while the body runs."""
-    assert network.visual is not None
-    hook = network.visual.register_forward_pre_hook(lambda _, inputs: (inputs[0].flip(-1),))
+    network.mirrors = True
     try:
         yield
     finally:
-        hook.remove()
+        network.mirrors = False
 
 
 def predict_flipped(network: Network, predict: Callable[[], ClipPredictions]) -> ClipPredictions:

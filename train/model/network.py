@@ -58,6 +58,7 @@ class Network(nn.Module):
 
     Attributes:
         late: whether the late product of the heads is the answer, and not the classifier's.
+        mirrors: whether the visual encoder is shown the mirror image of every image.
         recomputes: whether activations of the image model are computed twice.
     """
 
@@ -84,7 +85,7 @@ class Network(nn.Module):
         self.missing = missing
         self.fusion_norm = fusion_norm
         self.heads = heads
-        self.late = self.recomputes = False
+        self.late = self.mirrors = self.recomputes = False
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -143,6 +144,7 @@ class Network(nn.Module):
         """Embed normalised images [B, 3, S, S], or vectors, as float32 [B, features]."""
         if self.visual is None:
             raise ValueError("the network has no visual encoder")
+        images = images.flip(-1) if self.mirrors else images
         dtype = self.visual_dtype(images.device)
         exact = dtype == torch.float32
         # Also a frozen one that is compiled: training and evaluation then share one graph.
