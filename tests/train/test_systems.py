@@ -143,11 +143,15 @@ def test_validation_clips_that_the_encoder_knows_are_told(home, tmp_path, capsys
     assert "validation clips, so that validation will look too good" in capsys.readouterr().out
 
 
-def test_an_encoder_that_learned_from_the_test_fold_is_refused(home, tmp_path):
-    swap = {"train": "test", "test": "train"}
-    clips = tuple(replace(clip, fold=swap[clip.fold]) for clip in small_clips())
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_an_encoder_that_has_seen_the_test_fold_is_refused(home, tmp_path, part):
+    rows = (home / "audio" / "split.csv").read_text().split()
+    seen = {row.partition(",")[0] for row in rows if row.endswith(f",{part}")}
+    folds = {True: "test", False: "train"}
+    clips = tuple(replace(clip, fold=folds[clip.id in seen]) for clip in small_clips())
     small_store(tmp_path / "store", products=("scalogram", "images"), clips=clips)
-    with pytest.raises(AvscError, match=r"audio: trained on \d+ clips of .*'s test fold"):
+    message = r"audio: trained or validated on \d+ of the \d+ clips of .*'s test fold"
+    with pytest.raises(AvscError, match=message):
         make(home, tmp_path / "run", "ablation-3", store=tmp_path / "store", validation="random")
 
 

@@ -169,22 +169,29 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
 
 
 def check_unseen(run: Trained, store: Store, split: Split) -> None:
-    """Raise an `AvscError` if a run has seen clips that another one, with folds, is tested on.
+    """Raise an `AvscError` if a run has seen clips that another one is tested on.
 
     Args:
         run: from which the other one takes something.
         store: of the other one.
         split: of the other one.
     """
-    if not split.test:
-        return
+    test = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    parts = {
+        f"clips of {store.path}'s test fold": (test, "run on this store"),
+        "clips that this fold is tested on": (
+            split.test,
+            "cross-validation with the same --folds and --seed",
+        ),
+    }
     seen = set(part_clips(run, "training"))
     if run.record.settings.validation != "none":
         seen.update(part_clips(run, "validation"))
-    known = [name for row in split.test if (name := store.clips[row].id) in seen]
-    if known:
-        raise AvscError(
-            f"{run.folder.path}: trained or validated on {len(known)} of the {len(split.test)} "
-            f"clips that this fold is tested on, {known[0]!r} first, so that no result there would "
-            "be valid. Name a cross-validation with the same --folds and --seed."
-        )
+    for part, (rows, another) in parts.items():
+        known = [name for row in rows if (name := store.clips[row].id) in seen]
+        if known:
+            raise AvscError(
+                f"{run.folder.path}: trained or validated on {len(known)} of the {len(rows)} "
+                f"{part}, {known[0]!r} first, so that no result there would be valid. Name a "
+                f"{another}."
+            )

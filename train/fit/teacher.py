@@ -119,7 +119,7 @@ def check_teacher(teacher: Teacher, store: Store, split: Split) -> None:
 
     Raises:
         SettingError: it was trained on other scenes or features.
-        AvscError: it was trained on clips of the validation part or of the test fold.
+        AvscError: it was trained on clips of the validation part, or has seen clips for test.
     """
     path, ref = teacher.path, teacher.run.record.store
     specs = {product: store.spec(product).digest for product in ref.specs}
@@ -134,15 +134,13 @@ def check_teacher(teacher: Teacher, store: Store, split: Split) -> None:
             )
     check_unseen(teacher.run, store, split)
     trained = set(part_clips(teacher.run, "training"))
-    test = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
-    for part, rows in (("test fold", test), ("validation clips", split.validation)):
-        seen = sorted(name for row in rows if (name := store.clips[row].id) in trained)
-        if seen:
-            raise AvscError(
-                f"{path}: was trained on {len(seen)} of the {len(rows)} {part} of this run, "
-                f"{seen[0]!r} first, and would teach them. Name a teacher that was trained with "
-                "the same --seed and --validation."
-            )
+    seen = [name for row in split.validation if (name := store.clips[row].id) in trained]
+    if seen:
+        raise AvscError(
+            f"{path}: was trained on {len(seen)} of the {len(split.validation)} validation clips "
+            f"of this run, {seen[0]!r} first, and would teach them. Name a teacher that was "
+            "trained with the same --seed and --validation."
+        )
 
 
 def _check_embeddings(teacher: Teacher, record: SceneRecord) -> None:
