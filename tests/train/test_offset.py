@@ -157,6 +157,7 @@ def test_what_cannot_be_done_is_said(run, monkeypatch, capsys):
     refused(fit(run.parent / "audio", "--device=cpu"), 2, "one stream only")
     refused(fit(run, "--max-offset=9", "--device=cpu"), 2, "clips of 10 s; wanted some of 11 s")
     refused(fit(run, "--audio=a.wav"), 2, "no recording is named")
+    refused(fit(run, "--input=a.mp4", "--max-offset=2"), 2, "--max-offset", "without --input")
     refused(fit(run.parent / "audio", "--input=a.mp4"), 1, "no offset head", "avsc-fit offset")
 
 

@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.checked_settings import option
+
+TRAINING = ("max_offset", "epochs", "patience", "seed", "store", "workers")
+"""Options of the head's training; files and variables may set them all the same."""
 
 
 @click.command(cls=Verb, example="avsc-fit offset runs/joint --input lecture.mp4")
@@ -66,6 +71,13 @@ def offset(
     test part. With --input it says by how much the audio of a recording is late.
     """
     if recording is not None:
+        source = click.get_current_context().get_parameter_source
+        for name in TRAINING:
+            if source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(
+                    f"{option(name)} is of the head's training, and --input asks the head that was "
+                    "trained. Omit it, or train another head first, without --input."
+                )
         from avsc.train.infer.offset import find_offset
 
         click.echo(str(find_offset(run, recording, audio, device)))
