@@ -25,7 +25,7 @@ from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.trainer import Trainer
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 

@@ -9,8 +9,8 @@ from avsc.train.data.batch import Batch
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.run_record import ImagesRecord, SceneRecord
 from avsc.train.model.visual import visual_encoder
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 NAMES = (*SYSTEMS, "places")

@@ -13,7 +13,7 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import VERBS
 
 LENGTHS = {"clip-6": 2.3, "clip-7": 12.7, "clip-8": 3.0, "clip-9": 1.4}

@@ -14,7 +14,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import VERBS
 
 SMALL = {

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from avsc.manifests.help import Verb
 from avsc.preprocess.cli import program as prep
 from avsc.train.cli import program as fit
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import VERBS
 
 PROGRAMS = {"avsc-prep": prep, "avsc-fit": fit}

@@ -18,8 +18,8 @@ from avsc.preprocess.synth.designs import FAINT_CUE, WORLD
 from avsc.preprocess.synth.miniature import make_clips
 from avsc.preprocess.synth.optimum import encodable, optima, shifted
 from avsc.train.data.samples import Samples
-from avsc.train.evaluate.classifier_inputs import ClassifierInputs
-from avsc.train.evaluate.conditions import CONDITIONS
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs
+from avsc.train.evaluate.robustness.conditions import CONDITIONS
 
 SECONDS = 10
 CLIPS = 16_000  # of each scene

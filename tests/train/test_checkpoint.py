@@ -25,7 +25,7 @@ from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifiers import SceneClassifier
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 DIGEST = "d" * 64

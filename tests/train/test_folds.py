@@ -13,7 +13,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.held_out import location_groups
 from avsc.train.fit.split import make_split
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
 

@@ -10,9 +10,9 @@ from systems import make, write_vectors
 from torch.nn.functional import cross_entropy
 
 from avsc.features.store.reader import Store
-from avsc.train.evaluate.condition_predictions import Asked, run_answers
-from avsc.train.evaluate.conditions import named_conditions
 from avsc.train.evaluate.predict import clip_samples
+from avsc.train.evaluate.robustness.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.robustness.conditions import named_conditions
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore

@@ -31,7 +31,7 @@ from avsc.train.fit.tasks import compile_visual
 from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 CPU = torch.device("cpu")

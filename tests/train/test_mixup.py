@@ -16,7 +16,7 @@ from avsc.manifests.errors import SettingError
 from avsc.train.data import mixup
 from avsc.train.data.mixup import Mixup
 from avsc.train.data.modality_dropout import ModalityDropout
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}

@@ -12,16 +12,16 @@ from torch.nn.functional import cross_entropy
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.modality_dropout import ModalityDropout
-from avsc.train.evaluate.condition_predictions import Asked, run_answers
-from avsc.train.evaluate.conditions import named_conditions
 from avsc.train.evaluate.predict import clip_samples
+from avsc.train.evaluate.robustness.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.robustness.conditions import named_conditions
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
 from avsc.train.metrics import scores
 from avsc.train.model.inference import evaluating
 from avsc.train.protocol import segments
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 1}

@@ -31,7 +31,7 @@ from avsc.train.fit.tasks import top_scores
 from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import pretraining
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings.places import PlacesSettings
 
 SMALL = {
     "backbone": "test_resnet",

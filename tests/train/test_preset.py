@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from avsc.train.commands.fit import fit_command, places
-from avsc.train.robust_settings import PRESETS
-from avsc.train.settings import Settings
+from avsc.train.settings.robust import PRESETS
+from avsc.train.settings.scenes import Settings
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import UNCHANGED
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.data.source import Source
-from avsc.train.evaluate import alterations
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.calibration import calibration, fit_temperature, tempered
 from avsc.train.evaluate.calibration_intervals import calibration_difference
-from avsc.train.evaluate.condition_predictions import ConditionAnswer
-from avsc.train.evaluate.condition_tables import condition_cells
-from avsc.train.evaluate.conditions import CONDITIONS
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.evaluate.results import summarise
-from avsc.train.evaluate.robustness import Rivals, measure
+from avsc.train.evaluate.robustness import alterations
+from avsc.train.evaluate.robustness.condition_predictions import ConditionAnswer
+from avsc.train.evaluate.robustness.conditions import CONDITIONS
+from avsc.train.evaluate.robustness.measures import Rivals, measure
+from avsc.train.evaluate.robustness.tables import condition_cells
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.fit.inputs import trained_inputs
 from avsc.train.fit.trained_run import restore
@@ -49,9 +49,9 @@ def joint(home, tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(joint, tmp_path_factory):
     """Its robustness report, with the predictions of each condition."""
-    from avsc.train.evaluate.condition_predictions import Asked
-    from avsc.train.evaluate.conditions import named_conditions
-    from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
+    from avsc.train.evaluate.robustness.condition_predictions import Asked
+    from avsc.train.evaluate.robustness.conditions import named_conditions
+    from avsc.train.evaluate.robustness.run import RobustnessRequest, evaluate_robustness
     from avsc.train.fit.console import Console
 
     out = tmp_path_factory.mktemp("report")

@@ -18,7 +18,7 @@ from avsc.train.fit.trained_run import restore
 from avsc.train.metrics import scores
 from avsc.train.model.inference import predict
 from avsc.train.protocol import segments
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 

@@ -9,13 +9,13 @@ import click
 import pytest
 
 from avsc.manifests.errors import SettingError
-from avsc.train import settings as config
-from avsc.train.checked_settings import option
 from avsc.train.commands.fit import audio, joint, video
-from avsc.train.computing_settings import ComputingSettings
-from avsc.train.settings import Settings
+from avsc.train.settings import scenes as config
+from avsc.train.settings.computing import ComputingSettings
+from avsc.train.settings.declared import option
+from avsc.train.settings.scenes import Settings
+from avsc.train.settings.tuning import TuningSettings
 from avsc.train.systems import SYSTEMS
-from avsc.train.tuning_settings import TuningSettings
 
 
 def test_examples():

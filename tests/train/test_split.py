@@ -16,7 +16,7 @@ from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.label_spans import parse_spans
 from avsc.manifests.tau2021 import read_tau2021
 from avsc.train.fit.held_out import validation_rows
-from avsc.train.validation_settings import Validation
+from avsc.train.settings.validation import Validation
 
 
 def some_clips(sizes: dict[str, list[int]]) -> tuple[Clip, ...]:

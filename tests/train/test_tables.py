@@ -30,7 +30,7 @@ from avsc.train.paper.runs import EvaluationOptions, RunState, is_evaluated, mak
 from avsc.train.paper.table import TableLine, ensemble, seed_scores
 from avsc.train.paper.table_report import comma_separated, latex, markdown, open_choices
 from avsc.train.protocol import Segments
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 
 OUT = Path("runs/tables")
 SIGHT = ["--backbone", "test_efficientnet.r160_in1k", "--visual-weights", "random",

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.trained_run import restore
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 0}

@@ -15,10 +15,10 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import image_samples
 from avsc.train.data.time_shift import ClipImages, TimeShift
-from avsc.train.evaluate.classifier_inputs import ClassifierInputs
-from avsc.train.evaluate.conditions import Shifted
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs
+from avsc.train.evaluate.robustness.conditions import Shifted
 from avsc.train.model.inference import evaluating
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}

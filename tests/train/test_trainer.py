@@ -28,7 +28,7 @@ from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.timing import read_timing
 from avsc.train.fit.trained_run import restore
 from avsc.train.fit.trainer import step_seed
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 SMALL = {

@@ -6,7 +6,7 @@ from stores import small_store
 from systems import fit_for, make
 
 from avsc.manifests.errors import SettingError
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 

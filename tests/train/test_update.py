@@ -22,7 +22,7 @@ from avsc.train.model import network as network_module
 from avsc.train.model.network import Network
 from avsc.train.model.visual import visual_encoder
 from avsc.train.model.weights import starting_weights
-from avsc.train.places_settings import PlacesSettings
+from avsc.train.settings.places import PlacesSettings
 
 CPU = torch.device("cpu")
 PLACES = {

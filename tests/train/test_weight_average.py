@@ -10,7 +10,7 @@ from avsc.features.store.reader import Store
 from avsc.train.fit.tasks import Task
 from avsc.train.fit.trained_run import restore
 from avsc.train.fit.weight_average import WeightAverage
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
 VECTORS = {"lr_max": 1e-2, "augment": "none", "batch_size": 16}

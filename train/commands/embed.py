@@ -8,8 +8,8 @@ import click
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
-from avsc.train.checked_settings import choices, option
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import choices, option
+from avsc.train.settings.scenes import Settings
 
 if TYPE_CHECKING:
     from avsc.train.fit.embeddings import Encoder

@@ -82,10 +82,10 @@ def evaluate(
 ) -> int:
     """Evaluate a RUN: log-loss and accuracy by two protocols, predictions, figures, report."""
     from avsc.train.evaluate.bootstrap import Resampling
-    from avsc.train.evaluate.conditions import named_conditions
     from avsc.train.evaluate.evaluate import evaluate_run
     from avsc.train.evaluate.evaluation_request import EvaluationRequest
     from avsc.train.evaluate.report import summary
+    from avsc.train.evaluate.robustness.conditions import named_conditions
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
 

@@ -14,10 +14,10 @@ from click.core import ParameterSource
 
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
-from avsc.train.checked_settings import CheckedSettings, choices, option, plain_type
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.robust_settings import PRESETS
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import CheckedSettings, choices, option, plain_type
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.robust import PRESETS
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import ENCODER, VERBS, System, trained_alone
 
 PRESET = "preset"

@@ -113,12 +113,12 @@ def robustness(
 ) -> int:
     """Evaluate a RUN when a modality is missing, out of time, or of another clip."""
     from avsc.train.evaluate.bootstrap import Resampling
-    from avsc.train.evaluate.condition_predictions import Asked
-    from avsc.train.evaluate.condition_tables import conditions_table
-    from avsc.train.evaluate.conditions import named_conditions
-    from avsc.train.evaluate.robustness import Rivals
-    from avsc.train.evaluate.robustness_report import remarks
-    from avsc.train.evaluate.robustness_run import RobustnessRequest, evaluate_robustness
+    from avsc.train.evaluate.robustness.condition_predictions import Asked
+    from avsc.train.evaluate.robustness.conditions import named_conditions
+    from avsc.train.evaluate.robustness.measures import Rivals
+    from avsc.train.evaluate.robustness.report import remarks
+    from avsc.train.evaluate.robustness.run import RobustnessRequest, evaluate_robustness
+    from avsc.train.evaluate.robustness.tables import conditions_table
     from avsc.train.fit.console import Console
     from avsc.train.protocol import named_protocols
     from avsc.train.systems import Modality

@@ -10,9 +10,9 @@ import click
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
-from avsc.train.checked_settings import option
 from avsc.train.commands.fit import GROUPS, parameter
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import option
+from avsc.train.settings.scenes import Settings
 
 if TYPE_CHECKING:
     from avsc.train.paper.forecast import RunForecast

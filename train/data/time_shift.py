@@ -1,8 +1,8 @@
 """Time shift in training: acoustic frames with the image of another second of their clip.
 
-As under the shifts of `avsc.train.evaluate.conditions`, the audio is s seconds late (early where s
-is negative): frames of second k meet the image of second k + s, counted cyclically from the clip's
-first second to that of its last image.
+As under the shifts of `avsc.train.evaluate.robustness.conditions`, the audio is s seconds late
+(early where s is negative): frames of second k meet the image of second k + s, counted cyclically
+from the clip's first second to that of its last image.
 Where the store lacks that image, the sample keeps that of its own second; it always keeps the scene
 of the second of its frames.
 """

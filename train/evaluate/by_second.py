@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avsc.train.data.samples import Ints
-from avsc.train.evaluate.classifier_inputs import ClassifierInputs, rows_of
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs, rows_of
 from avsc.train.systems import Modality
 
 Floats = NDArray[np.float32]

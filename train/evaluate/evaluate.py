@@ -13,8 +13,6 @@ from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD
 from avsc.train.evaluate.calibration import Temperature, with_temperature
-from avsc.train.evaluate.condition_predictions import Asked, run_answers
-from avsc.train.evaluate.conditions import COMPLETE
 from avsc.train.evaluate.evaluation_request import EvaluationRequest
 from avsc.train.evaluate.mirror import check_sees, predict_flipped
 from avsc.train.evaluate.page import EvaluationPage
@@ -22,7 +20,9 @@ from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictio
 from avsc.train.evaluate.predict import ClipPredictions, check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import Results, summarise
-from avsc.train.evaluate.robustness import ConditionRow, Rivals, measure
+from avsc.train.evaluate.robustness.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.robustness.conditions import COMPLETE
+from avsc.train.evaluate.robustness.measures import ConditionRow, Rivals, measure
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.evaluate.temperatures import (

@@ -6,7 +6,7 @@ from typing import Literal
 
 from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.bootstrap import Resampling
-from avsc.train.evaluate.conditions import Condition
+from avsc.train.evaluate.robustness.conditions import Condition
 from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import PROTOCOLS, Protocol
 

@@ -25,9 +25,9 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import publish_all
 from avsc.train.data.samples import Ints
 from avsc.train.evaluate.by_second import BySecond, clips_by_second
-from avsc.train.evaluate.classifier_inputs import embed_clips
 from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
 from avsc.train.evaluate.predict import clip_samples
+from avsc.train.evaluate.robustness.classifier_inputs import embed_clips
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.split import fold_rows

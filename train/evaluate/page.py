@@ -16,10 +16,10 @@ from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
 from avsc.features.store.reader import Store
 from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.clip_results import ClipResult, clip_results, strip
-from avsc.train.evaluate.condition_figure import curves
-from avsc.train.evaluate.condition_tables import ABOUT, condition_cells, notes
 from avsc.train.evaluate.figures import curves_figure, reliability_figure
 from avsc.train.evaluate.results import Results
+from avsc.train.evaluate.robustness.figure import curves
+from avsc.train.evaluate.robustness.tables import ABOUT, condition_cells, notes
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.score_tables import city_table, location_table, scene_table
 from avsc.train.evaluate.temperatures import temperature_lines

@@ -13,11 +13,11 @@ import numpy as np
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
-from avsc.train.evaluate.condition_predictions import (
+from avsc.train.evaluate.predict import ClipPredictions
+from avsc.train.evaluate.robustness.condition_predictions import (
     ConditionAnswer,
     ConditionAnswers,
 )
-from avsc.train.evaluate.predict import ClipPredictions
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Answer, Trained, pooled_digest, restore_runs

@@ -21,17 +21,17 @@ from avsc.manifests.files import Piece, publish_all, remove
 from avsc.train.evaluate.bootstrap import MINIMUM, Interval
 from avsc.train.evaluate.calibration import BINS
 from avsc.train.evaluate.clip_results import clips_csv
-from avsc.train.evaluate.condition_figure import curves
-from avsc.train.evaluate.condition_tables import (
+from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
+from avsc.train.evaluate.predictions import encode_predictions
+from avsc.train.evaluate.results import Results
+from avsc.train.evaluate.robustness.figure import curves
+from avsc.train.evaluate.robustness.tables import (
     ABOUT,
     conditions_csv,
     conditions_table,
     lent_images_csv,
     notes,
 )
-from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
-from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.run_evaluation import RunEvaluation, metrics_csv, metrics_json
 from avsc.train.evaluate.score_tables import city_table, scene_table
 from avsc.train.evaluate.temperatures import temperature_lines

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from avsc.manifests import escape
 from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import Interval
-from avsc.train.evaluate.condition_tables import condition_values
 from avsc.train.evaluate.results import Results
-from avsc.train.evaluate.robustness import ConditionRow
+from avsc.train.evaluate.robustness.measures import ConditionRow
+from avsc.train.evaluate.robustness.tables import condition_values
 from avsc.train.evaluate.temperatures import Temperatures
 from avsc.train.evaluate.writing import json_bytes
 from avsc.train.protocol import Protocol

@@ -22,13 +22,13 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.files import publish
 from avsc.train.evaluate.calibration import FittedTemperature, fitted_temperature, tempered
-from avsc.train.evaluate.condition_predictions import (
+from avsc.train.evaluate.robustness.condition_predictions import (
     Asked,
     ConditionAnswer,
     ConditionAnswers,
     run_answers,
 )
-from avsc.train.evaluate.conditions import CONDITIONS, PATTERNS
+from avsc.train.evaluate.robustness.conditions import CONDITIONS, PATTERNS
 from avsc.train.evaluate.writing import json_bytes
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console

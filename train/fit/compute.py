@@ -10,8 +10,8 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.distributed import ALONE, Processes, started_by_srun
 from avsc.train.fit.signals import StopRequest
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from avsc.manifests.errors import DONE, SettingError
 from avsc.train.fit.distributed import started_together
 from avsc.train.fit.run_folder import RunFolder, fold_path
 from avsc.train.fit.train import train
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import System
 
 

@@ -24,8 +24,8 @@ from avsc.train.model import acoustic, baseline
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import WORDS, digest
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import ENCODER, Branch, Modality, System, trained_alone
 
 ACOUSTIC, VISUAL = AcousticEmbeddingSpec.product, VisualEmbeddingSpec.product

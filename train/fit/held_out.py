@@ -23,7 +23,7 @@ from avsc.manifests.clips import Clip, found_labels
 from avsc.manifests.errors import ManifestError, SettingError
 from avsc.manifests.tau2021 import clip_id
 from avsc.manifests.text import composed, read_text, table_rows
-from avsc.train.validation_settings import Validation
+from avsc.train.settings.validation import Validation
 
 HEADERS = ("id", "filename_audio", "filename_video", "filename")  # of a list's first column
 ANOTHER = "Choose --validation random, file or none."

@@ -35,7 +35,7 @@ from avsc.train.fit.run_record import SceneRecord
 from avsc.train.fit.trained_run import first_visual
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.visual import VisualEncoder
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import System
 
 

@@ -58,8 +58,8 @@ from avsc.train.fit.teacher import (
 )
 from avsc.train.fit.trained_run import kept_visual
 from avsc.train.fit.trainer import Trainer
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import Modality, System
 
 R = TypeVar("R", bound=RunRecord)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar, overload
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.checked_settings import option
 from avsc.train.fit.refs import (
     STORE_PARTS,
     EmbeddingRef,
@@ -26,8 +25,9 @@ from avsc.train.fit.refs import (
     StoreRef,
     TeacherRef,
 )
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import option
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS, System
 
 PACKAGES = ("avsc", "numpy", "timm", "torch", "torchvision")

@@ -18,7 +18,7 @@ from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.held_out import location_groups, validation_rows
 from avsc.train.fit.trained_run import Trained
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
 """What split.csv calls the parts of the training fold, by what ``--fold`` calls them."""

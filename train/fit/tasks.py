@@ -32,9 +32,9 @@ from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.metrics import scores
 from avsc.train.model.frozen import Backend, Compilation
 from avsc.train.model.network import Network
-from avsc.train.places_settings import PlacesSettings
 from avsc.train.protocol import segments
-from avsc.train.settings import Settings, Validated
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings, Validated
 
 BACKEND: Backend = "inductor"
 """What compiles a frozen image model."""

@@ -22,7 +22,7 @@ from avsc.train.fit.split import Split, check_unseen, part_clips
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
-from avsc.train.settings import Settings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import System
 
 

@@ -17,8 +17,8 @@ from avsc.train.fit.prepare import prepare, prepare_images
 from avsc.train.fit.run_folder import RunFolder, claimed_run
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.trainer import Trainer
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import System
 
 

@@ -16,8 +16,8 @@ from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import WORDS
-from avsc.train.places_settings import PlacesSettings
-from avsc.train.settings import Settings
+from avsc.train.settings.places import PlacesSettings
+from avsc.train.settings.scenes import Settings
 
 Answer = Literal["fused", "late"]
 """Whose probabilities count: those of the classifier of both modalities, or the late product of the

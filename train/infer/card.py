@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.train.evaluate.conditions import PATTERNS
+from avsc.train.evaluate.robustness.conditions import PATTERNS
 from avsc.train.fit.trained_run import Trained
 
 EVALUATION = "evaluation-test"

@@ -20,7 +20,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.manifests.files import publish
 from avsc.manifests.folders import publish_folder
-from avsc.train.evaluate.conditions import PATTERNS
+from avsc.train.evaluate.robustness.conditions import PATTERNS
 from avsc.train.fit.run_record import versions
 from avsc.train.fit.trained_run import Trained
 from avsc.train.infer.architecture import describe_network

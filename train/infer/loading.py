@@ -8,7 +8,7 @@ import torch
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.extras import installation, not_installed
-from avsc.train.evaluate.conditions import PATTERNS
+from avsc.train.evaluate.robustness.conditions import PATTERNS
 from avsc.train.evaluate.temperatures import kept_temperatures
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.trained_run import Trained

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import option
 from avsc.train.data.augment import TRANSFORMS
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import option
+from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS, System
 
 TABLES = ("2", "3", "4", "5", "augment")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from avsc.manifests import escape
 from avsc.manifests.folder_claims import publish_together
-from avsc.train.checked_settings import option
 from avsc.train.evaluate.bootstrap import MINIMUM
 from avsc.train.evaluate.writing import LOG_LOSS, NONE, PERCENT, NumberFormat, markdown_table
 from avsc.train.model.visual import PAPER_BACKBONES
 from avsc.train.paper.plan import TablePlan
 from avsc.train.paper.table import PaperTable, SeedMean, TableLine, row_name
-from avsc.train.settings import Settings
+from avsc.train.settings.declared import option
+from avsc.train.settings.scenes import Settings
 
 HEADER = (
     "row", "inputs", "VE", "protocol", "log-loss", "acc. %",

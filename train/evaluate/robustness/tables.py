@@ -10,7 +10,7 @@ from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.calibration_intervals import CalibrationDifference
 from avsc.train.evaluate.compare import Difference
 from avsc.train.evaluate.results import Results
-from avsc.train.evaluate.robustness import ConditionFigures, ConditionRow
+from avsc.train.evaluate.robustness.measures import ConditionFigures, ConditionRow
 from avsc.train.evaluate.writing import (
     CALIBRATION,
     LOG_LOSS,

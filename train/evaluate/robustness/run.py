@@ -8,18 +8,18 @@ from typing import Any, Literal
 from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import METHOD
-from avsc.train.evaluate.condition_predictions import (
+from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
+from avsc.train.evaluate.pooling import TestedRuns, pool_answers
+from avsc.train.evaluate.report import check_folder
+from avsc.train.evaluate.results import summarise
+from avsc.train.evaluate.robustness.condition_predictions import (
     Asked,
     ConditionAnswers,
     file_answers,
     run_answers,
 )
-from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
-from avsc.train.evaluate.pooling import TestedRuns, pool_answers
-from avsc.train.evaluate.report import check_folder
-from avsc.train.evaluate.results import summarise
-from avsc.train.evaluate.robustness import Rivals, Robustness, measure
-from avsc.train.evaluate.robustness_report import write_robustness
+from avsc.train.evaluate.robustness.measures import Rivals, Robustness, measure
+from avsc.train.evaluate.robustness.report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
 from avsc.train.evaluate.temperatures import (
     Temperatures,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import setting
-from avsc.train.computing_settings import ComputingSettings
+from avsc.train.settings.computing import ComputingSettings
+from avsc.train.settings.declared import setting
 
 FEW = 10_240
 """Training images below which weights that were learned are adapted: 40 batches of 256."""

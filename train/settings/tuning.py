@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from avsc.train.checked_settings import setting
-from avsc.train.computing_settings import ComputingSettings
+from avsc.train.settings.computing import ComputingSettings
+from avsc.train.settings.declared import setting
 
 
 @dataclass(frozen=True, kw_only=True)

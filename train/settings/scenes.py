@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from avsc.features.specs import ACOUSTIC
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import option, setting
-from avsc.train.robust_settings import RobustSettings
+from avsc.train.settings.declared import option, setting
+from avsc.train.settings.robust import RobustSettings
+from avsc.train.settings.tuning import TuningSettings
+from avsc.train.settings.validation import ValidationSettings
 from avsc.train.systems import Modality, System
-from avsc.train.tuning_settings import TuningSettings
-from avsc.train.validation_settings import ValidationSettings
 
 if TYPE_CHECKING:
     from avsc.train.data.mixup import Mixup

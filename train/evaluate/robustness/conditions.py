@@ -23,7 +23,7 @@ import numpy as np
 
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Bools, Ints, Samples
-from avsc.train.evaluate.alterations import (
+from avsc.train.evaluate.robustness.alterations import (
     Alteration,
     Blurred,
     Dark,
@@ -33,7 +33,7 @@ from avsc.train.evaluate.alterations import (
     UndefinedError,
     unaltered,
 )
-from avsc.train.evaluate.classifier_inputs import ClassifierInputs, rows_of, with_rows
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs, rows_of, with_rows
 from avsc.train.systems import Modality
 
 SHARE, DONOR = 1, 2  # what a generator is for: the first word of its key

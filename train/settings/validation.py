@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from avsc.manifests.errors import SettingError
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.settings.declared import CheckedSettings, setting
 
 Validation = Literal["location", "random", "file", "none"]
 """How validation clips are chosen; see `avsc.train.fit.held_out`."""

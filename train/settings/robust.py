@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.settings.declared import CheckedSettings, setting
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0},
@@ -15,7 +15,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class RobustSettings(CheckedSettings):
-    """A part of `avsc.train.settings.Settings`, whose docstring says what the metadata mean."""
+    """A part of `avsc.train.settings.scenes.Settings`; its docstring explains the metadata."""
 
     modality_dropout: float = setting(
         0.0,

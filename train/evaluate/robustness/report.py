@@ -14,17 +14,17 @@ from pathlib import Path
 
 from avsc.manifests import escape
 from avsc.manifests.files import Piece, publish_all, remove
-from avsc.train.evaluate.condition_figure import curves
-from avsc.train.evaluate.condition_tables import (
+from avsc.train.evaluate.predictions import encode_predictions
+from avsc.train.evaluate.robustness.conditions import CONDITIONS
+from avsc.train.evaluate.robustness.figure import curves
+from avsc.train.evaluate.robustness.measures import Robustness
+from avsc.train.evaluate.robustness.tables import (
     condition_values,
     conditions_csv,
     conditions_table,
     lent_images_csv,
     notes,
 )
-from avsc.train.evaluate.conditions import CONDITIONS
-from avsc.train.evaluate.predictions import encode_predictions
-from avsc.train.evaluate.robustness import Robustness
 from avsc.train.evaluate.temperatures import temperature_lines
 from avsc.train.evaluate.writing import bullets, json_bytes, provenance_table
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from avsc.train.checked_settings import CheckedSettings, setting
+from avsc.train.settings.declared import CheckedSettings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,9 @@ from avsc.train.evaluate.calibration_intervals import (
     calibration_difference,
 )
 from avsc.train.evaluate.compare import ComparedGroup, check_same_segments, compare
-from avsc.train.evaluate.condition_predictions import ConditionAnswer, ConditionAnswers
-from avsc.train.evaluate.conditions import COMPLETE, CONDITIONS, Condition
 from avsc.train.evaluate.results import Results, summarise
+from avsc.train.evaluate.robustness.condition_predictions import ConditionAnswer, ConditionAnswers
+from avsc.train.evaluate.robustness.conditions import COMPLETE, CONDITIONS, Condition
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.metrics import check_classes
 from avsc.train.protocol import Segments

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from avsc.train.evaluate.condition_tables import ALONE
-from avsc.train.evaluate.conditions import Curve
 from avsc.train.evaluate.figures import Drawing, drawn
-from avsc.train.evaluate.robustness import ConditionFigures, ConditionRow
+from avsc.train.evaluate.robustness.conditions import Curve
+from avsc.train.evaluate.robustness.measures import ConditionFigures, ConditionRow
+from avsc.train.evaluate.robustness.tables import ALONE
 
 OTHERS = ""
 """What is varied by conditions that are on no curve."""

@@ -1,0 +1,1 @@
+"""Settings of what is trained, each declared once."""
