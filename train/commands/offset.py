@@ -8,7 +8,7 @@ from click.core import ParameterSource
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
-from avsc.train.checked_settings import option
+from avsc.train.settings.declared import option
 
 TRAINING = ("max_offset", "epochs", "patience", "seed", "store", "workers")
 """Options of the head's training; files and variables may set them all the same."""
