@@ -102,4 +102,5 @@ def offset(
             f"{100 * found.within_1s:.1f} %; mean probability of what was found "
             f"{found.confidence:.2f}; log-loss {found.log_loss:.3f}"
         )
+        console.say(f"report: {run / 'offset' / 'offset.json'}")
     return DONE
