@@ -19,6 +19,7 @@ from avsc.train.infer import Arrays, load
 from avsc.train.infer.export import TOLERANCE, ExportRequest, export
 from avsc.train.infer.graph import drawn_inputs
 from avsc.train.infer.prediction import Prediction
+from avsc.train.model.weights import digest
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 0}
 
@@ -101,6 +102,7 @@ def test_each_pattern_is_answered_with_its_own_temperature(world, predict):
     values = {
         "run_digest": trained.record.digest,
         "epoch": trained.epoch,
+        "weights": digest(trained.network),
         "store_fingerprint": "",
         "protocols": {"strict": {name: asdict(each) for name, each in fitted.items()}},
     }

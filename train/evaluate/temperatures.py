@@ -4,10 +4,11 @@ How far a network's probabilities can be trusted differs with what it is given, 
 recordings, those without audio and those without images each have a temperature of their own
 (`calibration`). It is fitted on the run's validation clips, all of which then lack the modality.
 
-    RUN/temperatures.json       by protocol and pattern, with their run, epoch and store
+    RUN/temperatures.json       by protocol and pattern, with their run, weights and store
     RUN/temperatures-late.json  the same for the late product of unimodal heads
 
-What is there is used again as long as run, epoch and store are the same.
+What is there is used again as long as run, weights and store are the same: a checkpoint within an
+epoch has other weights than that at the end of the epoch before, though as many epochs.
 """
 
 import json
@@ -34,6 +35,7 @@ from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained
+from avsc.train.model.weights import digest
 from avsc.train.protocol import Protocol
 
 Temperatures = Mapping[str, FittedTemperature]
@@ -99,11 +101,11 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
     """Return the temperatures that are kept beside a run, by protocol.
 
     Raises:
-        AvscError: there are none, of its best epoch, or the file is damaged.
+        AvscError: there are none of its weights, or the file is damaged.
     """
     kept, key = _read(trained), _key(trained)
     if any(kept.get(name) != key[name] for name in key):
-        there = f"of epoch {kept['epoch']}, not {trained.epoch}" if kept else "not there"
+        there = f"of other weights, after epoch {kept['epoch']}" if kept else "not there"
         path = trained.folder.path
         raise SettingError(
             f"{_path(trained)}: {there}. Run `avsc-fit evaluate {path} --temperature`,"
@@ -113,7 +115,8 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
 
 
 def _key(trained: Trained) -> dict[str, Any]:
-    return {"run_digest": trained.record.digest, "epoch": trained.epoch}
+    weights = digest(trained.network)
+    return {"run_digest": trained.record.digest, "epoch": trained.epoch, "weights": weights}
 
 
 def _path(trained: Trained) -> Path:
