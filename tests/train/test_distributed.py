@@ -192,6 +192,7 @@ PAPER = ("--frames-per-image", "1")
 BEYOND = (
     *("--frames-per-image", "all", "--modality-dropout", "0.5", "--modality-dropout-epochs", "1"),
     *("--shift", "1", "--fusion-norm", "batch", "--weight-average", "0.9"),
+    *("--unimodal-heads", "1", "--accumulate", "2"),
 )
 
 

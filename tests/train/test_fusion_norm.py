@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 from inferred import Trained
-from stores import small_store
-from systems import make, write_vectors
+from systems import make, make_world, on_vectors, write_vectors
 from torch.nn.functional import cross_entropy
 
 from avsc.features.store.reader import Store
@@ -23,21 +22,10 @@ from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.network import Network
 from avsc.train.protocol import segments
 
-VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scaled")
-    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
-    write_vectors(folder / "acoustic.h5", store, 0.2)
-    write_vectors(folder / "visual.h5", store, 0.5)
-    return folder
-
-
-def on_vectors(world, out, **changes):
-    files = {"acoustic_embeddings": world / "acoustic.h5", "visual_embeddings": world / "visual.h5"}
-    return make(world, out, "pipeline", **{"acoustic_run": None, **files, **VECTORS, **changes})
+    return make_world(tmp_path_factory.mktemp("scaled"))
 
 
 @pytest.mark.parametrize("kind", ["layer", "batch"])

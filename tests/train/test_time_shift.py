@@ -8,7 +8,7 @@ import pytest
 import torch
 from epochs import training_batches
 from stores import small_clips, small_store
-from systems import fit_for, make, write_vectors
+from systems import fit_for, make, make_world, on_vectors
 
 from avsc.features.store.labels import Labels
 from avsc.features.store.reader import Store
@@ -21,22 +21,10 @@ from avsc.train.model.inference import evaluating
 from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
-VECTORS = {"lr_max": 1e-2, "augment": "none", "validation": "none", "batch_size": 16}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shifted")
-    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
-    write_vectors(folder / "acoustic.h5", store, 0.2)
-    write_vectors(folder / "visual.h5", store, 0.5)
-    return folder
-
-
-def on_vectors(world, out, **changes):
-    """Make a pipeline on vectors of both modalities ready."""
-    files = {"acoustic_embeddings": world / "acoustic.h5", "visual_embeddings": world / "visual.h5"}
-    return make(world, out, "pipeline", **{"acoustic_run": None, **files, **VECTORS, **changes})
+    return make_world(tmp_path_factory.mktemp("shifted"))
 
 
 @pytest.mark.parametrize("seed", range(3))

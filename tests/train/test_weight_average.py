@@ -3,32 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from stores import small_store
-from systems import fit_for, make, write_vectors
+from systems import fit_for, make, make_world, on_vectors
 
-from avsc.features.store.reader import Store
 from avsc.train.fit.tasks import Task
 from avsc.train.fit.trained_run import restore
 from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
-VECTORS = {"lr_max": 1e-2, "augment": "none", "batch_size": 16}
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("averaged")
-    store = Store.open(small_store(folder / "store", products=("scalogram", "images")))
-    write_vectors(folder / "acoustic.h5", store, 0.2)
-    write_vectors(folder / "visual.h5", store, 0.5)
-    return folder
+    return make_world(tmp_path_factory.mktemp("averaged"))
 
 
-def on_vectors(world, out, **changes):
-    files = {"acoustic_embeddings": world / "acoustic.h5", "visual_embeddings": world / "visual.h5"}
-    changes = {"weight_average": 0.5, **changes}
-    return make(world, out, "pipeline", **{"acoustic_run": None, **files, **VECTORS, **changes})
+def averaging(world, out, **changes):
+    return on_vectors(world, out, **{"weight_average": 0.5, "validation": "location", **changes})
 
 
 def copied(network):
@@ -45,7 +35,7 @@ def test_it_is_the_recursion_that_is_stated(world, tmp_path, monkeypatch):
         update(self, network, step)
 
     monkeypatch.setattr(WeightAverage, "update", recorded)
-    trainer = on_vectors(world, tmp_path / "run")
+    trainer = averaging(world, tmp_path / "run")
     wanted = {name: value.double() for name, value in copied(trainer.network).items()}
     assert trainer.fit() and len(states) == 2 * trainer.run.batches > 20
     for step, state in enumerate(states):
@@ -90,10 +80,10 @@ def test_a_frozen_image_model_is_shared_and_the_average_is_what_is_kept(world, t
 
 @pytest.mark.parametrize("looks", [3, 15])
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(world, tmp_path, looks):
-    straight = on_vectors(world, tmp_path / "straight")
+    straight = averaging(world, tmp_path / "straight")
     assert straight.fit()
-    assert not fit_for(on_vectors(world, tmp_path / "run"), looks)
-    resumed = on_vectors(world, tmp_path / "run")
+    assert not fit_for(averaging(world, tmp_path / "run"), looks)
+    resumed = averaging(world, tmp_path / "run")
     assert resumed.progress.batch > 0 and resumed.fit()
     one, other = tmp_path / "straight", tmp_path / "run"
     assert (one / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
@@ -102,7 +92,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(world, tmp_path, looks)
 
 
 def test_off_is_the_papers_training(world, tmp_path):
-    trainer = on_vectors(world, tmp_path / "run", weight_average=0.0, epochs=1)
+    trainer = averaging(world, tmp_path / "run", weight_average=0.0, epochs=1)
     assert trainer.task.evaluated is trainer.network and trainer.fit()
     assert "averaged" not in torch.load(tmp_path / "run" / "last.pt", weights_only=True)
     assert "weight_average" not in Settings().identity(SYSTEMS["joint"])
