@@ -55,9 +55,15 @@ def restore(
 
     Raises:
         AvscError: something of the run is missing, damaged, or does not belong to it.
-        SettingError: it was trained without unimodal heads, and is asked for their product.
+        SettingError: it was trained without unimodal heads, and is asked for their product; or
+            the folder holds a cross-validation.
     """
     folder = RunFolder(path)
+    if (folds := run_paths(path)) and not folder.started:
+        raise SettingError(
+            f"{path}: holds the {len(folds)} runs of a cross-validation, which are tests of one "
+            f"recipe. Name one of them ({folds[0].name}), or train a run without --folds."
+        )
     record = read_record(folder.settings)
     network = build_network(record, kept_visual(record, folder))
     network.late = answer == "late"
