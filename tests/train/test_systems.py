@@ -143,6 +143,12 @@ def test_validation_clips_that_the_encoder_knows_are_told(home, tmp_path, capsys
     assert "validation clips, so that validation will look too good" in capsys.readouterr().out
 
 
+def test_weights_of_a_run_on_scenes_are_refused(home, tmp_path):
+    """Nothing would check which clips it has seen."""
+    with pytest.raises(SettingError, match=r"audio, a run on scenes; wanted .* by --visual-run\."):
+        make(home, tmp_path / "run", "video", visual_weights=str(home / "audio"))
+
+
 @pytest.mark.parametrize("part", ["training", "validation"])
 def test_an_encoder_that_has_seen_the_test_fold_is_refused(home, tmp_path, part):
     rows = (home / "audio" / "split.csv").read_text().split()

@@ -19,7 +19,12 @@ from avsc.train.fit.build_network import normalise
 from avsc.train.fit.refs import EncoderRef
 from avsc.train.fit.run_folder import in_same_fold
 from avsc.train.fit.run_record import RunRecord
-from avsc.train.fit.trained_run import Trained, first_visual, restore
+from avsc.train.fit.trained_run import (
+    Trained,
+    check_run_of_images,
+    first_visual,
+    restore,
+)
 from avsc.train.model import acoustic, baseline
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder
@@ -115,9 +120,12 @@ def resolve_image_model(
 
     Raises:
         AvscError: there is no such model, or its weights are not available.
+        SettingError: a new run names a run on scenes, which `check_donor` would have to look at.
     """
     if previous is not None and not _other_file(settings, previous):
         return EncoderSet(previous.visual, None)
+    if previous is None:
+        check_run_of_images(settings.visual_weights)
     model = first_visual(settings)
     return EncoderSet(
         _known(EncoderRef(model.origin, model.digest, model.features), previous), model

@@ -160,6 +160,20 @@ def first_visual(settings: Settings | PlacesSettings) -> VisualEncoder:
     return VisualEncoder(visual.model, visual.image_input, f"{trained_on}, {visual.origin}")
 
 
+def check_run_of_images(weights: str) -> None:
+    """Raise a `SettingError` if weights are named by a run on scenes.
+
+    `--visual-run` takes the encoder of such a run, and checks which clips it has seen.
+    """
+    folder = RunFolder(Path(weights))
+    if weights in WORDS or not folder.settings.is_file() or _run_of_images(folder)[1] is not None:
+        return
+    raise SettingError(
+        f"--visual-weights is {weights}, a run on scenes; wanted a run of avsc-fit places, a file, "
+        "pretrained or random. A run on scenes is named by --visual-run."
+    )
+
+
 def _run_of_images(folder: RunFolder) -> tuple[str, str | None]:
     """Return the digest of a run, and the name of the images if it was trained on such."""
     try:
