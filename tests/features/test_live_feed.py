@@ -70,7 +70,7 @@ def test_a_stream_that_breaks_off_is_connected_again(recording: Path) -> None:
     assert [hop.start for hop in hops[:2]] == [0, 1]
     assert len(hops) == 4
     assert gap.start == 2
-    assert hops[2].start == gap.end and hops[3].start == gap.end + 1
+    assert [hop.start for hop in hops[2:]] == pytest.approx([gap.end, gap.end + 1])
     assert 2.9 < gap.end < 20  # the pause of 1 s, and what was waited for
     assert notes[0].endswith("broke off (input/output error); connecting again in 1 s.")
     assert "server returned 5xx" in fault and "at most 2 (--give-up)" in fault
