@@ -1,8 +1,9 @@
 """A trained model on recordings: the answers of evaluation, and its Python interface."""
 
 import csv
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from systems import make_home
 from avsc.features.specs import ScalogramSpec
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, MediaError, SettingError
+from avsc.train.evaluate.calibration import FittedTemperature
 from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.robustness.conditions import PATTERNS
+from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
 from avsc.train.infer.run import check_version
 from avsc.train.protocol import EVERY
@@ -190,6 +194,11 @@ def test_frozen_encoders_are_found_again(world, system, monkeypatch, capsys):
     audio, video = world.files("clip-7")
     found = model.predict(video, audio=audio).probability
     np.testing.assert_allclose(found, evaluated.probability[evaluated.clip == row], atol=1e-5)
+    fitted = {name: asdict(FittedTemperature(2.0, 9, 1, 1, 0, 0)) for name in PATTERNS.values()}
+    kept = {**restore(run).key, "store_fingerprint": "", "protocols": {"strict": fitted}}
+    (run / "temperatures.json").write_text(json.dumps(kept))
+    warm = load(run, device="cpu", temperature=True)  # encoders of other runs are no part of it
+    assert (model.temperature, warm.temperature) == (1.0, 2.0)
     if system == "pipeline":
         audio_run.rename(world.folder / "audio.away")
         try:

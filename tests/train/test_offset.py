@@ -145,6 +145,13 @@ def test_a_run_gets_a_head_and_a_report(run, monkeypatch, capsys):
     head = offsets.load_head(trained)
     assert head.most == 3 and not head.training
     assert sorted(path.name for path in (run / "offset").iterdir()) == ["head.pt", "offset.json"]
+    weight = next(trained.network.parameters())
+    with torch.no_grad():
+        weight += 1
+    with pytest.raises(offsets.AvscError, match="and other weights"):
+        offsets.load_head(trained)
+    with torch.no_grad():
+        weight -= 1
     object.__setattr__(trained, "epoch", 9)
     with pytest.raises(offsets.AvscError, match="epoch 1; the run here has"):
         offsets.load_head(trained)

@@ -9,7 +9,6 @@ so by its probabilities.
 """
 
 import io
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,12 +21,13 @@ from torch.nn.functional import cross_entropy
 
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
-from avsc.manifests.files import publish_all
+from avsc.manifests.folder_claims import publish_together
 from avsc.train.data.samples import Ints
 from avsc.train.evaluate.by_second import BySecond, clips_by_second
 from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
 from avsc.train.evaluate.predict import clip_samples
 from avsc.train.evaluate.robustness.classifier_inputs import embed_clips
+from avsc.train.evaluate.writing import json_bytes
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.split import fold_rows
@@ -128,10 +128,8 @@ def train_offset(request: OffsetRequest, computing: Computing, console: Console)
         "test": asdict(result),
     }
     check_same_run(trained)
-    folder = request.run / FOLDER
-    folder.mkdir(exist_ok=True)
-    text = json.dumps(report, indent=2) + "\n"
-    publish_all(folder, {HEAD: _encoded(head, trained), REPORT: text.encode()})
+    files = {HEAD: _encoded(head, trained), REPORT: json_bytes(report)}
+    publish_together(request.run / FOLDER, files)
     return result
 
 
@@ -233,8 +231,7 @@ def _encoded(head: OffsetHead, trained: Trained) -> bytes:
     buffer = io.BytesIO()
     content: dict[str, Any] = {
         "format": FORMAT,
-        "digest": trained.record.digest,
-        "epoch": trained.epoch,
+        "made_by": trained.key,
         "most": head.most,
         "features": [len(head.audio.mean), len(head.visual.mean)],
         "head": head.state_dict(),
@@ -256,14 +253,15 @@ def load_head(trained: Trained) -> OffsetHead:
         audio, visual = content["features"]
         head = OffsetHead(audio, visual, content["most"])
         head.load_state_dict(content["head"])
-        of = content["digest"], content["epoch"]
+        of = content["made_by"]
+        of_run, of_epoch = of["run_digest"], of["epoch"]
     except FileNotFoundError as fault:
         raise AvscError(f"{path}: the run has no offset head. {remedy}") from fault
     except Exception as fault:  # whatever torch raises for a file that it cannot read
         raise AvscError(f"{path}: not an offset head, or damaged. {remedy}") from fault
-    if of != (trained.record.digest, trained.epoch):
+    if of != trained.key:
         raise AvscError(
-            f"{path}: of the run with digest {of[0][:12]}, epoch {of[1]}; the run here has "
-            f"{trained.record.digest[:12]}, epoch {trained.epoch}. {remedy}"
+            f"{path}: of the run with digest {of_run[:12]}, epoch {of_epoch}; the run here has "
+            f"{trained.record.digest[:12]}, epoch {trained.epoch}, and other weights. {remedy}"
         )
     return head.eval()

@@ -7,8 +7,7 @@ recordings, those without audio and those without images each have a temperature
     RUN/temperatures.json       by protocol and pattern, with their run, weights and store
     RUN/temperatures-late.json  the same for the late product of unimodal heads
 
-What is there is used again as long as run, weights and store are the same: a checkpoint within an
-epoch has other weights than that at the end of the epoch before, though as many epochs.
+What is there is used again as long as run, weights and store are the same.
 """
 
 import json
@@ -35,7 +34,6 @@ from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Trained
-from avsc.train.model.weights import digest
 from avsc.train.protocol import Protocol
 
 Temperatures = Mapping[str, FittedTemperature]
@@ -75,7 +73,7 @@ def run_temperatures(
     Raises:
         AvscError: a class has no validation segments, or the kept file is damaged.
     """
-    key = {**_key(trained), "store_fingerprint": store.fingerprint}
+    key = {**trained.key, "store_fingerprint": store.fingerprint}
     kept = _read(trained)
     found = kept["protocols"] if all(kept.get(name) == key[name] for name in key) else {}
     if lacking := tuple(protocol for protocol in protocols if protocol not in found):
@@ -103,7 +101,7 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
     Raises:
         AvscError: there are none of its weights, or the file is damaged.
     """
-    kept, key = _read(trained), _key(trained)
+    kept, key = _read(trained), trained.key
     if any(kept.get(name) != key[name] for name in key):
         there = f"of other weights, after epoch {kept['epoch']}" if kept else "not there"
         path = trained.folder.path
@@ -112,11 +110,6 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
             " which fits temperatures on the run's validation clips, or omit --temperature."
         )
     return {protocol: _made(values) for protocol, values in kept["protocols"].items()}
-
-
-def _key(trained: Trained) -> dict[str, Any]:
-    weights = digest(trained.network)
-    return {"run_digest": trained.record.digest, "epoch": trained.epoch, "weights": weights}
 
 
 def _path(trained: Trained) -> Path:

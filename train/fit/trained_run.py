@@ -15,7 +15,7 @@ from avsc.train.fit.run_folder import RunFolder, fold_path, run_paths
 from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
-from avsc.train.model.weights import WORDS
+from avsc.train.model.weights import WORDS, digest
 from avsc.train.settings.places import PlacesSettings
 from avsc.train.settings.scenes import Settings
 
@@ -41,6 +41,16 @@ class Trained:
     network: Network
     epoch: int
     file: Path
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Identifies what was made by these weights: digests of run and weights, and the epoch.
+
+        A checkpoint within an epoch has other weights than that at the end of the epoch before,
+        though as many epochs. To be asked before the network is given encoders of other runs.
+        """
+        weights = digest(self.network)
+        return {"run_digest": self.record.digest, "epoch": self.epoch, "weights": weights}
 
 
 def restore(
@@ -151,8 +161,8 @@ def first_visual(settings: Settings | PlacesSettings) -> VisualEncoder:
     folder = RunFolder(Path(weights))
     if weights in WORDS or not folder.settings.is_file():
         return _load_visual(settings, weights)
-    digest, trained_on = _run_of_images(folder)
-    file = best_file(folder, digest)
+    run_digest, trained_on = _run_of_images(folder)
+    file = best_file(folder, run_digest)
     visual = _load_visual(settings, str(file))
     if file == folder.best or trained_on is None:
         return visual

@@ -11,11 +11,11 @@ from avsc.manifests.extras import installation, not_installed
 from avsc.train.evaluate.robustness.conditions import PATTERNS
 from avsc.train.evaluate.temperatures import kept_temperatures
 from avsc.train.fit.device import choose_device
-from avsc.train.fit.trained_run import Trained
+from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
 from avsc.train.infer.model import Model, Runtime
 from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
-from avsc.train.infer.run import NetworkRuntime, restore_with_encoders, run_specs
+from avsc.train.infer.run import NetworkRuntime, attach_encoders, run_specs
 from avsc.train.systems import ENCODER
 
 
@@ -58,11 +58,22 @@ def load(
             f"{path}: a run, which --runtime torch computes; found {runtime!r}. Export it first "
             "(`avsc-fit export`), or leave --runtime out."
         )
+    return run_model(restore(path), device, store, temperature)
+
+
+def run_model(
+    trained: Trained, device: str = "auto", store: Path | None = None, temperature: bool = False
+) -> Model:
+    """Return the model of a run; arguments and errors as of `load`.
+
+    Args:
+        trained: as it was restored; its network gets its encoders.
+    """
     chosen, _ = choose_device(device)
-    trained = restore_with_encoders(path)
-    record, network = trained.record, trained.network
+    record, network, path = trained.record, trained.network, trained.folder.path
+    heat = _temperatures(trained) if temperature else {}  # by its own weights, without donors'
+    attach_encoders(trained)
     acoustic, images = run_specs(record, path, store)
-    heat = _temperatures(trained) if temperature else {}
     told = f", temperatures {json.dumps(heat)}" if heat else ""
     return Model(
         str(path),

@@ -11,7 +11,7 @@ from avsc.manifests.errors import MediaError, SettingError
 from avsc.train.evaluate.by_second import means
 from avsc.train.evaluate.offset import load_head
 from avsc.train.fit.trained_run import restore
-from avsc.train.infer.loading import load
+from avsc.train.infer.loading import run_model
 
 SURE = 0.5
 """Probability below which an offset is not stated as found."""
@@ -63,8 +63,8 @@ def find_offset(
     Raises:
         AvscError: the run has no offset head, or the recording cannot be used.
     """
-    head = load_head(restore(run))
-    model = load(run, device=device)
+    trained = restore(run)
+    head, model = load_head(trained), run_model(trained, device)
     if model.acoustic is None or model.images is None:
         raise SettingError(f"{run}: a run of {model.system}. Name a run of both modalities.")
     embedded = model.embed(recording, audio=audio)

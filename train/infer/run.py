@@ -45,14 +45,20 @@ class NetworkRuntime:
 
 
 def restore_with_encoders(path: Path) -> Trained:
-    """Return a run as `restore` does, with the encoders that its stored embeddings were made by.
+    """Return a run as `restore` does, with its encoders as `attach_encoders` does."""
+    trained = restore(path)
+    attach_encoders(trained)
+    return trained
+
+
+def attach_encoders(trained: Trained) -> None:
+    """Give a run's network the encoders that its stored embeddings were made by.
 
     Raises:
-        AvscError: the run or an encoder is missing, damaged, or not what the records say.
+        AvscError: an encoder is missing, damaged, or not what the records say.
         SettingError: the run reads vectors that were made elsewhere.
     """
-    trained = restore(path)
-    record, network = trained.record, trained.network
+    record, network, path = trained.record, trained.network, trained.folder.path
     system = record.settings.chosen(record.system)
     for modality, branch in system.branches.items():
         if branch.reads == "vectors":
@@ -66,7 +72,6 @@ def restore_with_encoders(path: Path) -> Trained:
     if system.visual is not None and system.visual.reads == "embeddings":
         network.visual = _visual_donor(trained)
     network.eval()
-    return trained
 
 
 def _acoustic_donor(trained: Trained) -> torch.nn.Module:
