@@ -113,3 +113,7 @@ def test_evaluation_names_its_own_option(fit, store, tmp_path, monkeypatch):
     assert status == 1 and error.count("\n") == 1
     assert "(CUDA out of memory. Tried to allocate 2.00 GiB). See by" in error
     assert "a --batch-size below 16." in error
+    for verb, runs in (("robustness", [out]), ("tsne", [out, out])):
+        status, _, error = fit(verb, *runs, "--fold", "train", "--batch-size", 16)
+        assert status == 1 and error.count("\n") == 1
+        assert "2.00 GiB). See by" in error and "a --batch-size below 16." in error

@@ -72,9 +72,8 @@ def embed(
     machine.
     """
     from avsc.features.store.reader import Store
-    from avsc.train.fit.compute import Computing, Session, cores
+    from avsc.train.fit.compute import Computing, Session
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device
     from avsc.train.fit.embeddings import embeddings_folder
     from avsc.train.fit.make_embeddings import make_embeddings
     from avsc.train.fit.memory import memory_limit
@@ -85,8 +84,7 @@ def embed(
     if run is not None and options:
         name = option(next(iter(options)))
         raise SettingError(f"{name} says which image model, and so does {run}; omit one.")
-    chosen, text = choose_device(device)
-    computing = Computing(chosen, batch_size, cores() if workers is None else workers)
+    computing, text = Computing.chosen(device, batch_size, workers)
     if run is None:
         job = _named(Settings(**options, seed=seed, store=store or Settings().store))
     else:

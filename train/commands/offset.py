@@ -10,6 +10,7 @@ from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.settings.declared import option
 
+AT_ONCE = 256  # samples whose embeddings are computed together
 TRAINING = ("max_offset", "epochs", "patience", "seed", "store", "workers")
 """Options of the head's training; files and variables may set them all the same."""
 
@@ -85,15 +86,14 @@ def offset(
     if audio is not None:
         raise click.UsageError(f"--audio is {audio}, but no recording is named by --input.")
     from avsc.train.evaluate.offset import OffsetRequest, train_offset
-    from avsc.train.fit.compute import Computing, cores
+    from avsc.train.fit.compute import Computing
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device
+    from avsc.train.fit.memory import memory_limit
 
     request = OffsetRequest(run, max_offset, epochs, patience, seed, store)
-    with Console() as console:
-        chosen, text = choose_device(device)
+    with Console() as console, memory_limit("Compute on the CPU by --device cpu."):
+        computing, text = Computing.chosen(device, AT_ONCE, workers)
         console.say(text)
-        computing = Computing(chosen, 256, cores() if workers is None else workers)
         found = train_offset(request, computing, console)
         chance = 1 / (2 * max_offset + 1)
         console.say(

@@ -74,9 +74,9 @@ def tsne(
     out: Path | None,
 ) -> int:
     """Map the embeddings of the runs FIRST and SECOND by t-SNE, side by side, with numbers."""
-    from avsc.train.fit.compute import Computing, cores
+    from avsc.train.fit.compute import Computing
     from avsc.train.fit.console import Console
-    from avsc.train.fit.device import choose_device
+    from avsc.train.fit.memory import memory_limit
     from avsc.train.paper.tsne_embeddings import named_layers
     from avsc.train.paper.tsne_maps import MapOptions, make_maps
     from avsc.train.paper.tsne_report import legend, numbers_table, write_maps
@@ -90,11 +90,9 @@ def tsne(
         "seed": seed,
         "perplexity": perplexity,
     }
-    with Console() as console:
-        chosen, text = choose_device(device)
+    with Console() as console, memory_limit(f"Choose a --batch-size below {batch_size}."):
+        computing, text = Computing.chosen(device, batch_size, workers)
         console.say(text)
-        threads = cores() if workers is None else workers
-        computing = Computing(chosen, batch_size, threads)
         maps = make_maps((first, second), options, computing, console)
         write_maps(folder, maps, provenance)
         console.say(numbers_table(maps))

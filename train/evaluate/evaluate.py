@@ -13,7 +13,7 @@ from avsc.manifests.folder_claims import claimed
 from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD
 from avsc.train.evaluate.calibration import Temperature, with_temperature
-from avsc.train.evaluate.evaluation_request import EvaluationRequest
+from avsc.train.evaluate.evaluation_request import EvaluationRequest, RunRequest
 from avsc.train.evaluate.mirror import check_sees, predict_flipped
 from avsc.train.evaluate.page import EvaluationPage
 from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictions
@@ -31,9 +31,8 @@ from avsc.train.evaluate.temperatures import (
     run_temperatures,
     tempered_answers,
 )
-from avsc.train.fit.compute import Computing, cores
+from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
 from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.refs import find_store
 from avsc.train.fit.run_record import read_record, versions
@@ -116,19 +115,21 @@ def evaluated_store(trained: Trained, named: Path | None, allow_other: bool) -> 
     return store
 
 
-def _evaluate(
-    tested: TestedRuns, store: Store, request: EvaluationRequest, console: Console
-) -> RunEvaluation:
-    trained, parts = tested.first, tested.rows(store, request.fold)
-    rows = [row for _, part in parts for row in part]
-    if request.page and request.single_file:
-        check_single_file(request.folder / PAGE, len(rows))
-    _check_options(tested, request)
-    device, text = choose_device(request.device)
+def begin(
+    tested: TestedRuns, store: Store, request: RunRequest, clips: int, console: Console
+) -> Computing:
+    """Say what is evaluated by what, and what is unusual about it; return what computes.
+
+    Args:
+        clips: their number.
+    """
+    record = tested.first.record
+    batch_size = request.batch_size or record.settings.batch_size
+    computing, text = Computing.chosen(request.device, batch_size, request.workers)
     console.say(text)
     console.say(
-        f"{request.run}: {trained.record.system.name}, {request.checkpoint} checkpoint, "
-        f"{tested.epochs}; {request.fold} fold: {len(rows)} clips of {store.path}"
+        f"{tested.path}: {record.system.name}, {request.checkpoint} checkpoint, "
+        f"{tested.epochs}; {request.fold} fold: {clips} clips of {store.path}"
     )
     for warning in name_warnings(store.clips):
         console.say(f"note: {warning}")
@@ -138,11 +139,18 @@ def _evaluate(
                 f"{run.folder.best} is damaged or not of the best epoch; {run.file.name} holds the "
                 "same weights"
             )
-    computing = Computing(
-        device,
-        request.batch_size or trained.record.settings.batch_size,
-        cores() if request.workers is None else request.workers,
-    )
+    return computing
+
+
+def _evaluate(
+    tested: TestedRuns, store: Store, request: EvaluationRequest, console: Console
+) -> RunEvaluation:
+    trained, parts = tested.first, tested.rows(store, request.fold)
+    rows = [row for _, part in parts for row in part]
+    if request.page and request.single_file:
+        check_single_file(request.folder / PAGE, len(rows))
+    _check_options(tested, request)
+    computing = begin(tested, store, request, len(rows), console)
     options = (request.protocols, computing, console)
     more = (*options, request.allow_missing, request.embeddings)
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):

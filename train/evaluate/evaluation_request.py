@@ -1,4 +1,4 @@
-"""What `avsc-fit evaluate` is asked for."""
+"""What `avsc-fit evaluate` is asked for, and what any evaluation of a run is."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,25 +11,52 @@ from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import PROTOCOLS, Protocol
 
 
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """What to evaluate, and how.
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """Which weights of a run answer for which clips, and what computes.
 
     Attributes:
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
         checkpoint: weights of the best epoch, or of the last checkpoint.
         answer: of the classifier of both modalities, or the late product of the unimodal heads.
-        protocols: which frames count, and for what.
-        flip: predict by the means over images and their mirror images.
-        temperature: apply a temperature fitted on the run's validation clips.
-        allow_missing: score the segments that are there if some are missing.
+        temperature: apply temperatures fitted on the run's validation clips.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
         batch_size: samples at a time on a GPU; None means the run's. A CPU computes ten seconds of
             a clip at a time (`avsc.train.model.ten_seconds`).
         workers: threads that prepare images; None means one per core.
-        out: folder of the report; None means ``evaluation-FOLD`` in the run's.
+        out: folder of the report; None means one in the run's (`name`).
+    """
+
+    store: Path | None = None
+    fold: str = "test"
+    checkpoint: Literal["best", "last"] = "best"
+    answer: Answer = "fused"
+    temperature: bool = False
+    allow_other_store: bool = False
+    device: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    out: Path | None = None
+
+    def name(self, report: str, *options: str) -> str:
+        """Return the name of a report's folder: its kind, the fold, and what is not usual."""
+        late = ["late"] if self.answer == "late" else []
+        temperature = ["temperature"] if self.temperature else []
+        return "-".join([report, self.fold, *late, *options, *temperature])
+
+
+@dataclass(frozen=True)
+class EvaluationRequest(RunRequest):
+    """What to evaluate, and how.
+
+    Attributes:
+        run: folder of the run.
+        protocols: which frames count, and for what.
+        flip: predict by the means over images and their mirror images.
+        resampling: for the intervals.
+        allow_missing: score the segments that are there if some are missing.
         embeddings: add the clips' embeddings to clips.csv.
         conditions: that the run is evaluated under, too, the complete recordings first.
         page: write report.html, too.
@@ -40,20 +67,10 @@ class EvaluationRequest:
     """
 
     run: Path
-    store: Path | None = None
-    fold: str = "test"
-    checkpoint: Literal["best", "last"] = "best"
-    answer: Answer = "fused"
     protocols: tuple[Protocol, ...] = PROTOCOLS
     flip: bool = False
-    temperature: bool = False
     resampling: Resampling = field(default_factory=Resampling)
     allow_missing: bool = False
-    allow_other_store: bool = False
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    out: Path | None = None
     embeddings: bool = False
     conditions: tuple[Condition, ...] = ()
     page: bool = False
@@ -73,6 +90,5 @@ class EvaluationRequest:
     @property
     def folder(self) -> Path:
         """Folder of the report."""
-        late = f"{'-late' if self.answer == 'late' else ''}{'-flip' if self.flip else ''}"
-        temperature = "-temperature" if self.temperature else ""
-        return self.out or self.run / f"evaluation-{self.fold}{late}{temperature}"
+        flip = ["flip"] if self.flip else []
+        return self.out or self.run / self.name("evaluation", *flip)

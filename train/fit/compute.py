@@ -30,6 +30,20 @@ class Computing:
     workers: int
     accumulate: int = 1
 
+    @classmethod
+    def chosen(cls, device: str, batch_size: int, workers: int | None) -> tuple[Self, str]:
+        """Return what computes outside training, and a line on the choice of the device.
+
+        Args:
+            device: a name as `choose_device` takes it.
+            workers: None means one per core.
+
+        Raises:
+            SettingError: there is no such device.
+        """
+        found, text = choose_device(device)
+        return cls(found, batch_size, cores() if workers is None else workers), text
+
 
 @dataclass(frozen=True)
 class Session:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import METHOD
-from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
+from avsc.train.evaluate.evaluate import begin, check_same_run, evaluated_store
+from avsc.train.evaluate.evaluation_request import RunRequest
 from avsc.train.evaluate.pooling import TestedRuns, pool_answers
 from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.results import summarise
@@ -27,17 +28,15 @@ from avsc.train.evaluate.temperatures import (
     run_temperatures,
     tempered_answers,
 )
-from avsc.train.fit.compute import Computing, cores
 from avsc.train.fit.console import Console
-from avsc.train.fit.device import choose_device
+from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.run_record import versions
-from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
 
 @dataclass(frozen=True)
-class RobustnessRequest:
+class RobustnessRequest(RunRequest):
     """What to evaluate, and how.
 
     Attributes:
@@ -47,16 +46,6 @@ class RobustnessRequest:
         truth: store or manifest that files refer to; None means that of the first run.
         singles: by modality, an evaluated run or a predictions file of it alone.
         rivals: margin and resampling; its singles are read from `singles`.
-        store: None means the store that the run was trained on.
-        fold: ``"test"``, or one of the run's own parts.
-        checkpoint: weights of the best epoch, or of the last checkpoint.
-        answer: of the classifier of both modalities, or the late product of the unimodal heads.
-        allow_other_store: accept a store of other contents.
-        device: a name as `choose_device` takes it.
-        batch_size: samples at a time; None means the run's.
-        workers: threads that prepare images; None means one per core.
-        out: folder of the report.
-        temperature: apply temperatures fitted on the run's validation clips.
         save_predictions: write the predictions under each condition, too.
     """
 
@@ -66,16 +55,6 @@ class RobustnessRequest:
     truth: Path | None = None
     singles: Mapping[Modality, Path] = field(default_factory=dict)
     rivals: Rivals = field(default_factory=Rivals)
-    store: Path | None = None
-    fold: str = "test"
-    checkpoint: Literal["best", "last"] = "best"
-    answer: Answer = "fused"
-    allow_other_store: bool = False
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    out: Path | None = None
-    temperature: bool = False
     save_predictions: bool = False
 
     def __post_init__(self) -> None:
@@ -102,9 +81,7 @@ class RobustnessRequest:
         if self.out is not None:
             return self.out
         if self.run is not None:
-            late = "-late" if self.answer == "late" else ""
-            temperature = "-temperature" if self.temperature else ""
-            return self.run / f"robustness-{self.fold}{late}{temperature}"
+            return self.run / self.name("robustness")
         return Path("robustness") / next(iter(self.predictions.values())).stem
 
 
@@ -153,25 +130,19 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
     if request.temperature:
         tested.check_one("--temperature")
         check_validated(trained, request.fold)
-    device, text = choose_device(request.device)
-    record = trained.record
-    console.say(text)
-    console.say(
-        f"{request.run}: {record.system.name}, {request.checkpoint} checkpoint, "
-        f"{tested.epochs}; {request.fold} fold: {number} clips of {store.path}"
-    )
-    computing = Computing(
-        device,
-        request.batch_size or record.settings.batch_size,
-        cores() if request.workers is None else request.workers,
-    )
-    asked = request.asked
-    answers = pool_answers(
-        [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
-    )[request.protocol]
+    computing, asked = begin(tested, store, request, number, console), request.asked
+    temperatures: Temperatures = {}
+    with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
+        answers = pool_answers(
+            [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
+        )[request.protocol]
+        if request.temperature:
+            every = run_temperatures(trained, store, asked.protocols, computing, console)
+            temperatures = every[request.protocol]
+            answers = tempered_answers(answers, temperatures)
     own = tested.provenance(lambda run: {"run_digest": run.record.digest, "epoch": run.epoch})
     provenance = {
-        "system": record.system.name,
+        "system": trained.record.system.name,
         "fold": request.fold,
         "clips": number,
         "run": str(request.run),
@@ -182,11 +153,6 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
     }
-    temperatures: Temperatures = {}
-    if request.temperature:
-        every = run_temperatures(trained, store, asked.protocols, computing, console)
-        temperatures = every[request.protocol]
-        answers = tempered_answers(answers, temperatures)
     found = _measured(request, answers, Truth.of(store), provenance)
     return replace(found, temperatures=temperatures)
 
