@@ -23,7 +23,7 @@ from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.head import PENALTY, fit_linear
 from avsc.train.fit.history import read_metrics
-from avsc.train.fit.parameter_groups import decayed
+from avsc.train.fit.parameter_groups import parameter_groups
 from avsc.train.fit.prepare import prepare_images
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StoppedError
@@ -454,7 +454,7 @@ def test_figures_against_scikit_learn():
 def test_only_weights_decay(images, tmp_path):
     network = make(images, tmp_path / "run").network
     names = {id(parameter): name for name, parameter in network.named_parameters()}
-    yes, no = decayed(network, 0.1)
+    yes, no = parameter_groups(network, decay=0.1)
     assert (yes["weight_decay"], no["weight_decay"]) == (0.1, 0.0)
     assert len(yes["params"]) + len(no["params"]) == len(names)
     assert all(names[id(each)].endswith("weight") and each.ndim > 1 for each in yes["params"])

@@ -8,6 +8,7 @@ import click
 from avsc.manifests.errors import DONE, SettingError
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import computing_options
 from avsc.train.settings.declared import choices, option
 from avsc.train.settings.scenes import Settings
 
@@ -43,16 +44,13 @@ GROUPS = {
     show_default=True,
     help="Weights of the run's best epoch, or of its last checkpoint.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Seed of random weights.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of random weights."
+)
 @click.option(
     "--batch-size", type=click.IntRange(1), default=256, show_default=True, help="Items at a time."
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Threads that prepare images.  [default: one per core]",
-)
+@computing_options
 @settings
 def embed(
     run: Path | None,

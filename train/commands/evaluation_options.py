@@ -1,4 +1,4 @@
-"""Options that commands which evaluate or compare have in common."""
+"""Options that commands which compute, evaluate or compare have in common."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +51,14 @@ def evaluation_options(command: Command) -> Command:
             is_flag=True,
             help="Accept a store whose contents differ from what the run was trained on.",
         ),
+        computing_options,
+    )
+
+
+def computing_options(command: Command) -> Command:
+    """Give a command the options that say what computes."""
+    return _with(
+        command,
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
         ),

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import computing_options
 from avsc.train.settings.declared import option
 
 AT_ONCE = 256  # samples whose embeddings are computed together
@@ -47,12 +48,7 @@ TRAINING = ("max_offset", "epochs", "patience", "seed", "store", "workers")
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Random seed.")
 @click.option("--store", type=click.Path(path_type=Path), help="The run's store, if it has moved.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, or cuda:N.")
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Threads that prepare images.  [default: one per core]",
-)
+@computing_options
 @settings
 def offset(
     run: Path,

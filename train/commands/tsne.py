@@ -7,6 +7,7 @@ import click
 from avsc.manifests.errors import DONE
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import computing_options
 
 
 @click.command(cls=Verb, example="avsc-fit tsne runs/joint runs/pipeline")
@@ -47,13 +48,14 @@ from avsc.manifests.shell import settings
     show_default=True,
     help="Seed of the choice of points, and of t-SNE.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--batch-size", type=click.IntRange(1), default=256, help="Samples at a time.")
 @click.option(
-    "--workers",
-    type=click.IntRange(0),
-    help="Threads that prepare images.  [default: one per core]",
+    "--batch-size",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="Samples at a time.",
 )
+@computing_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

@@ -4,7 +4,7 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import DonorEncoder
-from avsc.train.fit.split import Split, check_unseen, part_clips
+from avsc.train.fit.split import Split, check_unseen, named_among, part_clips
 
 
 def check_donor(
@@ -32,10 +32,9 @@ def check_donor(
             "on this store."
         )
     check_unseen(donor.run, store, split)
-    trained = set(part_clips(donor.run, "training"))
-    shared = sum(store.clips[row].id in trained for row in split.validation)
-    if shared:
+    if shared := named_among(store, split.validation, set(part_clips(donor.run, "training"))):
         console.say(
-            f"{path}: was trained on {shared} of these {len(split.validation)} validation clips, "
-            "so that validation will look too good; give both runs the same --seed and --validation"
+            f"{path}: was trained on {len(shared)} of these {len(split.validation)} validation "
+            "clips, so that validation will look too good; give both runs the same --seed and "
+            "--validation"
         )

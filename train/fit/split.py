@@ -7,7 +7,7 @@ locations is taken from them first, for test.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,6 +168,11 @@ def fold_rows(store: Store, trained: Trained, fold: str) -> list[int]:
     return [row_of[name] for name in names]
 
 
+def named_among(store: Store, rows: Sequence[int], names: Collection[str]) -> list[str]:
+    """Return the ids of those clips in some rows of a store that have one of the names."""
+    return [name for row in rows if (name := store.clips[row].id) in names]
+
+
 def check_unseen(run: Trained, store: Store, split: Split) -> None:
     """Raise an `AvscError` if a run has seen clips that another one is tested on.
 
@@ -188,8 +193,7 @@ def check_unseen(run: Trained, store: Store, split: Split) -> None:
     if run.record.settings.validation != "none":
         seen.update(part_clips(run, "validation"))
     for part, (rows, another) in parts.items():
-        known = [name for row in rows if (name := store.clips[row].id) in seen]
-        if known:
+        if known := named_among(store, rows, seen):
             raise AvscError(
                 f"{run.folder.path}: trained or validated on {len(known)} of the {len(rows)} "
                 f"{part}, {known[0]!r} first, so that no result there would be valid. Name a "

@@ -11,7 +11,6 @@ from functools import cached_property
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.augment import ImageInput
@@ -24,7 +23,7 @@ from avsc.train.data.time_shift import TimeShift
 from avsc.train.fit.compute import Session
 from avsc.train.fit.history import Row
 from avsc.train.fit.losses import Distillation, LabelLoss, Loss, SceneLoss
-from avsc.train.fit.parameter_groups import Group, decayed, visual_apart
+from avsc.train.fit.parameter_groups import Group, parameter_groups
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import ImagesRecord, RunRecord, SceneRecord
 from avsc.train.fit.schedule import WarmCosine, WarmRestarts
@@ -206,7 +205,7 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     decay = settings.weight_average
     return Task(
         network,
-        _optimiser(settings, visual_apart(network, settings.visual_lr_factor)),
+        _optimiser(settings, parameter_groups(network, settings.visual_lr_factor)),
         schedule.rate,
         SceneLoss(settings.unimodal_heads, run.distillation),
         validation_scores,
@@ -220,13 +219,11 @@ def _scene_task(record: SceneRecord, run: Run, network: Network) -> Task:
     )
 
 
-def _optimiser(
-    settings: Settings, parameters: list[nn.Parameter] | list[Group]
-) -> torch.optim.Optimizer:
+def _optimiser(settings: Settings, groups: list[Group]) -> torch.optim.Optimizer:
     rate, decay = settings.lr_max, settings.weight_decay
     if settings.optimiser == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay)
-    return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=decay)
+        return torch.optim.Adam(groups, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, weight_decay=decay)
 
 
 @dataclass(frozen=True)
@@ -250,7 +247,7 @@ def _images_task(settings: PlacesSettings, run: Run, network: Network) -> Task:
     return Task(
         network,
         torch.optim.SGD(
-            decayed(network, settings.weight_decay, settings.visual_lr_factor),
+            parameter_groups(network, settings.visual_lr_factor, settings.weight_decay),
             lr=settings.lr_max,
             momentum=settings.momentum,
         ),

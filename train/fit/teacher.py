@@ -18,7 +18,7 @@ from avsc.train.fit.losses import Distillation
 from avsc.train.fit.refs import TeacherRef
 from avsc.train.fit.run_folder import in_same_fold
 from avsc.train.fit.run_record import SceneRecord
-from avsc.train.fit.split import Split, check_unseen, part_clips
+from avsc.train.fit.split import Split, check_unseen, named_among, part_clips
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import digest
@@ -133,9 +133,7 @@ def check_teacher(teacher: Teacher, store: Store, split: Split) -> None:
                 "Name a run on this store."
             )
     check_unseen(teacher.run, store, split)
-    trained = set(part_clips(teacher.run, "training"))
-    seen = [name for row in split.validation if (name := store.clips[row].id) in trained]
-    if seen:
+    if seen := named_among(store, split.validation, set(part_clips(teacher.run, "training"))):
         raise AvscError(
             f"{path}: was trained on {len(seen)} of the {len(split.validation)} validation clips "
             f"of this run, {seen[0]!r} first, and would teach them. Name a teacher that was "

@@ -1,4 +1,4 @@
-"""Settings of a run that say in which precision and in which pieces it computes."""
+"""Settings of a run that say where, in which precision and in which pieces it computes."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +8,22 @@ from avsc.train.settings.declared import CheckedSettings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class ComputingSettings(CheckedSettings):
-    """For GPUs that are fast in 16 bits or short of memory; checked when made."""
+    """Where a run computes, and how it spares time and memory there; checked when made."""
 
+    device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
+    workers: int | None = setting(
+        None,
+        "Threads that prepare images; does not affect results.  [default: one per core]",
+        least=0,
+        free=True,
+        belongs_to="views",
+    )
+    save_minutes: float = setting(
+        10.0,
+        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
+        above=0,
+        free=True,
+    )
     accumulate: int = setting(
         1,
         "Slices in which a batch is computed, one after the other, to save memory.",

@@ -126,19 +126,6 @@ class PlacesSettings(ComputingSettings):
         free=True,
     )
     seed: int = setting(0, "Random seed.", least=0)
-    device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
-    workers: int | None = setting(
-        None,
-        "Threads that prepare images; does not affect results.  [default: one per core]",
-        least=0,
-        free=True,
-    )
-    save_minutes: float = setting(
-        10.0,
-        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
-        above=0,
-        free=True,
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -130,25 +130,11 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
         least=0,
     )
     seed: int = setting(0, "Random seed.", least=0)
-    device: str = setting("auto", "auto, cpu, cuda, or cuda:N.", free=True)
-    workers: int | None = setting(
-        None,
-        "Threads that prepare images; does not affect results.  [default: one per core]",
-        least=0,
-        free=True,
-        belongs_to="views",
-    )
     compile: Literal["auto", "yes", "no"] = setting(
         "auto",
         "Compile the frozen image model with PyTorch, about a minute at the start; auto: on CUDA.",
         free=True,
         belongs_to="views",
-    )
-    save_minutes: float = setting(
-        10.0,
-        "Minutes between checkpoints within an epoch; the end of an epoch is always saved.",
-        above=0,
-        free=True,
     )
 
     def __post_init__(self) -> None:
