@@ -37,7 +37,8 @@ def test_frames_are_found_by_their_bytes(tmp_path: Path) -> None:
     arguments = ["--tables", "extraction", "--peers", "pyav", "--rounds", 1, "--folder", tmp_path]
     row = python("-m", "peers", *arguments).split("---")[-1].splitlines()[1]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[-3:] == ["0.50, 1.50 ...", "2/2", "2/2"] and float(cells[2]) >= 0
+    assert cells[-3:] == ["0.50, 1.50 ...", "2/2", "2/2"]
+    assert abs(float(cells[2])) < 60  # one clip more: of so small ones nothing but noise
 
 
 def test_what_outlives_a_program_is_counted_and_ended(tmp_path: Path) -> None:
