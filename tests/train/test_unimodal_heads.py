@@ -10,9 +10,11 @@ from inferred import Trained
 from systems import bits, fit_for, make, make_world, on_vectors
 from torch.nn.functional import cross_entropy
 
+from avsc.features.piecewise import pieces
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.predict import clip_samples
+from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import load
 from avsc.train.infer.export import ExportRequest, export
@@ -136,12 +138,69 @@ def test_what_has_no_late_product_is_refused(fit, world, tmp_path):
     refused(fit("evaluate", world / "run", *late, "--embeddings"), 2, "Use only one of them")
 
 
-def test_an_export_is_of_the_classifier_of_both(tmp_path):
-    world = Trained(tmp_path)
-    out, run = tmp_path / "out", world.fit("joint", **HEADED)
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    """Recordings, and a run on them."""
+    world = Trained(tmp_path_factory.mktemp("recordings"))
+    world.fit("joint", **HEADED)
+    return world
+
+
+def test_predict_answers_by_the_late_product_as_evaluate_does(fit, recordings, monkeypatch):
+    run, late = recordings.folder / "joint", ("--answer=late", "--device=cpu")
+    options = ("--protocol=strict", "--resamples=100", "--no-page")
+    assert fit("evaluate", run, *late, *options)[0] == 0
+    evaluated = read_predictions(
+        run / "evaluation-test-late" / "predictions-strict.tsv",
+        recordings.dataset.clips,
+        recordings.dataset.classes,
+    )
+    monkeypatch.chdir(recordings.root)
+    status, out, err = fit("predict", run, "clips.csv", *late, "--format=csv")
+    assert (status, err) == (0, "")
+    lines = list(csv.DictReader(out.splitlines()))
+    for row, clip in enumerate(recordings.dataset.clips):
+        if clip.fold == "test":
+            found = [[float(line[name]) for name in recordings.dataset.classes]
+                     for line in lines if line["file"] == clip.id]  # fmt: skip
+            np.testing.assert_array_equal(found, evaluated.probability[evaluated.clip == row])
+
+
+def test_where_one_modality_is_missing_the_other_head_answers(fit, recordings):
+    model = load(recordings.folder / "joint", device="cpu", answer="late")
+    fused = load(recordings.folder / "joint", device="cpu")
+    sound, video = recordings.files("clip-8")
+    assert model.takes_missing and not fused.takes_missing
+    assert "joint, late product, " in repr(model) and model.fingerprint != fused.fingerprint
+    both, seen, heard = (
+        model.predict(recording, audio=audio, protocol="strict").probability[:, None]
+        for recording, audio in ((video, sound), (video, None), (sound, None))
+    )
+    network, frames, images = model.runtime.network, [], {}
+    for piece in pieces(model.wanted("clip-8", sound, video)):
+        frames.append(piece.frames)
+        images.update(piece.images)
+    with torch.no_grad():
+        views = model.views([bytes(images[second]) for second in sorted(images)])
+        logits = network.heads.visual(network.embed_images(views))
+    np.testing.assert_allclose(seen[:, 0], torch.softmax(logits.double(), 1), atol=1e-6)
+    assert np.abs(seen - heard).max() > 1e-3 and np.abs(both - seen).max() > 1e-3
+    with pytest.raises(SettingError, match="which the late product does not ask"):
+        model.embed(video, audio=sound)
+    warm = ("predict", recordings.folder / "joint", video, "--answer=late", "--temperature")
+    refused(fit(*warm), 2, "temperatures-late.json: not there", "--answer late --temperature`")
+
+
+def test_what_has_no_heads_to_predict_by_is_told(fit, recordings, tmp_path):
+    sound, video = recordings.files("clip-8")
+    late, single = ("--answer=late", "--device=cpu"), recordings.fit("audio")
+    for command in (("predict", single, sound), ("evaluate", single)):
+        said = ("a run of audio, which has one modality", "Omit --answer late.")
+        refused(fit(*command, *late), 2, *said)
+    out, run = tmp_path / "out", recordings.folder / "joint"
     export(ExportRequest(run, out, forms=("safetensors",)), lambda text: None)
-    sound, video = world.files("clip-8")
     here, there = (load(each, device="cpu") for each in (run, out))
     assert here.runtime.network.heads is not None and there.runtime.network.heads is None
     found = here.predict(video, audio=sound).probability
     np.testing.assert_array_equal(there.predict(video, audio=sound).probability, found)
+    refused(fit("predict", out, video, *late), 2, "no unimodal heads", "exported from")

@@ -9,6 +9,16 @@ import click
 Command = Callable[..., Any]
 
 
+answer_option = click.option(
+    "--answer",
+    type=click.Choice(["fused", "late"]),
+    default="fused",
+    show_default=True,
+    help="Of the classifier of both modalities, or the product of the unimodal heads' "
+    "(--unimodal-heads).",
+)
+
+
 def evaluation_options(command: Command) -> Command:
     """Give a command the options that say which run's weights predict which clips, and where."""
     return _with(
@@ -31,14 +41,7 @@ def evaluation_options(command: Command) -> Command:
             show_default=True,
             help="Weights of the best epoch, or of the last checkpoint.",
         ),
-        click.option(
-            "--answer",
-            type=click.Choice(["fused", "late"]),
-            default="fused",
-            show_default=True,
-            help="Of the classifier of both modalities, or the product of the unimodal heads' "
-            "(--unimodal-heads).",
-        ),
+        answer_option,
         click.option(
             "--resamples",
             type=click.IntRange(100),

@@ -9,6 +9,7 @@ import click
 from avsc.manifests.errors import DONE, DONE_WITH_FAILURES
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
+from avsc.train.commands.evaluation_options import answer_option
 from avsc.train.commands.live_options import (
     LIVE,
     live_addresses,
@@ -32,9 +33,12 @@ SHOWN = 3
 """Scenes of an answer in the table, unless another number is asked for."""
 
 
+LOADING = ("device", "store", "runtime", "temperature", "answer")
+"""Options that say how a model is loaded."""
+
 GROUPS = {
     "Recordings": "audio root max_seconds max_megabytes clip_timeout",
-    "Answers": "window hop smooth protocol temperature top_k form out",
+    "Answers": "window hop smooth protocol answer temperature top_k form out",
     "A live source": LIVE,
     "Where it runs": "workers runtime device store",
 }
@@ -61,6 +65,7 @@ GROUPS = {
     help="Which frames count: strict (windows wholly inside), centred (centred inside), or clip "
     "(one answer a recording).  [default: the model's]",
 )
+@answer_option
 @click.option(
     "--temperature",
     is_flag=True,
@@ -147,8 +152,7 @@ def predict(
         timeout=values["clip_timeout"],
     )
     windows = Windows(values["window"], values["hop"], values["smooth"], values["protocol"])
-    places = {name: values[name] for name in ("device", "store", "runtime", "temperature")}
-    loaded = load(model, **places)
+    loaded = load(model, **{name: values[name] for name in LOADING})
     if addresses is not None:
         return predict_live(loaded, addresses, windows, _format(loaded, windows, values), values)
     sees = loaded.images is not None

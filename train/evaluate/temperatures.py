@@ -89,7 +89,7 @@ def run_temperatures(
                 if answer.segments is not None
             }
         try:
-            publish(_path(trained), json_bytes({**key, "protocols": found}))
+            publish(temperatures_path(trained), json_bytes({**key, "protocols": found}))
         except AvscError as fault:  # of a run that others may only read
             console.say(f"note: the temperatures are not kept: {fault}")
     return {protocol: _made(found[protocol]) for protocol in protocols}
@@ -104,22 +104,28 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
     kept, key = _read(trained), trained.key
     if any(kept.get(name) != key[name] for name in key):
         there = f"of other weights, after epoch {kept['epoch']}" if kept else "not there"
-        path = trained.folder.path
         raise SettingError(
-            f"{_path(trained)}: {there}. Run `avsc-fit evaluate {path} --temperature`,"
-            " which fits temperatures on the run's validation clips, or omit --temperature."
+            f"{temperatures_path(trained)}: {there}. Run `{fitting(trained)}`, which fits "
+            "temperatures on the run's validation clips, or omit --temperature."
         )
     return {protocol: _made(values) for protocol, values in kept["protocols"].items()}
 
 
-def _path(trained: Trained) -> Path:
+def temperatures_path(trained: Trained) -> Path:
+    """Return where the temperatures of a run are kept; those of its late product have a file."""
     folder = trained.folder
     return folder.late_temperatures if trained.network.late else folder.temperatures
 
 
+def fitting(trained: Trained) -> str:
+    """Return the command that fits a run's temperatures."""
+    late = " --answer late" if trained.network.late else ""
+    return f"avsc-fit evaluate {trained.folder.path}{late} --temperature"
+
+
 def _read(trained: Trained) -> dict[str, Any]:
     """Return what temperatures.json says; nothing if there is none."""
-    path = _path(trained)
+    path = temperatures_path(trained)
     try:
         values: dict[str, Any] = json.loads(path.read_bytes())
         for patterns in values["protocols"].values():

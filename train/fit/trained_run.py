@@ -65,8 +65,8 @@ def restore(
 
     Raises:
         AvscError: something of the run is missing, damaged, or does not belong to it.
-        SettingError: it was trained without unimodal heads, and is asked for their product; or
-            the folder holds a cross-validation.
+        SettingError: it has no unimodal heads, and is asked for their product; or the folder holds
+            a cross-validation.
     """
     folder = RunFolder(path)
     if (folds := run_paths(path)) and not folder.started:
@@ -78,16 +78,25 @@ def restore(
     network = build_network(record, kept_visual(record, folder))
     network.late = answer == "late"
     if network.late and network.heads is None:
-        raise SettingError(
-            f"{path}: was trained without unimodal heads, so that there is no late product. Omit "
-            "--answer late, or name a run that was trained with --unimodal-heads."
-        )
+        raise _without_heads(record, path)
     if checkpoint == "best":
         epoch, file = load_best(folder, record.digest, network)
     else:
         epoch, file = load_weights(folder.last, record.digest, network), folder.last
     network.eval()
     return Trained(folder, record, network, epoch, file)
+
+
+def _without_heads(record: SceneRecord, path: Path) -> SettingError:
+    if len(record.system.branches) == 1:
+        return SettingError(
+            f"{path}: a run of {record.system.name}, which has one modality, so that there is no "
+            "product. Omit --answer late."
+        )
+    return SettingError(
+        f"{path}: was trained without unimodal heads, so that there is no late product. Omit "
+        "--answer late, or name a run that was trained with --unimodal-heads."
+    )
 
 
 def restore_runs(

@@ -9,9 +9,9 @@ import torch
 from avsc.manifests.errors import SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.train.evaluate.robustness.conditions import PATTERNS
-from avsc.train.evaluate.temperatures import kept_temperatures
+from avsc.train.evaluate.temperatures import fitting, kept_temperatures, temperatures_path
 from avsc.train.fit.device import choose_device
-from avsc.train.fit.trained_run import Trained, restore
+from avsc.train.fit.trained_run import Answer, Trained, restore
 from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
 from avsc.train.infer.model import Model, Runtime
 from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
@@ -26,6 +26,7 @@ def load(
     store: Path | None = None,
     runtime: str = "torch",
     temperature: bool = False,
+    answer: Answer = "fused",
 ) -> Model:
     """Load a model.
 
@@ -37,6 +38,8 @@ def load(
         runtime: what computes: ``torch``, or ``onnx`` for an exported folder.
         temperature: apply the temperatures that ``avsc-fit evaluate --temperature`` fitted; an
             exported folder has those that it was exported with.
+        answer: ``fused``, of the classifier of both modalities, or ``late``, the product of the
+            run's unimodal heads.
 
     Raises:
         AvscError: something of the run or the folder is missing, damaged, or does not belong to it.
@@ -52,13 +55,18 @@ def load(
                 f"{path}: an exported model has the temperatures that it was exported with "
                 "(`avsc-fit export --evaluation`). Omit --temperature."
             )
+        if answer == "late":
+            raise SettingError(
+                f"{path}: an exported model, which has the classifier of both modalities and no "
+                "unimodal heads. Omit --answer late, or name the run that it was exported from."
+            )
         return load_exported(path, runtime, device)
     if runtime != "torch":
         raise SettingError(
             f"{path}: a run, which --runtime torch computes; found {runtime!r}. Export it first "
             "(`avsc-fit export`), or leave --runtime out."
         )
-    return run_model(restore(path), device, store, temperature)
+    return run_model(restore(path, answer=answer), device, store, temperature)
 
 
 def run_model(
@@ -74,7 +82,8 @@ def run_model(
     heat = _temperatures(trained) if temperature else {}  # by its own weights, without donors'
     attach_encoders(trained)
     acoustic, images = run_specs(record, path, store)
-    told = f", temperatures {json.dumps(heat)}" if heat else ""
+    told = ", late product" if network.late else ""
+    told += f", temperatures {json.dumps(heat)}" if heat else ""
     return Model(
         str(path),
         record.system.name,
@@ -88,6 +97,7 @@ def run_model(
         NetworkRuntime(network.to(chosen), chosen),
         network.takes_missing,
         {name: heat[PATTERNS[name]] for name in ENCODER if PATTERNS[name] in heat},
+        "late" if network.late else "fused",
     )
 
 
@@ -96,9 +106,8 @@ def _temperatures(trained: Trained) -> dict[str, float]:
     kept, protocol = kept_temperatures(trained), trained.record.settings.protocol
     if protocol not in kept:
         raise SettingError(
-            f"{trained.folder.temperatures}: has temperatures for {', '.join(kept)}, and the run "
-            f"was validated by {protocol}. Run `avsc-fit evaluate {trained.folder.path} "
-            f"--temperature --protocol {protocol}`."
+            f"{temperatures_path(trained)}: has temperatures for {', '.join(kept)}, and the run "
+            f"was validated by {protocol}. Run `{fitting(trained)} --protocol {protocol}`."
         )
     return {name: fitted.value for name, fitted in kept[protocol].items()}
 

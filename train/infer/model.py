@@ -24,6 +24,7 @@ from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.evaluate.calibration import tempered
 from avsc.train.fit.compute import cores
+from avsc.train.fit.trained_run import Answer
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
     Embeddings,
@@ -83,6 +84,8 @@ class Model:
         runtime: what computes.
         takes_missing: whether a recording may lack its sound or its images.
         temperature_without: by the modality that a recording lacks; empty where none is applied.
+        answer: whether the runtime is that of the classifier of both modalities, or of the late
+            product of the unimodal heads.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Model:
     runtime: Runtime = field(repr=False)
     takes_missing: bool = False
     temperature_without: Mapping[Modality, float] = field(default_factory=dict)
+    answer: Answer = "fused"
 
     @property
     def image_size(self) -> int | None:
@@ -109,8 +113,9 @@ class Model:
         sees = f"sees images of {self.image_size} pixels, " if self.image_input else ""
         warm = [self.temperature, *self.temperature_without.values()]
         heat = "" if set(warm) == {1} else f", temperature {' / '.join(f'{t:g}' for t in warm)}"
+        late = ", late product" if self.answer == "late" else ""
         return (
-            f"<Model {self.name}: {self.system}, {len(self.classes)} scenes, {hears}{sees}"
+            f"<Model {self.name}: {self.system}{late}, {len(self.classes)} scenes, {hears}{sees}"
             f"protocol {self.protocol}{heat}, on {self.runtime.device}>"
         )
 

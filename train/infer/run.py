@@ -40,7 +40,16 @@ class NetworkRuntime:
         return self.network(frames, images, view)  # type: ignore[no-any-return]
 
     def embed(self, frames: Tensor | None, images: Tensor | None, view: Tensor | None) -> Tensor:
-        """Return what the classifier sees of samples: acoustic, then visual embedding."""
+        """Return what the classifier sees of samples: acoustic, then visual embedding.
+
+        Raises:
+            SettingError: the network answers by the late product.
+        """
+        if self.network.late:
+            raise SettingError(
+                "embeddings are inputs of the classifier of both modalities, which the late "
+                "product does not ask. Load the run without answer='late'."
+            )
         return self.network.embed(frames, images, view)
 
 
