@@ -18,8 +18,9 @@ from avsc.train.fit.checkpoint import (
 )
 from avsc.train.fit.history import Row, best_row
 from avsc.train.fit.refs import EncoderRef, StoreRef, TeacherRef
+from avsc.train.fit.resumed_run import check_same
 from avsc.train.fit.run_folder import RunFolder
-from avsc.train.fit.run_record import SceneRecord, check_same, read_record
+from avsc.train.fit.run_record import SceneRecord, read_record
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.baseline import DenseEncoder
 from avsc.train.model.classifiers import SceneClassifier
@@ -189,6 +190,15 @@ def test_a_record_comes_back(tmp_path):
         ({"system": SYSTEMS["audio"]}, r"different system \('joint', now 'audio'\)"),
         ({"settings": Settings(concat="all")}, r"different --concat \('input', now 'all'\)"),
         ({"settings": Settings(seed=3)}, r"different --seed \(0, now 3\)"),
+        ({"settings": Settings(preset="robust")}, r"different --preset \('none', now 'robust'\)"),
+        (
+            {"settings": Settings(preset="robust", unimodal_heads=0.5)},
+            r"different --preset \('none', now 'robust'\)",
+        ),
+        (
+            {"settings": Settings(preset="robust", modality_dropout=0, unimodal_heads=0.5)},
+            r"different --unimodal-heads \(None, now 0\.5\)",
+        ),
         ({"frame": (2, 256)}, r"different acoustic frame \(\[2, 290\], now \[2, 256\]\)"),
         (
             {
@@ -229,7 +239,8 @@ def test_a_run_depends_on_the_parts_of_a_store_that_it_used_alone(tmp_path):
 
 def test_what_does_not_change_the_numbers_may_differ(tmp_path):
     elsewhere = replace(a_record().store, path="elsewhere")
-    free = Settings(epochs=7, device="cpu", workers=0, patience=3, save_minutes=1)
+    unset = {"preset": "robust", "modality_dropout": 0, "unimodal_heads": 0}
+    free = Settings(**unset, epochs=7, device="cpu", workers=0, patience=3, save_minutes=1)
     visual = EncoderRef("file w.pt", "2" * 64, 256)  # the same weights
     wanted = a_record(settings=free, store=elsewhere, visual=visual, versions={})
     check_same(a_record(), wanted, tmp_path)

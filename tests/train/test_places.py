@@ -159,6 +159,9 @@ def test_another_run_is_refused_or_renamed(fit, images, straight, tmp_path):
     code, _, err = fit(*run, "--label-smoothing", 0.1)
     assert code == 2
     assert "different --label-smoothing (0.0, now 0.1)" in err
+    code, _, err = fit(*run, "--recipe", "adapt")
+    assert code == 2
+    assert "different --recipe ('pretrain', now 'adapt')" in err
     other = by_class(tmp_path / "other", training=25)
     code, _, err = fit(*run, "--data", other)
     assert code == 2

@@ -106,6 +106,7 @@ def test_numbers_depend_on_the_settings_of_the_inputs_that_there_are():
     given = {"acoustic_run", "visual_run", "acoustic_embeddings", "visual_embeddings", "embeddings"}
     given |= {"teacher", "teacher_temperature", "teacher_weight"}  # the last two go with the first
     free = {"store", "epochs", "validation_file", "patience", "device", "workers", "compile"}
+    free |= {"preset"}
     free |= {"save_minutes", "checkpoint_activations"}
     assert {each.name for each in fields(Settings)} - both == free | given | off
 

@@ -127,7 +127,6 @@ def test_the_command_of_a_run_says_the_same_settings(fit):
         values = command.make_context(words[1], words[2:]).params
         assert values.pop("out") == run.folder and values.pop("resume") is True
         assert values.pop("wait") is False
-        assert values.pop("preset", None) is None
         assert Settings(**values) == run.settings
     code, said, _ = fit("table", "3", "--list", "--seeds", 3, "--batch-size", 64, "--store",
                         "my store")  # fmt: skip

@@ -10,17 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from avsc.manifests.help import Verb
 from avsc.manifests.shell import settings
 from avsc.train.settings.declared import CheckedSettings, choices, option, plain_type
 from avsc.train.settings.places import PlacesSettings
-from avsc.train.settings.robust import PRESETS
 from avsc.train.settings.scenes import Settings
 from avsc.train.systems import ENCODER, VERBS, System, trained_alone
 
-PRESET = "preset"
 Command = Callable[..., Any]
 Train = Callable[[Any, Path, bool, bool], int]
 """Trains by settings, in a folder, resuming or not, waiting or not; returns the exit status."""
@@ -85,35 +82,9 @@ def fit_command(
     @_options(declared, defaults or {})
     @settings
     def fit(out: Path, resume: bool, wait: bool, **values: Any) -> int:
-        values |= _by_preset(values.pop(PRESET, None))
         return train(declared(**values), out, resume, wait)
 
-    return _preset_option(fit) if issubclass(declared, Settings) else fit
-
-
-def _preset_option(command: click.Command) -> click.Command:
-    command.params.insert(
-        0,
-        click.Option(
-            [option(PRESET)],
-            type=click.Choice(sorted(PRESETS)),
-            help="Values of several options, where they are not given: "
-            + "; ".join(f"{name}: {_as_options(values)}" for name, values in PRESETS.items())
-            + ".",
-        ),
-    )
-    return command
-
-
-def _as_options(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{option(name)} {value}" for name, value in values.items())
-
-
-def _by_preset(name: str | None) -> dict[str, Any]:
-    """Return the values that a preset has for options that nobody gave."""
-    given = click.get_current_context().get_parameter_source
-    chosen = PRESETS[name] if name else {}
-    return {name: value for name, value in chosen.items() if given(name) is ParameterSource.DEFAULT}
+    return fit
 
 
 def _options(

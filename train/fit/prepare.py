@@ -38,12 +38,12 @@ from avsc.train.fit.encoders import (
 from avsc.train.fit.head import start_with_head
 from avsc.train.fit.inputs import kept_embeddings, new_embeddings, open_inputs, products, shapes
 from avsc.train.fit.refs import ImagesRef, store_ref
+from avsc.train.fit.resumed_run import check_same
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import (
     ImagesRecord,
     RunRecord,
     SceneRecord,
-    check_same,
     read_record,
     versions,
 )

@@ -276,22 +276,6 @@ def read_record(path: Path, kind: type[RunRecord] = SceneRecord) -> RunRecord:
     return record
 
 
-def check_same(previous: RunRecord, record: RunRecord, folder: Path) -> None:
-    """Raise a `SettingError` naming the first difference in what affects two runs' results."""
-    before, now = previous.identity(), record.identity()
-    # A teacher brings settings of its own, and a split also differs when the store does.
-    ranks = {"system": -2, "teacher": -1, "split": 1}
-    for name in sorted({*before, *now}, key=lambda name: (ranks.get(name, 0), name)):
-        if before.get(name) != now.get(name):
-            raise SettingError(
-                f"{folder}: holds a run that was started with a different {name} "
-                f"({before.get(name)!r}{previous.origins().get(name, '')}, now "
-                f"{now.get(name)!r}{record.origins().get(name, '')}). Repeat the settings it was "
-                "started with, name another folder by --out, or start over with --no-resume, which "
-                "keeps the old folder beside the new."
-            )
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that compute."""
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}

@@ -74,9 +74,10 @@ class PlannedRun:
     def command(self) -> str:
         """Return the avsc-fit command that trains it, quoted for a shell."""
         words = ["avsc-fit", self.system.name, "--out", str(self.folder)]
+        usual = Settings(**self.system.defaults)
         for field in fields(Settings):
             value = getattr(self.settings, field.name)
-            if value != self.system.defaults.get(field.name, field.default):
+            if value != getattr(usual, field.name):
                 words += [option(field.name), str(value)]
         return shlex.join(words)
 

@@ -4,13 +4,16 @@ The command line's options, the names in a ``--config`` file, the ``AVSC_*`` var
 ``settings.json`` all follow from the fields of a class of settings. A field's metadata holds its
 ``help`` and its limits (``choices``, ``least``, ``above``, ``most``), and ``absent``, the value
 that a record from before the setting existed is taken to have; a class may add more.
+
+One setting may name a preset, which has values for others that are left at their defaults. It is
+recorded, but no part of a run's identity: that has the values.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from avsc.manifests.errors import SettingError
 
@@ -20,11 +23,61 @@ def setting(default: Any, help: str, **about: Any) -> Any:
     return field(default=default, metadata={"help": help, **about})
 
 
+@dataclass(frozen=True)
+class Presets:
+    """Rows of values of settings, each with a name.
+
+    Attributes:
+        chosen_by: the setting that names one; with another value it names none.
+        rows: by name; each has values for the same settings.
+    """
+
+    chosen_by: str
+    rows: Mapping[str, Mapping[str, Any]]
+
+    def __str__(self) -> str:
+        return "; ".join(
+            f"{name}: " + " ".join(f"{option(each)} {value}" for each, value in row.items())
+            for name, row in self.rows.items()
+        )
+
+    def row(self, settings: "CheckedSettings") -> Mapping[str, Any]:
+        """Return the values of the preset that settings name."""
+        return self.rows.get(getattr(settings, self.chosen_by), {})
+
+    def unset(self, settings: "CheckedSettings") -> list[str]:
+        """Return the settings that are left to a preset."""
+        of_presets = {name for row in self.rows.values() for name in row}
+        return [
+            each.name
+            for each in fields(settings)
+            if each.name in of_presets and getattr(settings, each.name) == each.default
+        ]
+
+    def changed(self, before: "CheckedSettings", now: "CheckedSettings") -> list[str]:
+        """Return the settings that differ because another preset was named."""
+        rows = self.row(before), self.row(now)
+        return [
+            name
+            for name in rows[0]
+            if name in rows[1]
+            and (getattr(before, name), getattr(now, name)) == (rows[0][name], rows[1][name])
+            and rows[0][name] != rows[1][name]
+        ]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckedSettings:
-    """Settings declared by `setting`, checked against their limits when made."""
+    """Settings declared by `setting`; completed by the preset and checked when made."""
+
+    presets: ClassVar[Presets | None] = None
 
     def __post_init__(self) -> None:
+        if self.presets is not None:
+            row = self.presets.row(self)
+            for name in self.presets.unset(self):
+                if name in row:
+                    object.__setattr__(self, name, row[name])  # as a frozen dataclass's own does
         for each in fields(self):
             allowed = choices(type(self), each.name)
             _check(option(each.name), getattr(self, each.name), allowed, each.metadata)

@@ -1,34 +1,37 @@
 """The settings of a run on labelled images (``avsc-fit places``), declared once."""
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from avsc.manifests.errors import SettingError
 from avsc.train.settings.computing import ComputingSettings
-from avsc.train.settings.declared import setting
+from avsc.train.settings.declared import Presets, setting
 
 FEW = 10_240
 """Training images below which weights that were learned are adapted: 40 batches of 256."""
-RECIPES: dict[str, dict[str, Any]] = {
-    "pretrain": {
-        "batch_size": 256,
-        "lr_max": 1e-2,
-        "augment": "crop,flip",
-        "head_images": 0,
-        "batch_norm": "batch",
-        "visual_stages": 0,
+RECIPES = Presets(
+    "recipe",
+    {
+        "pretrain": {
+            "batch_size": 256,
+            "lr_max": 1e-2,
+            "augment": "crop,flip",
+            "head_images": 0,
+            "batch_norm": "batch",
+            "visual_stages": 0,
+        },
+        "adapt": {
+            "batch_size": 32,
+            "lr_max": 3e-4,
+            "augment": "crop:0.5,flip",
+            "head_images": FEW,
+            "batch_norm": "kept",
+            "visual_stages": 3,
+        },
     },
-    "adapt": {
-        "batch_size": 32,
-        "lr_max": 3e-4,
-        "augment": "crop:0.5,flip",
-        "head_images": FEW,
-        "batch_norm": "kept",
-        "visual_stages": 3,
-    },
-}
-"""Defaults of settings, by recipe; docs/places.md has the reasons."""
+)
+"""Docs/places.md has the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class PlacesSettings(ComputingSettings):
     decay of the learning rate, on random crops and mirrored images, with hard labels. To few
     images a model is adapted more cautiously.
     """
+
+    presets: ClassVar[Presets] = RECIPES
 
     data: Path = setting(
         MISSING,
@@ -76,9 +81,9 @@ class PlacesSettings(ComputingSettings):
     )
     recipe: Literal["auto", "pretrain", "adapt"] = setting(
         "auto",
-        "What settings are by default: pretrain, for training on very many images; adapt, which "
-        f"changes a model little; auto: adapt where there are fewer than {FEW:,} training images "
-        "and --visual-weights are not random, else pretrain.",
+        "Values of several options, where they are not given: pretrain, for training on very many "
+        "images; adapt, which changes a model little; auto: adapt where there are fewer than "
+        f"{FEW:,} training images and --visual-weights are not random, else pretrain. {RECIPES}.",
         free=True,
         absent="pretrain",
     )
@@ -140,18 +145,15 @@ class PlacesSettings(ComputingSettings):
             )
 
     def resolved(self, images: int, previous: Self | None) -> Self:
-        """Return settings with numbers in the place of defaults that depend on the run.
+        """Return settings with a recipe, if they name none: that of so many training images.
 
         Args:
-            images: training images.
             previous: settings of the run that is resumed, which keeps its own.
         """
-        recipe = self.recipe
-        if recipe == "auto":
-            learned = self.visual_weights != "random"
-            recipe = "adapt" if learned and images < FEW else "pretrain"
-        usual = {"recipe": recipe, **RECIPES[recipe]}
-        if previous is not None and self.recipe == "auto":
-            usual = {name: getattr(previous, name) for name in usual}
-        unset = [each.name for each in fields(self) if getattr(self, each.name) == each.default]
-        return replace(self, **{name: usual[name] for name in usual if name in unset})
+        if self.recipe != "auto":
+            return self
+        if previous is not None:
+            kept = {name: getattr(previous, name) for name in RECIPES.unset(self)}
+            return replace(self, recipe=previous.recipe, **kept)
+        learned = self.visual_weights != "random"
+        return replace(self, recipe="adapt" if learned and images < FEW else "pretrain")

@@ -1,27 +1,40 @@
 """Settings of systems that hold when a modality is missing; all are off in the paper's systems."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar, Literal
 
-from avsc.train.settings.declared import CheckedSettings, setting
+from avsc.train.settings.declared import CheckedSettings, Presets, setting
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0},
-}
-"""Settings by the name of ``--preset``: those that won on validation (docs/decisions/0021)."""
+PRESETS = Presets(
+    "preset",
+    {
+        "none": {"modality_dropout": 0.0, "unimodal_heads": 0.0},
+        "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0},
+    },
+)
+"""None is the paper's; robust has the values that won on validation (docs/decisions/0021)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobustSettings(CheckedSettings):
     """A part of `avsc.train.settings.scenes.Settings`; its docstring explains the metadata."""
 
+    presets: ClassVar[Presets] = PRESETS
+
+    preset: Literal["none", "robust"] = setting(
+        "none",
+        f"Values of several options, where they are not given: {PRESETS}.",
+        absent="none",
+        free=True,
+    )
     modality_dropout: float = setting(
-        0.0,
+        None,
         "Probability that a training sample loses its audio or its image, in whose place the "
-        "system learns a vector, so that it can be used without either; 0 is the paper's setting.",
+        "system learns a vector, so that it can be used without either; 0 is the paper's setting.  "
+        "[default: by --preset, 0 or 0.5]",
         belongs_to="dropped",
+        absent=0.0,
         least=0,
         most=1,
     )
@@ -40,9 +53,10 @@ class RobustSettings(CheckedSettings):
         least=0,
     )
     unimodal_heads: float = setting(
-        0.0,
+        None,
         "Weight of the losses of two more classifiers, of audio and of images alone, that are "
-        "trained beside that of both; 0 is the paper's setting, without them.",
+        "trained beside that of both; 0 is the paper's setting, without them.  [default: by "
+        "--preset, 0 or 1]",
         belongs_to="fused",
         absent=0.0,
         least=0,
