@@ -124,7 +124,7 @@ def test_from_training_to_pooled_robustness(tmp_path, fit):
     )  # fmt: skip
     assert status == 0, out
     refused(fit("evaluate", joint, "--fold=train"), 2, "is a cross-validation, whose runs share")
-    refused(fit("evaluate", joint, "--temperature"), 2, "--temperature is of one run")
+    refused(fit("evaluate", joint, "--temperature"), 2, "of one run, and", "name one of its")
     refused(fit("audio", *options[:-4], "--out", audio / "fold-01", "--folds=2"), 2, "holds a run")
     for command in (["export", joint, "--out", tmp_path / "e"], ["offset", joint]):
         refused(fit(*command), 2, "holds the 2 runs of a cross-validation", "(fold-01)")

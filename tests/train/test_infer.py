@@ -198,7 +198,7 @@ def test_frozen_encoders_are_found_again(world, system, monkeypatch, capsys):
     kept = {**restore(run).key, "store_fingerprint": "", "protocols": {"strict": fitted}}
     (run / "temperatures.json").write_text(json.dumps(kept))
     warm = load(run, device="cpu", temperature=True)  # encoders of other runs are no part of it
-    assert (model.temperature, warm.temperature) == (1.0, 2.0)
+    assert (model.temperature, warm.temperature) == (1.0, 2.0) and not warm.temperature_without
     if system == "pipeline":
         audio_run.rename(world.folder / "audio.away")
         try:

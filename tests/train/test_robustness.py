@@ -276,6 +276,25 @@ def test_each_pattern_has_a_temperature_of_its_own(home, dropped, fit, tmp_path)
     refused(fit("robustness", run, "--temperature", *options, "--out", out), 1, "Remove the file")
 
 
+def test_a_temperature_is_fitted_for_each_pattern_that_a_run_is_given(joint, fit):
+    options = ("--temperature", "--resamples", 100, "--device", "cpu")
+    evaluate = ("evaluate", joint, *options, "--protocol", "strict", "--no-page")
+    names, kept = ["complete", "no-audio", "no-image"], joint / "temperatures.json"
+
+    def fitted():
+        return json.loads(kept.read_text())["protocols"]["strict"]
+
+    assert fit(*evaluate)[0] == 0  # it has no modality dropout
+    alone = fitted()
+    assert list(alone) == names[:1]
+    assert fit("robustness", joint, *options, "--conditions", "no-audio")[0] == 0
+    assert list(fitted()) == names and fitted()["complete"] == alone["complete"]
+    before = kept.read_bytes()
+    assert fit(*evaluate)[0] == 0 and kept.read_bytes() == before
+    metrics = json.loads((joint / "evaluation-test-temperature" / "metrics.json").read_text())
+    assert metrics["protocols"]["strict"]["temperatures"] == alone
+
+
 def test_shares_are_nested_of_equal_size_and_the_same_for_both(home, report):
     store = Store.open(home / "store")
     complete = predictions(report, "complete", store).probability

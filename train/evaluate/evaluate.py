@@ -20,14 +20,13 @@ from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictio
 from avsc.train.evaluate.predict import ClipPredictions, check_store, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import Results, summarise
-from avsc.train.evaluate.robustness.condition_predictions import Asked, run_answers
+from avsc.train.evaluate.robustness.condition_predictions import run_answers
 from avsc.train.evaluate.robustness.conditions import COMPLETE
 from avsc.train.evaluate.robustness.measures import ConditionRow, Rivals, measure
 from avsc.train.evaluate.run_evaluation import RunEvaluation
 from avsc.train.evaluate.submissions import Truth
 from avsc.train.evaluate.temperatures import (
     Temperatures,
-    check_validated,
     run_temperatures,
     tempered_answers,
 )
@@ -151,8 +150,7 @@ def _evaluate(
         check_single_file(request.folder / PAGE, len(rows))
     _check_options(tested, request)
     computing = begin(tested, store, request, len(rows), console)
-    options = (request.protocols, computing, console)
-    more = (*options, request.allow_missing, request.embeddings)
+    more = (request.protocols, computing, console, request.allow_missing, request.embeddings)
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
         predicted = pool_predictions(
             [
@@ -160,7 +158,9 @@ def _evaluate(
                 for run, part in parts
             ]
         )
-        heat = run_temperatures(trained, store, *options) if request.temperature else {}
+        heat: Mapping[Protocol, Temperatures] = {}
+        if request.temperature:
+            heat = run_temperatures(trained, store, request.asked, computing, console)
         conditions = _under_conditions(parts, store, request, heat, computing, console)
     results: dict[Protocol, Results] = {}
     for protocol, segments in predicted.segments.items():
@@ -187,8 +187,7 @@ def _evaluate(
 def _check_options(tested: TestedRuns, request: EvaluationRequest) -> None:
     """Raise a `SettingError` if a run cannot be evaluated as asked."""
     if request.temperature:
-        tested.check_one("--temperature")
-        check_validated(tested.first, request.fold)
+        tested.check_temperature(request.fold)
     if request.flip:
         check_sees(tested.first)
 
@@ -208,15 +207,8 @@ def _under_conditions(
     """Return the figures under the conditions that were asked for, by protocol."""
     if not request.conditions:
         return {}
-    asked = Asked(
-        request.conditions,
-        request.protocols,
-        request.resampling.seed,
-        request.allow_missing,
-        request.root,
-    )
     answers = pool_answers(
-        [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
+        [run_answers(run, store, rows, request.asked, computing, console) for run, rows in parts]
     )
     truth, rivals = Truth.of(store), Rivals(resampling=request.resampling)
     rows_of: dict[Protocol, tuple[ConditionRow, ...]] = {}

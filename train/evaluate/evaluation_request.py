@@ -6,6 +6,7 @@ from typing import Literal
 
 from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.bootstrap import Resampling
+from avsc.train.evaluate.robustness.condition_predictions import Asked
 from avsc.train.evaluate.robustness.conditions import Condition
 from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import PROTOCOLS, Protocol
@@ -86,6 +87,12 @@ class EvaluationRequest(RunRequest):
         }
         if self.flip and (given := [name for name, value in others.items() if value]):
             raise SettingError(f"--flip does not go with {given[0]}; use only one of them.")
+
+    @property
+    def asked(self) -> Asked:
+        """What the run is asked under conditions."""
+        seed = self.resampling.seed
+        return Asked(self.conditions, self.protocols, seed, self.allow_missing, self.root)
 
     @property
     def folder(self) -> Path:

@@ -18,6 +18,7 @@ from avsc.train.evaluate.robustness.condition_predictions import (
     ConditionAnswer,
     ConditionAnswers,
 )
+from avsc.train.evaluate.temperatures import check_validated
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.split import fold_rows
 from avsc.train.fit.trained_run import Answer, Trained, pooled_digest, restore_runs
@@ -70,13 +71,15 @@ class TestedRuns:
         """Folder of the run, with its training curves; None of a cross-validation."""
         return self.first.folder if len(self.runs) == 1 else None
 
-    def check_one(self, option: str) -> None:
-        """Raise a `SettingError` if there are several runs, for which an option has no meaning."""
+    def check_temperature(self, fold: str) -> None:
+        """Raise a `SettingError` unless temperatures can be fitted for the clips of a fold."""
         if len(self.runs) > 1:
             raise SettingError(
-                f"{option} is of one run, and {self.path} is a cross-validation. Omit it, or name "
-                f"one of its runs, such as {self.first.folder.path}."
+                f"--temperature is fitted on the validation clips of one run, and {self.path} is a "
+                "cross-validation, each of whose runs would have its own. Omit it, or name one of "
+                f"its runs, such as {self.first.folder.path}."
             )
+        check_validated(self.first, fold)
 
     def rows(self, store: Store, fold: str) -> list[tuple[Trained, list[int]]]:
         """Return each run with the rows of the clips that it is evaluated on."""

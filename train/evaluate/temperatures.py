@@ -3,11 +3,14 @@
 How far a network's probabilities can be trusted differs with what it is given, so that the complete
 recordings, those without audio and those without images each have a temperature of their own
 (`calibration`). It is fitted on the run's validation clips, all of which then lack the modality.
+Runs that take no missing modalities have that of complete recordings alone, unless they are
+evaluated under conditions that take one away.
 
     RUN/temperatures.json       by protocol and pattern, with their run, weights and store
     RUN/temperatures-late.json  the same for the late product of unimodal heads
 
-What is there is used again as long as run, weights and store are the same.
+What is there is used again as long as run, weights and store are the same; what is asked for
+besides is fitted and added.
 """
 
 import json
@@ -28,7 +31,7 @@ from avsc.train.evaluate.robustness.condition_predictions import (
     ConditionAnswers,
     run_answers,
 )
-from avsc.train.evaluate.robustness.conditions import CONDITIONS, PATTERNS
+from avsc.train.evaluate.robustness.conditions import CONDITIONS, PATTERNS, Condition
 from avsc.train.evaluate.writing import json_bytes
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
@@ -57,7 +60,7 @@ def check_validated(trained: Trained, fold: str) -> None:
 def run_temperatures(
     trained: Trained,
     store: Store,
-    protocols: Sequence[Protocol],
+    asked: Asked,
     computing: Computing,
     console: Console,
 ) -> dict[Protocol, Temperatures]:
@@ -66,7 +69,7 @@ def run_temperatures(
     Args:
         trained: a run that `check_validated` accepts.
         store: of its validation clips.
-        protocols: which frames count, and for what.
+        asked: which frames count, and the conditions that the run is evaluated under, too.
         computing: where and how to compute.
         console: is told what is done.
 
@@ -76,23 +79,37 @@ def run_temperatures(
     key = {**trained.key, "store_fingerprint": store.fingerprint}
     kept = _read(trained)
     found = kept["protocols"] if all(kept.get(name) == key[name] for name in key) else {}
-    if lacking := tuple(protocol for protocol in protocols if protocol not in found):
+    wanted = _patterns(trained, asked.conditions)
+    there = [found.get(protocol, {}) for protocol in asked.protocols]
+    lacking = [name for name in wanted if any(name not in fitted for fitted in there)]
+    if lacking:
         rows = fold_rows(store, trained, "validation")
         console.say(f"temperatures: fitted on the run's {len(rows)} validation clips")
-        patterns = [CONDITIONS[name] for name in PATTERNS.values()]
-        asked = Asked(patterns, lacking, allow_missing=True)
-        answers = run_answers(trained, store, rows, asked, computing, console)
+        patterns = [CONDITIONS[name] for name in lacking]
+        fitted_on = Asked(patterns, asked.protocols, allow_missing=True)
+        answers = run_answers(trained, store, rows, fitted_on, computing, console)
         for protocol, named in answers.items():
-            found[protocol] = {
-                name: asdict(fitted_temperature(answer.segments, store.classes))
-                for name, answer in named.items()
-                if answer.segments is not None
-            }
+            of_protocol = found.setdefault(protocol, {})
+            for name, answer in named.items():
+                assert answer.segments is not None
+                if name not in of_protocol:
+                    fitted = fitted_temperature(answer.segments, store.classes)
+                    of_protocol[name] = asdict(fitted)
         try:
             publish(temperatures_path(trained), json_bytes({**key, "protocols": found}))
         except AvscError as fault:  # of a run that others may only read
             console.say(f"note: the temperatures are not kept: {fault}")
-    return {protocol: _made(found[protocol]) for protocol in protocols}
+    return {
+        protocol: _made({name: found[protocol][name] for name in wanted})
+        for protocol in asked.protocols
+    }
+
+
+def _patterns(trained: Trained, conditions: Sequence[Condition]) -> list[str]:
+    """Return the patterns of what is there that a run is given."""
+    lack = trained.network.takes_missing or any(each.change is not None for each in conditions)
+    several = len(trained.record.system.branches) > 1
+    return list(PATTERNS.values()) if several and lack else [PATTERNS[None]]
 
 
 def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
@@ -105,7 +122,7 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
     if any(kept.get(name) != key[name] for name in key):
         there = f"of other weights, after epoch {kept['epoch']}" if kept else "not there"
         raise SettingError(
-            f"{temperatures_path(trained)}: {there}. Run `{fitting(trained)}`, which fits "
+            f"{temperatures_path(trained)}: {there}. Run `{fit_command(trained)}`, which fits "
             "temperatures on the run's validation clips, or omit --temperature."
         )
     return {protocol: _made(values) for protocol, values in kept["protocols"].items()}
@@ -117,7 +134,7 @@ def temperatures_path(trained: Trained) -> Path:
     return folder.late_temperatures if trained.network.late else folder.temperatures
 
 
-def fitting(trained: Trained) -> str:
+def fit_command(trained: Trained) -> str:
     """Return the command that fits a run's temperatures."""
     late = " --answer late" if trained.network.late else ""
     return f"avsc-fit evaluate {trained.folder.path}{late} --temperature"

@@ -9,7 +9,7 @@ import torch
 from avsc.manifests.errors import SettingError
 from avsc.manifests.extras import installation, not_installed
 from avsc.train.evaluate.robustness.conditions import PATTERNS
-from avsc.train.evaluate.temperatures import fitting, kept_temperatures, temperatures_path
+from avsc.train.evaluate.temperatures import fit_command, kept_temperatures, temperatures_path
 from avsc.train.fit.device import choose_device
 from avsc.train.fit.trained_run import Answer, Trained, restore
 from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
@@ -80,6 +80,8 @@ def run_model(
     chosen, _ = choose_device(device)
     record, network, path = trained.record, trained.network, trained.folder.path
     heat = _temperatures(trained) if temperature else {}  # by its own weights, without donors'
+    if not network.takes_missing:
+        heat = {name: value for name, value in heat.items() if name == PATTERNS[None]}
     attach_encoders(trained)
     acoustic, images = run_specs(record, path, store)
     told = ", late product" if network.late else ""
@@ -107,7 +109,7 @@ def _temperatures(trained: Trained) -> dict[str, float]:
     if protocol not in kept:
         raise SettingError(
             f"{temperatures_path(trained)}: has temperatures for {', '.join(kept)}, and the run "
-            f"was validated by {protocol}. Run `{fitting(trained)} --protocol {protocol}`."
+            f"was validated by {protocol}. Run `{fit_command(trained)} --protocol {protocol}`."
         )
     return {name: fitted.value for name, fitted in kept[protocol].items()}
 

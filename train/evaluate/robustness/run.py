@@ -24,7 +24,6 @@ from avsc.train.evaluate.robustness.report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
 from avsc.train.evaluate.temperatures import (
     Temperatures,
-    check_validated,
     run_temperatures,
     tempered_answers,
 )
@@ -128,8 +127,7 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
     parts = tested.rows(store, request.fold)
     number = sum(len(rows) for _, rows in parts)
     if request.temperature:
-        tested.check_one("--temperature")
-        check_validated(trained, request.fold)
+        tested.check_temperature(request.fold)
     computing, asked = begin(tested, store, request, number, console), request.asked
     temperatures: Temperatures = {}
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
@@ -137,7 +135,7 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
             [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
         )[request.protocol]
         if request.temperature:
-            every = run_temperatures(trained, store, asked.protocols, computing, console)
+            every = run_temperatures(trained, store, asked, computing, console)
             temperatures = every[request.protocol]
             answers = tempered_answers(answers, temperatures)
     own = tested.provenance(lambda run: {"run_digest": run.record.digest, "epoch": run.epoch})
