@@ -151,7 +151,7 @@ def _listed(
     yield Section(
         "Failures", text or ["Nothing failed."], ["clip", "product", "reason"] if rows else [], rows
     )
-    text = [f"{len(warnings):,} warnings."]
+    text = [f"{len(warnings):,} warnings." if warnings else "Nothing was warned of."]
     yield Section("Warnings", text, ["warning"] if warnings else [],
                   [[Cell(warning)] for warning in warnings[:LISTED]])  # fmt: skip
 

@@ -40,6 +40,7 @@ def test_examples_are_understood(program: str, verb: str) -> None:
     shown = CliRunner().invoke(PROGRAMS[program], [verb, "--help"])
     assert shown.exit_code == 0, shown.output
     assert shown.output.endswith(f"\nExample:\n  {command.example}\n")
+    assert shown.output.count("Example:") == 1
 
 
 @pytest.mark.parametrize(("program", "verb"), EVERY)

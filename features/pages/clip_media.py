@@ -24,7 +24,7 @@ LOWEST = 50.0
 """Frequency at the foot of the axis, Hz; below it a logarithmic axis has little to show."""
 ROWS = 144
 """Pixels from the foot to the top of the axis."""
-RANGE = 70.0
+RANGE = 70
 """Levels that are told apart, dB below the clip's maximum."""
 DECIBELS = 20 / np.log(10)  # of one neper: features are natural logarithms of magnitudes
 TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
@@ -89,6 +89,7 @@ class ClipMedia:
                         "start": drawing.start,
                         "seconds": drawing.seconds,
                         "ticks": drawing.ticks,
+                        "decibels": RANGE,
                         "png": [_base64(png) for png in drawing.png],
                     }
                 )

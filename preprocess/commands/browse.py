@@ -45,8 +45,6 @@ def browse(
     """Write a page that shows what a closed STORE holds: images, acoustic frames, failures.
 
     It opens in any browser from wherever its folder was copied to.
-
-    Example: avsc-prep browse store --sample 200 --media
     """
     from avsc.features.pages.clip_sounds import ClipSounds
     from avsc.features.pages.page import write_page

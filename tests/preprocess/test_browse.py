@@ -254,6 +254,15 @@ def test_print_is_dark_on_light_and_cuts_no_table(page: Path, chromium: Browser)
         wide = "Math.max(...[...document.querySelectorAll('.wide')].map(e => e.scrollWidth))"
         assert seen.evaluate(wide) <= 700
 
+        # an open clip is printed instead of the page, down to its last scalogram
+        seen.locator("#clip-table tbody a").first.click()
+        seen.wait_for_selector(".images img")
+        assert not seen.is_visible("main")
+        assert seen.evaluate(
+            "(dialog => dialog.offsetTop === 0 && dialog.clientHeight >= dialog.scrollHeight)"
+            "(document.getElementById('clip'))"
+        )
+
 
 def test_names_are_text(page: Path, chromium: Browser) -> None:
     with visit(chromium, page) as found:

@@ -164,7 +164,11 @@
     for (const [title, value] of clip.facts ?? []) facts.append(make("dt", {}, title), make("dd", {}, value));
     const parts = clip.images ? [images(clip.images)] : [];
     if (clip.sound) parts.push(make("audio", { controls: "", preload: "none", src: clip.sound, "aria-label": "Sound of the clip" }));
-    parts.push(...(clip.strips ?? []).map(strip), facts, ...(clip.spectra ?? []).flatMap(spectrum));
+    parts.push(...(clip.strips ?? []).map(strip), facts);
+    if (clip.spectra?.length) parts.push(make("div", { class: "spectra" }, ...clip.spectra.flatMap(spectrum)));
+    const drawn = clip.spectra?.find((found) => found.png);
+    if (drawn) parts.push(make("p", {},
+      `Colour is level: yellow is the clip's maximum, dark blue ${drawn.decibels} dB below it or less.`));
     body.replaceChildren(...parts);
   }
   function images(list) {
@@ -194,7 +198,7 @@
         mark.style.left = `${(100 * (second - found.start)) / found.seconds}%`;
         box.append(mark);
       }
-      return [make("h3", {}, `${found.product}, ${channels[i]} channel`), box];
+      return make("div", {}, make("h3", {}, `${found.product}, ${channels[i]} channel`), box);
     });
   }
   function strip(found) {
