@@ -209,6 +209,7 @@ def test_two_processes_train_a_system_as_one_does(fit, tmp_path, options):
     found = started([*CLI, *run, str(both)])
     assert [code for code, _, _ in found] == [0, 0], found
     assert found[1][1] == ""
+    assert not any("Warning" in error for _, _, error in found), found
     assert {path.name for path in both.iterdir()} == {path.name for path in alone.iterdir()}
     assert figures(both) == pytest.approx(figures(alone), rel=2e-3)
     for name in ("settings.json", "split.csv", "visual.pt"):

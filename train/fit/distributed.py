@@ -110,9 +110,11 @@ class Processes:
         over_processes(network)
         with self._waiting():
             distributed.barrier(self.patient)  # until all have read the store
-            # All have the same buffers: a frozen model's never change, and those of batch
-            # normalisation are of the whole batch.
-            return nn.parallel.DistributedDataParallel(step, broadcast_buffers=False)
+            parallel = nn.parallel.DistributedDataParallel(step)
+        # All have the same buffers: a frozen model's never change, and those of batch normalisation
+        # are of the whole batch. (As an argument it has another name from PyTorch 2.15 on.)
+        parallel.broadcast_buffers = False
+        return parallel
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a value over the processes; on a GPU without waiting for it."""
