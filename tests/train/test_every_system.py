@@ -9,20 +9,23 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from avsc.train.data.mixup import Mixup, mix
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
-from avsc.train.fit.losses import LabelLoss, SceneLoss, Step
+from avsc.train.fit.losses import Distillation, LabelLoss, SceneLoss, Step
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.update import Update
+from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.model import network as network_module
+from avsc.train.model.synced_layers import over_processes
 
 META = torch.device("meta")
 
 
-def stepper(network, name, device, accumulate=1):
+def stepper(network, name, device, accumulate=1, loss=None):
     optimiser = torch.optim.SGD(network.trainable_parameters(), lr=0.1, momentum=0.9)
     session = Session(Computing(device, 8, 0, accumulate), Console(), StopRequest())
-    loss = LabelLoss() if name == "places" else SceneLoss()
+    loss = loss or (LabelLoss() if name == "places" else SceneLoss())
     return Update(Step(network, loss), network, optimiser, session)
 
 
@@ -59,6 +62,36 @@ def test_a_step_reads_nothing_back_and_mixes_no_devices(name, accumulate):
     assert {each.device for each in (*network.parameters(), *state, loss)} == {META}
     with pytest.raises(RuntimeError):  # so that a value read back would be noticed
         loss.item()
+
+
+BEYOND = {"modality_dropout": 0.5, "fusion_norm": "batch"}
+
+
+@pytest.mark.parametrize("name", ["joint", "end-to-end", "pipeline", "audio"])
+def test_nor_does_a_step_with_the_options_beyond_the_paper(name):
+    """Mixed samples that lack a modality, two heads, a teacher, averaged weights."""
+    heads = {} if name in ("audio", "end-to-end") else {"unimodal_heads": 0.5}
+    network = checked(every_system.make(name, **BEYOND, **heads)).to(META)
+    sees = "joint" if name == "audio" else name
+    teacher = checked(every_system.make(sees)).to(META).eval().requires_grad_(False)
+    teaching = Distillation(teacher, ("audio", "visual"), 2.0, 0.5)
+    update = stepper(network, name, META, loss=SceneLoss(0.5 if heads else 0.0, teaching))
+    average = WeightAverage(network, 0.9)
+    batch = moved(every_system.batch(sees, 8), META)
+    if name != "audio":
+        batch = replace(batch, missing=torch.zeros(8, 2, dtype=torch.bool, device=META))
+    share = torch.rand(8, 2, device=META)
+    label = Mixup(0.4, bool(heads), len(every_system.CLASSES)).labels(
+        batch.scene, share, batch.modalities
+    )
+    images = mix(batch.images, share[:, 1])
+    batch = replace(batch, acoustic=mix(batch.acoustic, share[:, 0]), images=images, scene=label)
+    for number in range(2):
+        loss = update([batch], number)
+        average.update(network, number)
+    made = (*average.network.state_dict().values(), *network.parameters(), loss)
+    assert {each.device for each in made} == {META}
+    assert all(each.grad is not None for each in network.trainable_parameters())
 
 
 VIEWS = (
@@ -136,3 +169,24 @@ def test_a_gpu_is_asked_for_no_more_than_the_network_needs(
     assert training.bytes <= 1e6 * step_megabytes
     assert evaluation.launches.total() <= launches, evaluation.launches
     assert training.launches["_to_copy"] <= casts
+
+
+@pytest.mark.parametrize("name", ["joint", "end-to-end"])
+def test_on_gpus_batch_normalisation_that_is_trained_is_pytorchs_own_over_processes(gpu, name):
+    network = every_system.make(name, **BEYOND, unimodal_heads=0.5)
+    names, trained = list(network.state_dict()), network.trainable_parameters()
+    layers = {
+        path: layer.training
+        for path, layer in network.named_modules()
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)
+    }
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        over_processes(on(gpu, network))
+    found = dict(network.named_modules())
+    synced = {path for path in layers if isinstance(found[path], torch.nn.SyncBatchNorm)}
+    assert synced == {path for path, training in layers.items() if training}
+    assert any(path.startswith("visual.") for path in synced) == (name == "end-to-end")
+    assert {"fusion_norm.audio", "fusion_norm.visual"} < synced
+    assert any(path.startswith("heads.visual.") for path in synced)
+    assert list(network.state_dict()) == names
+    assert len(network.trainable_parameters()) == len(trained)
