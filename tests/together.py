@@ -13,6 +13,7 @@ import torch
 from torch import distributed
 
 from avsc.train.data.batch import Batch
+from avsc.train.data.mixup import Mixup, mix
 from avsc.train.data.samples import share
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
@@ -20,22 +21,27 @@ from avsc.train.fit.distributed import joined
 from avsc.train.fit.losses import Distillation, LabelLoss, SceneLoss, Step
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.update import Update
+from avsc.train.fit.weight_average import WeightAverage
 from avsc.train.model.acoustic import AcousticEncoder
 from avsc.train.model.classifiers import SceneClassifier, UnimodalHeads
+from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
 from avsc.train.model.network import Network
+from avsc.train.model.recompute import recompute_activations
 from avsc.train.model.visual import VisualEncoder
 from avsc.train.model.weights import starting_weights
 
 BATCH, STEPS, CLASSES = 12, 6, 4
-CASES = [(False, 1), (True, 1), (False, 2), (True, 1, True)]
-"""Whether the image model is frozen, slices of a batch, and whether there are unimodal heads,
-samples that lack a modality (not equally many in each slice), and a teacher."""
+CASES = [(False, 1), (True, 1), (False, 2), (True, 1, True), (False, 2, True)]
+"""Whether the image model is frozen, slices of a batch, and whether there is all that is beyond the
+paper: unimodal heads, samples that lack a modality (not equally many in each slice), a teacher,
+embeddings normalised over the batch, mixed samples, averaged weights; of a trained image model also
+activations that are computed again."""
 
 
 def network(frozen, robust=False):
     """Return all layers that see a batch: timm's normalisation with activation, dropout, ours."""
-    heads = missing = None
+    heads = missing = norm = None
     with starting_weights(0):
         model = timm.create_model("test_efficientnet", num_classes=0)
         visual = VisualEncoder(model, None, "random")
@@ -45,15 +51,19 @@ def network(frozen, robust=False):
         if robust:
             heads = UnimodalHeads(*(SceneClassifier(n, CLASSES) for n in (1024, visual.features)))
             missing = MissingEmbeddings(1024, visual.features)
-    return Network(
-        acoustic, visual, classifier, frozen_visual=frozen, missing=missing, heads=heads
-    ).double()
+            norm = FusionNorm("batch", 1024, visual.features)
+    kwargs = {"missing": missing, "heads": heads, "fusion_norm": norm}
+    return Network(acoustic, visual, classifier, frozen_visual=frozen, **kwargs).double()
 
 
 def train(processes, frozen, accumulate, robust=False):
     """Return the losses of the whole batch, the last state, and the broadcasts."""
-    net, loss = network(frozen, robust).train(), SceneLoss()
+    net, loss, average = network(frozen, robust).train(), SceneLoss(), None
     if robust:
+        average = WeightAverage(net, 0.9)
+        if not frozen:
+            recompute_activations(net.visual.model)
+            net.recomputes = True
         teacher = network(frozen).eval()
         loss = SceneLoss(0.5, Distillation(teacher, ("audio", "visual"), 2.0, 0.7))
     optimiser = torch.optim.SGD(net.trainable_parameters(), lr=0.05, momentum=0.9)
@@ -71,6 +81,10 @@ def train(processes, frozen, accumulate, robust=False):
         scene = torch.from_numpy(draw.integers(0, CLASSES, BATCH))
         missing = torch.from_numpy(draw.random((BATCH, 2)) < [[0.2, 0.6]])
         missing[:, 1] &= ~missing[:, 0]
+        if robust:
+            weight = torch.from_numpy(draw.random((BATCH, 2)))
+            scene = Mixup(1.0, False, CLASSES).labels(scene, weight, ~missing)
+            sound, sight = mix(sound, weight[:, 0]), mix(sight, weight[:, 1])
         slices = [
             Batch(sound[own], sight[own], scene[own], scene[own], None,
                   missing[own] if robust else None)
@@ -78,8 +92,11 @@ def train(processes, frozen, accumulate, robust=False):
         ]  # fmt: skip
         with mock.patch.object(distributed, "_broadcast_coalesced") as broadcast:
             losses.append(update(slices, number).item())
+        if average is not None:
+            average.update(net, number)
         broadcasts += broadcast.call_count
-    return losses, net.state_dict(), broadcasts
+    averaged = {} if average is None else average.network.state_dict()
+    return losses, [net.state_dict(), averaged], broadcasts
 
 
 def train_system(processes, name):
