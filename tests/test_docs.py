@@ -50,6 +50,25 @@ def test_a_broken_link_and_a_missing_file_are_found() -> None:
     assert missing_files("`train/nothing.py` `train/systems.py`") == ["train/nothing.py"]
 
 
+def missing_names(text: str) -> list[str]:
+    """Return what a text says is in a module, but is not: names in items that begin with a path."""
+    items = re.findall(r"^\d\. `([\w/]+\.py)`: (.*(?:\n   .*)*)", text, re.M)
+    return [
+        f"{path}: {name}"
+        for path, said in items
+        if "NAME" not in path
+        for name in re.findall(r"`([A-Za-z_]+)`", said)
+        if name not in (ROOT / path).read_text("utf-8")
+    ]
+
+
+def test_contributors_find_what_they_are_to_change() -> None:
+    assert missing_names((ROOT / "CONTRIBUTING.md").read_text("utf-8")) == []
+    assert missing_names("1. `train/systems.py`: a row of\n   `SYSTEMS`, and `nothing`.") == [
+        "train/systems.py: nothing"
+    ]
+
+
 def test_the_readme_leads_to_every_page() -> None:
     text = PAGES[0].read_text("utf-8")
     pages = [f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")]
