@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from machine import described
-from world_figures import DONE, WorldRuns, condition_table, expectation_lines, system_table
+from world_figures import (
+    DONE,
+    PATTERNS,
+    REPORT,
+    TEMPERED,
+    WorldRuns,
+    condition_table,
+    expectation_lines,
+    system_table,
+)  # fmt: skip
 
 PROGRAMS = Path(sys.executable).parent
 
@@ -63,6 +72,7 @@ ROWS = {
     "heads": Row("joint", ("--unimodal-heads", 0.3)),
     "dropout-heads": Row("joint", (*DROPOUT, "--unimodal-heads", 0.3)),
     "dropout-teacher": Row("joint", DROPOUT, teacher="joint"),
+    "robust": Row("joint", ("--preset", "robust", "--modality-dropout-epochs", 3)),
     "audio-teacher": Row("audio", knows="sound", teacher="joint"),
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
@@ -170,7 +180,7 @@ class Benchmark:
         yield from ("--backbone", self.chosen.backbone, "--image-size", self.chosen.image_size)
 
     def train(self, name: str, seed: int) -> None:
-        """Train a row with a seed and evaluate it under every condition, unless that is done."""
+        """Train a row with a seed, unless it is evaluated already."""
         row, chosen, work = ROWS[name], self.chosen, self.chosen.work
         folder = self.runs.folder(name, seed)
         if (folder / DONE).exists():
@@ -189,10 +199,19 @@ class Benchmark:
             "--embeddings", work / "embeddings", "--epochs", epochs, "--lr-period", epochs,
             "--lr-max", chosen.lr_max, "--batch-size", chosen.batch_size, *row.options,
         )  # fmt: skip
-        self.run(
-            "avsc-fit", "robustness", folder, "--save-predictions",
-            "--conditions", ",".join(self.runs.conditions),
-        )  # fmt: skip
+
+    def evaluate(self, name: str, seed: int) -> None:
+        """Evaluate a run under every condition, and with a temperature for each pattern."""
+        folder = self.runs.folder(name, seed)
+        for report, conditions, options in (
+            (REPORT, self.runs.conditions, ()),
+            (TEMPERED, PATTERNS, ("--temperature",)),
+        ):
+            if not (folder / report / "robustness.md").exists():
+                self.run(
+                    "avsc-fit", "robustness", folder, "--save-predictions", *options,
+                    "--conditions", ",".join(conditions),
+                )  # fmt: skip
 
     def _pairs(self, row: Row) -> bool:
         """Return whether a row augments images that several acoustic frames share."""
@@ -256,6 +275,7 @@ def main() -> None:
         for seed in benchmark.runs.seeds:
             for name in benchmark.runs.rows:
                 benchmark.train(name, seed)
+                benchmark.evaluate(name, seed)
     figures = benchmark.report()
     print(figures)
     if chosen.out is not None:

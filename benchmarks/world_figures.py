@@ -20,6 +20,9 @@ from avsc.train.fit.timing import read_timing
 REPORT = Path("robustness-test")
 DONE = REPORT / "robustness.md"
 """Written last by `avsc-fit robustness`."""
+TEMPERED = Path("robustness-test-temperature")
+PATTERNS = ("complete", "no-audio", "no-image")
+"""What there may be of a segment; each has a temperature of its own."""
 Pairs = Sequence[tuple[str, str]]
 
 
