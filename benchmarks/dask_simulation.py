@@ -37,6 +37,8 @@ from turns import table
 SECONDS = 59.2  # of a block of 64 clips of 1280 x 720, docs/performance.md
 RECORDINGS, FIFTHS = 2000, 5
 POLL = 0.25  # seconds
+QUIET = {"distributed.admin.system-monitor.interval": "60s"}
+"""For the workers: a hundred would watch one process, twice a second each."""
 
 
 def farm(scheduler: str, count: int, speed: float) -> None:
@@ -52,7 +54,7 @@ def farm(scheduler: str, count: int, speed: float) -> None:
     async def work() -> None:
         import dask
 
-        with dask.config.set(SETTINGS):
+        with dask.config.set(SETTINGS | QUIET):
             workers = [
                 await Worker(scheduler_file=scheduler, nthreads=1, memory_limit=0, dashboard=False)
                 for _ in range(count)
@@ -136,13 +138,17 @@ class Watched:
 
 def timed(command: list[str], watched: list[Watched]) -> Watched:
     """Run the driver; sample it and others."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:
+    with (
+        tempfile.TemporaryFile() as said,  # a pipe would fill up in a long run
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as child,
+    ):
         driver = Watched(child.pid)
         while child.poll() is None:
             for one in (driver, *watched):
                 one.look()
             time.sleep(POLL)
-        assert child.returncode == 0, child.stderr and child.stderr.read().decode()[-1000:]
+        said.seek(0)
+        assert child.returncode == 0, said.read().decode()[-1000:]
     return driver
 
 

@@ -49,10 +49,10 @@ def main() -> None:
             peers, work = chosen(options, name), scratch / name
             if name == "extraction":
                 videos = sorted(options.folder.glob("*.mp4")) if options.folder else []
-                videos = videos or make(scratch / "large", options.clips, "1280x720", 10)
+                videos = videos or make(scratch / "large", options.clips, (1280, 720), 10)
                 extraction.report(videos[: options.clips], work, peers, options.rounds)
             if name == "killed":
-                videos = make(scratch / "small", options.small_clips, "320x180", 4)
+                videos = make(scratch / "small", options.small_clips, (320, 180), 4)
                 job = Job(gather(work / "clips", videos), work, unit=options.unit)
                 killed.report(job, peers, options.kills)
             if name == "streaming":

@@ -1,29 +1,39 @@
 """The clips that peers are set beside each other on, and the truth about their frames.
 
-`avsc-prep synth` makes them: 4 s of 320 x 180 for many, 10 s of 1280 x 720 at 30 frames a second
-for few; or they are the MP4 files of a folder of the user's.
+They are synthetic, as those of `avsc-prep synth`: 4 s of 320 x 180 for many, 10 s of 1280 x 720 at
+30 frames a second for few; or they are the MP4 files of a folder of the user's.
 """
 
 import hashlib
-import subprocess
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-SCENES = 10  # of the synthesiser
+from avsc.manifests.files import publish
+
+RATE = 30  # images a second
 
 
-def make(out: Path, count: int, size: str, seconds: int) -> list[Path]:
+def make(out: Path, count: int, size: tuple[int, int], seconds: int) -> list[Path]:
     """Return so many synthetic videos; make those that are missing."""
-    program = Path(sys.executable).with_name("avsc-prep")
-    command = [program, "synth", "--out", out, "--clips-per-scene", max(4, -(-count // SCENES)),
-               "--size", size, "--seconds", seconds, "--workers", 1]  # fmt: skip
-    subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
-    return sorted((out / "video").glob("*.mp4"))[:count]
+    from avsc.preprocess.synth.render import encode_mp4
+    from avsc.preprocess.synth.sights import SIGHTS, make_images
+
+    out.mkdir(parents=True, exist_ok=True)
+    videos = [out / f"{number:03d}.mp4" for number in range(count)]
+    for number, video in enumerate(videos):
+        if not video.exists():
+            kind = list(SIGHTS.values())[number % len(SIGHTS)]
+            shots = (
+                make_images(kind, np.random.default_rng([number, shot]), RATE, size)
+                for shot in range(seconds)
+            )
+            publish(video, encode_mp4(chain.from_iterable(shots), size, RATE))
+    return videos
 
 
 def gather(folder: Path, videos: list[Path]) -> Path:

@@ -1,5 +1,10 @@
-"""LitData: `optimize`, one sample a video, chunks of so many; read back by `StreamingDataset`."""
+"""LitData: `optimize`, one sample a video, chunks of so many; read back by `StreamingDataset`.
 
+`optimize` empties two cache folders when it starts, by default `chunks` and `data` in the temporary
+folder, whoever's they are; here each job has its own.
+"""
+
+import os
 from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -21,10 +26,17 @@ def sample(job: Job, video: str) -> dict[str, Any]:
     return {"video": Path(video).stem, **{f"image-{k}": data for k, data in enumerate(images)}}
 
 
+def own_caches(folder: Path) -> None:
+    """Let LitData empty folders of this job's alone."""
+    os.environ["DATA_OPTIMIZER_CACHE_FOLDER"] = str(folder / "cache-chunks")
+    os.environ["DATA_OPTIMIZER_DATA_CACHE_FOLDER"] = str(folder / "cache-data")
+
+
 def extract(job: Job) -> None:
     """Make chunks."""
     from litdata import optimize
 
+    own_caches(job.out)
     optimize(
         partial(sample, job),
         [str(video) for video in job.videos],
@@ -61,6 +73,7 @@ def write(store: Path, data: Path) -> None:
     """Write chunks of 64 MB, as its documentation does."""
     from litdata import optimize
 
+    own_caches(data.with_suffix(".caches"))
     numbers = list(range(len(_records(store))))
     optimize(partial(_record, store), numbers, str(data), chunk_bytes="64MB", num_workers=1,
              verbose=False)  # fmt: skip

@@ -1,4 +1,7 @@
-"""Ray Data: a table of paths, `map` with PyAV, Parquet; with a checkpoint by the video's path."""
+"""Ray Data: a table of paths, `map` with PyAV, Parquet; with a checkpoint by the video's path.
+
+Ray leaves its logs in the temporary folder, `ray/session_*`.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -29,6 +29,8 @@ SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "500ms",
     "distributed.admin.tick.limit": "60s",
+    # A scheduler keeps the last 1000 messages to each worker, and so up to 1000 blocks' clips.
+    "distributed.admin.low-level-log-length": 10,
     "distributed.nanny.pre-spawn-environ": {  # whole: it takes the place of Dask's
         "MALLOC_TRIM_THRESHOLD_": None,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
