@@ -36,7 +36,7 @@ def test_a_worker_whose_keeper_gave_up_is_replaced() -> None:
 
 
 def test_a_worker_has_our_settings_of_dask() -> None:
-    """Dask's own would take a tenth of the decoder's speed."""
+    """Dask's own would take a tenth of the decoder's speed, and keep a thousand blocks a worker."""
 
     def found() -> tuple[object, ...]:
         names = ("distributed.worker.profile.enabled", "distributed.admin.tick.interval")
@@ -44,6 +44,8 @@ def test_a_worker_has_our_settings_of_dask() -> None:
 
     with local_workers(1, None, False) as workers:
         found_there = workers.client.submit(found).result(timeout=120)
+        to_workers = workers.client.cluster.scheduler.stream_comms.values()
+        assert [sender.recent_message_log.maxlen for sender in to_workers] == [10]
     assert found_there == (None, False, "500ms")
 
 
