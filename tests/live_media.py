@@ -78,6 +78,25 @@ def write_long(path: Path, turns: int) -> Path:
     return path
 
 
+def left_out(
+    path: Path, new: Path, kind: str, begin: float = 0.0, end: float = float("inf")
+) -> Path:
+    """Copy a recording without sound or video from `begin` to `end`, or without the stream."""
+    with av.open(path) as source, av.open(new, "w") as target:
+        whole = begin == 0 and end == float("inf")
+        kept = [s for s in source.streams if not (whole and s.type == kind)]
+        streams = {s.index: target.add_stream_from_template(s) for s in kept}
+        zero = float(min(s.start_time * s.time_base for s in source.streams))
+        for packet in source.demux():
+            if packet.dts is None or packet.stream_index not in streams:
+                continue
+            is_in = begin <= float(packet.dts * packet.time_base) - zero < end
+            if not (is_in and packet.stream.type == kind):
+                packet.stream = streams[packet.stream_index]
+                target.mux(packet)
+    return new
+
+
 def free_port() -> int:
     """Return a port of UDP on loopback that nobody uses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:

@@ -28,6 +28,19 @@ _AUDIO_OPTIONS = {"err_detect": "crccheck+explode"}
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a model takes of a source.
+
+    Attributes:
+        kinds: ``"audio"`` and ``"video"``, or one of them.
+        either: whether one of several may be missing.
+    """
+
+    kinds: frozenset[str]
+    either: bool = False
+
+
+@dataclass(frozen=True)
 class AudioChunk:
     """Decoded sound.
 
@@ -60,7 +73,7 @@ class Connection:
     Args:
         containers: one, or a camera's and a microphone's, whose clocks are the same.
         name: of the source, for errors.
-        needs: ``"audio"`` and ``"video"``, whichever the model takes.
+        needs: what the model takes.
         timeout: seconds that were waited for a packet; for errors.
         limits: of the video frames' size.
 
@@ -73,22 +86,24 @@ class Connection:
         self,
         containers: list[InputContainer],
         name: str,
-        needs: frozenset[str],
+        needs: Needs,
         timeout: float,
         limits: Limits,
     ) -> None:
         self._containers = containers
         self._name, self._timeout = name, timeout
         self._audio, self._video = (_stream(containers, kind) for kind in ("audio", "video"))
-        for kind, stream in (("audio", self._audio), ("video", self._video)):
-            if kind in needs and stream is None:
+        streams = {"audio": self._audio, "video": self._video}
+        enough = needs.either and any(streams[kind] is not None for kind in needs.kinds)
+        for kind, stream in streams.items():
+            if kind in needs.kinds and stream is None and not enough:
                 types = sorted({str(s.type) for c in containers for s in c.streams})
                 code, wanted = _MISSING[kind]
                 held = ", ".join(types) or "nothing"
                 raise MediaError(code, f"{name}: holds {held}, no {wanted}.")
             if stream is not None and stream.codec_context is None:
                 raise MediaError("undecodable", f"{name}: FFmpeg knows no decoder for its {kind}.")
-        if "video" not in needs:
+        if "video" not in needs.kinds:
             self._video = None
         if isinstance(self._audio, av.AudioStream):
             self._audio.codec_context.thread_count = 1
@@ -104,6 +119,11 @@ class Connection:
     def has_audio(self) -> bool:
         """Whether the source has sound, whose clock then is everything's."""
         return self._audio is not None
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the source has video frames that the model takes."""
+        return self._video is not None
 
     def media(self, wait: Callable[[Fraction], None]) -> Iterator[AudioChunk | TimedFrame]:
         """Yield what is decoded, in the order in which it comes.
@@ -194,13 +214,13 @@ def _stream(containers: list[InputContainer], kind: str) -> "av.stream.Stream | 
 
 @contextmanager
 def connected(
-    addresses: tuple[Address, ...], needs: frozenset[str], timeout: float, limits: Limits
+    addresses: tuple[Address, ...], needs: Needs, timeout: float, limits: Limits
 ) -> Iterator[Connection]:
     """Open a source.
 
     Args:
         addresses: one, or a camera and a microphone.
-        needs: ``"audio"`` and ``"video"``, whichever the model was trained on.
+        needs: what the model takes.
         timeout: seconds to wait for it to open, and later for each packet.
         limits: of the video frames' size.
 

@@ -16,7 +16,7 @@ from typing import Self
 
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
-from avsc.features.live.connection import AudioChunk, connected
+from avsc.features.live.connection import AudioChunk, Needs, connected
 from avsc.features.live.hop import Gap, Hop, HopSpec
 from avsc.features.live.hop_maker import HopMaker
 from avsc.manifests.errors import MediaError
@@ -245,11 +245,13 @@ class Feed:
     def _read(self) -> tuple[str, MediaError | None]:
         """Read one connection; return why it ended, and an error unless the source ended it."""
         settings = self._settings
-        needs = {"audio": self._wanted.acoustic, "video": self._wanted.images}
-        kinds = frozenset(kind for kind, spec in needs.items() if spec is not None)
+        specs = {"audio": self._wanted.acoustic, "video": self._wanted.images}
+        kinds = frozenset(kind for kind, spec in specs.items() if spec is not None)
+        needs = Needs(kinds, self._wanted.takes_missing)
         self._item_at = time.monotonic()
         try:
-            with connected(self._addresses, kinds, settings.timeout, settings.limits) as connection:
+            with connected(self._addresses, needs, settings.timeout, settings.limits) as connection:
+                self._maker.connect(shown=connection.has_video)
                 for item in connection.media(self._wait):
                     if self._stop.is_set():
                         break

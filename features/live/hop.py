@@ -34,10 +34,10 @@ class Hop:
         due: when its end happened, on `time.monotonic`: by the source's clock and the fastest
             chunk of sound (or video frame) of the last minute or two.
         samples: float32 [2, n], average and difference, of just the hop's acoustic frames; None for
-            a model that does not hear.
-        images: JPEGs; empty for a model that does not see.
+            a model that does not hear, and where there is no sound.
+        images: JPEGs; empty for a model that does not see, and where there are none.
         view: which of the images each frame is seen with, int64 [frames]; -1 where its second has
-            none. None unless the model both hears and sees.
+            none. None unless there are both.
     """
 
     start: float
@@ -68,6 +68,7 @@ class HopSpec:
         strict: which frames count.
         length: of a hop's window, seconds.
         step: from the start of one hop to that of the next, seconds.
+        takes_missing: whether it is shown hops without sound or without images, too.
     """
 
     acoustic: AcousticSpec | None
@@ -75,6 +76,7 @@ class HopSpec:
     strict: bool = True
     length: Fraction = Fraction(1)
     step: Fraction = Fraction(1)
+    takes_missing: bool = False
 
     def __post_init__(self) -> None:
         if self.acoustic is None and self.images is None:
@@ -110,9 +112,9 @@ class HopSpec:
             last = first + spec.window - 1
         return i[(first >= begin) & (last < stop)]
 
-    def seconds(self, hop: int) -> NDArray[np.int64]:
-        """Return the seconds whose images a hop has."""
-        if self.acoustic is not None:
+    def seconds(self, hop: int, heard: bool = True) -> NDArray[np.int64]:
+        """Return the seconds whose images a hop has; with `heard`, those of its acoustic frames."""
+        if self.acoustic is not None and heard:
             return np.unique(framing.second(self.frames(hop), self.acoustic))
         start, end = self.window(hop)
         k = np.arange(int(start), int(end) + 1)

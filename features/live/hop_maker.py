@@ -8,6 +8,9 @@ The samples are the clock, as in extraction. Where the source's clock departs fr
 `MAX_GAP`, that is a gap, unless it took so long that two clocks whose speeds differ by `MAX_DRIFT`
 explain it; then the images' times are moved by as much.
 
+A model that takes missing modalities is shown hops without images, and hops without sound, of which
+the images are the clock. The sound's coming again is a gap, since its samples are counted anew.
+
 Times: *live* times are seconds since the source was first heard, gaps included. The length of a gap
 is taken from the source's clock, or from the wall clock where the source's clock was reset or the
 connection is new.
@@ -29,17 +32,15 @@ from avsc.features.live.stretch import Stretch
 from avsc.features.live.video_decoder import TimedFrame
 from avsc.manifests.errors import MediaError
 
-MAX_GAP = Fraction(1, 20)
-"""What the source's clock and the number of samples may differ by, seconds, as in extraction."""
-
-MAX_DRIFT = Fraction(1, 1000)
-"""What clocks may differ by in speed; a faster loss of samples is a gap."""
-
 IMAGE_WAIT = 2
 """Seconds of sound after the end of a hop for which its images are waited for."""
 
 AUDIO_WAIT = 10
 """Seconds of video frames without sound after which a source of both has broken off."""
+
+SOUND_WAIT = 3
+"""Seconds of video frames after the end of a hop for which a model that takes missing modalities
+waits for its sound."""
 
 
 class HopMaker:
@@ -69,6 +70,11 @@ class HopMaker:
         self._heard_at = 0.0
         self._unheard = Fraction(0)
         self._latest: TimedFrame | None = None
+        self._shown, self._clocked = True, False
+
+    def connect(self, *, shown: bool) -> None:
+        """Take note of a new connection, and whether it has images."""
+        self._shown = shown
 
     def add_audio(self, chunk: AudioChunk) -> None:
         """Add decoded sound.
@@ -78,12 +84,18 @@ class HopMaker:
         """
         self._unheard = Fraction(0)
         stretch = self._stretch
-        if stretch is None:
+        if stretch is not None and stretch.silent:
+            if 0 < self._answered - stretch.live(chunk.time) <= MAX_JUMP:
+                return  # of a time that was answered for without it
+            stretch = self._begin(chunk.time, chunk, self._end_silence(stretch, chunk))
+        elif stretch is None:
             stretch = self._begin(chunk.time, chunk, None)
-        elif gap := self._gap(stretch, chunk):
+        elif gap := stretch.gap(chunk):
             before = stretch.zero + stretch.end + stretch.off
             self.end_stretch(gap)
             stretch = self._begin(chunk.time, chunk, before)
+        elif self._images is not None:
+            self._images.move(stretch.zero)
         if stretch.audio is not None:
             stretch.audio.add(chunk.samples)
         stretch.count += chunk.samples.shape[1]
@@ -96,15 +108,20 @@ class HopMaker:
             MediaError: the sound has stopped coming.
         """
         assert self._images is not None
-        latest, self._latest = self._latest, timed
+        latest, self._latest, self._clocked = self._latest, timed, clocked
         step = timed.time - latest.time if latest is not None else Fraction(0)
-        if clocked:
+        stretch = self._stretch
+        if clocked or (stretch is not None and stretch.silent):
             self._frame_clock(timed, latest, step)
             return
         self._unheard += max(Fraction(0), min(step, Fraction(1)))
+        if self._wanted.takes_missing and self._unheard > SOUND_WAIT:
+            if stretch is not None:
+                stretch.silence()
+            self._frame_clock(timed, latest, step)
+            return
         if self._unheard > AUDIO_WAIT:
             raise MediaError("no-sound", f"no sound for {AUDIO_WAIT} s")
-        stretch = self._stretch
         self._images.add(timed, None if stretch is None else stretch.zero + stretch.end)
         if stretch is not None:
             self._make(stretch)
@@ -113,12 +130,11 @@ class HopMaker:
         """End what came without a gap; with `disconnected` the next comes by a new connection."""
         stretch, self._stretch = self._stretch, None
         if stretch is not None:
-            if stretch.audio is not None:
-                stretch.audio.add(np.zeros((2, 0), np.float32), last=True)
             if self._images is not None:
                 self._images.finish()
-            if not stretch.rate and self._latest is not None:
+            if disconnected and stretch.silent and self._latest is not None:
                 stretch.end = self._latest.time + self._latest.duration - stretch.zero
+            stretch.finish()
             self._make(stretch, ended=True)
             self._ended = stretch.base + stretch.end, self._heard_at
         self._reason = self._reason or reason
@@ -126,27 +142,6 @@ class HopMaker:
             self._latest, self._unheard = None, Fraction(0)
             if self._images is not None:
                 self._images.clear()
-
-    def _gap(self, stretch: Stretch, chunk: AudioChunk) -> str:
-        """Return why a chunk does not continue a stretch; empty when it does."""
-        if chunk.after_loss:
-            return chunk.after_loss
-        if chunk.rate != stretch.rate:
-            return f"its rate changed from {stretch.rate} to {chunk.rate} Hz"
-        off = chunk.time - stretch.zero - stretch.end
-        if abs(off - stretch.off) > MAX_GAP:
-            expected = stretch.zero + stretch.end + stretch.off
-            return f"its clock goes from {float(expected):.3f} s to {float(chunk.time):.3f} s"
-        if abs(off) > MAX_GAP:
-            took = Fraction(stretch.count - stretch.since, stretch.rate)
-            if abs(off) > MAX_DRIFT * took:
-                return f"its samples and its clock differ by {float(off):.3f} s"
-            stretch.zero += off
-            stretch.since, off = stretch.count, Fraction(0)
-            if self._images is not None:
-                self._images.move(stretch.zero)
-        stretch.off = off
-        return ""
 
     def _begin(self, zero: Fraction, chunk: AudioChunk | None, before: Fraction | None) -> Stretch:
         """Begin a stretch; `before` is where the same connection's clock was, if there was one."""
@@ -167,10 +162,20 @@ class HopMaker:
         spec = self._wanted.acoustic
         if chunk is not None and spec is not None:
             audio = LiveAudio(chunk.rate, len(chunk.samples), spec, self._name)
-        self._stretch = Stretch(base, zero, 0 if chunk is None else chunk.rate, audio)
+        rate = 0 if chunk is None else chunk.rate
+        self._stretch = Stretch(base, zero, rate, audio, silent=chunk is None)
         if self._images is not None:
             self._images.begin(zero, before if reset else None)
         return self._stretch
+
+    def _end_silence(self, stretch: Stretch, chunk: AudioChunk) -> Fraction:
+        """End a stretch whose sound comes again; return what the clock showed then."""
+        clock = stretch.zero + stretch.end
+        if abs(chunk.time - clock) <= MAX_JUMP:
+            clock = chunk.time
+            stretch.end = clock - stretch.zero
+        self.end_stretch("its sound came again")
+        return clock
 
     def _frame_clock(self, timed: TimedFrame, latest: TimedFrame | None, step: Fraction) -> None:
         assert self._images is not None
@@ -202,7 +207,7 @@ class HopMaker:
 
     def _is_there(self, stretch: Stretch) -> bool:
         """Whether a stretch that has ended has the middle of the next hop, as a clip would."""
-        if self._images is not None:
+        if self._images is not None and (self._shown or stretch.audio is None):
             seconds = ceil(stretch.end - HALF)
         else:
             assert stretch.audio is not None
@@ -214,12 +219,15 @@ class HopMaker:
         """Whether nothing of the next hop is still to come, or is waited for any longer."""
         _, end = self._wanted.window(stretch.hop)
         seconds = self._images_of(stretch)
-        if stretch.audio is not None:
+        if stretch.audio is not None and self._is_heard(stretch):
             frames = self._wanted.frames(stretch.hop)
-            if len(frames) and frames[-1] >= stretch.audio.frames_so_far:
+            to_come = not stretch.silent and len(frames)
+            if to_come and frames[-1] >= stretch.audio.frames_so_far:
                 return False
         elif seconds:
             end = seconds[-1] + HALF
+        if stretch.silent and not self._clocked:
+            end = self._wanted.window(stretch.hop)[1] + SOUND_WAIT
         if stretch.end < end:
             return False
         waited = stretch.end >= end + IMAGE_WAIT
@@ -227,7 +235,14 @@ class HopMaker:
 
     def _images_of(self, stretch: Stretch) -> list[int]:
         """Return the seconds whose images the next hop has."""
-        return [] if self._images is None else self._wanted.seconds(stretch.hop).tolist()
+        if self._images is None or not self._shown:
+            return []
+        seconds: list[int] = self._wanted.seconds(stretch.hop, self._is_heard(stretch)).tolist()
+        return seconds
+
+    def _is_heard(self, stretch: Stretch) -> bool:
+        """Whether the next hop has sound."""
+        return stretch.audio is not None and stretch.has_any(self._wanted.frames(stretch.hop))
 
     def _item(self, stretch: Stretch) -> Hop | Gap:
         """Return the next hop of a stretch."""
@@ -244,18 +259,21 @@ class HopMaker:
                 else:
                     images[second] = image
             self._images.forget(int(start) - 1)
-        if stretch.audio is not None and self._wanted.acoustic is not None:
+        audio = stretch.audio if self._is_heard(stretch) else None
+        if audio is not None and self._wanted.acoustic is not None:
             frames = self._wanted.frames(stretch.hop)
-            frames = frames[frames < stretch.audio.frames_so_far]
+            frames = frames[frames < audio.frames_so_far]
             if not len(frames):
                 images, fault = {}, "no whole acoustic frame"
             else:
-                samples = stretch.audio.take(int(frames[0]), int(frames[-1]) + 1)
+                samples = audio.take(int(frames[0]), int(frames[-1]) + 1)
                 row = {second: number for number, second in enumerate(images)}
                 seconds = framing.second(frames, self._wanted.acoustic).tolist()
                 view = np.array([row.get(second, -1) for second in seconds], np.int64)
         if fault and (not images or (view is not None and (view < 0).all())):
-            return Gap(live, live + float(self._wanted.step), fault)
+            if samples is None or not self._wanted.takes_missing:
+                return Gap(live, live + float(self._wanted.step), fault)
+            images = {}
         due = stretch.arrivals.when(float(end) / self._pace)
         live_end = float(stretch.base + end)
         step = float(self._wanted.step)

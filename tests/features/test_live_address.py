@@ -7,7 +7,7 @@ import pytest
 
 from avsc.features.limits import Limits
 from avsc.features.live.address import Kind, parse_address, parse_addresses
-from avsc.features.live.connection import connected
+from avsc.features.live.connection import Needs, connected
 from avsc.manifests.errors import MediaError, SettingError
 
 
@@ -31,7 +31,7 @@ def test_what_ffmpeg_is_asked_to_open(monkeypatch: pytest.MonkeyPatch) -> None:
     addresses = parse_addresses("alsa:default", None)
     with (
         pytest.raises(MediaError, match=r"^alsa:default: no such device; wanted a source that is"),
-        connected(addresses, frozenset({"audio"}), 7.0, Limits()),
+        connected(addresses, Needs(frozenset({"audio"})), 7.0, Limits()),
     ):
         pass
     options = {"channels": "2", "sample_rate": "48000"}

@@ -295,6 +295,89 @@ def test_sound_that_stops_while_images_go_on() -> None:
             source.image(i / 10)
 
 
+@pytest.fixture
+def either() -> Source:
+    """Of a model that takes missing modalities."""
+    return Source(HopSpec(SOUND, IMAGES, takes_missing=True))
+
+
+def kinds(source: Source) -> list[tuple[float, bool, bool]]:
+    """Return where each hop starts, and whether it has sound and images."""
+    return [
+        (item.start, item.samples is not None, bool(item.images))
+        for item in source.items
+        if isinstance(item, Hop)
+    ]
+
+
+def test_sound_that_stops_is_missing_until_it_comes_again(either: Source) -> None:
+    for fifth in range(5 * 24):
+        either.image(fifth / 5, fifth // 5)
+        if not 12 <= fifth < 70:
+            either.sound(fifth / 5, 0.2)
+    assert kinds(either)[:2] == [(0, True, True), (1, True, True)]
+    alone = [(second, False, True) for second in range(2, 14)]  # 0.4 s have no acoustic frame
+    assert kinds(either)[2:14] == alone
+    assert kinds(either)[14:18] == [(second, True, True) for second in range(14, 18)]
+    assert either.gaps == [(14, 14, "its sound came again")]
+    images = [item.images[0].tobytes() for item in either.items if isinstance(item, Hop)]
+    assert len(set(images)) == len(images)  # each second has its own
+
+
+def test_a_second_whose_sound_stops_within_it_has_what_came(either: Source) -> None:
+    either.sound(0, 1.7)
+    for i in range(40):
+        either.image(i / 5)
+    wanted = [(0, True, True), (1, True, True), *((k, False, True) for k in range(2, 11))]
+    assert kinds(either) == wanted[:4]  # that of the fifth second may be late by so much
+    either.sound(3.9, 0.1)  # of a time that was answered for
+    assert kinds(either) == wanted[:4] and either.gaps == []
+    for i in range(40, 60):
+        either.image(i / 5)
+    assert kinds(either) == wanted[:8]
+    either.sound(11.3, 0.7)
+    assert kinds(either) == wanted
+    assert either.gaps == [(11, pytest.approx(11.3), "its sound came again")]
+    for i in range(60, 70):
+        either.image(i / 5)
+    either.sound(12, 1)
+    assert kinds(either)[11:] == [(pytest.approx(11.3), True, True)]
+
+
+def test_a_source_of_both_that_sends_no_sound(either: Source) -> None:
+    for i in range(50):
+        either.image(i / 5)
+    assert kinds(either) == [(second, False, True) for second in range(3)]
+    either.sound(10, 4)
+    seen = [(sound, image) for _, sound, image in kinds(either)]
+    assert set(seen[3:]) == {(False, True), (True, False)}  # its images stop in turn
+    assert seen == sorted(seen)
+
+
+def test_images_that_stop_are_missing(either: Source) -> None:
+    for second in range(10):
+        if not 3 <= second < 6:
+            for i in range(5):
+                either.image(second + i / 5)
+        either.sound(second, 1)
+    # The last image before stays on show; that it did comes too late for the first second.
+    assert kinds(either) == [(second, True, second != 3) for second in range(10)]
+    assert either.gaps == []
+
+
+def test_a_clock_of_images_that_is_reset() -> None:
+    source = Source(HopSpec(None, IMAGES))
+    for second in (*range(4), *range(500, 504)):
+        for i in range(5):
+            frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+            source.wall += 0.2
+            shown = Fraction(second) + Fraction(i, 5)
+            source.maker.add_frame(TimedFrame(shown, Fraction(1, 5), frame), clocked=True)
+    assert source.starts[:4] == [0, 1, 2, 3][: len(source.starts)]
+    assert [reason for *_, reason in source.gaps] == ["its clock goes from 3.800 s to 500.000 s"]
+    assert max(source.starts) < 9  # the gap is as long as the wall clock says
+
+
 def test_what_is_held_is_bounded(heard: Source) -> None:
     source = Source(HopSpec(SOUND, IMAGES))
     for second in range(400):

@@ -111,13 +111,15 @@ def answered(start: float, latency: float = 0.04) -> Answer:
     return Answer(Prediction("cam", ("bus", "park"), times, np.array([[0.25, 0.75]])), latency)
 
 
+GAP = Gap(3.5, 7.0, "no data for 10 s (--timeout)")
+
+
 def test_lines():
-    gap = Gap(3.5, 7.0, "no data for 10 s (--timeout)")
     table, csv, jsonl = (Format(name, ("bus", "park"), 2, False) for name in LINES)
     assert line(table, answered(2), "c") == "00:00:02.000 - 00:00:03.000  park 0.750  bus 0.250\n"
-    assert line(table, gap, "c").endswith("00:00:07.000  -- no data for 10 s (--timeout)\n")
+    assert line(table, GAP, "c").endswith("00:00:07.000  -- no data for 10 s (--timeout)\n")
     assert line(csv, answered(2), "cam") == "cam,2.0,3.0,park,0.25,0.75\n"
-    assert line(csv, gap, "a,b") == '"a,b",3.5,7.0,,,\n'
+    assert line(csv, GAP, "a,b") == '"a,b",3.5,7.0,,,\n'
     assert json.loads(line(jsonl, answered(2), "cam")) == {
         "file": "cam",
         "start": 2.0,
@@ -125,9 +127,24 @@ def test_lines():
         "scores": [{"label": "park", "score": 0.75}, {"label": "bus", "score": 0.25}],
         "latency": 0.04,
     }
-    assert json.loads(line(jsonl, gap, "cam")) == {
+    assert json.loads(line(jsonl, GAP, "cam")) == {
         "file": "cam", "start": 3.5, "end": 7.0, "gap": "no data for 10 s (--timeout)"
     }  # fmt: skip
+
+
+def test_lines_say_what_an_answer_lacks():
+    seen = answered(2)
+    seen = replace(seen, prediction=replace(seen.prediction, without=("audio",)))
+    table, csv, jsonl = (Format(name, ("bus", "park"), 2, False, lacks=True) for name in LINES)
+    assert line(table, seen, "c").endswith("park 0.750  bus 0.250  (no sound)\n")
+    rows = (csv.header, line(csv, seen, "c"), line(csv, answered(3), "c"), line(csv, GAP, "c"))
+    assert [row.count(",") for row in rows] == [6] * 4
+    assert rows[1] == "cam,2.0,3.0,park,0.25,0.75,audio\n" and rows[2].endswith("0.75,\n")
+    assert json.loads(line(jsonl, seen, "c"))["without"] == ["audio"]
+    tally = Tally()
+    for item in (seen, answered(3)):
+        tally.add(item)
+    assert str(tally).startswith("2 answers; 1 of them without sound; latency")
 
 
 def test_the_tally():

@@ -1,8 +1,9 @@
 """Recordings without sound or without images, and systems that take them or do not."""
 
 import csv
+import io
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnxruntime
@@ -10,15 +11,22 @@ import pytest
 import torch
 from commands import refused, run_fit
 from inferred import Trained
+from live_media import left_out, write_av
 
+from avsc.features.live.address import parse_addresses
+from avsc.features.live.feed import FeedSettings
 from avsc.features.piecewise import pieces
 from avsc.manifests.errors import MediaError
 from avsc.train.evaluate.calibration import FittedTemperature
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
 from avsc.train.infer.export import TOLERANCE, ExportRequest, export
+from avsc.train.infer.formats import Format
 from avsc.train.infer.graph import drawn_inputs
+from avsc.train.infer.live import ROUNDING
+from avsc.train.infer.live_lines import write_live
 from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.windows import Windows
 from avsc.train.model.weights import digest
 
 DROPPED = {"modality_dropout": 0.5, "modality_dropout_epochs": 0}
@@ -250,3 +258,53 @@ def test_an_export_has_the_temperatures_of_its_evaluation(world, tmp_path, fit):
     (path / "metrics.json").write_text(json.dumps(values))
     refused(fit("export", run.folder.path, "--out", tmp_path / "no", *options, path), 2,
             "no temperature for no-audio")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory):
+    """As loud as what the run was trained on, so that no probability is 1."""
+    return write_av(tmp_path_factory.mktemp("stream") / "a.ts", 12, reordered=False, loudness=0.03)
+
+
+def live_lines(model, form, path):
+    """Return what is written of a source that is read as fast as it is answered."""
+    out = io.StringIO()
+    lines = Format(form, model.classes, 2, False, model.takes_missing)
+    write_live(model, parse_addresses(str(path)), Windows(), FeedSettings(pace=None), lines, out)
+    return out.getvalue().splitlines()
+
+
+def test_a_stream_is_answered_by_what_there_is_of_each_window(world, stream, tmp_path, capsys):
+    """With the temperature of that, as the same seconds of a recording that lacks it throughout."""
+    model = replace(
+        load(world.folder / "joint", device="cpu"),
+        temperature=2.0, temperature_without={"audio": 3.0, "visual": 0.5},
+    )  # fmt: skip
+    lacks = {
+        name: left_out(stream, tmp_path / f"{name}.ts", kind)
+        for name, kind in (("audio", "audio"), ("visual", "video"))
+    }
+    whole = {
+        name: model.predict(path).probability
+        for name, path in {"": stream, **lacks}.items()
+    }  # fmt: skip
+    deaf = left_out(stream, tmp_path / "deaf.ts", "audio", 3, 7)
+    found = [json.loads(line) for line in live_lines(model, "jsonl", deaf)]
+    assert [line["gap"] for line in found if "gap" in line] == ["its sound came again"]
+    answers = [line for line in found if "scores" in line]
+    assert [line["start"] for line in answers[:7]] == list(range(7))
+    lacking = [line.get("without") for line in answers[:9]]
+    assert lacking == [*[None] * 3, *[["audio"]] * 4, None, None]
+    blind = left_out(stream, tmp_path / "blind.ts", "video", 3, 7)
+    seen = [json.loads(line) for line in live_lines(model, "jsonl", blind)]
+    without = [line["start"] for line in seen if line.get("without") == ["visual"]]
+    assert without and set(without) <= set(range(3, 7)) and not any("gap" in s for s in seen)
+    for line in [*answers[:7], *seen]:
+        of = whole["".join(line.get("without", ()))]
+        scores = {score["label"]: score["score"] for score in line["scores"]}
+        wanted = of[int(line["start"])]
+        np.testing.assert_allclose([scores[name] for name in model.classes], wanted, atol=ROUNDING)
+    for name, path in lacks.items():
+        rows = list(csv.DictReader(live_lines(model, "csv", path)))
+        assert len(rows) == len(whole[name]) and {row["without"] for row in rows} == {name}
+    assert "of them without sound" in capsys.readouterr().err

@@ -7,7 +7,7 @@ probability differs from that of a file by `ROUNDING` at most.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -25,12 +25,15 @@ from avsc.manifests.errors import SettingError
 from avsc.train.infer.model import Model
 from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.windows import IMAGE_RATE, Windows
+from avsc.train.systems import Modality
 
 ROUNDING = 1e-4
 """By how much a probability may differ from that of the same seconds in a file; found: 2e-5."""
 
 LOUDEST = 1e30
 """Samples from which on spectra are not finite; full scale is 1."""
+
+WORDS: dict[Modality, str] = {"audio": "sound", "visual": "images"}
 
 REMEMBERED = 3600
 """Answers whose latency is remembered."""
@@ -58,18 +61,21 @@ class Tally:
         dropped: seconds that were dropped because answers took too long.
         missing: seconds without an answer for other reasons.
         latencies: of the latest answers, seconds.
+        without: number of answers without sound and without images.
     """
 
     answers: int = 0
     dropped: float = 0.0
     missing: float = 0.0
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    without: Counter[Modality] = field(default_factory=Counter)
 
     def add(self, item: Answer | Gap) -> None:
         """Count an answer or a gap."""
         if isinstance(item, Answer):
             self.answers += 1
             self.latencies.append(item.latency)
+            self.without.update(item.prediction.without)
         elif item.reason == TOO_SLOW:
             self.dropped += item.end - item.start
         else:
@@ -77,6 +83,7 @@ class Tally:
 
     def __str__(self) -> str:
         parts = [f"{self.answers} answers"]
+        parts += [f"{count} of them without {WORDS[m]}" for m, count in self.without.items()]
         if self.latencies:
             middle, most = np.percentile(self.latencies, [50, 99])
             parts.append(f"latency {middle:.3f} s (median), {most:.3f} s (99th percentile)")
@@ -107,7 +114,8 @@ def wanted_of(model: Model, windows: Windows) -> HopSpec:
     ticks = IMAGE_RATE if model.acoustic is None else model.acoustic.sample_rate
     length = Fraction(round(windows.length * ticks), ticks)
     step = length if windows.hop is None else Fraction(round(windows.hop * ticks), ticks)
-    return HopSpec(model.acoustic, model.images, protocol == "strict", length, step)
+    strict = protocol == "strict"
+    return HopSpec(model.acoustic, model.images, strict, length, step, model.takes_missing)
 
 
 def follow(model: Model, feed: Feed) -> Iterator[Answer | Gap | Note]:
@@ -140,7 +148,9 @@ def answer(model: Model, hop: Hop, name: str) -> Answer | Gap:
         frames, view = frames[seen], torch.from_numpy(hop.view[seen])
     probability = model.classify(frames, images, view).mean(0, keepdims=True)
     times = np.array([[hop.start, hop.end]])
-    prediction = Prediction(name, model.classes, times, model.tempered(probability))
+    without = model.lacking(audio=frames is not None, visual=images is not None)
+    tempered = model.tempered(probability, without)
+    prediction = Prediction(name, model.classes, times, tempered, without=without)
     return Answer(prediction, time.monotonic() - hop.due)
 
 

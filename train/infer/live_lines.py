@@ -16,7 +16,7 @@ from avsc.features.live.hop import Gap
 from avsc.manifests import escape
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import csv_bytes
-from avsc.train.infer.formats import Format, clock
+from avsc.train.infer.formats import LACKS, Format, clock
 from avsc.train.infer.live import Answer, Tally, follow, wanted_of, warm_up
 from avsc.train.infer.model import Model
 from avsc.train.infer.output import write_out
@@ -39,7 +39,7 @@ def line(form: Format, item: Answer | Gap, name: str) -> str:
     if isinstance(item, Answer) and form.name == "csv":
         return form.text(item.prediction, "")
     if form.name == "csv":
-        nothing = [None] * (1 + len(form.classes))  # scene and probabilities
+        nothing = [None] * (1 + len(form.classes) + form.lacks)  # scene, probabilities, `without`
         assert isinstance(item, Gap)
         return csv_bytes([[name, repr(item.start), repr(item.end), *nothing]]).decode()
     values: dict[str, Any]
@@ -49,9 +49,12 @@ def line(form: Format, item: Answer | Gap, name: str) -> str:
     else:
         start, end = item.prediction.times[0].tolist()
         (best,) = item.prediction.top(form.top)
-        text = "  ".join(f"{label} {score:.3f}" for label, score in best)
+        without = item.prediction.without
+        said = [*(f"{label} {score:.3f}" for label, score in best), *(LACKS[m] for m in without)]
+        text = "  ".join(said)
         scores = [{"label": label, "score": score} for label, score in best]
         values = {"scores": scores, "latency": round(item.latency, 4)}
+        values |= {"without": without} if without else {}
     if form.name == "table":
         return f"{clock(start)} - {clock(end)}  {escape.terminal(text)}\n"
     record = {"file": name, "start": start, "end": end, **values}

@@ -119,6 +119,12 @@ class Model:
             f"protocol {self.protocol}{heat}, on {self.runtime.device}>"
         )
 
+    def lacking(self, *, audio: bool, visual: bool) -> tuple[Modality, ...]:
+        """Return what is missing of what the model takes, by what there is."""
+        takes: dict[Modality, bool] = {"audio": bool(self.acoustic), "visual": bool(self.images)}
+        there: dict[Modality, bool] = {"audio": audio, "visual": visual}
+        return tuple(modality for modality in takes if takes[modality] and not there[modality])
+
     def tempered(
         self, probability: NDArray[np.float64], without: Sequence[Modality] = ()
     ) -> NDArray[np.float64]:

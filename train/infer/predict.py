@@ -82,9 +82,9 @@ class Computation:
         source, samples, seconds = sample_piece(self._name, piece, model.acoustic)
         self.seconds = max(self.seconds, seconds)
         self.warnings += [*piece.warnings, *piece.lost.values()]
-        taken: dict[Modality, object] = {"audio": model.acoustic, "visual": model.images}
-        there: dict[Modality, object] = {"audio": piece.frames, "visual": piece.images}
-        self.without = tuple(m for m in taken if taken[m] is not None and there[m] is None)
+        self.without = model.lacking(
+            audio=piece.frames is not None, visual=piece.images is not None
+        )
         if len(samples):
             self._values += compute_by_ten_seconds(
                 self._compute,
