@@ -88,6 +88,8 @@ def test_numbers_are_those_of_the_report(page, chromium):
     with visit(chromium, page) as found:
         scores, confusion = table(found, "Scores"), table(found, "Confusion")
         by_scene = table(found, "By scene")
+        assert values["strict"]["log_loss_interval"] is None
+        assert found.page.get_by_text("No interval (-): it needs 48 locations.").is_visible()
         assert (found.faults, found.requests) == ([], [])
     for protocol, said in values.items():
         assert float(scores[protocol][0].split()[0]) == pytest.approx(said["log_loss"], abs=5e-3)

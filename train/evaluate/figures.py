@@ -130,6 +130,8 @@ def curves_figure(metrics: Path, epoch: int) -> Drawing:
         _curve(loss, rows, "validation_log_loss", "C1", label="validation (log-loss)")
         _curve(middle[0], rows, "validation_accuracy", "C1", scale=100)
         middle[0].set_ylabel("validation\naccuracy / %")
+        low, high = middle[0].get_ylim()
+        middle[0].set_ylim(low, min(high, 100 + (100 - low) / 20))  # nothing is above 100 %
     _curve(rate, rows, "learning_rate", "C2")
     loss.set_ylabel("loss / nats")
     rate.set_ylabel("learning rate at\nthe epoch's end")

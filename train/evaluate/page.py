@@ -143,8 +143,10 @@ class EvaluationPage:
             )
         columns = ["protocol", "log-loss", "accuracy / %", "calibration error", "segments"]
         text = "Means over scenes, natural log-loss, with 95 % confidence intervals (bootstrap-t)."
+        reasons = {results.withheld: None for results in self.evaluation.results.values()}
+        withheld = [f"No interval (-): {reason}." for reason in reasons if reason]
         heat = [temperature_lines(*each) for each in self.evaluation.temperatures.items()]
-        return Section("Scores", [text, *chain.from_iterable(heat)], columns, rows)
+        return Section("Scores", [text, *withheld, *chain.from_iterable(heat)], columns, rows)
 
     def _confusion(self) -> Section:
         confusion = self._results.scores.confusion
@@ -154,7 +156,7 @@ class EvaluationPage:
                 Cell(name, {"scene": name}, head=True),
                 *(
                     Cell(
-                        f"{confusion[i, j]} ({100 * share[i, j]:.0f} %)"
+                        f"{confusion[i, j]} ({100 * share[i, j]:.0f}\xa0%)"
                         if confusion[i, j]
                         else "0",
                         {"scene": name, "second": other} if confusion[i, j] else {},

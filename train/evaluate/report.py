@@ -18,7 +18,7 @@ from typing import Any
 
 from avsc.manifests.errors import SettingError
 from avsc.manifests.files import Piece, publish_all, remove
-from avsc.train.evaluate.bootstrap import MINIMUM, Interval
+from avsc.train.evaluate.bootstrap import Interval
 from avsc.train.evaluate.calibration import BINS
 from avsc.train.evaluate.clip_results import clips_csv
 from avsc.train.evaluate.figures import confusion_figure, curves_figure, reliability_figure
@@ -158,13 +158,14 @@ def uncertainty(evaluation: RunEvaluation) -> list[str]:
     lines = []
     for protocol, results in evaluation.results.items():
         scores, error = results.scores, results.calibration.error
+        withheld = f"; no interval (-): {results.withheld}" if results.withheld else ""
         lines.append(
             f"{protocol}: "
             f"log-loss {_with_interval(scores.log_loss, results.log_loss_interval, LOG_LOSS)}, "
             f"accuracy {_with_interval(scores.accuracy, results.accuracy_interval, PERCENT)} "
             f"(95 % confidence, bootstrap-t, {resamples:,} resamples of the "
             f"{results.units.count} {UNITS[results.units.kind]}{_within(results)})"
-            f"{_withheld(results)}; expected calibration error "
+            f"{withheld}; expected calibration error "
             f"{_with_interval(error, results.calibration_interval, CALIBRATION)} "
             f"({BINS} bins)"
         )
@@ -188,18 +189,6 @@ def _with_interval(value: float, interval: Interval | None, form: NumberFormat) 
 
 def _within(results: Results) -> str:
     return " within each scene" if results.units.place is None else ""
-
-
-def _withheld(results: Results) -> str:
-    """Return why an interval is withheld; empty if none is."""
-    if results.log_loss_interval is not None and results.accuracy_interval is not None:
-        return ""
-    units = results.units
-    if units.count < MINIMUM:
-        return f"; no interval (-): it needs {MINIMUM} {units.kind}s"
-    if alone := units.alone:
-        return f"; no interval (-): {', '.join(alone)} has only one {units.kind}"
-    return f"; no interval (-): too few {units.kind}s differ from the others"
 
 
 def _conditions(evaluation: RunEvaluation) -> str:

@@ -10,6 +10,7 @@ from avsc.manifests.clips import Clip
 from avsc.train.evaluate.bootstrap import (
     ACCURACY,
     LOSS,
+    MINIMUM,
     Interval,
     Resampling,
     Units,
@@ -72,6 +73,18 @@ class Results:
     calibration: Calibration
     calibration_interval: Interval | None
     temperature: Temperature | None = None
+
+    @property
+    def withheld(self) -> str:
+        """Why an interval of a score is withheld; empty if none is."""
+        if self.log_loss_interval is not None and self.accuracy_interval is not None:
+            return ""
+        kind = self.units.kind
+        if self.units.count < MINIMUM:
+            return f"it needs {MINIMUM} {kind}s"
+        if alone := self.units.alone:
+            return f"{', '.join(alone)} has only one {kind}"
+        return f"too few {kind}s differ from the others"
 
 
 def summarise(
