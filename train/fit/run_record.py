@@ -270,7 +270,7 @@ def read_record(path: Path, kind: type[RunRecord] = SceneRecord) -> RunRecord:
     except (ValueError, KeyError, TypeError, SettingError) as fault:
         raise AvscError(
             f"{path}: not the settings of a run of this version ({fault}). Name another "
-            "folder by --out, or start over with --no-resume, which keeps the old folder beside "
+            "folder; to train here, start over with --no-resume, which keeps the old folder beside "
             "the new."
         ) from fault
     return record
