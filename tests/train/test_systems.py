@@ -1,6 +1,7 @@
 """Every system over the one loop: what it reads, what it learns, how it goes on."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -159,6 +160,37 @@ def test_an_encoder_that_has_seen_the_test_fold_is_refused(home, tmp_path, part)
     message = r"audio: trained or validated on \d+ of the \d+ clips of .*'s test fold"
     with pytest.raises(AvscError, match=message):
         make(home, tmp_path / "run", "ablation-3", store=tmp_path / "store", validation="random")
+
+
+def test_the_runs_that_an_encoders_run_started_from_are_checked_too(home, tmp_path, capsys):
+    """That run is on a store without the clips in question, so that it has seen none of them."""
+    clips = tuple(clip for clip in small_clips() if clip.location[-1] != "0")
+    store = small_store(tmp_path / "store", products=("scalogram",), clips=clips)
+    write_vectors(file := tmp_path / "vectors.h5", Store.open(store), 0.2)
+    settings = {"epochs": 1, "validation": "random", "validation_fraction": 0.5, "seed": 5}
+    settings |= {"acoustic_embeddings": file, "visual_embeddings": file, "store": store}
+    first = shutil.copytree(home / "baseline-audio", tmp_path / "first")
+    encoders = {"acoustic_run": first, "visual_run": home / "baseline-video"}
+    run = tmp_path / "run"
+    make(home, run, "baseline", **settings, **encoders).fit()
+    capsys.readouterr()
+    again = {**settings, "acoustic_run": run, "visual_run": run}
+    make(home, tmp_path / "new", "baseline", **again)
+    told = rf"{first} \(on which {run} depends\): was trained on \d+ of these \d+ validation clips"
+    assert re.search(told, said := capsys.readouterr().out) and f"{run}: was trained" not in said
+    folds = {True: "train", False: "test"}
+    others = tuple(replace(clip, fold=folds[clip in clips]) for clip in small_clips())
+    small_store(tmp_path / "others", products=("scalogram",), clips=others)
+    write_vectors(file, Store.open(tmp_path / "others"), 0.2)
+    again["store"] = tmp_path / "others"
+    message = rf"{first} \(on which {run} depends\): trained or validated on 6 of the 6 clips"
+    with pytest.raises(AvscError, match=message):
+        make(home, tmp_path / "other", "baseline", **again)
+    shutil.rmtree(first)
+    with pytest.raises(AvscError, match=r"video \(on which .* depends\): trained or validated"):
+        make(home, tmp_path / "other", "baseline", **again)
+    told = rf"{run}: depends on run {first} .*, which is no longer there, so that it is not known"
+    assert re.search(told, capsys.readouterr().out)
 
 
 def test_another_acoustic_run_under_a_begun_pipeline_is_named(home, tmp_path):

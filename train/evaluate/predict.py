@@ -29,7 +29,7 @@ from avsc.train.evaluate.predictions import segment_name
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.inputs import trained_inputs
-from avsc.train.fit.refs import difference
+from avsc.train.fit.refs import difference, other_kind
 from avsc.train.fit.trained_run import Trained
 from avsc.train.metrics import check_classes
 from avsc.train.model.inference import embed_images, evaluating, last_layer_inputs, predict
@@ -85,16 +85,12 @@ def check_store(store: Store, trained: Trained, allow_other: bool) -> None:
     repaired since, or another set of the same scenes), but never other classes or other features.
     """
     ref = trained.record.store
-    specs = {product: store.spec(product).digest for product in ref.specs}
-    for name, here, wanted in (
-        ("classes", store.classes, ref.classes),
-        ("specs", specs, ref.specs),
-    ):
-        if here != wanted:
-            raise SettingError(
-                f"{store.path}: its {name} are {here}, and the run in {trained.folder.path} was "
-                f"trained on {wanted}. Name a store like {ref.path} by --store."
-            )
+    if (other := other_kind(store, ref)) is not None:
+        name, here, wanted = other
+        raise SettingError(
+            f"{store.path}: its {name} are {here}, and the run in {trained.folder.path} was "
+            f"trained on {wanted}. Name a store like {ref.path} by --store."
+        )
     changed = difference(store, ref.fingerprint, ref.parts)
     if changed is not None and not allow_other:
         raise SettingError(

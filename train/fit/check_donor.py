@@ -4,7 +4,11 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import DonorEncoder
+from avsc.train.fit.refs import find
+from avsc.train.fit.run_folder import RunFolder, in_same_fold, run_paths
+from avsc.train.fit.run_record import read_record
 from avsc.train.fit.split import Split, check_unseen, named_among, part_clips
+from avsc.train.fit.trained_run import RecordedRun
 
 
 def check_donor(
@@ -12,7 +16,8 @@ def check_donor(
 ) -> None:
     """Check that an encoder was trained on what the store has, and not on clips for test.
 
-    Warns if validation clips were in the encoder's own training set.
+    Warns if validation clips were in the encoder's own training set. The same is checked of the
+    runs that its run started from.
 
     Args:
         product: what it encodes of the store.
@@ -31,10 +36,45 @@ def check_donor(
             f"{store.spec(product).digest[:12]}: they were made with other parameters. Name a run "
             "on this store."
         )
-    check_unseen(donor.run, store, split)
-    if shared := named_among(store, split.validation, set(part_clips(donor.run, "training"))):
+    _check_seen(donor.run, str(path), store, split, console)
+    check_earlier_runs(donor.run, store, split, console)
+
+
+def check_earlier_runs(run: RecordedRun, store: Store, split: Split, console: Console) -> None:
+    """Check the runs that a run took encoders from, or was taught by, and those that these did.
+
+    One that is gone, or another by now, cannot be checked, which is said. Arguments and errors are
+    otherwise those of `check_donor`.
+    """
+    record, settings = run.record, run.record.settings
+    sources = (
+        (settings.acoustic_run, record.acoustic),
+        (settings.visual_run, record.visual),
+        (settings.teacher, record.teacher),
+    )
+    for path, ref in sources:
+        if path is None or ref is None:
+            continue
+        where = find(path, run.folder.path, lambda folder: bool(run_paths(folder)))
+        folder = RunFolder(in_same_fold(where, settings.fold_number))
+        earlier = read_record(folder.settings) if folder.started else None
+        if earlier is None or earlier.digest[:12] not in ref.origin:
+            console.say(
+                f"{run.folder.path}: depends on {ref.origin}, which is no longer there, so that "
+                "it is not known which clips that one has seen"
+            )
+            continue
+        named = f"{folder.path} (on which {run.folder.path} depends)"
+        _check_seen(RecordedRun(folder, earlier), named, store, split, console)
+        check_earlier_runs(RecordedRun(folder, earlier), store, split, console)
+
+
+def _check_seen(run: RecordedRun, named: str, store: Store, split: Split, console: Console) -> None:
+    """Refuse a run that has seen clips for test; warn if it was trained on validation clips."""
+    check_unseen(run, named, store, split)
+    if shared := named_among(store, split.validation, set(part_clips(run, "training"))):
         console.say(
-            f"{path}: was trained on {len(shared)} of these {len(split.validation)} validation "
+            f"{named}: was trained on {len(shared)} of these {len(split.validation)} validation "
             "clips, so that validation will look too good; give both runs the same --seed and "
             "--validation"
         )

@@ -140,7 +140,7 @@ def _open_store(
         product = settings.feature if modality == "audio" else "images"
         check_donor(donor, product, store, split, console)
     if teacher is not None:
-        check_teacher(teacher, store, split)
+        check_teacher(teacher, store, split, console)
     return store, split
 
 

@@ -158,6 +158,23 @@ def store_ref(
     )
 
 
+def other_kind(store: Store, ref: StoreRef) -> tuple[str, Any, Any] | None:
+    """Return whether a store has other classes or features than a run's.
+
+    Returns:
+        What differs (``classes`` or ``specs``), what the store has and what the run's had; None if
+        nothing does.
+    """
+    specs = {product: store.spec(product).digest for product in ref.specs}
+    for name, here, wanted in (
+        ("classes", store.classes, ref.classes),
+        ("specs", specs, ref.specs),
+    ):
+        if here != wanted:
+            return name, here, wanted
+    return None
+
+
 def difference(store: Store, fingerprint: str, parts: Mapping[str, str] | None) -> str | None:
     """Return which part of a store differs from what was recorded, in words, or None.
 

@@ -17,7 +17,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
 from avsc.train.fit.held_out import location_groups, validation_rows
-from avsc.train.fit.trained_run import Trained
+from avsc.train.fit.trained_run import RecordedRun, Trained
 from avsc.train.settings.scenes import Settings
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
@@ -120,7 +120,7 @@ def encode_split(
     return "".join(["clip,part\n", *rows]).encode()
 
 
-def part_clips(trained: Trained, part: str) -> list[str]:
+def part_clips(trained: RecordedRun, part: str) -> list[str]:
     """Return the clips of a part of a run's split.csv: ``training``, ``validation``, ``test``.
 
     Raises:
@@ -173,11 +173,12 @@ def named_among(store: Store, rows: Sequence[int], names: Collection[str]) -> li
     return [name for row in rows if (name := store.clips[row].id) in names]
 
 
-def check_unseen(run: Trained, store: Store, split: Split) -> None:
+def check_unseen(run: RecordedRun, named: str, store: Store, split: Split) -> None:
     """Raise an `AvscError` if a run has seen clips that another one is tested on.
 
     Args:
         run: from which the other one takes something.
+        named: what the error calls it.
         store: of the other one.
         split: of the other one.
     """
@@ -195,7 +196,7 @@ def check_unseen(run: Trained, store: Store, split: Split) -> None:
     for part, (rows, another) in parts.items():
         if known := named_among(store, rows, seen):
             raise AvscError(
-                f"{run.folder.path}: trained or validated on {len(known)} of the {len(rows)} "
+                f"{named}: trained or validated on {len(known)} of the {len(rows)} "
                 f"{part}, {known[0]!r} first, so that no result there would be valid. Name a "
                 f"{another}."
             )

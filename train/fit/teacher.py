@@ -13,9 +13,11 @@ from avsc.features.store.identity import LACKING
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.source import Source
+from avsc.train.fit.check_donor import check_earlier_runs
+from avsc.train.fit.console import Console
 from avsc.train.fit.inputs import Inputs, products, trained_inputs
 from avsc.train.fit.losses import Distillation
-from avsc.train.fit.refs import TeacherRef
+from avsc.train.fit.refs import TeacherRef, other_kind
 from avsc.train.fit.run_folder import in_same_fold
 from avsc.train.fit.run_record import SceneRecord
 from avsc.train.fit.split import Split, check_unseen, named_among, part_clips
@@ -110,35 +112,34 @@ def load_teacher(system: System, settings: Settings) -> Teacher | None:
     return Teacher(run, alone)
 
 
-def check_teacher(teacher: Teacher, store: Store, split: Split) -> None:
+def check_teacher(teacher: Teacher, store: Store, split: Split, console: Console) -> None:
     """Check that a teacher was trained on what the store has, and on no clip that is held out.
 
     Args:
         store: the store of the taught run.
         split: of that run.
+        console: shown what is unusual about the runs that it started from.
 
     Raises:
-        SettingError: it was trained on other scenes or features.
-        AvscError: it was trained on clips of the validation part, or has seen clips for test.
+        SettingError: it was trained on other classes or features.
+        AvscError: it was trained on clips of the validation part, or has seen clips for test; or a
+            run that it started from has.
     """
     path, ref = teacher.path, teacher.run.record.store
-    specs = {product: store.spec(product).digest for product in ref.specs}
-    for name, here, wanted in (
-        ("scenes", store.classes, ref.classes),
-        ("features", specs, ref.specs),
-    ):
-        if here != wanted:
-            raise SettingError(
-                f"{path}: a teacher of other {name} ({wanted}) than {store.path} has ({here}). "
-                "Name a run on this store."
-            )
-    check_unseen(teacher.run, store, split)
+    if (other := other_kind(store, ref)) is not None:
+        name, here, wanted = other
+        raise SettingError(
+            f"{path}: a teacher of other {name} ({wanted}) than {store.path} has ({here}). Name a "
+            "run on this store."
+        )
+    check_unseen(teacher.run, str(path), store, split)
     if seen := named_among(store, split.validation, set(part_clips(teacher.run, "training"))):
         raise AvscError(
             f"{path}: was trained on {len(seen)} of the {len(split.validation)} validation clips "
             f"of this run, {seen[0]!r} first, and would teach them. Name a teacher that was "
             "trained with the same --seed and --validation."
         )
+    check_earlier_runs(teacher.run, store, split, console)
 
 
 def _check_embeddings(teacher: Teacher, record: SceneRecord) -> None:

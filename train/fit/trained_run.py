@@ -25,19 +25,28 @@ unimodal heads."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained run.
+class RecordedRun:
+    """A run of which a folder holds at least the record.
 
     Attributes:
         folder: its folder.
         record: what it was made from.
+    """
+
+    folder: RunFolder
+    record: SceneRecord
+
+
+@dataclass(frozen=True)
+class Trained(RecordedRun):
+    """A trained run.
+
+    Attributes:
         network: with the checkpoint's weights, on the CPU, in evaluation mode.
         epoch: number of the epoch that the weights are of, from 1.
         file: that they were read from.
     """
 
-    folder: RunFolder
-    record: SceneRecord
     network: Network
     epoch: int
     file: Path
