@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -20,6 +20,9 @@ ARGUMENTS = [
     "--no-first-run",
 ]
 LOCAL = ("file:", "blob:", "data:")
+PATIENCE = 120_000
+"""Milliseconds in which the browser starts, or what is waited for comes to be on a page."""
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -46,7 +49,9 @@ def browser() -> Iterator[Browser]:
             pytest.fail("no chromium on the PATH")
         pytest.skip("no chromium on the PATH")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=ARGUMENTS, timeout=PATIENCE
+        )
         yield chromium
         chromium.close()
 
@@ -55,6 +60,7 @@ def browser() -> Iterator[Browser]:
 def visit(chromium: Browser, path: Path, **context: Any) -> Iterator[Visit]:
     """Open a file in a new window, and wait for its table of clips."""
     window = chromium.new_context(**context)
+    window.set_default_timeout(PATIENCE)
     page = window.new_page()
     found = Visit(page)
     page.on("console", lambda said: found.faults.append(f"{said.type}: {said.text}"))

@@ -5,7 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from preloaded import compiler, preloaded
+
+# The same examples each time, however slow the machine; to look for others, run pytest with
+# --hypothesis-profile=default.
+settings.register_profile(
+    "same", derandomize=True, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)  # fmt: skip
+settings.load_profile("same")
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as avsc-fit does; before torch is imported
 

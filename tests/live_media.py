@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 from media import noise
+from ports import free_ports
 from videos import HEIGHT, WIDTH, drawn, repeatable
 
 SENDER = Path(__file__).with_name("live_sender.py")
@@ -99,9 +100,8 @@ def left_out(
 
 def free_port() -> int:
     """Return a port of UDP on loopback that nobody uses."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    (port,) = free_ports(1, socket.SOCK_DGRAM)
+    return port
 
 
 @contextmanager

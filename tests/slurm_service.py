@@ -7,14 +7,14 @@ run and then left.
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from ports import free_ports
 
 COMMANDS = ("slurmctld", "slurmd", "sbatch", "squeue", "scancel", "munged")
 CONF = """\
@@ -142,7 +142,7 @@ def slurm(folder: Path) -> Iterator[Slurm]:
     for name in ("state", "spool.n1", "spool.n2", "log"):
         (folder / name).mkdir(parents=True)
     conf = folder / "slurm.conf"
-    ports = _free_ports(3)
+    ports = free_ports(3)
     names = ("controller", "n1", "n2")
     conf.write_text(CONF.format(folder=folder, **dict(zip(names, ports, strict=True))))
     service = Slurm(folder)
@@ -172,7 +172,7 @@ def _wait_idle(service: Slurm) -> None:
         try:
             if service.say("sinfo", "--noheader", "--format=%T %D") == "idle 2":
                 return
-        except subprocess.CalledProcessError:
+        except subprocess.SubprocessError:
             pass
         time.sleep(0.1)
     logs = "\n".join(path.read_text() for path in (service.folder / "log").iterdir())
@@ -187,20 +187,6 @@ def _start_munge() -> None:
     munged = shutil.which("munged", path=_path())
     assert munged is not None
     subprocess.run(["runuser", "-u", "munge", "--", munged], check=True, capture_output=True)
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
-    with (
-        closing(socket.socket()) as a,
-        closing(socket.socket()) as b,
-        closing(socket.socket()) as c,
-    ):
-        found = []
-        for each in (a, b, c)[:count]:
-            each.bind(("127.0.0.1", 0))
-            found.append(each.getsockname()[1])
-        return found
 
 
 def _path() -> str:

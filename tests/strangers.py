@@ -11,11 +11,12 @@ from distributed.security import Security
 
 def listening(process: psutil.Process) -> list[tuple[str, int]]:
     """Return the addresses at which a process and its children wait for others."""
+    opened = []
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child that has just ended
+            opened += each.net_connections("inet")
     return [
-        (found.laddr.ip, found.laddr.port)
-        for each in (process, *process.children(recursive=True))
-        for found in each.net_connections("inet")
-        if found.status == psutil.CONN_LISTEN
+        (found.laddr.ip, found.laddr.port) for found in opened if found.status == psutil.CONN_LISTEN
     ]
 
 

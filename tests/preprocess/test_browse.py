@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import browser, visit
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 from stores import small_clips, small_store
 from worst import NAMES
 
@@ -63,7 +63,7 @@ def test_page_opens_from_a_file_and_leads_to_clips(
     clips = Store.open(store).clips
     with visit(chromium, page) as found:
         seen = found.page
-        assert seen.inner_text("#shown") == f"{len(clips)} of {len(clips)} clips"
+        expect(seen.locator("#shown")).to_have_text(f"{len(clips)} of {len(clips)} clips")
 
         # a number of the table of counts leads to its clips
         scene = NAMES[2]
@@ -72,7 +72,7 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         )
         row.get_by_role("link").first.click()
         wanted = [clip.id for clip in clips if clip.scene == scene]
-        assert seen.inner_text("#shown") == f"{len(wanted)} of {len(clips)} clips"
+        expect(seen.locator("#shown")).to_have_text(f"{len(wanted)} of {len(clips)} clips")
         assert seen.locator("#clip-table tbody a").all_inner_texts() == wanted
         assert seen.locator("select[name=scene]").input_value() == scene
 
@@ -80,17 +80,19 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         seen.get_by_role("link", name=wanted[1]).click()
         seen.wait_for_selector(".images img")
         assert seen.inner_text("#clip-name") == wanted[1]
-        sizes = seen.eval_on_selector_all("#clip img", "all => all.map(i => i.naturalWidth)")
-        assert len(sizes) == 2 + 2 * 2  # images; two channels of two products
-        assert all(sizes)
+        assert (
+            seen.locator("#clip img").count() == 2 + 2 * 2
+        )  # images; two channels of two products
+        shown = "[...document.querySelectorAll('#clip img')].every(i => i.naturalWidth)"
+        seen.wait_for_function(shown)
         seen.go_back()
         seen.wait_for_function("!document.getElementById('clip').open")
-        assert seen.inner_text("#shown") == f"{len(wanted)} of {len(clips)} clips"
+        expect(seen.locator("#shown")).to_have_text(f"{len(wanted)} of {len(clips)} clips")
 
         # search and sort
         seen.get_by_role("button", name="Show all").click()
         seen.get_by_label("Search clips").fill(clips[5].id)
-        assert seen.locator("#clip-table tbody a").all_inner_texts() == [clips[5].id]
+        expect(seen.locator("#clip-table tbody a")).to_have_text([clips[5].id])
         seen.get_by_label("Search clips").fill("")
         for order in ("ascending", "descending"):
             seen.locator("#clip-table thead th").first.click()
@@ -108,6 +110,7 @@ def test_address_has_the_filters_and_the_open_clip(
     with visit(chromium, page) as found:
         seen = found.page
         seen.select_option("select[name=scene]", scene)
+        expect(seen.locator("#clip-table tbody a")).to_have_text(wanted)
         seen.get_by_role("link", name=wanted[0]).click()
         seen.wait_for_selector(".images img")
         seen.reload()
@@ -281,7 +284,9 @@ def test_failures_are_listed(page: Path, store: Path, chromium: Browser) -> None
         section = found.page.locator("section", has=found.page.locator("h2", has_text="Failures"))
         assert set(section.locator("tbody th").all_inner_texts()) == failed
         section.locator("tbody th a").first.click()
-        assert set(found.page.locator("#clip-table tbody a").all_inner_texts()) == failed
+        rows = found.page.locator("#clip-table tbody a")
+        expect(rows).to_have_count(len(failed))
+        assert set(rows.all_inner_texts()) == failed
 
 
 def test_single_file_holds_everything(store: Path, tmp_path: Path, chromium: Browser) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import pytest
 import together
 import torch
 from labelled import by_class
+from ports import free_ports
 from stores import small_store
 
 from avsc.manifests.errors import SettingError
@@ -36,15 +36,13 @@ def environment(**more: str) -> dict[str, str]:
 
 def begun(arguments: list[str], count: int = 2) -> list[subprocess.Popen[str]]:
     """Start processes as srun does."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    (port,) = free_ports(1)
     return [
         subprocess.Popen(
             arguments,
             env=environment(
                 RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count),
-                MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
+                MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
             ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -234,7 +232,7 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
     out = tmp_path / "run"
     run = ["audio", "--store", str(store), "--batch-size", "16", "--device", "cpu",
            "--workers", "0", "--out", str(out)]  # fmt: skip
-    silence = 100.0 if asked else 6.0
+    silence = 1000.0 if asked else 6.0
     running = begun([sys.executable, "-c", QUICK, str(silence), *run, "--epochs", "100000"])
     try:
         wait_for_file(out / "previous.pt")
@@ -244,7 +242,7 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
         if asked:
             time.sleep(1)
             running[0].send_signal(signal.SIGTERM)
-        _, said = running[0].communicate(timeout=40)
+        _, said = running[0].communicate(timeout=120)
         took = time.monotonic() - begin
     finally:
         for process in running:
@@ -253,7 +251,7 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
     assert running[0].returncode == 75, said
     why = "SIGTERM while it waited" if asked else "process 1 of 2 has sent no heartbeat"
     assert why in said and "resumes from the last checkpoint" in said and "Traceback" not in said
-    assert took > 2 if asked else took > silence - 1
+    assert took > 1.4 if asked else took > silence - 1  # since a heartbeat that is 0.5 s old
     assert not (out / "claim").exists()
     done = len((out / "metrics.csv").read_text().splitlines()) - 1
     code, said, _ = fit(*run, "--epochs", done)

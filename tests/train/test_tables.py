@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from commands import refused
 from stores import small_clips, small_store
 
+from avsc.manifests import folder_claims
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import Resampling
@@ -394,7 +396,9 @@ def test_a_run_waits_for_the_one_it_needs(fit, small, tmp_path):
     assert code == 75 and "takes its acoustic encoder from audio-scalogram-seed0" in said
 
 
-def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(small, tmp_path, capsys):
+def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(
+    small, tmp_path, capsys, monkeypatch
+):
     given = {"store": small[0], "batch_size": 16, "epochs": 1, "device": "cpu", "workers": 0,
              "backbone": SIGHT[1], "visual_weights": "random", "image_size": 32}  # fmt: skip
     plan = make_plan("4", tmp_path / "out", (0,), given)
@@ -416,10 +420,9 @@ def test_runs_that_another_trains_are_left_to_it_and_the_rest_is_made(small, tmp
             assert f"left to other processes: {audio}, {pipeline}. Run the same command" in said
             assert state(plan.runs[joint]).finished and is_evaluated(plan.runs[joint], False)
             assert [path.name for path in plan.runs[audio].folder.iterdir()] == ["claim"]
-            timer = threading.Timer(1, claim.give_up)
-            timer.start()
+            clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: claim.give_up())
+            monkeypatch.setattr(folder_claims, "time", clock)  # given up once it is waited for
             assert make_runs(plan, [audio], options, console, wait=True) == 0
-            timer.join()
         assert is_evaluated(plan.runs[audio], False)
         assert "waiting for its end" in capsys.readouterr().out
 

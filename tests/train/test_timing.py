@@ -26,8 +26,8 @@ def timer(folder, epochs=0, processes=ALONE):
 def test_seconds_are_those_from_start_to_stop_with_what_computed_them(tmp_path):
     watch = timer(tmp_path, processes=Processes(rank=0, count=2))
     time.sleep(0.05)
-    watch.start(3)
     begun = time.monotonic()
+    watch.start(3)
     time.sleep(0.1)
     seconds = watch.stop(1)
     assert 0.1 <= seconds <= time.monotonic() - begun
