@@ -132,7 +132,7 @@ def status(code: int, **headers: object) -> Fault:
 
 def silent(handler: Handler, data: bytes) -> None:
     """Say nothing until the server ends."""
-    handler.server.ended.wait(60)
+    handler.server.ended.wait(600)
     handler.drop()
 
 

@@ -70,7 +70,7 @@ class Slurm:
     def say(self, *command: str) -> str:
         """Run one of Slurm's commands and return what it says."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=60, check=True
+            command, env=self.environment, capture_output=True, text=True, timeout=300, check=True
         )
         return done.stdout.strip()
 
@@ -78,7 +78,7 @@ class Slurm:
         """Return the numbers of the jobs in the queue, running or not."""
         return self.say("squeue", "--noheader", "--format=%i").split()
 
-    def wait_for(self, count: int, seconds: float = 120) -> list[str]:
+    def wait_for(self, count: int, seconds: float = 600) -> list[str]:
         """Wait until so many jobs run, and return their numbers."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
@@ -104,7 +104,7 @@ class Slurm:
         for process in lost:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.daemons[node].wait(30)
+        self.daemons[node].wait(120)
 
     def start(self, name: str, *command: str) -> None:
         """Start a daemon: the controller, or a node that is new or was lost."""
@@ -118,7 +118,7 @@ class Slurm:
         """Start a node, new or lost before."""
         self.start(name, "slurmd", "-N", name)
 
-    def wait_empty(self, seconds: float = 120) -> None:
+    def wait_empty(self, seconds: float = 600) -> None:
         """Wait until there is no job in the queue."""
         limit = time.monotonic() + seconds
         while self.jobs():
@@ -155,11 +155,11 @@ def slurm(folder: Path) -> Iterator[Slurm]:
     finally:
         if service.jobs():
             subprocess.run(["scancel", *service.jobs()], env=service.environment, check=False)
-            service.wait_empty(30)
+            service.wait_empty(120)
         for daemon in reversed(service.daemons.values()):
             daemon.terminate()
         for daemon in service.daemons.values():
-            daemon.wait(30)
+            daemon.wait(120)
 
 
 def _with_children(process: psutil.Process) -> list[psutil.Process]:
@@ -167,7 +167,7 @@ def _with_children(process: psutil.Process) -> list[psutil.Process]:
 
 
 def _wait_idle(service: Slurm) -> None:
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 600
     while time.monotonic() < limit:
         try:
             if service.say("sinfo", "--noheader", "--format=%T %D") == "idle 2":

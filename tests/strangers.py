@@ -21,7 +21,7 @@ def listening(process: psutil.Process) -> list[tuple[str, int]]:
 
 
 def is_answered(
-    address: tuple[str, int], folder: Path, shown: Security | None = None, seconds: float = 30
+    address: tuple[str, int], folder: Path, shown: Security | None = None, seconds: float = 120
 ) -> bool:
     """Tell whether a listener says anything, by TLS, to who shows these credentials or none.
 

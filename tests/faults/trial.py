@@ -22,7 +22,7 @@ from avsc.manifests.errors import AvscError
 from avsc.manifests.files import TEMPORARY
 from avsc.preprocess.block_claims import FOLDER as CLAIMS
 
-LIMIT = 300.0  # seconds after which a run is held to hang
+LIMIT = 600.0  # seconds after which a run is held to hang
 TICK = 0.02
 STARTING = 0.3  # of all moments lie before a run has begun with its work
 RERUN = r"to do: \d+ clips in \d+ blocks|Nothing to do\."
@@ -264,13 +264,13 @@ class Trial:
 
     def end(self) -> None:
         """Check that no process of any run is left, and remove the folder."""
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + LIMIT
         while (left := [pid for run in self._runs for pid in run.session()]) and (
             time.monotonic() < limit
         ):
             time.sleep(TICK)
         for pid in left:
-            self.amiss.append(f"still running after a minute: {psutil.Process(pid).cmdline()}")
+            self.amiss.append(f"still running after all: {psutil.Process(pid).cmdline()}")
             os.kill(pid, signal.SIGKILL)
         shutil.rmtree(self.folder)
 

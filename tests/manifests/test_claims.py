@@ -63,7 +63,7 @@ def test_it_can_be_waited_for(tmp_path: Path) -> None:
             time.sleep(0.01)
         time.sleep(0.1)
         assert waiting.is_alive()
-    waiting.join(60)
+    waiting.join(600)
     assert not waiting.is_alive()
     assert len(said) == 1 and "waiting for its end" in said[0]
 

@@ -68,7 +68,7 @@ def test_parts_started_at_once_then_closed(manifest: Path, whole: Path, tmp_path
         for number in (1, 2)
     ]
     for process in both:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=600)
         assert process.returncode == 0, said
     early = run([str(PREP), "close", str(store)])
     assert early.returncode == 1 and not index_file(store).exists()
@@ -91,7 +91,7 @@ def test_two_extractions_at_once_share_the_work(
         subprocess.Popen(command(manifest, store), stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=300)[0] for process in both]
+    said = [process.communicate(timeout=600)[0] for process in both]
     for process, text in zip(both, said, strict=True):
         assert process.returncode in (0, 75), text
         if process.returncode == 75:

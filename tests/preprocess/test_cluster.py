@@ -317,9 +317,9 @@ def test_workers_of_this_machine_read_no_files_of_dasks(
     assert "Part 1/2 is made." in done.stdout
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     with local_workers(1, None, False) as workers:
-        first = workers.client.submit(os.getpid, pure=False).result(timeout=120)
+        first = workers.client.submit(os.getpid, pure=False).result(timeout=600)
         os.kill(first, 9)
-        found = workers.client.submit(os.getenv, "HOME", pure=False).result(timeout=120)
+        found = workers.client.submit(os.getenv, "HOME", pure=False).result(timeout=600)
     assert found == os.environ["HOME"] == str(tmp_path)
 
 
@@ -351,7 +351,7 @@ class Up:
         for process in reversed(self._processes):
             process.terminate()
         for process in self._processes:
-            process.wait(60)
+            process.wait(600)
         self._log.close()
 
 

@@ -308,7 +308,7 @@ def test_killed_run_is_not_a_data_set_and_goes_on(mini: Path, tmp_path: Path) ->
     out = tmp_path / "killed"
     command = ["nice", str(PREP), "synth", "--out", str(out), *OPTIONS, "--workers", "1"]
     driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 600
     while not list(out.glob("video/*.mp4")) and time.monotonic() < limit:
         time.sleep(0.005)
     os.killpg(driver.pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from avsc.preprocess.workers.local import Workers, local_workers
 
 def process(client: Client) -> int:
     """Return the process that works now; a lost one's call is made again."""
-    return int(client.submit(os.getpid, pure=False).result(timeout=120))
+    return int(client.submit(os.getpid, pure=False).result(timeout=600))
 
 
 def test_a_worker_comes_back_that_is_slow_to_start() -> None:
@@ -43,7 +43,7 @@ def test_a_worker_has_our_settings_of_dask() -> None:
         return os.environ.get("MALLOC_TRIM_THRESHOLD_"), *map(dask.config.get, names)
 
     with local_workers(1, None, False) as workers:
-        found_there = workers.client.submit(found).result(timeout=120)
+        found_there = workers.client.submit(found).result(timeout=600)
         to_workers = workers.client.cluster.scheduler.stream_comms.values()
         assert [sender.recent_message_log.maxlen for sender in to_workers] == [10]
     assert found_there == (None, False, "500ms")

@@ -22,4 +22,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 def queue(service: Slurm) -> Iterator[Slurm]:
     """The same Slurm; nothing may be left in its queue."""
     yield service
-    service.wait_empty(60)
+    service.wait_empty()

@@ -26,7 +26,7 @@ PLACES = [
 ]
 CLI = [sys.executable, "-m", "avsc.train.cli"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-SECONDS = 300
+SECONDS = 600
 
 
 def environment(**more: str) -> dict[str, str]:

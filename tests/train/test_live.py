@@ -232,13 +232,13 @@ def test_a_signal_ends_it(world, recording, number, status, text):
     )
     command = [sys.executable, "-c", start, "predict", world.fit("audio"), "--live"]
     with sent("udp", recording, [(0, 4, 0, 0)], pace=2) as address, subprocess.Popen(
-        [*command, address, "--format=jsonl", "--device=cpu", "--timeout=90"],
+        [*command, address, "--format=jsonl", "--device=cpu", "--timeout=900"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as program:  # fmt: skip
         assert program.stdout is not None and program.stderr is not None
         first = json.loads(program.stdout.readline())
         program.send_signal(number)  # whether it is waiting for data or computing
-        assert program.wait(45) == status  # long before its data would be late
+        assert program.wait(450) == status  # long before its data would be late
         err = program.stderr.read()
     assert first["start"] == 0 and "scores" in first
     assert "Traceback" not in err and f"avsc-fit: {text}" in err

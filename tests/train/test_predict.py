@@ -179,7 +179,7 @@ def test_a_killed_run_is_resumed_with_nothing_twice_and_nothing_lost(
     command = ["predict", str(world.folder / "audio"), "audio", "--format=csv", "--workers=1"]
     command += ["--out", str(out), *HERE]
     with subprocess.Popen(["nice", str(FIT), *command], cwd=world.root, env=ENVIRONMENT) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while not (progress.exists() and progress.read_text().count("\n") > 3):
             assert time.monotonic() < until
             time.sleep(0.002)

@@ -444,7 +444,7 @@ def test_a_signal_stops_the_run_under_way_and_the_table_goes_on(fit, small, tmp_
     metrics = out / "audio-fbank-seed0" / "metrics.csv"
 
     def send():
-        end = time.monotonic() + 180
+        end = time.monotonic() + 600
         while not (metrics.exists() and len(metrics.read_text().splitlines()) > 1):
             assert time.monotonic() < end
             time.sleep(0.02)
