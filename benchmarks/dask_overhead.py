@@ -32,7 +32,6 @@ from avsc.preprocess.progress import Reporter
 from avsc.preprocess.workers.local import Workers, local_workers
 
 FULL, SAMPLE = 64, 4
-ROUND = 24  # clips of a round, in as many blocks as that makes, but at least two
 How = Callable[[list[BlockTask], Workers], None]
 
 
@@ -76,12 +75,15 @@ def seconds(how: How, root: Path, size: int, count: int, workers: Workers) -> tu
         return (clock_after - clock) / count, (busy_after - busy) / count
 
 
-def measured(root: Path, size: int, rounds: int, workers: Workers) -> tuple[str, float]:
+def measured(
+    root: Path, size: int, options: argparse.Namespace, workers: Workers
+) -> tuple[str, float]:
     """Return the row of a size of blocks, and the processor's seconds that are added to one."""
-    count = max(ROUND // size, 2)
+    count = max(options.round_clips // size, 2)
     seconds(by_dask, root, size, 1, workers)
     pairs = [
-        [seconds(how, root, size, count, workers) for how in (bare, by_dask)] for _ in range(rounds)
+        [seconds(how, root, size, count, workers) for how in (bare, by_dask)]
+        for _ in range(options.rounds)
     ]
     cells, added = [str(size)], 0.0
     for kind in (0, 1):
@@ -94,6 +96,7 @@ def measured(root: Path, size: int, rounds: int, workers: Workers) -> tuple[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--round-clips", type=int, default=24, help="in two or more blocks")
     parser.add_argument("--clips", default="1,8,64", help="in a block")
     parser.add_argument("--size", default="160x90", help="of the small video, pixels")
     parser.add_argument("--full-size", default="1280x720", help="of the large one")
@@ -106,7 +109,7 @@ def main() -> None:
             make_recording(root, (width, height), 10)
         full = FULL / SAMPLE * seconds(bare, large, SAMPLE, 1, workers)[1]
         clips = map(int, options.clips.split(","))
-        rows = [measured(small, count, options.rounds, workers) for count in clips]
+        rows = [measured(small, count, options, workers) for count in clips]
     of_each = "loop, {0}s | Dask, {0}s | added | of it"
     head = " | ".join(["clips a block", of_each.format(""), of_each.format("CPU ")])
     table(head, *(row for row, _ in rows))

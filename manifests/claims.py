@@ -11,6 +11,7 @@ the heartbeats, and not by comparing the clocks of hosts. Folders are claimed by
 """
 
 import contextlib
+import fcntl
 import os
 import secrets
 import time
@@ -175,14 +176,24 @@ class Claim:
 
     def remove(self, other: Claimant) -> None:
         """Remove the claim of an owner who is gone, unless another has taken it by now."""
+        with (
+            contextlib.suppress(OSError),
+            self.path.open(encoding="utf-8", errors="replace") as file,
+        ):
+            with contextlib.suppress(OSError):  # some file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # those who want to remove it do so in turn
+            there = os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+            if there and file.read() == other.text:
+                self._remove(other)
+
+    def _remove(self, other: Claimant) -> None:
         aside = temporary_name(self.path)
-        with contextlib.suppress(OSError):
-            self.path.rename(aside)
-            holder = read_claim(aside)
-            if holder is not None and holder.text != other.text and not self.path.exists():
-                aside.rename(self.path)
-            else:
-                aside.unlink()
+        self.path.rename(aside)
+        holder = read_claim(aside)
+        if holder is not None and holder.text != other.text and not self.path.exists():
+            aside.rename(self.path)
+        else:
+            aside.unlink()
 
     def _create(self) -> bool:
         """Create the file; return False if there is one."""

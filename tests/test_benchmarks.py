@@ -55,7 +55,8 @@ def test_closing() -> None:
 
 
 def test_dask_overhead() -> None:
-    small = ["--clips", "1,2", "--rounds", 1, "--size", "96x64", "--full-size", "96x64"]
+    small = ["--clips", "1,2", "--rounds", 1, "--round-clips", 2, "--size", "96x64"]
+    small += ["--full-size", "96x64"]
     head, _, *rows = said_by("dask_overhead", *small)
     assert [row[0] for row in rows] == ["1", "2"] and len(head) == len(rows[0]) == 9
     assert all(float(row[5]) > 0 for row in rows)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
@@ -36,6 +37,18 @@ class Installed:
         python = self.bin / "python"
         constraints = source / "constraints.txt"
         run(uv, "pip", "install", "-q", "--python", python, "-c", constraints, f"{source}[{extra}]")
+        self._share_compiled()
+
+    def _share_compiled(self) -> None:
+        """Link what Python has compiled of the same files here, which it would do for long."""
+        here, there = (
+            Path(sysconfig.get_path("purelib", "venv", vars={"base": str(base)}))
+            for base in (Path(sys.prefix), self.bin.parent)
+        )
+        for cache in here.rglob("__pycache__"):
+            new = there / cache.relative_to(here)
+            if new.parent.is_dir() and not new.exists():
+                shutil.copytree(cache, new, copy_function=os.link)
 
     def __call__(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
