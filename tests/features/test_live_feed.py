@@ -218,11 +218,11 @@ def test_a_file_that_cannot_be_decoded_at_its_pace(recording: Path) -> None:
 def test_a_decoder_that_never_waits_for_data_is_told(
     recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_feed, "BUSY", 0.1)
+    monkeypatch.setattr(live_feed, "BUSY", 0.5)
     monkeypatch.setattr(live_connection, "IDLE", 1e9)
     with sent("http", recording, [(0, 9, 0, 0)], pace=2) as address:
         _, _, fault = watched(address, FeedSettings(give_up=0))
-    assert "decoding takes longer than the source; away for " in fault
+    assert "decoding takes longer than the source" in fault
 
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:
