@@ -8,7 +8,7 @@ from faults.trial import Trial
 PAGE = 4096
 
 
-def flips(trial: Trial, count: int = 100) -> None:
+def flips(trial: Trial, count: int = 50) -> None:
     """Flip single bits, in files chosen at random."""
     _damage(trial, int(trial.draw.integers(1, 1 << 30)), count)
 

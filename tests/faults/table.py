@@ -59,7 +59,7 @@ FAULTS = (
     Fault("clock set back between runs", several.clock, 5, 1),
     Fault("two extractions at once", several.two, 8, 0),
     Fault("overlapping `--part` jobs at once", several.parts, 4, 0),
-    Fault("single-bit flips in store and checkpoints", damage.flips, 1000, 40),
+    Fault("single-bit flips in store and checkpoints", damage.flips, 1000, 50),
     Fault("truncation at every 4 KiB", damage.cuts, 1, 0),
 )
 

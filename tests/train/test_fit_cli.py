@@ -251,11 +251,11 @@ def wait_for(out, epochs):
 
 @pytest.fixture(scope="module")
 def long_run(tmp_path_factory):
-    """A store, the command for six epochs on it, and a run that nothing disturbed."""
+    """A store, the command for four epochs on it, and a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("long")
     clips = small_clips(clips_per_location=4)
     store = small_store(folder / "store", products=("scalogram",), clips=clips)
-    return ["audio", "--store", store, *FAST, "--epochs", 6], folder / "straight"
+    return ["audio", "--store", store, *FAST, "--epochs", 4], folder / "straight"
 
 
 def assert_ends_as_undisturbed(fit, long_run, out):
@@ -408,6 +408,6 @@ def test_the_installed_command_stopped_or_killed_ends_as_it_would_have(fit, long
     assert said.endswith("The same command resumes.\n")
     half = stale_file(outs[1], "last.pt")
     for out in outs:
-        assert epochs_done(out) < 6
+        assert epochs_done(out) < 4
         assert_ends_as_undisturbed(fit, long_run, out)
     assert not half.exists()
