@@ -181,7 +181,7 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, tmp_path: Path) -> None:
     assert queue.jobs()
     found = listening(psutil.Process(driver.pid))
     assert found and {host for host, _ in found} == {"127.0.0.1"}, "the interface that was named"
-    assert not any(is_answered(each, tmp_path, seconds=5) for each in found)
+    assert not any(is_answered(each, tmp_path, seconds=2) for each in found)
     driver.send_signal(signal.SIGINT)
     _, err = driver.communicate(timeout=600)
     assert driver.returncode == 130, err
