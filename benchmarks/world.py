@@ -117,7 +117,7 @@ WORLDS = {
     "faint-cue": World(
         {
             **SIZES, "size": "96x64", "clips_per_scene": 60, "seconds": 10.0, "epochs": 12,
-            "pictures_per_class": 200, "frames_per_image": "2", "lr_max": 0.02,
+            "pictures_per_class": 200, "lr_max": 0.02,
         },
         {"clips_per_scene": 36, "epochs": 8},
         below=(
