@@ -5,13 +5,14 @@ import torch
 from stores import small_store
 
 from avsc.train.data.batch import Batch
-from avsc.train.fit import memory
+from avsc.train.fit import memory, tasks
 from avsc.train.fit.compute import Computing, Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.distributed import Processes
 from avsc.train.fit.losses import SceneLoss
 from avsc.train.fit.signals import StopRequest
 from avsc.train.model.network import Network
+from avsc.train.model.visual import VisualEncoder
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB.\nmore\n"
 
@@ -59,6 +60,39 @@ def test_the_largest_batch_that_fits_is_named(fit, store, tmp_path, gpu, monkeyp
     assert "or --batch-size 22, resume with --checkpoint-activations yes where" in error
     assert fit(*run, "--batch-size", 22, "--no-resume")[0] == 0
     assert fit(*run, "--batch-size", 48, "--accumulate", 4, "--no-resume")[0] == 0
+
+
+def test_a_graph_for_whole_slices_is_not_asked_what_would_fit(
+    fit, store, tmp_path, gpu, monkeypatch
+):
+    """It pads fewer images to a whole slice, so that they would need as much."""
+    calls = []
+
+    def compiled(graph, inputs):
+        def compute(*inputs):
+            calls.append(inputs)
+            if len(calls) > 1:  # the first is that before the run
+                raise torch.OutOfMemoryError(FULL)
+            return graph(*inputs)
+
+        return compute
+
+    def eager(self, images):
+        if not torch.compiler.is_compiling():
+            gpu.compute(len(images))
+        return real(self, images)
+
+    real = VisualEncoder.forward
+    monkeypatch.setattr(VisualEncoder, "forward", eager)
+    monkeypatch.setattr(tasks, "BACKEND", compiled)
+    torch.compiler.reset()
+    status, _, error = fit(
+        "joint", "--store", store, "--out", tmp_path / "run", "--device", "cpu", "--workers", 0,
+        "--backbone", "test_efficientnet", "--visual-weights", "random", "--image-size", 32,
+        "--batch-size", 48, "--compile", "yes",
+    )  # fmt: skip
+    assert status == 1 and error.count("\n") == 1
+    assert "The largest that fits is about 22, by the peak of 12." in error
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ class Update:
     ) -> None:
         self.step = step
         self.optimiser = optimiser
+        self._network = network
         self._processes = session.processes
         self._slices = session.computing.accumulate
         self._share = BatchShare(self._processes.rank, self._processes.count * self._slices)
@@ -54,7 +55,6 @@ class Update:
             share_dropout(network, self._share)
         dtype = network.visual_dtype(session.device)
         scaled = dtype == torch.float16 and not network.frozen_visual
-        self._recomputed = network if network.recomputes else None
         self.scaler = torch.amp.GradScaler(session.device.type) if scaled else None
 
     @property
@@ -94,14 +94,18 @@ class Update:
         return self._processes.mean(sum(losses[1:], losses[0]))
 
     def try_out(self, part: Batch) -> None:
-        """Compute the gradients of some samples, and drop them."""
+        """Compute the gradients of some samples, and drop them.
+
+        An image model is not compiled from then on: its graph would pad them to a whole slice.
+        """
+        self._network.compile_visual(None)
         self.optimiser.zero_grad(set_to_none=True)
         self._backward(self.step(part))
         self.optimiser.zero_grad(set_to_none=True)
 
     def _backward(self, loss: Tensor) -> None:
-        again = self._recomputed
-        with nullcontext() if again is None else statistics_kept(again):
+        again = self._network.recomputes
+        with statistics_kept(self._network) if again else nullcontext():
             loss.backward()  # type: ignore[no-untyped-call]
 
     def _gradients_apart(self, wanted: bool) -> AbstractContextManager[Any]:
