@@ -37,6 +37,7 @@ from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.trainer import Trainer
+from avsc.train.model.network import fast_dtype
 from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS
 
@@ -68,7 +69,7 @@ def endless(trainer: Trainer) -> Iterator[Batch]:
 def limit(device: torch.device) -> float:
     """Return the operations a second of a large product, in the image model's precision."""
     on_gpu = device.type == "cuda"
-    size, kind = (8192, torch.bfloat16) if on_gpu else (512, torch.float32)
+    size, kind = 8192 if on_gpu else 512, fast_dtype(device)
     one, other = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
     return 2 * size**3 / seconds(lambda: one @ other, 20, device)
 
@@ -131,10 +132,10 @@ def report(trainer: Trainer, steps: int) -> None:
     size = trainer.run.settings.batch_size
     assert first.images is not None
     pictures: Tensor = first.images
-    on_gpu = device.type == "cuda"
 
     def precise() -> Any:
-        return torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()
+        fast = fast_dtype(device)
+        return nullcontext() if fast == torch.float32 else torch.autocast("cuda", fast)
 
     with torch.no_grad():
         rates = {"model": len(pictures) / seconds(
@@ -150,7 +151,7 @@ def report(trainer: Trainer, steps: int) -> None:
         eager: nn.Module = visual.model  # type: ignore[assignment]
         shown = pictures.contiguous(memory_format=torch.channels_last)
         total = operations(eager, (shown[:1],))
-        kind = "bfloat16" if on_gpu else "float32"
+        kind = str(fast_dtype(device)).removeprefix("torch.")
         print(
             f"\n{total / 1e9:.2f} GFLOP per image; limit {most / 1e12:.2f} TFLOP/s ({kind}); the "
             f"model alone reaches {total * rates['model'] / most:.2f} of it\n"
