@@ -32,7 +32,7 @@ gpu: $(READY)  ## on a machine with a GPU: the tests of training, speed, and a r
 	$(BIN)/python benchmarks/train_gpu.py --compile no
 	$(BIN)/python benchmarks/resume.py
 
-slurm: $(READY)  ## extraction in jobs of a real Slurm, including one-minute jobs
+slurm: $(READY)  ## extraction and training in jobs of a real Slurm, including one-minute jobs
 	AVSC_REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/slurm -m slurm
 
 faults: $(READY)  ## inject every fault into extraction, in full (half an hour); print the table
