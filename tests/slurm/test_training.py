@@ -20,7 +20,7 @@ pytestmark = [
 PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 COMMAND = "avsc-fit joint --store stores/TAU2021 --out runs/joint"
 HERE = (  # the documented requests are for GPUs, which no node of this Slurm has
-    ("--gres=gpu:1 ", ""),
+    ("--gres=gpu:1 --cpus-per-task=8 ", ""),
     ("--ntasks=4 --gres=gpu:4 --cpus-per-task=8", "--ntasks=2 --cpus-per-task=1"),
 )
 
