@@ -1,6 +1,7 @@
 """Drawings of acoustic frames, and what a page is made of."""
 
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import soundfile
 from avsc.features.clip import make_clip
 from avsc.features.pages.clip_media import LOWEST, ROWS, draw
 from avsc.features.pages.clip_sounds import opus
-from avsc.features.pages.page import ClipColumn, Page, render, write_page
+from avsc.features.pages.page import Cell, ClipColumn, Page, Section, render, write_page
 from avsc.features.specs import AcousticSpec, FbankSpec, ScalogramSpec
 from avsc.manifests.errors import AvscError
 
@@ -95,6 +96,13 @@ def test_scripts_end_where_they_should() -> None:
     found = Elements(render(small(3), "clips", [clip])).tags
     assert found.count("script") == 4  # data, DataTables, the page's own, one clip
     assert "b" not in found
+
+
+def test_names_in_tables_break_after_underlines_and_stay_text() -> None:
+    section = Section("Confusion", (), ["true", "street_<i>traffic"], [[Cell("<b>_1"), Cell("0")]])
+    page = render(replace(small(1), sections=[section]), "clips")
+    assert "street_<wbr>&lt;i&gt;traffic</th>" in page
+    assert ">&lt;b&gt;_<wbr>1</td>" in page
 
 
 def test_a_single_file_has_a_limit(tmp_path: Path) -> None:
