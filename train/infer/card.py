@@ -162,6 +162,7 @@ def _use(config: Mapping[str, Any]) -> str:
             "",
             "By PyTorch alone:",
             "",
+            "    import torch",
             '    model = torch.export.load("model.pt2").module()',
             "    logits, embedding = model(**inputs)",
         ]
@@ -232,7 +233,8 @@ def _evaluation(evaluation: Evaluation | None) -> str:
         [
             f"The {values['fold']} fold of {values['dataset']}, {values['clips']} clips, by "
             "one-second segments (`clip`: whole clips); means over the scenes, with 95 % "
-            "confidence intervals over recording locations.",
+            "confidence intervals over recording locations, withheld where too few of these "
+            "support one.",
             "",
             "| protocol | metric | value | 95 % interval |",
             "|---|---|---|---|",
