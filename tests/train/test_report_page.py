@@ -219,7 +219,7 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
                     writer.writerow([row["filename"], label, *(f"{v:.6f}" for v in value)])
         names.append(path)
         wanted.append(right)
-    status, _, err = fit(
+    status, out, err = fit(
         *("compare", *names, "--truth", report / "store", "--resamples", 100),
         *("--media", "--root", report / "root"),
         *("--out", tmp_path / "comparison"),
@@ -234,6 +234,8 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
             "both are wrong": [str(counts[False, False])],
             "both are right": [str(counts[True, True])],
         }
+        verdict = next(line for line in out.splitlines() if line.startswith("The second's"))
+        assert found.page.get_by_text(verdict, exact=True).is_visible()
         found.page.locator("#clip-table tbody a").first.click()
         found.page.wait_for_selector(".strip")
         assert found.page.locator(".strip").count() == 2

@@ -105,16 +105,16 @@ def compare(
     if media and store is None:
         raise SettingError(f"--media needs a store, and the ground truth is {known.path}.")
     sound = ClipSounds(store, root) if media and store else None
+    words, notes = in_words(comparison, resamples), legend(comparison, resamples)
     remove_page(folder / PAGE)  # of an earlier comparison, before its numbers go
     write_comparison(folder, comparison, provenance)
     if page:
         systems = [(str(first), segments), (str(second), others)]
-        made = ComparisonPage(comparison, systems, known, store, sound).page()
+        made = ComparisonPage(comparison, systems, known, store, sound).page([words, notes])
         _write_page(folder, made, single_file, sound.notes if sound else list)
     click.echo(f"first:  {first}\nsecond: {second}")
     click.echo(f"{len(segments):,} segments; {of_test_fold} clips of the test fold")
-    click.echo(f"\n{comparison_tables(comparison)}\n\n{legend(comparison, resamples)}")
-    click.echo(f"\n{in_words(comparison, resamples)}")
+    click.echo(f"\n{comparison_tables(comparison)}\n\n{notes}\n\n{words}")
     click.echo(f"report: {folder / (PAGE if page else 'comparison.md')}")
     return DONE
 

@@ -65,8 +65,12 @@ class ComparisonPage:
             ),
         )
 
-    def page(self) -> Page:
-        """Return the page."""
+    def page(self, verdict: Sequence[str]) -> Page:
+        """Return the page.
+
+        Args:
+            verdict: paragraphs on the means over scenes, and on how to read intervals and p.
+        """
         sound = self.sound
         (first, _), (second, _) = self.systems
         return Page(
@@ -78,7 +82,8 @@ class ComparisonPage:
             ],
             sections=[
                 self._outcomes(),
-                *(self._differences(group) for group in ("mean", "scene", "city")),
+                self._differences("mean", verdict),
+                *(self._differences(group) for group in ("scene", "city")),
             ],
             columns=COLUMNS,
             rows=[self._row(*pair) for pair in self.pairs],
@@ -120,13 +125,13 @@ class ComparisonPage:
         text = "A clip is right if its mean probability is highest for its scene."
         return Section("Clips by outcome", [text], ["outcome", "clips"], rows)
 
-    def _differences(self, group: str) -> Section:
+    def _differences(self, group: str, text: Sequence[str] = ()) -> Section:
         rows = [_cells(row) for row in self.comparison.rows if row.group == group]
         title = "Mean over scenes" if group == "mean" else f"By {group}"
         columns = [group, "segments"]
         for figure in ("log-loss", "accuracy / %"):
             columns += [f"first, {figure}", "second", "difference", "95 % interval", "p"]
-        return Section(title, (), columns if rows else [], rows)
+        return Section(title, text, columns if rows else [], rows)
 
 
 def _cells(row: ComparedGroup) -> list[Cell]:
