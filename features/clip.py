@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -150,18 +149,18 @@ def _add_images(
     video: Recording | None,
     spec: ImageSpec,
 ) -> None:
-    """Add one JPEG for each second; a second without an image is a failure of its own."""
+    """Add the JPEGs; each image that there should be and is not is a failure of its own."""
     try:
         if video is None:
             raise MediaError("not-listed", f"{clip}: the manifest names no video.")
-        seconds, start = time_line(audio, video)
-        for second, frame in frames_on_show(video, seconds, start, made.warnings):
+        end, start = time_line(audio, video)
+        for key, frame in frames_on_show(video, end, start, made.warnings, spec):
             if isinstance(frame, MediaError):
-                fault = Failure(clip, name, second, "pictures", frame.code, str(frame))
+                fault = Failure(clip, name, key, "pictures", frame.code, str(frame))
                 made.failures.append(fault)
             else:
                 jpeg = encode(rgb(frame, spec.short_side), spec)
-                made.records[name].append((second, np.frombuffer(jpeg, np.uint8)))
+                made.records[name].append((key, np.frombuffer(jpeg, np.uint8)))
         if not made.records[name] and all(f.product != name for f in made.failures):
             raise no_image(video.path)
     except MediaError as fault:
@@ -178,15 +177,14 @@ def no_image(path: Path) -> MediaError:
     )
 
 
-def time_line(audio: Recording | None, video: Recording) -> tuple[int | None, Fraction | None]:
-    """Return the clip's whole seconds k (k + 0.5 s before its end) and where its time 0 lies.
+def time_line(audio: Recording | None, video: Recording) -> tuple[float | None, Fraction | None]:
+    """Return the clip's length, seconds, and where its time 0 lies.
 
     The clip is as long as its sound; a clip without sound that can be read is as long as its video.
     """
     if audio is None:
         return None, None
     try:
-        seconds = max(0, ceil(sound_seconds(audio) - 0.5))
-        return seconds, sound_start(audio) if audio is video else None
+        return sound_seconds(audio), sound_start(audio) if audio is video else None
     except MediaError:
         return None, None

@@ -42,7 +42,16 @@ def centre_sample(i: npt.ArrayLike, spec: AcousticSpec) -> Integers:
 
 def second(i: npt.ArrayLike, spec: AcousticSpec) -> Integers:
     """Return the k of the second [k, k + 1) that the centres of frames i lie in."""
-    return centre_sample(i, spec) // spec.sample_rate
+    return image(i, spec, 1)
+
+
+def image(i: npt.ArrayLike, spec: AcousticSpec, per_second: int) -> Integers:
+    """Return the k of the interval [k / N, (k + 1) / N) s that the centres of frames i lie in.
+
+    Args:
+        per_second: N, images a second.
+    """
+    return centre_sample(i, spec) * per_second // spec.sample_rate
 
 
 def inside(i: npt.ArrayLike, spec: AcousticSpec) -> npt.NDArray[np.bool_]:

@@ -2,9 +2,10 @@
 
 Conventions. Frame k is the last one, in presentation order, whose time is not later than
 k + 0.5 s, if its display interval [its time, the next frame's time) holds that instant; the last
-frame is on show for its own duration. Time 0 is the file's own (see `video`) or a given `start`.
-Frames are taken as coded: interlaced ones keep both fields, pixels that are not square stay so,
-and a high dynamic range is not mapped to a low one.
+frame is on show for its own duration. With N images a second the instants are (k + 0.5) / N s
+(`avsc.features.specs.ImageTimes`), and one frame may be on show at several. Time 0 is the file's
+own (see `video`) or a given `start`. Frames are taken as coded: interlaced ones keep both fields,
+pixels that are not square stay so, and a high dynamic range is not mapped to a low one.
 
 How. Decoding is nearly all the work of extraction, so the decoder is asked for no more than it must
 do. The packets' times say which frames are wanted. In H.264,
@@ -27,7 +28,6 @@ import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from math import ceil
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from avsc.features.jpeg import fitted
 from avsc.features.recording import Recording
+from avsc.features.specs import ImageSpec
 from avsc.features.streams import not_obeyed
 from avsc.features.timeline import Timeline, timeline_of
 from avsc.features.video import Video, decoded, opened
@@ -49,7 +50,11 @@ MAX_HELD_PIXELS = 1 << 28
 
 _Image: TypeAlias = NDArray[np.uint8]
 Orientation: TypeAlias = Callable[[_Image], _Image]
-_HALF = Fraction(1, 2)
+ONE_A_SECOND = ImageSpec()
+REPEATED = (
+    "some videos have fewer frames than images that were asked for (--images-per-second): the same "
+    "frame is kept several times."
+)
 _SKEW = 0.017
 """Tangent of one degree: what FFmpeg takes for a quarter turn, too."""
 _SCALER = (
@@ -62,20 +67,23 @@ _SCALER = (
 
 def frames_on_show(
     recording: Path | Recording,
-    seconds: int | None = None,
+    end: Fraction | float | None = None,
     start: Fraction | float | None = None,
     remarks: list[str] | None = None,
+    spec: ImageSpec = ONE_A_SECOND,
 ) -> Iterator[tuple[int, av.VideoFrame | MediaError]]:
-    """Yield (k, the frame on show at k + 0.5 s) for each second k, in order.
+    """Yield (k, the frame on show at the instant of image k) for each image of a clip, in order.
 
     Where there is none, the error that says why stands in its place, its code ``"no-picture"``
     (nothing is on show at that time), ``"corrupt"`` or ``"truncated"``.
 
     Args:
-        seconds: how many seconds are wanted; None for every k with k + 0.5 s before the end.
+        end: of the clip, seconds after time 0; None for the end of the video.
         start: where time 0 lies on the file's clock, seconds: the sound track's start when the
             clip's sound comes from the same file. None for the start of the first stream.
-        remarks: a list to which is added what of the video's coding is not obeyed.
+        remarks: a list to which is added what of the video's coding is not obeyed, and whether
+            there are fewer frames than images.
+        spec: how many images of a second.
 
     Raises:
         MediaError: no frame at all. Its code is one of `read_recording`, ``"truncated"`` (the
@@ -86,8 +94,13 @@ def frames_on_show(
         path = video.path
         timeline = timeline_of(video)
         zero = video.zero if start is None else Fraction(start)
-        count = max(0, ceil(timeline.end - zero - _HALF)) if seconds is None else seconds
-        shown = [timeline.on_show(zero + k + _HALF, f"{path}: second {k}") for k in range(count)]
+        shown = [
+            timeline.on_show(zero + spec.instant(k), f"{path}: {spec.name(k)}")
+            for k in range(spec.count(timeline.end - zero if end is None else end))
+        ]
+        times = [time for time in shown if isinstance(time, int)]
+        if remarks is not None and spec.per_second > 1 and len(set(times)) < len(times):
+            remarks.append(REPEATED)
         wanted = defaultdict[int, set[int]](set)
         for time in shown:
             if isinstance(time, int):
@@ -103,7 +116,7 @@ def frames_on_show(
             if remarks is not None and time in frames:
                 found = not_obeyed(video.stream, frames[time])
                 remarks += [remark for remark in found if remark not in remarks]
-            yield k, frames[time] if time in frames else _corrupt(path, k)
+            yield k, frames[time] if time in frames else _corrupt(path, spec.name(k))
 
 
 def rgb(
@@ -168,7 +181,8 @@ def _frames_of_run(
         raise MediaError(
             "too-large",
             f"{video.path}: {len(wanted)} frames must be held at once, {pixels} pixels; at most "
-            f"{MAX_HELD_PIXELS}: cut the video into shorter clips.",
+            f"{MAX_HELD_PIXELS}: cut the video into shorter clips, or ask for fewer images "
+            "(--images-per-second).",
         )
     frames = _decoded(video, timeline, run, wanted, skipping=timeline.by_packets)
     if timeline.by_packets and len(frames) < len(wanted):
@@ -207,9 +221,9 @@ def _decoded(
     return {time: frame for time, frame in kept.items() if timeline.place[time] < damage}
 
 
-def _corrupt(path: Path, second: int) -> MediaError:
+def _corrupt(path: Path, image: str) -> MediaError:
     return MediaError(
         "corrupt",
-        f"{path}: second {second}: its frame, or one that it is built on, cannot be decoded "
+        f"{path}: {image}: its frame, or one that it is built on, cannot be decoded "
         "without error; copy the file again.",
     )

@@ -42,8 +42,8 @@ class Piece:
     Attributes:
         first_frame: number of the first acoustic frame.
         frames: log magnitudes, float32 [frames, channels, bins]; None where none are asked for.
-        images: the JPEG of each second that has one, by second; None where none are asked for.
-        lost: why a second has no image, by second.
+        images: JPEGs, by the key k of the image (`ImageSpec`); None where none are asked for.
+        lost: why there is no image, by key.
         last: whether it is the clip's last piece.
         warnings: what is odd about the recordings; only in the last piece.
     """
@@ -254,20 +254,20 @@ def _resampled(recording: Recording, heard: Heard, sample_rate: int) -> Iterator
 def _images(
     audio: Recording | None, video: Recording, spec: ImageSpec, warnings: list[str]
 ) -> Iterator[Seen10]:
-    """Yield the JPEGs of each ten seconds, and why there is none for a second."""
+    """Yield the JPEGs of each ten seconds, and why there is none, by key."""
     images: dict[int, JPEG] = {}
     lost: dict[int, str] = {}
-    end, none = SECONDS, True
-    seconds, start = time_line(audio, video)
-    for second, frame in frames_on_show(video, seconds, start, warnings):
+    stop, none = SECONDS * spec.per_second, True
+    end, start = time_line(audio, video)
+    for key, frame in frames_on_show(video, end, start, warnings, spec):
         none = False
-        while second >= end:
+        while key >= stop:
             yield images, lost
-            images, lost, end = {}, {}, end + SECONDS
+            images, lost, stop = {}, {}, stop + SECONDS * spec.per_second
         if isinstance(frame, MediaError):
-            lost[second] = str(frame)
+            lost[key] = str(frame)
         else:
-            images[second] = np.frombuffer(encode(rgb(frame, spec.short_side), spec), np.uint8)
+            images[key] = np.frombuffer(encode(rgb(frame, spec.short_side), spec), np.uint8)
     if none:
         raise no_image(video.path)
     yield images, lost

@@ -4,16 +4,24 @@ A *product* is one kind of thing that a store keeps of each clip. Its *spec* is 
 of every parameter that changes the result; the SHA-256 of the spec's canonical JSON (sorted keys,
 no spaces) is the digest that names the product's folder. `version` is the version of the algorithm
 and is raised by hand when a bug fix changes results. Defaults are the paper's (section 2.2.1
-and Table 1); what the paper leaves open is stated in docs/choices.md.
+and Table 1); what the paper leaves open is stated in docs/choices.md. A parameter that specs did
+not have at first names in its metadata the value (``absent``) at which they are as they were: it is
+then left out of the JSON, and the digest is the same.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from typing import Any, ClassVar, Self, get_type_hints
 
 from avsc.manifests.errors import SettingError
+
+HALF = Fraction(1, 2)
+MAX_PER_SECOND = 30
+"""Images a second: every frame of usual video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +31,24 @@ class Spec:
     product: ClassVar[str]
     version: int = 1
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters by name, without those that are as if there were none."""
+        absent = self.absent()
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in absent or value != absent[name]
+        }
+
+    @classmethod
+    def absent(cls) -> dict[str, Any]:
+        """Return parameters that specs did not have at first, with the values left out."""
+        return {each.name: each.metadata["absent"] for each in fields(cls) if each.metadata}
+
     def canonical(self) -> str:
         """Return the canonical JSON: product and parameters, keys sorted, no spaces."""
         return json.dumps(
-            {"product": self.product, **asdict(self)}, sort_keys=True, separators=(",", ":")
+            {"product": self.product, **self.parameters()}, sort_keys=True, separators=(",", ":")
         )
 
     @cached_property
@@ -36,8 +58,8 @@ class Spec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Make a spec of what `dataclasses.asdict` gave; unknown names are an error."""
-        known = {field.name for field in fields(cls)}
+        """Make a spec of what `parameters` gave; unknown names are an error."""
+        known = {each.name for each in fields(cls)}
         unknown = sorted(set(values) - known - {"product"})
         if unknown:
             raise SettingError(
@@ -115,8 +137,53 @@ class FbankSpec(AcousticSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageSpec(Spec):
-    """One JPEG image for each second k of a clip: the one on show at k + 0.5 s.
+class ImageTimes(Spec):
+    """When the images of a clip are: with N a second, image k is on show at (k + 0.5) / N s.
+
+    It stands for the interval [k / N, (k + 1) / N). A clip has it if its instant is before the
+    clip's end, and if the clip has the second that it lies in: whatever N, a clip has the same
+    seconds.
+
+    Attributes:
+        per_second: N, 1 to 30; the paper's is 1.
+    """
+
+    per_second: int = field(default=1, metadata={"absent": 1})
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.per_second <= MAX_PER_SECOND:
+            raise SettingError(
+                f"{self.product}: per_second is {self.per_second}; 1 to {MAX_PER_SECOND} images a "
+                "second."
+            )
+
+    def count(self, end: Fraction | float) -> int:
+        """Return how many images a clip has that ends after so many seconds.
+
+        >>> ImageSpec().count(9.6), ImageSpec(per_second=2).count(9.6)
+        (10, 19)
+        >>> ImageSpec().count(9.4), ImageSpec(per_second=2).count(9.4)
+        (9, 18)
+        """
+        seconds, images = (ceil(n * end - HALF) for n in (1, self.per_second))
+        return max(0, min(seconds * self.per_second, images))
+
+    def instant(self, k: int) -> Fraction:
+        """Return when image k is on show, seconds."""
+        return (k + HALF) / self.per_second
+
+    def name(self, k: int) -> str:
+        """Return what image k is called in messages.
+
+        >>> ImageSpec().name(3), ImageSpec(per_second=2).name(3)
+        ('second 3', 'image 3 (1.75 s)')
+        """
+        return f"second {k}" if self.per_second == 1 else f"image {k} ({self.instant(k):.4g} s)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSpec(ImageTimes):
+    """JPEG images of a clip, one for each second unless more are asked for.
 
     Attributes:
         short_side: shorter side of the stored image, pixels; 0 keeps the source's size.
@@ -129,6 +196,7 @@ class ImageSpec(Spec):
     quality: int = 90
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.short_side < 0:
             raise SettingError(f"images: short_side is {self.short_side}; 0 or more pixels.")
         if not 1 <= self.quality <= 100:
@@ -169,8 +237,8 @@ class AcousticEmbeddingSpec(EmbeddingSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisualEmbeddingSpec(EmbeddingSpec):
-    """Embeddings of images: of each image one record of one row; its key is the second."""
+class VisualEmbeddingSpec(EmbeddingSpec, ImageTimes):
+    """Embeddings of images: of each image one record of one row, with the image's key."""
 
     product: ClassVar[str] = "visual-embeddings"
 

@@ -2,10 +2,11 @@
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from avsc.features.pages.clip_media import ClipMedia
 from avsc.features.pages.page import Cell, ClipColumn, Page, Section, Value
+from avsc.features.specs import Spec
 from avsc.features.store.failures import Failure
 from avsc.features.store.layout import read_description, receipt_file
 from avsc.features.store.reader import Store
@@ -61,7 +62,8 @@ def page(
     counts = {name: Counter(store.records(name).clip.tolist()) for name in store.products}
 
     def clip(number: int) -> dict[str, object]:
-        said = [("failed", _said(failure)) for failure in failures[store.clips[rows[number]].id]]
+        clip = store.clips[rows[number]].id
+        said = [("failed", _said(failure, store.specs)) for failure in failures[clip]]
         return {**media.shown(rows[number]), "facts": said}
 
     def cells(row: int) -> list[Value]:
@@ -84,7 +86,7 @@ def page(
         ],
         sections=[
             _counts(store.clips),
-            *_listed(store.failures, warnings, {store.clips[row].id for row in rows}),
+            *_listed(store, warnings, {store.clips[row].id for row in rows}),
         ],
         columns=columns,
         rows=[cells(row) for row in rows],
@@ -132,10 +134,9 @@ def _counts(clips: Iterable[Clip]) -> Section:
     return Section("Clips by scene, fold and city", [text], columns, rows)
 
 
-def _listed(
-    failures: Sequence[Failure], warnings: Sequence[str], shown: Set[str]
-) -> Iterable[Section]:
+def _listed(store: Store, warnings: Sequence[str], shown: Set[str]) -> Iterable[Section]:
     """Return what failed and what was warned of; the clips that are shown are linked."""
+    failures = store.failures
     kinds = Counter((failure.product, failure.code) for failure in failures)
     text = [f"{product}, {code}: {number:,}" for (product, code), number in sorted(kinds.items())]
     if len(failures) > LISTED:
@@ -144,7 +145,7 @@ def _listed(
         [
             Cell(f.clip, {"clip": f.clip} if f.clip in shown else {}, head=True),
             Cell(f.product),
-            Cell(_said(f)),
+            Cell(_said(f, store.specs)),
         ]
         for f in failures[:LISTED]
     ]
@@ -156,9 +157,9 @@ def _listed(
                   [[Cell(warning)] for warning in warnings[:LISTED]])  # fmt: skip
 
 
-def _said(failure: Failure) -> str:
-    second = "" if failure.key is None else f" second {failure.key}"
-    return f"{failure.product}{second}, {failure.code}: {failure.message}"
+def _said(failure: Failure, specs: Mapping[str, Spec]) -> str:
+    what = f"{failure.product} {failure.image(specs)}".rstrip()
+    return f"{what}, {failure.code}: {failure.message}"
 
 
 def _products(store: Store) -> Section:

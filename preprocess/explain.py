@@ -100,12 +100,12 @@ def _product(
 
 def _differences(request: ExtractionRequest, location: Location, spec: Spec) -> Iterator[str]:
     """Yield the parameters in which a spec differs from those that made the part before."""
-    wanted = json.loads(spec.canonical())
+    wanted = {**spec.absent(), **json.loads(spec.canonical())}
     for folder in other_folders(request.store, spec, location.block):
         part = part_file(request.store, spec, location.block)
         path = folder / part.relative_to(product_folder(request.store, spec))
         try:
-            before = json.loads(read_part(path).spec)
+            before = {**spec.absent(), **json.loads(read_part(path).spec)}
         except (StoreError, ValueError):
             continue
         for name in sorted(wanted.keys() | before.keys()):
@@ -128,5 +128,6 @@ def _made_by(
     yield f"  its block took {seconds:.1f} s and {memory / 1e6:.0f} MB"
     for failure in receipt.failures:
         if failure.clip == location.clip.id:
-            of = "" if failure.key is None else f" of second {failure.key}"
+            image = failure.image({spec.product: spec})
+            of = f" of {image}" if image else ""
             yield f"  failed{of}: {failure.code}: {failure.message}"

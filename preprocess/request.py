@@ -31,6 +31,7 @@ SPEC_OPTIONS = {
         "Shorter side of the stored images, pixels; 0 keeps the source's size.",
     ),
     "image_quality": ("images", "quality", "JPEG quality, 1 to 100."),
+    "images_per_second": ("images", "per_second", "Images kept of each second, 1 to 30."),
     "scalogram_q": ("scalogram", "q", "Wavelets per octave."),
     "fbank_bands": ("fbank", "bands", "Mel bands."),
 }
@@ -107,7 +108,8 @@ OPTIONS = (
 )
 OPTION_GROUPS = {
     "Data": "dataset manifest root store out block_size check",
-    "What is kept": "products image_short_side image_quality scalogram_q fbank_bands",
+    "What is kept": "products image_short_side image_quality images_per_second scalogram_q "
+    "fbank_bands",
     "Limits": "max_megabytes max_seconds max_pixels clip_timeout",
     "Where it runs": "workers memory_limit cluster cluster_config scheduler dashboard part",
     "Measurement": "sample seed",

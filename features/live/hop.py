@@ -2,8 +2,9 @@
 
 Hop j of a stretch (see `hop_maker`) is the window of time [j * step, j * step + length), by default
 one second after another, as in evaluation. *strict* takes the acoustic frames that lie wholly
-inside it, *centred* those whose centre does; each frame is paired with the image of the second that
-its centre lies in. A model of images alone is shown those with k + 0.5 s inside.
+inside it, *centred* those whose centre does; each frame is paired with the image of the second (of
+several a second, of the interval) that its centre lies in. A model of images alone is shown those
+with k + 0.5 s, or (k + 0.5) / N s, inside.
 """
 
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class Hop:
         samples: float32 [2, n], average and difference, of just the hop's acoustic frames; None for
             a model that does not hear, and where there is no sound.
         images: JPEGs; empty for a model that does not see, and where there are none.
-        view: which of the images each frame is seen with, int64 [frames]; -1 where its second has
-            none. None unless there are both.
+        view: which of the images each frame is seen with, int64 [frames]; -1 where it has none.
+            None unless there are both.
     """
 
     start: float
@@ -112,10 +113,17 @@ class HopSpec:
             last = first + spec.window - 1
         return i[(first >= begin) & (last < stop)]
 
-    def seconds(self, hop: int, heard: bool = True) -> NDArray[np.int64]:
-        """Return the seconds whose images a hop has; with `heard`, those of its acoustic frames."""
+    def image_keys(self, hop: int, heard: bool = True) -> NDArray[np.int64]:
+        """Return the keys k of the images of a hop; with `heard`, those of its acoustic frames."""
+        assert self.images is not None
         if self.acoustic is not None and heard:
-            return np.unique(framing.second(self.frames(hop), self.acoustic))
+            return np.unique(self.images_of(self.frames(hop)))
         start, end = self.window(hop)
-        k = np.arange(int(start), int(end) + 1)
-        return k[[start <= second + HALF < end for second in k.tolist()]]
+        n = self.images.per_second
+        k = np.arange(int(start * n), int(end * n) + 1)
+        return k[[start <= self.images.instant(key) < end for key in k.tolist()]]
+
+    def images_of(self, frames: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the key of the image that each acoustic frame is paired with."""
+        assert self.acoustic is not None and self.images is not None
+        return framing.image(frames, self.acoustic, self.images.per_second)

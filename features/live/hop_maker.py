@@ -23,7 +23,6 @@ from math import ceil
 
 import numpy as np
 
-from avsc.features import framing
 from avsc.features.live.connection import AudioChunk
 from avsc.features.live.hop import HALF, Gap, Hop, HopSpec, Jpeg
 from avsc.features.live.live_audio import LiveAudio
@@ -218,27 +217,28 @@ class HopMaker:
     def _is_complete(self, stretch: Stretch) -> bool:
         """Whether nothing of the next hop is still to come, or is waited for any longer."""
         _, end = self._wanted.window(stretch.hop)
-        seconds = self._images_of(stretch)
+        keys = self._images_of(stretch)
         if stretch.audio is not None and self._is_heard(stretch):
             frames = self._wanted.frames(stretch.hop)
             to_come = not stretch.silent and len(frames)
             if to_come and frames[-1] >= stretch.audio.frames_so_far:
                 return False
-        elif seconds:
-            end = seconds[-1] + HALF
+        elif keys:
+            assert self._wanted.images is not None
+            end = self._wanted.images.instant(keys[-1])
         if stretch.silent and not self._clocked:
             end = self._wanted.window(stretch.hop)[1] + SOUND_WAIT
         if stretch.end < end:
             return False
         waited = stretch.end >= end + IMAGE_WAIT
-        return waited or self._images is None or all(map(self._images.has, seconds))
+        return waited or self._images is None or all(map(self._images.has, keys))
 
     def _images_of(self, stretch: Stretch) -> list[int]:
-        """Return the seconds whose images the next hop has."""
+        """Return the keys of the images that the next hop has."""
         if self._images is None or not self._shown:
             return []
-        seconds: list[int] = self._wanted.seconds(stretch.hop, self._is_heard(stretch)).tolist()
-        return seconds
+        keys: list[int] = self._wanted.image_keys(stretch.hop, self._is_heard(stretch)).tolist()
+        return keys
 
     def _is_heard(self, stretch: Stretch) -> bool:
         """Whether the next hop has sound."""
@@ -252,12 +252,12 @@ class HopMaker:
         samples = view = None
         fault = "" if self._images is None else "no instant of an image"
         if self._images is not None:
-            for second in self._images_of(stretch):
-                image = self._images.of(second)
+            for key in self._images_of(stretch):
+                image = self._images.of(key)
                 if isinstance(image, str):
                     fault = image
                 else:
-                    images[second] = image
+                    images[key] = image
             self._images.forget(int(start) - 1)
         audio = stretch.audio if self._is_heard(stretch) else None
         if audio is not None and self._wanted.acoustic is not None:
@@ -267,9 +267,10 @@ class HopMaker:
                 images, fault = {}, "no whole acoustic frame"
             else:
                 samples = audio.take(int(frames[0]), int(frames[-1]) + 1)
-                row = {second: number for number, second in enumerate(images)}
-                seconds = framing.second(frames, self._wanted.acoustic).tolist()
-                view = np.array([row.get(second, -1) for second in seconds], np.int64)
+                if self._images is not None:
+                    row = {key: number for number, key in enumerate(images)}
+                    keys = self._wanted.images_of(frames).tolist()
+                    view = np.array([row.get(key, -1) for key in keys], np.int64)
         if fault and (not images or (view is not None and (view < 0).all())):
             if samples is None or not self._wanted.takes_missing:
                 return Gap(live, live + float(self._wanted.step), fault)

@@ -1,5 +1,7 @@
 """Images of a running source: the video frame on show at k + 0.5 s, as JPEG, for each second k.
 
+With N images a second, image k is the one on show at (k + 0.5) / N s (`ImageSpec`).
+
 A video frame is on show until the next one comes; which one was on show at an instant is known when
 the first later one is decoded. Only one video frame is held as long as the time line is known.
 """
@@ -12,7 +14,7 @@ import numpy as np
 
 from avsc.features.images import Orientation, orientation, rgb
 from avsc.features.jpeg import encode
-from avsc.features.live.hop import HALF, Jpeg
+from avsc.features.live.hop import Jpeg
 from avsc.features.live.video_decoder import TimedFrame
 from avsc.features.specs import ImageSpec
 from avsc.manifests.errors import MediaError
@@ -29,10 +31,10 @@ class LiveImages:
     """Chooses and encodes the images of a stretch."""
 
     def __init__(self, spec: ImageSpec) -> None:
-        self._ready: dict[int, Jpeg | str] = {}  # by second k: the JPEG, or why there is none
+        self._ready: dict[int, Jpeg | str] = {}  # by key k: the JPEG, or why there is none
         self._spec = spec
         self._zero: Fraction | None = None
-        self._second = 0  # the next one wanted
+        self._key = 0  # of the next one wanted
         self._held: deque[TimedFrame] = deque()
         self._next: deque[TimedFrame] = deque()  # of a clock that the audio does not show yet
         self._encoded: tuple[TimedFrame, Jpeg] | None = None
@@ -47,7 +49,7 @@ class LiveImages:
             reset_from: what the clock showed before it was reset; None when it was not. Video
                 frames that are still of the clock before are then left out.
         """
-        self._zero, self._second = zero, 0
+        self._zero, self._key = zero, 0
         self._ready.clear()
         if reset_from is not None:
             self._changed = reset_from, zero
@@ -67,18 +69,18 @@ class LiveImages:
         self._next.clear()
         self._zero, self._changed, self._upright = None, None, None
 
-    def has(self, second: int) -> bool:
-        """Whether the image of a second, or that there is none, is known."""
-        return second in self._ready
+    def has(self, key: int) -> bool:
+        """Whether an image, or that there is none, is known."""
+        return key in self._ready
 
-    def of(self, second: int) -> Jpeg | str:
-        """Return the JPEG of a second, or why there is none."""
-        return self._ready.get(second, "no image in time")
+    def of(self, key: int) -> Jpeg | str:
+        """Return the JPEG of an image, or why there is none."""
+        return self._ready.get(key, "no image in time")
 
     def forget(self, before: int) -> None:
         """Forget the images before a second."""
-        for second in [k for k in self._ready if k < before]:
-            del self._ready[second]
+        for key in [k for k in self._ready if k < before * self._spec.per_second]:
+            del self._ready[key]
 
     def add(self, timed: TimedFrame, now: Fraction | None) -> None:
         """Add a video frame; in the order of their display.
@@ -113,7 +115,7 @@ class LiveImages:
         """End the stretch: its last video frame is on show for its own duration."""
         if self._held and self._zero is not None:
             last = self._held[-1]
-            while last.time + last.duration > self._zero + self._second + HALF:
+            while last.time + last.duration > self._instant(self._zero):
                 self._take(last)
 
     @staticmethod
@@ -125,21 +127,25 @@ class LiveImages:
 
     def _choose(self) -> None:
         while self._zero is not None and len(self._held) > 1:
-            if self._held[1].time <= self._zero + self._second + HALF:
+            if self._held[1].time <= self._instant(self._zero):
                 self._held.popleft()
             else:
                 self._take(self._held[0])
 
     def _take(self, timed: TimedFrame) -> None:
-        """Take a video frame for the next second, which it is on show in unless it is too late."""
+        """Take a video frame for the next image, which it is unless it comes after its instant."""
         assert self._zero is not None
-        if timed.time > self._zero + self._second + HALF:
-            self._ready[self._second] = "no image"
+        if timed.time > self._instant(self._zero):
+            self._ready[self._key] = "no image"
         elif timed.frame is None:
-            self._ready[self._second] = "damaged image"
+            self._ready[self._key] = "damaged image"
         else:
-            self._ready[self._second] = self._jpeg(timed, timed.frame)
-        self._second += 1
+            self._ready[self._key] = self._jpeg(timed, timed.frame)
+        self._key += 1
+
+    def _instant(self, zero: Fraction) -> Fraction:
+        """Return when the next image is on show, on the source's clock."""
+        return zero + self._spec.instant(self._key)
 
     def _jpeg(self, timed: TimedFrame, frame: av.VideoFrame) -> Jpeg | str:
         """Return a video frame as JPEG, made once, or why that cannot be done."""

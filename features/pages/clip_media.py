@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avsc.features.filterbank import bin_frequencies
-from avsc.features.specs import AcousticSpec
+from avsc.features.specs import AcousticSpec, ImageSpec
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import StoreError
 
@@ -62,8 +62,9 @@ class ClipMedia:
     def _images(self, row: int) -> list[dict[str, Any]]:
         shown = []
         for number in self._rows("images", row):
-            records = self._records["images"]
-            image: dict[str, Any] = {"second": int(records.key[number])}
+            records, spec = self._records["images"], self.store.spec("images")
+            assert isinstance(spec, ImageSpec)
+            image: dict[str, Any] = {"name": spec.name(int(records.key[number]))}
             try:
                 image["webp"] = _smaller(records.read(number).tobytes())
             except (StoreError, cv2.error) as fault:

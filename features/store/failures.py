@@ -1,8 +1,8 @@
 """failures.csv: what a store lacks, and why.
 
 One row for each product of a clip that could not be made; for images also one for each second
-without an image. Columns: clip, product, key (the second, or empty for the whole clip), stage,
-code (short and stable), message.
+without an image. Columns: clip, product, key (of an image its number, which is the second where
+there is one a second; empty for the whole clip), stage, code (short and stable), message.
 
 A message is one line of bounded length, whatever it was made from.
 """
@@ -10,11 +10,12 @@ A message is one line of bounded length, whatever it was made from.
 import csv
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+from avsc.features.specs import ImageTimes, Spec
 from avsc.manifests.errors import DamagedError, bounded
 from avsc.manifests.files import csv_bytes
 
@@ -28,7 +29,7 @@ class Failure:
 
     Attributes:
         clip: id of the clip.
-        key: second of the missing image, or None when nothing of the product was made.
+        key: of the missing image, or None when nothing of the product was made.
         stage: ``"sound"``, ``"pictures"`` or ``"worker"``.
         code: short, stable reason, such as ``"truncated"``.
         message: the reason in words; made one line of bounded length, whatever it is given.
@@ -40,6 +41,17 @@ class Failure:
     stage: str
     code: str
     message: str
+
+    def image(self, specs: Mapping[str, Spec]) -> str:
+        """Return which image is missing, such as ``"second 3"``; empty for the whole clip.
+
+        Args:
+            specs: of the store's products.
+        """
+        spec = specs.get(self.product)
+        if self.key is None:
+            return ""
+        return spec.name(self.key) if isinstance(spec, ImageTimes) else f"second {self.key}"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", _one_line(self.message))

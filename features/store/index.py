@@ -9,7 +9,7 @@ readers compute it from what is there, and `verify` compares the two.
 One group a product, with the datasets
 
     path, sha256   bytes [parts]      part files relative to the store, and their digests
-    clip, key      int32 [records]    row in the clip table; second of an image or 0
+    clip, key      int32 [records]    row in the clip table; number of an image or 0
     part           int32 [records]    part that holds the record
     start          int64 [records]    where the record begins in the part file, bytes
     rows           int64 [records]    rows of data (bytes of an image, frames of an array)

@@ -104,6 +104,38 @@ def label_faults(store: Store) -> list[str]:
     return faults
 
 
+def per_second(store: Store) -> int:
+    """Return how many images a second a store has; 1 for one without images."""
+    if ImageSpec.product not in store.products:
+        return 1
+    spec = store.spec(ImageSpec.product)
+    assert isinstance(spec, ImageSpec)
+    return spec.per_second
+
+
+def failed_seconds(store: Store) -> tuple[Ints, Ints]:
+    """Return which images failures.csv says are missing: rows of clips, and seconds, int64 [n]."""
+    row_of = {clip.id: row for row, clip in enumerate(store.clips)}
+    images = [f for f in store.failures if f.product == ImageSpec.product and f.key is not None]
+    row = np.array([row_of[failure.clip] for failure in images], np.int64)
+    key = np.array([failure.key for failure in images], np.int64)
+    return row, key // per_second(store)
+
+
+def seconds_by_images(store: Store) -> Ints:
+    """Return how many seconds each clip has by its images and those that could not be made.
+
+    int64 [clips]; 0 for clips of which there are none.
+    """
+    count = np.zeros(len(store.clips), np.int64)
+    if ImageSpec.product in store.products:
+        images = store.records(ImageSpec.product)
+        np.maximum.at(count, images.clip, images.key // per_second(store) + 1)
+    row, second = failed_seconds(store)
+    np.maximum.at(count, row, second + 1)
+    return count
+
+
 def _seconds(store: Store) -> tuple[Ints, Ints]:
     """Return how many seconds each clip has, at least and at most; 0 where nothing is known.
 
@@ -112,13 +144,7 @@ def _seconds(store: Store) -> tuple[Ints, Ints]:
     """
     least, most = (np.zeros(len(store.clips), np.int64) for _ in range(2))
     if ImageSpec.product in store.products:
-        images = store.records(ImageSpec.product)
-        np.maximum.at(least, images.clip, images.key + 1)
-        row_of = {clip.id: row for row, clip in enumerate(store.clips)}
-        for failure in store.failures:
-            if failure.product == ImageSpec.product and failure.key is not None:
-                row = row_of[failure.clip]
-                least[row] = max(least[row], failure.key + 1)
+        least = seconds_by_images(store)
         return least, least
     for product in store.products:
         spec, records = store.spec(product), store.records(product)

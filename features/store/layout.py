@@ -13,7 +13,7 @@ thousand, also at a million blocks.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,8 @@ class Description:
     def encode(self) -> bytes:
         """Return the bytes of store.json; equal descriptions give equal bytes."""
         products = {
-            name: {"digest": spec.digest, "spec": asdict(spec)} for name, spec in self.specs.items()
+            name: {"digest": spec.digest, "spec": spec.parameters()}
+            for name, spec in self.specs.items()
         }
         values: dict[str, Any] = {
             "schema": SCHEMA,

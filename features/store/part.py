@@ -4,7 +4,7 @@ An HDF5 file with
 
     data    uint8 [bytes] for images (JPEG), float32 [rows, ...] for arrays; contiguous
     clip    int32 [records]        row of the clip in the block
-    key     int32 [records]        second of an image; 0 for arrays
+    key     int32 [records]        number of an image in its clip; 0 for arrays
     offset  int64 [records + 1]    rows of `data` where each record begins
     crc32   uint32 [records]       of the record's bytes
     ids     bytes [clips]          ids of the block's clips
@@ -42,7 +42,7 @@ class Record:
 
     Attributes:
         clip: row of the clip in its block.
-        key: second of an image; 0 for arrays.
+        key: number of an image in its clip; 0 for arrays.
         data: uint8 [bytes] or float32 [rows, ...], C-contiguous.
     """
 

@@ -8,7 +8,7 @@ needed, in each process for itself, so that a reader may be passed to worker pro
 import os
 import resource
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ class Records:
 
     Attributes:
         clip: int32 [records], row of the store's clip table.
-        key: int32 [records], second of an image; 0 for arrays.
+        key: int32 [records], number of an image in its clip; 0 for arrays.
         rows: int64 [records], bytes of an image or frames of an array.
         item_shape: shape of one row: () for images, (channels, bins) for frames.
     """
@@ -235,6 +235,11 @@ class Store:
     def products(self) -> tuple[str, ...]:
         """Names of the products that the store holds."""
         return tuple(sorted(self._tables))
+
+    @property
+    def specs(self) -> Mapping[str, Spec]:
+        """What made each product."""
+        return self._specs
 
     def spec(self, product: str) -> Spec:
         """Return the spec that made a product."""

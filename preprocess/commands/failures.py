@@ -1,13 +1,13 @@
 """``avsc-prep failures``: list, export and retry failures."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
 import click
 
-from avsc.features.specs import SPECS
+from avsc.features.specs import SPECS, Spec
 from avsc.features.store.failures import Failure, in_order
 from avsc.features.store.layout import clips_file, index_file, read_description, receipt_file
 from avsc.features.store.reader import Store
@@ -60,7 +60,7 @@ def failures_command(
     if code and code not in {failure.code for failure in every}:
         known = ", ".join(sorted({failure.code for failure in every})) or "none"
         raise SettingError(f"--code: nothing failed with {code!r}; reasons here are: {known}.")
-    _show(chosen)
+    _show(chosen, read_description(store).specs)
     if not closed:
         click.echo("The store is not closed: more may fail.")
     if export is not None:
@@ -82,7 +82,7 @@ def _so_far(store: Path) -> Sequence[Failure]:
     return in_order(failure for receipt in receipts if receipt for failure in receipt.failures)
 
 
-def _show(failures: Iterable[Failure]) -> None:
+def _show(failures: Iterable[Failure], specs: Mapping[str, Spec]) -> None:
     groups: dict[tuple[str, str], list[Failure]] = defaultdict(list)
     for failure in failures:
         groups[failure.product, failure.code].append(failure)
@@ -92,8 +92,9 @@ def _show(failures: Iterable[Failure]) -> None:
         clips = len({failure.clip for failure in group})
         click.echo(f"{product}, {code}: {len(group)} of {clips} clips")
         for failure in group:
-            second = "" if failure.key is None else f" second {failure.key}"
-            click.echo(escape.terminal(f"  {failure.clip}{second}: {failure.message}"))
+            image = failure.image(specs)
+            where = f"{failure.clip} {image}" if image else failure.clip
+            click.echo(escape.terminal(f"  {where}: {failure.message}"))
 
 
 def _retry(

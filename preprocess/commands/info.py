@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -45,7 +44,7 @@ def info(store: Path) -> int:
         made = [b for b in blocks if receipt_file(store, spec, b).exists()]
         size = sum(part_file(store, spec, block).stat().st_size for block in made)
         click.echo(f"{name} {spec.digest[:12]}: {len(made)}/{len(blocks)} parts, {size:,} bytes")
-        click.echo(f"  {json.dumps(asdict(spec))}")
+        click.echo(f"  {json.dumps(spec.parameters())}")
         if isinstance(spec, AcousticSpec):
             click.echo(f"  {_level(store, spec, made)}")
     used = {product_folder(store, spec) for spec in description.specs.values()}

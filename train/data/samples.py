@@ -2,21 +2,23 @@
 
 A *pair* is (acoustic frame i, the image of second floor(t_i), the label of that second), t_i being
 the frame's centre (section 2.3 of the paper); all seconds of a clip of one scene have its label.
+With N images a second, it is image floor(N t_i), whose interval [k / N, (k + 1) / N) t_i lies in.
 Frames are rows of the acoustic matrix, the concatenated frames of all records; images are records
 of the product ``images``. Samples themselves come in a
 fixed order: by clip, then by frame or second.
 
-Four to six acoustic frames share the image of their second. In the paper's training each of the
-pairs sees it augmented for itself. Where N of them are to share one view, samples of one image are
-split at random into groups of N (the last may be smaller); groups are shuffled, concatenated and
-cut into batches, which hold as many samples as without. A group that straddles two batches gets one
-view in each.
+Four to six acoustic frames share the image of their second where there is one. In the paper's
+training each of the pairs sees it augmented for itself. Where N of them are to share one view,
+samples of one image are split at random into groups of N (the last may be smaller); groups are
+shuffled, concatenated and cut into batches, which hold as many samples as without. A group that
+straddles two batches gets one view in each.
 
 Processes that train together take equal, consecutive slices of a batch, so that hardly an image is
 prepared by two of them.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,17 +41,24 @@ class Samples:
         image: record number of the image; None for sound alone.
         scene: class index.
         clip: row of the clip in the store's clip table.
-        second: second k of the clip that the sample is centred in.
+        time: where in the clip the sample is centred, in ticks [time, time + 1).
         strict: bool [samples]; the frame's window lies wholly inside its second. True for
             images alone.
+        rate: ticks a second; of images, and of frames with images, the number of images a second.
     """
 
     frame: Ints | None
     image: Ints | None
     scene: Ints
     clip: Ints
-    second: Ints
+    time: Ints
     strict: Bools
+    rate: int = 1
+
+    @cached_property
+    def second(self) -> Ints:
+        """Second k of the clip that each sample is centred in."""
+        return self.time // self.rate
 
     def __len__(self) -> int:
         return len(self.scene)
@@ -61,9 +70,14 @@ class Samples:
             None if self.image is None else self.image[which],
             self.scene[which],
             self.clip[which],
-            self.second[which],
+            self.time[which],
             self.strict[which],
+            self.rate,
         )
+
+    def at_rate(self, rate: int) -> "Samples":
+        """Return the samples with coarser ticks, so many a second."""
+        return replace(self, time=self.time * rate // self.rate, rate=rate)
 
     def without(self, modality: Modality) -> "Samples":
         """Return the samples without their frames, or without their images."""
@@ -83,31 +97,34 @@ def frame_samples(clip: Ints, frames: Ints, labels: Labels, spec: AcousticSpec) 
     row = np.arange(frames.sum())
     within = row - np.repeat(np.cumsum(frames) - frames, frames)
     clip = np.repeat(clip, frames)
-    second = np.asarray(framing.second(within, spec), np.int64)
+    time = np.asarray(framing.centre_sample(within, spec), np.int64)
     strict = np.asarray(framing.inside(within, spec), np.bool_)
-    return Samples(row, None, labels.at(clip, second), clip, second, strict)
+    scene = labels.at(clip, time // spec.sample_rate)
+    return Samples(row, None, scene, clip, time, strict, spec.sample_rate)
 
 
-def image_samples(clip: Ints, second: Ints, labels: Labels) -> Samples:
+def image_samples(clip: Ints, key: Ints, labels: Labels, per_second: int = 1) -> Samples:
     """Return every image as a sample.
 
     Args:
         clip: clip of each image, rising [records].
-        second: second of each image, rising within a clip [records].
+        key: number of each image in its clip, rising within a clip [records].
         labels: of the store's clips.
+        per_second: images a second.
     """
     record = np.arange(len(clip))
     strict = np.ones(len(clip), np.bool_)
-    return Samples(None, record, labels.at(clip, second), clip, second, strict)
+    scene = labels.at(clip, key // per_second)
+    return Samples(None, record, scene, clip, key, strict, per_second)
 
 
-def images_at(clip: Ints, second: Ints, images: Samples) -> tuple[Ints, Bools]:
-    """Return the image of each of some seconds of clips, and whether there is one.
+def images_at(clip: Ints, key: Ints, images: Samples) -> tuple[Ints, Bools]:
+    """Return some images of clips, and whether they are there.
 
     Args:
         clip: row of the clip of each [n].
-        second: which second of it [n].
-        images: every image, by clip, then by second.
+        key: number of the image in it [n].
+        images: every image, by clip, then by time.
 
     Returns:
         Records, int64 [n], of no meaning where there is none; and bool [n].
@@ -115,16 +132,17 @@ def images_at(clip: Ints, second: Ints, images: Samples) -> tuple[Ints, Bools]:
     assert images.image is not None
     if not len(images):
         return np.zeros_like(clip), np.zeros(len(clip), np.bool_)
-    span = 1 + max(second.max(initial=0), images.second.max(initial=0))
-    wanted = clip * span + second
-    there = images.clip * span + images.second
+    span = 1 + max(key.max(initial=0), images.time.max(initial=0))
+    wanted = clip * span + key
+    there = images.clip * span + images.time
     place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
     return images.image[place], there[place] == wanted
 
 
 def pair(frames: Samples, images: Samples) -> Samples:
-    """Return every frame with the image of its second; frames without one are left out."""
-    image, there = images_at(frames.clip, frames.second, images)
+    """Return every frame with the image of its time; frames without one are left out."""
+    frames = frames.at_rate(images.rate)
+    image, there = images_at(frames.clip, frames.time, images)
     return replace(frames, image=image).take(there)
 
 

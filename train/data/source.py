@@ -15,8 +15,8 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec
-from avsc.features.store.labels import store_labels
+from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbeddingSpec
+from avsc.features.store.labels import per_second, store_labels
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.loader import Encoded
@@ -52,8 +52,8 @@ def acoustic_frames(store: Store, feature: str, rows: Sequence[int] | None = Non
 def encoded_images(store: Store, rows: Sequence[int] | None = None) -> Stream:
     """Return the encoded images of some clips of a store, or of all; none is read yet."""
     images = store.records("images")
-    clip, second = images.clip.astype(np.int64), images.key.astype(np.int64)
-    every = image_samples(clip, second, store_labels(store))
+    clip, key = images.clip.astype(np.int64), images.key.astype(np.int64)
+    every = image_samples(clip, key, store_labels(store), per_second(store))
     return Stream(images, every.take(_of(images, rows)))
 
 
@@ -141,11 +141,12 @@ class EmbeddingSet:
 
     def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
         """Read embeddings of the images of `store`."""
-        records = self.embedded.records(self.product)
+        spec, records = self.embedded.spec(self.product), self.embedded.records(self.product)
+        assert isinstance(spec, VisualEmbeddingSpec)
         which = _of(records, rows)
         data, _ = records.load(which)
-        clip, second = records.clip[which].astype(np.int64), records.key[which].astype(np.int64)
-        return Stream(data, image_samples(clip, second, store_labels(store)))
+        clip, key = records.clip[which].astype(np.int64), records.key[which].astype(np.int64)
+        return Stream(data, image_samples(clip, key, store_labels(store), spec.per_second))
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Source:
         acoustic: acoustic frames, float32 [frames, channels, bins], or vectors in their place,
             float32 [frames, features]; None without audio.
         images: the records of the encoded images; None without them.
+        every: every sample, in ticks of one image; of a second without images.
         visual: vectors in the images' place, float32 [images, features]; None without them.
         image_samples: every image, those without a frame too; None without images.
     """
@@ -186,7 +188,9 @@ class Source:
         samples = [stream.samples for stream in (audio, visual) if stream is not None]
         if not samples:
             raise SettingError("a system needs audio, images or both; neither was asked for.")
-        every = samples[0] if len(samples) == 1 else pair(*samples)
+        every = pair(*samples) if len(samples) > 1 else samples[0]
+        if visual is None:
+            every = every.at_rate(1)
         return cls(acoustic, images, every, vectors, None if visual is None else visual.samples)
 
     @classmethod

@@ -2,7 +2,8 @@
 
 As under the shifts of `avsc.train.evaluate.robustness.conditions`, the audio is s seconds late
 (early where s is negative): frames of second k meet the image of second k + s, counted cyclically
-from the clip's first second to that of its last image.
+from the clip's first second to that of its last image; of several images a second, the one that
+lies in that second where their own does in k.
 Where the store lacks that image, the sample keeps that of its own second; it always keeps the scene
 of the second of its frames.
 """
@@ -44,7 +45,7 @@ class ClipImages:
     """Images of clips by time.
 
     Attributes:
-        every: all images, by clip, then by second.
+        every: all images, by clip, then by time.
     """
 
     every: Samples
@@ -60,10 +61,11 @@ class ClipImages:
         """Return the image that lies so many seconds after each sample's, int64 [samples].
 
         Args:
-            samples: pairs.
+            samples: pairs with some of these images.
             seconds: int64 [samples]; below 0: before it.
         """
         assert samples.image is not None
         second = (samples.second + seconds) % (1 + self.last[samples.clip])
-        image, there = images_at(samples.clip, second, self.every)
+        key = second * self.every.rate + samples.time % self.every.rate
+        image, there = images_at(samples.clip, key, self.every)
         return np.where(there, image, samples.image)

@@ -10,7 +10,7 @@ An HDF5 file with three datasets of equal length n and, on ``time``, one attribu
 in any order. Times are read as those of our own frames and images: second k of a clip is
 [k, k + 1); an acoustic vector belongs to the second of its centre, and is *strict* where its window
 lies wholly inside it (always, where the window is 0); of visual vectors, second k has the
-one nearest to k + 0.5 s, the earlier of two.
+one nearest to k + 0.5 s, the earlier of two, also where the store has several images a second.
 
 The file is somebody else's: it is read only where it holds its data itself, and whatever in it does
 not fit the store is named. Values are looked at only for the clips that are asked for.
@@ -26,8 +26,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.features.specs import AcousticSpec, ImageSpec
-from avsc.features.store.labels import store_labels
+from avsc.features.specs import AcousticSpec
+from avsc.features.store.labels import seconds_by_images, store_labels
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError
 from avsc.train.data.samples import Bools, Ints, Samples, image_samples
@@ -37,6 +37,8 @@ VECTORS = "vectors"
 """What a vector file's reference has in the place of a spec's digest."""
 NAMED = 3
 """Clips that a message names."""
+TICKS = 1_000_000
+"""Of a second: what times are rounded down to when an image is looked for."""
 PORTION = 65_536
 """Vectors read at a time."""
 
@@ -111,11 +113,10 @@ class VectorFile:
         second = np.floor(time).astype(np.int64)
         half = self.window / 2
         strict: Bools = (time - half >= second) & (time + half <= second + 1)
-        row = np.arange(len(which))
-        return Stream(
-            self._values(which, store),
-            Samples(row, None, store_labels(store).at(clip, second), clip, second, strict),
-        )
+        ticks = second * TICKS + ((time - second) * TICKS).astype(np.int64)
+        scene = store_labels(store).at(clip, second)
+        samples = Samples(np.arange(len(which)), None, scene, clip, ticks, strict, TICKS)
+        return Stream(self._values(which, store), samples)
 
     def images(self, store: Store, rows: Sequence[int] | None = None) -> Stream:
         """Return a vector of each second of some clips in the place of images."""
@@ -194,16 +195,9 @@ def ends(store: Store) -> NDArray[np.float64]:
         if isinstance(spec, AcousticSpec):
             samples = records.rows * spec.hop + spec.window
             np.minimum.at(end, records.clip, samples / spec.sample_rate)
-    last = np.full(len(end), -np.inf)
-    if ImageSpec.product in store.products:
-        images = store.records(ImageSpec.product)
-        np.maximum.at(last, images.clip, images.key)
-    row_of = {clip.id: row for row, clip in enumerate(store.clips)}
-    for failure in store.failures:
-        if failure.product == ImageSpec.product and failure.key is not None:
-            last[row_of[failure.clip]] = max(last[row_of[failure.clip]], failure.key)
-    inferred = np.isinf(end) & (last >= 0)
-    end[inferred] = last[inferred] + 1.5
+    seconds = seconds_by_images(store)
+    inferred = np.isinf(end) & (seconds > 0)
+    end[inferred] = seconds[inferred] + 0.5
     return end
 
 

@@ -5,7 +5,7 @@ of 3,645 clips. A segment that could not be extracted counts as missing and is n
 silently, so the expected segments are determined from the store alone, before anything is
 predicted. The number of segments of a clip is the first of these that applies:
 
-1. with images: the seconds that have an image, and those that ``failures.csv`` says have none;
+1. with images: the seconds that have an image, and those that ``failures.csv`` says lack one;
 2. with audio alone: the seconds up to the last one that contains a whole window;
 3. for a clip that the store has nothing of: the most frequent number among the other clips (the
    largest, if several are as frequent).
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avsc.features.specs import ImageSpec
+from avsc.features.store.labels import failed_seconds
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples
@@ -268,10 +268,7 @@ def _seconds(store: Store, source: Source) -> Ints:
         np.maximum.at(last, whole.clip, whole.second)
         return last + 1
     np.maximum.at(last, source.image_samples.clip, source.image_samples.second)
-    row = {clip.id: number for number, clip in enumerate(store.clips)}
-    for failure in store.failures:
-        if failure.product == ImageSpec.product and failure.key is not None:
-            last[row[failure.clip]] = max(last[row[failure.clip]], failure.key)
+    np.maximum.at(last, *failed_seconds(store))
     return last + 1
 
 

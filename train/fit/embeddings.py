@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from avsc.features.specs import AcousticEmbeddingSpec, EmbeddingSpec, VisualEmbeddingSpec
+from avsc.features.store.labels import per_second
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import StoreError
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
@@ -61,6 +62,7 @@ def embedding_spec(store: Store, feature: str, encoder: Encoder, known: str = ""
         )
     image, config = encoder.image_input, cast(Any, encoder.model).pretrained_cfg
     unnamed = VisualEmbeddingSpec(
+        per_second=per_second(store),
         encoder=encoder.digest,
         source=store.content("images"),
         shown=f"{image.size} {image.view}, mean {image.mean}, deviation {image.std}",

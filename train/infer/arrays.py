@@ -28,9 +28,9 @@ class Arrays:
         rate: of the waveform, Hz.
         images: each uint8 RGB [height, width, 3], which is scaled and JPEG-coded as extraction
             does, or the bytes of a JPEG, which is taken as it is.
-        times: when each image appears, seconds, rising; None: image k is that of second k. The
-            image of second k is the last one that has appeared by k + 0.5 s. The last image stays
-            for a second.
+        times: when each image appears, seconds, rising; None: image k is that of second k (of
+            [k / N, (k + 1) / N) for a model of N images a second). The image of second k is the
+            last one that has appeared by k + 0.5 s. The last image stays for a second (1 / N).
         name: for messages and results.
 
     Raises:
@@ -66,8 +66,9 @@ class Arrays:
         """
         frames = None if acoustic is None else self._frames(acoustic)
         shown = None if images is None else self._images(images)
+        per_second = 1 if images is None else images.per_second
         n_images = 0 if not shown else 1 + max(shown)
-        count = ceil(max(self._seconds() or 0, n_images) / SECONDS)
+        count = ceil(max(self._seconds() or 0, n_images / per_second) / SECONDS)
         for number in range(max(1, count)):
             first, part = 0, None
             if frames is not None and acoustic is not None:
@@ -75,7 +76,8 @@ class Arrays:
                 part = frames[first : first_frame(number + 1, acoustic)]
             seen = None
             if shown is not None:
-                seen = {k: data for k, data in shown.items() if k // SECONDS == number}
+                stop = SECONDS * per_second
+                seen = {k: data for k, data in shown.items() if k // stop == number}
             yield Piece(first, part, seen, {}, last=number == count - 1)
 
     def _seconds(self) -> float | None:
@@ -97,19 +99,19 @@ class Arrays:
         return frames
 
     def _images(self, spec: ImageSpec) -> dict[int, JPEG]:
-        """Return the JPEG of each second that has an image."""
+        """Return the JPEGs by key."""
         if not self.images:
             raise SettingError(
                 f"{self.name}: the model sees; wanted `images`, each uint8 RGB [height, width, 3] "
                 "or the bytes of a JPEG, and their `times`, seconds."
             )
-        times = np.arange(len(self.images)) if self.times is None else np.asarray(self.times)
-        sound = self._seconds()
-        end = float(times[-1]) + 1 if sound is None else min(sound, float(times[-1]) + 1)
-        seconds = np.arange(max(0, ceil(end - 0.5)))
-        which = np.searchsorted(times, seconds + 0.5, side="right") - 1
+        n = spec.per_second
+        times = np.arange(len(self.images)) / n if self.times is None else np.asarray(self.times)
+        sound, last = self._seconds(), float(times[-1]) + 1 / n
+        keys = np.arange(spec.count(last if sound is None else min(sound, last)))
+        which = np.searchsorted(times, (keys + 0.5) / n, side="right") - 1
         coded = {int(i): _coded(self.images[i], spec) for i in np.unique(which[which >= 0])}
-        return {int(k): coded[int(i)] for k, i in zip(seconds, which, strict=True) if i >= 0}
+        return {int(k): coded[int(i)] for k, i in zip(keys, which, strict=True) if i >= 0}
 
 
 def _coded(image: NDArray[np.uint8] | bytes, spec: ImageSpec) -> JPEG:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -213,7 +213,7 @@ def describe_spec(spec: Spec | None) -> dict[str, Any] | None:
     """Return a spec with its digest, in JSON's types."""
     if spec is None:
         return None
-    return {"product": spec.product, **asdict(spec), "digest": spec.digest}
+    return {"product": spec.product, **spec.parameters(), "digest": spec.digest}
 
 
 def _spec(file: Path, values: dict[str, Any] | None) -> Spec | None:

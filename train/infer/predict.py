@@ -38,7 +38,7 @@ class Embeddings:
 
     Attributes:
         scene: of the whole recording, the mean of the others, float32 [features].
-        embeddings: of one acoustic frame with the image of its second each, or of one image,
+        embeddings: of one acoustic frame with the image of its time each, or of one image,
             float32 [n, features].
         timestamps: the middle of each, milliseconds, float64 [n].
     """
@@ -79,7 +79,8 @@ class Computation:
     def add(self, piece: Piece) -> None:
         """Compute the next piece."""
         model = self._model
-        source, samples, seconds = sample_piece(self._name, piece, model.acoustic)
+        per_second = 1 if model.images is None else model.images.per_second
+        source, samples, seconds = sample_piece(self._name, piece, model.acoustic, per_second)
         self.seconds = max(self.seconds, seconds)
         self.warnings += [*piece.warnings, *piece.lost.values()]
         self.without = model.lacking(
@@ -198,7 +199,7 @@ def embed_pieces(
         computed.add(piece)
     samples, values = computed.result()
     embeddings = values.float().numpy()
-    middle = samples.second + 0.5
+    middle = (samples.time + 0.5) / samples.rate
     if samples.frame is not None and model.acoustic is not None:
         middle = centre_sample(samples.frame, model.acoustic) / model.acoustic.sample_rate
     return Embeddings(embeddings.mean(0), embeddings, (1000 * middle).astype(np.float64))
@@ -218,6 +219,8 @@ def _numbered(samples: Samples, first: int) -> Samples:
 def _joined(parts: list[Samples]) -> Samples:
     """Return the samples of several pieces; records of images are of their pieces and go."""
     frames = [part.frame for part in parts if part.frame is not None]
-    names = ("scene", "clip", "second", "strict")
+    names = ("scene", "clip", "time", "strict")
     arrays = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-    return Samples(np.concatenate(frames) if frames else None, None, *arrays)
+    frame = np.concatenate(frames) if frames else None
+    scene, clip, time, strict = arrays
+    return Samples(frame, None, scene, clip, time, strict, parts[0].rate)

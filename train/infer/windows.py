@@ -2,9 +2,9 @@
 
 Window j is [j * hop, j * hop + length), of a recording that has its middle. *strict* takes the
 samples whose acoustic frame lies wholly inside it, *centred* those whose frame has its centre
-inside; images count by the instant they are on show at, k + 0.5 s. Windows of one second, one
-second apart, are the segments of the official task, and their answers are those of evaluation
-(`avsc.train.protocol`). *clip* is one answer for all of the recording.
+inside; images count by the instant they are on show at (k + 0.5 s of one a second). Windows of one
+second, one second apart, are the segments of the official task, and their answers are those of
+evaluation (`avsc.train.protocol`). *clip* is one answer for all of the recording.
 """
 
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ def _extent(
 ) -> tuple[Ints, Ints, int]:
     """Return first and last tick that must lie in a sample's window, and the ticks of a second."""
     if samples.frame is None or spec is None:
-        middle = samples.second * IMAGE_RATE + IMAGE_RATE // 2
+        middle = (2 * samples.time + 1) * IMAGE_RATE // (2 * samples.rate)
         return middle, middle, IMAGE_RATE
     if protocol == "centred":
         centre = centre_sample(samples.frame, spec)

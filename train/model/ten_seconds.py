@@ -29,10 +29,15 @@ images is its own [B] to values of the samples [B, ...]; None where there is no 
 
 
 def cuts(samples: Samples) -> list[slice]:
-    """Cut samples, ordered by clip and time, into those of ten seconds of one clip each."""
+    """Cut samples, ordered by clip and time, into those of ten seconds of one clip each.
+
+    With several images a second, ten seconds are cut into parts of about as many images.
+    """
     if not len(samples):
         return []
-    new = (np.diff(samples.clip) != 0) | (np.diff(samples.second // SECONDS) != 0)
+    step = max(1, SECONDS // samples.rate)  # as many images as ten seconds of one a second have
+    batch = samples.second // SECONDS * SECONDS + samples.second % SECONDS // step
+    new = (np.diff(samples.clip) != 0) | (np.diff(batch) != 0)
     bounds = [0, *(np.flatnonzero(new) + 1).tolist(), len(samples)]
     return [slice(first, last) for first, last in pairwise(bounds)]
 

@@ -174,7 +174,7 @@
   function images(list) {
     if (!list.length) return make("p", {}, "No images in the store.");
     return make("ul", { class: "images" }, ...list.map((image) => {
-      const text = `second ${image.second}`;
+      const text = image.name;
       const picture = image.webp
         ? make("img", { src: `data:image/webp;base64,${image.webp}`, alt: `Image of ${text}` })
         : make("p", {}, `damaged: ${image.damaged}`);

@@ -76,11 +76,15 @@ class ClassifierInputs:
         return np.searchsorted(every, self.samples.clip * span + self.samples.second)
 
     def images_of(self, clip: Ints, second: Ints) -> Ints:
-        """Return the rows of the images of some seconds; that of `absent` where there is none."""
+        """Return the rows of the images of some seconds; that of `absent` where there is none.
+
+        Of several images a second, it is the one that lies where the sample's own does.
+        """
         assert self.samples.image is not None
-        span = 1 + max(int(self.samples.second.max()), int(second.max(initial=0)))
-        there, first = np.unique(self.samples.clip * span + self.samples.second, return_index=True)
-        wanted = clip * span + second
+        key = second * self.samples.rate + self.samples.time % self.samples.rate
+        span = 1 + max(int(self.samples.time.max()), int(key.max(initial=0)))
+        there, first = np.unique(self.samples.clip * span + self.samples.time, return_index=True)
+        wanted = clip * span + key
         place = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
         row = self.samples.image[first[place]]
         return np.where(there[place] == wanted, row, self.absent("visual"))

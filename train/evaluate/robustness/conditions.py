@@ -10,7 +10,8 @@ share is part of the larger, and the same segments lack audio and images.
 
 *Shifted*: audio that is s seconds late: the frames of second k meet the image of second k + s.
 Clips are cyclic, so that each segment has an image of its own clip: where k + s is beyond the last
-second, counting continues from the first. An image that the store lacks is missing, as above.
+second, counting continues from the first. An image that the store lacks is missing, as above. With
+two images a second, it is the one at the same place in its second.
 
 *Of another clip*: the images of another of the evaluated clips, at the same second (counted
 cyclically where it is shorter), drawn uniformly among those of the same scene, or of the others.
@@ -37,6 +38,8 @@ from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs, r
 from avsc.train.systems import Modality
 
 SHARE, DONOR = 1, 2  # what a generator is for: the first word of its key
+MOST_PER_SECOND = 2
+"""Images a second of which each meets an acoustic frame, and so is embedded."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,16 @@ class OtherClip:
 
 
 def _cyclic(inputs: ClassifierInputs, clip: Ints, later: int) -> Ints:
-    """Return the second of a clip that lies so much after that of each sample, cyclically."""
+    """Return the second of a clip that lies so much after that of each sample, cyclically.
+
+    Raises:
+        UndefinedError: there are so many images that some are not embedded.
+    """
+    if inputs.samples.rate > MOST_PER_SECOND:
+        raise UndefinedError(
+            f"the store has {inputs.samples.rate} images a second, of which some meet no acoustic "
+            f"frame; wanted at most {MOST_PER_SECOND}"
+        )
     last = np.array([inputs.seconds[row] for row in clip.tolist()], np.int64)
     return (inputs.samples.second + later) % last
 
