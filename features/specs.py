@@ -178,7 +178,9 @@ class ImageTimes(Spec):
         >>> ImageSpec().name(3), ImageSpec(per_second=2).name(3)
         ('second 3', 'image 3 (1.75 s)')
         """
-        return f"second {k}" if self.per_second == 1 else f"image {k} ({self.instant(k):.4g} s)"
+        if self.per_second == 1:
+            return f"second {k}"
+        return f"image {k} ({float(self.instant(k)):g} s)"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """A data set of real recordings, its store, and small runs that were trained on it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from recordings import write_sound
 from systems import SMALL
 from videos import drawn, write_video
 
-from avsc.features.specs import SPECS
+from avsc.features.specs import SPECS, ImageSpec
 from avsc.train.fit.compute import Session
 from avsc.train.fit.console import Console
 from avsc.train.fit.prepare import prepare
@@ -23,7 +24,7 @@ LENGTHS = {"clip-6": 2.3, "clip-7": 12.7, "clip-8": 3.0, "clip-9": 1.4}
 class Trained(World):
     """A data set with folds, its store (in `folder`), and runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, images: ImageSpec | None = None) -> None:
         self.folder = folder
         root = folder / "root"
         rows = ["id,scene,audio,video,fold"]
@@ -39,6 +40,9 @@ class Trained(World):
             rows.append(f"{name},scene{number % 2},{files},{fold}")
         (root / "clips.csv").write_text("\n".join(rows) + "\n")
         super().__init__(folder, write=False)
+        if images is not None:
+            specs = {**self.description.specs, "images": images}
+            self.description = replace(self.description, specs=specs)
         self.make()
 
     def fit(self, system: str, **changes: object) -> Path:

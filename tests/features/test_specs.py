@@ -46,6 +46,9 @@ def test_digests_are_those_of_every_store_so_far(
         (ImageSpec, {"quality": 0}, "quality is 0; 1 to 100"),
         (ImageSpec, {"quality": 101}, "quality is 101; 1 to 100"),
         (ImageSpec, {"short_side": -1}, "short_side is -1"),
+        (ImageSpec, {"per_second": 0}, "per_second is 0; 1 to 30 images a second"),
+        (ImageSpec, {"per_second": 31}, "per_second is 31; 1 to 30 images a second"),
+        (ImageSpec, {"per_second": 1.5}, r"per_second is 1\.5; a int"),
         (ScalogramSpec, {"floor": 0.0}, r"floor is 0\.0; a number > 0"),
         (ScalogramSpec, {"hop": 0}, "hop is 0; a whole number > 0"),
         (ImageSpec, {"quality": True}, "quality is True; a int"),
@@ -55,6 +58,16 @@ def test_digests_are_those_of_every_store_so_far(
 def test_bad_parameters_are_named(kind: type[Spec], values: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingError, match=said):
         kind.from_dict(values)
+
+
+def test_a_parameter_that_specs_did_not_have_at_first_is_said_where_it_is_used() -> None:
+    assert ImageSpec(per_second=1).digest == ImageSpec().digest
+    two = ImageSpec(per_second=2)
+    assert two.digest != ImageSpec().digest
+    assert two.canonical() == (
+        '{"per_second":2,"product":"images","quality":90,"short_side":320,"version":1}'
+    )
+    assert ImageSpec.from_dict(two.parameters()) == two
 
 
 @pytest.mark.parametrize("bands", [0, 515, 10**9])

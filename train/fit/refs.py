@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avsc.features.specs import ImageSpec
 from avsc.features.store.identity import CLIPS, LACKING
 from avsc.features.store.layout import description_file
 from avsc.features.store.reader import Store
@@ -162,16 +163,16 @@ def other_kind(store: Store, ref: StoreRef) -> tuple[str, Any, Any] | None:
     """Return whether a store has other classes or features than a run's.
 
     Returns:
-        What differs (``classes`` or ``specs``), what the store has and what the run's had; None if
+        What differs (``classes`` or a product), what the store has and what the run's had; None if
         nothing does.
     """
-    specs = {product: store.spec(product).digest for product in ref.specs}
-    for name, here, wanted in (
-        ("classes", store.classes, ref.classes),
-        ("specs", specs, ref.specs),
-    ):
-        if here != wanted:
-            return name, here, wanted
+    if store.classes != ref.classes:
+        return "classes", store.classes, ref.classes
+    for product, digest in ref.specs.items():
+        spec = store.spec(product)
+        if spec.digest != digest:
+            rate = f" ({spec.per_second} a second)" if isinstance(spec, ImageSpec) else ""
+            return product, f"{spec.digest[:12]}{rate}", digest[:12]
     return None
 
 
