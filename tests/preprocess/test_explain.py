@@ -121,6 +121,11 @@ def test_other_parameters(world: World) -> None:
         f"wanted {new.digest[:12]}"
     )
     assert said["images"][1] == f"  {old.digest[:12]} has quality 90, wanted 70"
+    said = world.explain("clip-0", "--images-per-second", 2)
+    assert said["images"][1] == f"  {old.digest[:12]} has per_second 1, wanted 2"
+    for bad in (0, -1, 31):
+        refused = world.run("clip-0", "--images-per-second", bad)
+        assert f"images: per_second is {bad}; 1 to 30" in str(refused.exception)
 
 
 def test_clip_that_failed(world: World) -> None:

@@ -1,16 +1,23 @@
 """Training, evaluation and prediction on two images a second."""
 
+from math import ceil
+
 import numpy as np
 import pytest
-from commands import refused, run_fit
+import torch
+from commands import refused
 from inferred import LENGTHS, Trained
 
 from avsc.features.specs import ImageSpec
 from avsc.features.store.reader import Store
 from avsc.train.data.source import Source
 from avsc.train.data.time_shift import ClipImages
-from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.predict import predict_clips
+from avsc.train.fit.compute import Computing
+from avsc.train.fit.console import Console
+from avsc.train.fit.trained_run import restore
 from avsc.train.infer import load
+from avsc.train.protocol import PROTOCOLS
 
 TWO = ImageSpec(per_second=2)
 
@@ -38,24 +45,23 @@ def test_a_frame_is_paired_with_the_image_of_its_half_second(world):
 
 
 @pytest.mark.parametrize("system", ["joint", "ablation-2"])
-def test_predict_is_evaluate_bit_for_bit(world, system, monkeypatch, capsys):
-    run, report = world.fit(system), world.folder / f"report-{system}"
-    status, _, err = run_fit(
-        monkeypatch, capsys, "evaluate", run, "--device=cpu", "--workers=0", "--resamples=100",
-        "--protocol=strict,centred", "--out", report,
-    )  # fmt: skip
-    assert status == 0, err
-    model, clips = load(run, device="cpu"), world.dataset.clips
-    for protocol in ("strict", "centred"):
-        evaluated = read_predictions(report / f"predictions-{protocol}.tsv", clips, model.classes)
-        for name in LENGTHS:
-            row = [clip.id for clip in clips].index(name)
-            audio, video = world.files(name)
+def test_predict_is_evaluate_bit_for_bit(world, system):
+    """`ablation-2` reads stored embeddings of the images."""
+    run, store = world.fit(system), Store.open(world.store)
+    rows = [row for row, clip in enumerate(store.clips) if clip.id in LENGTHS]
+    with Console() as console:
+        how = (PROTOCOLS, Computing(torch.device("cpu"), 32, 0), console)
+        evaluated = predict_clips(restore(run), store, rows, *how)
+    assert evaluated.expected == sum(ceil(length - 0.5) for length in LENGTHS.values())
+    model = load(run, device="cpu")
+    for protocol, segments in evaluated.segments.items():
+        assert len(segments) == evaluated.expected
+        for row in rows:
+            audio, video = world.files(store.clips[row].id)
             found = model.predict(video, audio=audio, protocol=protocol)
-            wanted = evaluated.clip == row
-            np.testing.assert_array_equal(found.probability, evaluated.probability[wanted])
-            assert found.times[:, 0].tolist() == evaluated.second[wanted].tolist()
-        assert len(evaluated.clip) == sum(np.ceil(np.array([*LENGTHS.values()]) - 0.5))
+            wanted = segments.clip == row
+            np.testing.assert_array_equal(found.probability, segments.probability[wanted])
+            assert found.times[:, 0].tolist() == segments.second[wanted].tolist()
 
 
 def test_a_store_of_another_rate_is_refused(world, tmp_path_factory, fit):
