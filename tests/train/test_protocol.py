@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avsc.features.framing import n_frames
-from avsc.features.specs import ScalogramSpec
+from avsc.features.specs import ImageSpec, ScalogramSpec
 from avsc.features.store.failures import Failure
 from avsc.features.store.labels import Labels
 from avsc.manifests.errors import AvscError, SettingError
@@ -41,6 +41,8 @@ def fake(every, clips, images=None, failures=()):
         path="stores/fake",
         clips=[SimpleNamespace(id=f"clip{row}") for row in range(clips)],
         failures=failures,
+        products=("images",),
+        spec=lambda product: ImageSpec(),
     )
     return store, SimpleNamespace(image_samples=images, every=every)
 
