@@ -1,5 +1,6 @@
 """Training, evaluation and prediction on two images a second."""
 
+from dataclasses import replace
 from math import ceil
 
 import numpy as np
@@ -13,6 +14,9 @@ from avsc.features.store.reader import Store
 from avsc.train.data.source import Source
 from avsc.train.data.time_shift import ClipImages
 from avsc.train.evaluate.predict import predict_clips
+from avsc.train.evaluate.robustness.alterations import UndefinedError
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs
+from avsc.train.evaluate.robustness.conditions import Shifted
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
@@ -28,6 +32,7 @@ def world(tmp_path_factory):
 
 
 def test_a_frame_is_paired_with_the_image_of_its_half_second(world):
+    """Also where training, or a condition, shifts it by a second."""
     store = Store.open(world.store, ["scalogram", "images"])
     source = Source.open(store, "scalogram", images=True)
     pairs, images = source.every, store.records("images")
@@ -42,6 +47,15 @@ def test_a_frame_is_paired_with_the_image_of_its_half_second(world):
     before = (half_second - 2) % 26
     there = before < 25  # the clip ends before 12.75 s; frames that should see it keep their own
     np.testing.assert_array_equal(images.key[shifted], np.where(there, before, half_second))
+    expected = np.stack([np.full(13, row), np.arange(13)])
+    vectors = {"audio": np.zeros((len(own) + 1, 1)), "visual": np.zeros((len(images) + 1, 1))}
+    inputs = ClassifierInputs(vectors, own, expected)
+    altered = Shifted(-1)(inputs, 0)
+    np.testing.assert_array_equal(altered.without, ~there)
+    np.testing.assert_array_equal(images.key[altered.samples.image[there]], before[there])
+    four = replace(inputs, samples=replace(own, time=2 * own.time, rate=4))
+    with pytest.raises(UndefinedError, match="4 images a second, of which some meet no acoustic"):
+        Shifted(-1)(four, 0)
 
 
 @pytest.mark.parametrize("system", ["joint", "ablation-2"])
