@@ -15,8 +15,13 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from avsc.features.specs import AcousticEmbeddingSpec, AcousticSpec, VisualEmbeddingSpec
-from avsc.features.store.labels import per_second, store_labels
+from avsc.features.specs import (
+    AcousticEmbeddingSpec,
+    AcousticSpec,
+    ImageSpec,
+    VisualEmbeddingSpec,
+)
+from avsc.features.store.labels import store_labels
 from avsc.features.store.reader import Records, Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.loader import Encoded
@@ -51,9 +56,10 @@ def acoustic_frames(store: Store, feature: str, rows: Sequence[int] | None = Non
 
 def encoded_images(store: Store, rows: Sequence[int] | None = None) -> Stream:
     """Return the encoded images of some clips of a store, or of all; none is read yet."""
-    images = store.records("images")
+    images, spec = store.records("images"), store.spec("images")
+    assert isinstance(spec, ImageSpec)
     clip, key = images.clip.astype(np.int64), images.key.astype(np.int64)
-    every = image_samples(clip, key, store_labels(store), per_second(store))
+    every = image_samples(clip, key, store_labels(store), spec.per_second)
     return Stream(images, every.take(_of(images, rows)))
 
 
