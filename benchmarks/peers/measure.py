@@ -22,8 +22,6 @@ PR_SET_CHILD_SUBREAPER = 36
 POLL = 0.02  # seconds
 SILENT = {"DATACHAIN_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 """So that no tool reports its use over the network."""
-PATIENT = {"RAY_raylet_start_wait_time_s": "600"}
-"""So that Ray starts on a busy machine, too: by default it gives up after 30 s."""
 
 HERE = Path(__file__).parent.parent
 
@@ -69,7 +67,6 @@ def run(
     environment = {
         **os.environ,
         **SILENT,
-        **PATIENT,
         "PYTHONPATH": str(HERE),
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
     }

@@ -12,6 +12,22 @@ from peers.peer import Image, Job, by_pyav
 PACKAGES = ("ray", "av")
 ADVICE = "`read_parquet` of paths, `map` with PyAV, `write_parquet`"
 RERUN = "`DataContext.checkpoint_config` with an id column, the same program again"
+STARTS = 5
+
+
+def start(workers: int) -> None:
+    """Start Ray; again where its node gives up after 15 s, waiting for an agent: a busy machine."""
+    import ray
+
+    for left in reversed(range(STARTS)):
+        try:
+            ray.init(num_cpus=workers + 1, include_dashboard=False, object_store_memory=400 * 10**6)
+        except Exception:  # it has no class of its own for that
+            ray.shutdown()
+            if not left:
+                raise
+        else:
+            return
 
 
 def extract(job: Job) -> None:
@@ -21,7 +37,7 @@ def extract(job: Job) -> None:
     import ray
     from ray.data.checkpoint import CheckpointConfig
 
-    ray.init(num_cpus=job.workers + 1, include_dashboard=False, object_store_memory=400 * 10**6)
+    start(job.workers)
     listed = job.out / "videos.parquet"
     if not listed.exists():
         pq.write_table(pa.table({"video": [str(video) for video in job.videos]}), listed)
