@@ -1,4 +1,7 @@
-"""WebDataset: tar shards of a thousand, `shardshuffle`, a shuffle buffer, `WebLoader`."""
+"""WebDataset: tar shards, `shardshuffle`, a shuffle buffer, `WebLoader`.
+
+It refuses fewer shards than workers; so these are smaller than one would have them.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,9 +10,9 @@ from typing import Any
 from peers.feed import Feed, stored, view
 
 PACKAGES = ("webdataset",)
-FEED = "shards of 1,000, `shardshuffle`, `shuffle(1000)`, `WebLoader`, processes"
+FEED = "shards of 128, `shardshuffle`, `shuffle(1000)`, `WebLoader`, processes"
 STATE = ""
-SHARD, BUFFER = 1000, 1000
+SHARD, BUFFER = 128, 1000
 
 
 def write(store: Path, data: Path) -> None:
