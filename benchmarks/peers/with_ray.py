@@ -38,17 +38,19 @@ def extract(job: Job) -> None:
     from ray.data.checkpoint import CheckpointConfig
 
     start(job.workers)
-    listed = job.out / "videos.parquet"
-    if not listed.exists():
-        pq.write_table(pa.table({"video": [str(video) for video in job.videos]}), listed)
+    listed, videos = job.out / "videos", list(map(str, job.videos))
+    listed.mkdir(exist_ok=True)
+    units = range(0, len(videos), job.unit)
+    for first in units:  # a file is read by one task, whatever number of blocks is asked for
+        unit = pa.table({"video": videos[first : first + job.unit]})
+        pq.write_table(unit, listed / f"{first:06d}.parquet")
     context = ray.data.DataContext.get_current()
     context.checkpoint_config = CheckpointConfig("video", str(job.out / "checkpoint"))
 
     def make(row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "images": [job.encode(rgb) for rgb in by_pyav(Path(row["video"]))]}
 
-    blocks = -(-len(job.videos) // job.unit)
-    table = ray.data.read_parquet(str(listed), override_num_blocks=blocks)
+    table = ray.data.read_parquet(str(listed), override_num_blocks=len(units))
     table.map(make).write_parquet(str(job.out / "frames"))
     ray.shutdown()
 
