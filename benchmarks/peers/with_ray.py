@@ -41,10 +41,11 @@ def extract(job: Job) -> None:
     listed, videos = job.out / "videos", list(map(str, job.videos))
     listed.mkdir(exist_ok=True)
     units = range(0, len(videos), job.unit)
-    for first in units:  # a file is read by one task, whatever number of blocks is asked for
+    for first in units:
         unit = pa.table({"video": videos[first : first + job.unit]})
         pq.write_table(unit, listed / f"{first:06d}.parquet")
     context = ray.data.DataContext.get_current()
+    context.use_datasource_v2 = False  # it reads small files in one task, whatever is asked for
     context.checkpoint_config = CheckpointConfig("video", str(job.out / "checkpoint"))
 
     def make(row: dict[str, Any]) -> dict[str, Any]:
