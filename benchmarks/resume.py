@@ -7,36 +7,24 @@ a GPU what its convolutions change from run to run, which a second straight run 
     python benchmarks/resume.py [--device cuda] [--every 4] [--clips 64] [--batch-size 256]
 """
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGUSR1
 
 import torch
+from joint_training import joint_trainer, make_settings, training_parser
 from machine import described
-from made import make_store
 from torch import Tensor
 
-from avsc.train.fit.compute import Session
-from avsc.train.fit.console import Console
 from avsc.train.fit.device import device_name
-from avsc.train.fit.prepare import prepare
-from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.signals import StopRequest
 from avsc.train.fit.trainer import Trainer
 from avsc.train.settings.scenes import Settings
-from avsc.train.systems import SYSTEMS
-
-
-def trainer(settings: Settings, folder: Path) -> Trainer:
-    with Console(silent=True) as console:
-        session = Session.open(settings, console)
-        return prepare(SYSTEMS["joint"], settings, RunFolder(folder), True, session)
 
 
 def straight(settings: Settings, folder: Path) -> Trainer:
-    one = trainer(settings, folder)
+    one = joint_trainer(settings, folder)
     assert one.fit()
     return one
 
@@ -45,7 +33,7 @@ def interrupted(settings: Settings, folder: Path, every: int) -> tuple[Trainer, 
     """Return the trainer of the last part, and how often the run was stopped."""
     stops = 0
     while True:
-        part, stop, steps = trainer(settings, folder), StopRequest(), []
+        part, stop, steps = joint_trainer(settings, folder), StopRequest(), []
         part.session = replace(part.session, stop=stop)
         step = part._step
 
@@ -71,21 +59,13 @@ def apart(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = training_parser(__doc__, clips=64)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--backbone", default="effnetv2-s")
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--every", type=int, default=4, help="steps between two stops")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings = Settings(
-            store=make_store(folder / "store", options.clips), backbone=options.backbone,
-            visual_weights="random", image_size=options.image_size, compile="no",
-            batch_size=options.batch_size, validation="none", epochs=1, device=options.device,
-        )  # fmt: skip
+        settings = make_settings(options, folder, compile="no", epochs=1, device=options.device)
         first = straight(settings, folder / "first")
         second = straight(settings, folder / "second")
         last, stops = interrupted(settings, folder / "stopped", options.every)

@@ -7,22 +7,16 @@ processor's time; a warming epoch of the last kind comes first.
     python benchmarks/sharing.py [--clips 10] [--batch-size 256] [--backbone effnetv2-s]
 """
 
-import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from made import make_store
+from joint_training import joint_trainer, make_settings, training_parser
 from turns import table
 
-from avsc.train.fit.compute import Session
-from avsc.train.fit.console import Console
-from avsc.train.fit.prepare import prepare
-from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.trainer import Trainer
-from avsc.train.settings.scenes import Settings
-from avsc.train.systems import SYSTEMS
 
 CHOICES = ("1", "2", "3", "all")
 
@@ -41,31 +35,14 @@ def epoch(trainer: Trainer) -> tuple[int, int, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="effnetv2-s")
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--clips", type=int, default=10)
-    options = parser.parse_args()
+    options = training_parser(__doc__, clips=10).parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder, Console(silent=True) as console:
-        store = make_store(Path(folder) / "store", options.clips)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = make_settings(options, folder, device="cpu", workers=0)
 
         def ready(choice: str) -> Trainer:
-            settings = Settings(
-                store=store,
-                backbone=options.backbone,
-                visual_weights="random",
-                image_size=options.image_size,
-                batch_size=options.batch_size,
-                frames_per_image=choice,
-                validation="none",
-                device="cpu",
-                workers=0,
-            )
-            run = RunFolder(Path(folder) / choice)
-            session = Session.open(settings, console)
-            return prepare(SYSTEMS["joint"], settings, run, True, session)
+            return joint_trainer(replace(settings, frames_per_image=choice), folder / choice)
 
         epoch(ready(CHOICES[-1]))
         found = {choice: epoch(ready(choice)) for choice in CHOICES}

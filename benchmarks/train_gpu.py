@@ -14,7 +14,6 @@ The store is made for the purpose. On a CPU it runs at toy size, to show that it
     python benchmarks/train_gpu.py [--device cuda] [--steps 30] [--batch-size 256] [--compile yes]
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -25,21 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joint_training import joint_trainer, make_settings, training_parser
 from machine import described
-from made import make_store
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batch import Batch
-from avsc.train.fit.compute import Session
-from avsc.train.fit.console import Console
-from avsc.train.fit.prepare import prepare
-from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.trainer import Trainer
 from avsc.train.model.network import fast_dtype
-from avsc.train.settings.scenes import Settings
-from avsc.train.systems import SYSTEMS
 
 
 def wait(device: torch.device) -> None:
@@ -169,35 +162,21 @@ def report(trainer: Trainer, steps: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = training_parser(__doc__, clips=256)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--backbone", default="effnetv2-s")
-    parser.add_argument("--image-size", type=int)
-    parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--compile", default="auto", choices=["auto", "yes", "no"])
-    parser.add_argument("--clips", type=int, default=256, help="in the store that is made")
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Console(silent=True) as console:
-        settings = Settings(
-            store=make_store(Path(folder) / "store", options.clips),
-            backbone=options.backbone,
-            visual_weights="random",
-            image_size=options.image_size,
-            batch_size=options.batch_size,
-            compile=options.compile,
-            validation="none",
-            device=options.device,
-        )
-        run = RunFolder(Path(folder) / "run")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = make_settings(options, folder, compile=options.compile, device=options.device)
         try:
-            session = Session.open(settings, console)
-            trainer = prepare(SYSTEMS["joint"], settings, run, True, session)
+            trainer = joint_trainer(settings, folder / "run")
         except AvscError as fault:
             sys.exit(f"train_gpu: {fault}")
-        name = torch.cuda.get_device_name() if trainer.session.device.type == "cuda" else "cpu"
+        device = torch.cuda.get_device_name() if trainer.session.device.type == "cuda" else "cpu"
         print(
-            f"{described()}; {name}; {options.backbone}, batches of {options.batch_size}, "
+            f"{described()}; {device}; {options.backbone}, batches of {options.batch_size}, "
             f"compile {options.compile}, {trainer.session.workers} threads\n"
         )
         report(trainer, options.steps)
