@@ -80,9 +80,8 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         seen.get_by_role("link", name=wanted[1]).click()
         seen.wait_for_selector(".images img")
         assert seen.inner_text("#clip-name") == wanted[1]
-        assert (
-            seen.locator("#clip img").count() == 2 + 2 * 2
-        )  # images; two channels of two products
+        # images; two channels of two products
+        assert seen.locator("#clip img").count() == 2 + 2 * 2
         shown = "[...document.querySelectorAll('#clip img')].every(i => i.naturalWidth)"
         seen.wait_for_function(shown)
         seen.go_back()

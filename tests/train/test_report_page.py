@@ -142,6 +142,7 @@ def test_a_clip_shows_what_was_predicted_second_by_second(page, chromium):
                 audio.muted = true;
                 const ended = new Promise((done, failed) => {
                     audio.onended = done; audio.onerror = failed;
+                    setTimeout(failed, 120000, 'it does not end');
                 });
                 await audio.play();
                 await ended;
