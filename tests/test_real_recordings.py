@@ -69,7 +69,7 @@ def test_cities_are_learned_from_real_clips(extracted: Path, tmp_path: Path) -> 
     run("avsc-fit", "joint", "--store", extracted, "--out", out, "--validation", "none",
         "--backbone", "test_resnet", "--visual-weights", "random", "--image-size", 64,
         "--batch-size", 32, "--epochs", 4, "--lr-period", 4, "--device", "cpu")  # fmt: skip
-    run("avsc-fit", "evaluate", out, "--fold", "train", "--device", "cpu")
+    run("avsc-fit", "evaluate", out, "--fold", "train", "--device", "cpu", "--allow-missing")
     found = json.loads((out / "evaluation-train" / "metrics.json").read_text())
     assert found["protocols"]["strict"]["segments"] == 120
     assert found["protocols"]["strict"]["accuracy"] > 0.95
