@@ -58,6 +58,7 @@ class Row:
 
 
 DROPOUT = ("--modality-dropout", 0.3, "--modality-dropout-epochs", 3)
+ROBUST = ("--preset", "robust", "--modality-dropout-epochs", 3, "--validation-missing", 1)
 ROWS = {
     "audio": Row("audio", knows="sound"),
     "video": Row("video", knows="sight", passes=3),
@@ -72,7 +73,7 @@ ROWS = {
     "heads": Row("joint", ("--unimodal-heads", 0.3)),
     "dropout-heads": Row("joint", (*DROPOUT, "--unimodal-heads", 0.3)),
     "dropout-teacher": Row("joint", DROPOUT, teacher="joint"),
-    "robust": Row("joint", ("--preset", "robust", "--modality-dropout-epochs", 3)),
+    "robust": Row("joint", ROBUST),
     "audio-teacher": Row("audio", knows="sound", teacher="joint"),
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
