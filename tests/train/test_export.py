@@ -14,6 +14,7 @@ from avsc.train.infer import export as exporting
 from avsc.train.infer import exported as folders
 from avsc.train.infer import graph, load, loading
 from avsc.train.infer.run import restore_with_encoders
+from avsc.train.infer.verify_export import TOLERANCE, check_difference, largest_difference
 
 ALL = ["README.md", "config.json", "model.onnx", "model.pt2", "model.safetensors"]
 
@@ -67,7 +68,7 @@ def test_the_folder_has_all_forms_and_nothing_else(joint):
     assert sorted(path.name for path in joint.iterdir()) == ALL
     assert [path.name for path in joint.parent.iterdir()] == ["joint"]
     values = json.loads((joint / "config.json").read_text())
-    assert values["largest_differences"]["onnx"] <= exporting.TOLERANCE
+    assert values["largest_differences"]["onnx"] <= TOLERANCE
     assert values["graph"]["opset"] == graph.OPSET
 
 
@@ -80,7 +81,7 @@ def test_an_exported_folder_answers_as_its_run(world, joint):
         torch_model.predict(video, audio=audio).probability, wanted.probability
     )
     found = onnx_model.predict(video, audio=audio).probability
-    assert 0 < np.abs(found - wanted.probability).max() < exporting.TOLERANCE
+    assert 0 < np.abs(found - wanted.probability).max() < TOLERANCE
     for name in ("system", "classes", "acoustic", "images", "image_input", "protocol"):
         assert getattr(onnx_model, name) == getattr(run, name)
     inputs = graph.drawn_inputs(restore_with_encoders(world.fit("joint")).network, 5, 2)
@@ -106,7 +107,7 @@ def test_predict_takes_an_exported_folder_by_either_runtime(world, joint, fit):
         (ranked,) = (value for value in line.values() if isinstance(value, list))
         values.append([each["score"] for each in sorted(ranked, key=lambda each: each["label"])])
     torch_scores, onnx_scores = np.split(np.array(values), 2)
-    assert 0 < np.abs(torch_scores - onnx_scores).max() < exporting.TOLERANCE
+    assert 0 < np.abs(torch_scores - onnx_scores).max() < TOLERANCE
 
 
 @pytest.mark.parametrize("system", ["audio", "video"])
@@ -121,7 +122,7 @@ def test_one_modality_alone(world, tmp_path, fit, system):
     first = audio if system == "audio" else video
     found = load(out, runtime="onnx").predict(first).probability
     wanted = load(run, device="cpu").predict(first).probability
-    np.testing.assert_allclose(found, wanted, atol=exporting.TOLERANCE)
+    np.testing.assert_allclose(found, wanted, atol=TOLERANCE)
     assert "without model.safetensors; it has model.onnx, model.pt2. Take another" in said(out)
 
 
@@ -191,10 +192,10 @@ def test_what_is_not_a_number_is_a_difference(world):
             logits, embedding = graph.Graph(network)(**inputs)
         return (logits * float("nan") if len(logits) == 2 else logits), embedding
 
-    found = exporting.largest_difference(network, nan_at_times)
+    found = largest_difference(network, nan_at_times)
     assert found != found
     with pytest.raises(folders.AvscError, match=r"model.onnx: opened again"):
-        exporting._check("model.onnx", found, exporting.TOLERANCE)
+        check_difference("model.onnx", found, TOLERANCE)
 
 
 def test_figures_of_the_evaluation_are_on_the_card(world, tmp_path, monkeypatch, capsys):

@@ -20,12 +20,13 @@ from avsc.manifests.errors import MediaError
 from avsc.train.evaluate.calibration import FittedTemperature
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
-from avsc.train.infer.export import TOLERANCE, ExportRequest, export
+from avsc.train.infer.export import ExportRequest, export
 from avsc.train.infer.formats import Format
 from avsc.train.infer.graph import drawn_inputs
 from avsc.train.infer.live import ROUNDING
 from avsc.train.infer.live_lines import write_live
 from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.verify_export import TOLERANCE
 from avsc.train.infer.windows import Windows
 from avsc.train.model.weights import digest
 

@@ -13,7 +13,7 @@ from avsc.features.store.failures import Failure
 from avsc.features.store.labels import Labels
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.data.samples import Samples, frame_samples, image_samples, pair
-from avsc.train.evaluate.predict import expected_segments, missing_segments, within
+from avsc.train.evaluate.expected import expected_segments, missing_segments, within
 from avsc.train.protocol import PROTOCOLS, frame_mask, named_protocols, segments
 
 SPEC = ScalogramSpec()

@@ -15,8 +15,8 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import image_samples
 from avsc.train.data.time_shift import ClipImages, TimeShift
+from avsc.train.evaluate.robustness.changes import Shifted
 from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs
-from avsc.train.evaluate.robustness.conditions import Shifted
 from avsc.train.model.inference import evaluating
 from avsc.train.settings.scenes import Settings
 from avsc.train.systems import SYSTEMS

@@ -1,6 +1,6 @@
 """Time shift in training: acoustic frames with the image of another second of their clip.
 
-As under the shifts of `avsc.train.evaluate.robustness.conditions`, the audio is s seconds late
+As under the shifts of `avsc.train.evaluate.robustness.changes`, the audio is s seconds late
 (early where s is negative): frames of second k meet the image of second k + s, counted cyclically
 from the clip's first second to that of its last image; of several images a second, the one that
 lies in that second where their own does in k.

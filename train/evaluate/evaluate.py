@@ -2,22 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from avsc.features.pages.clip_sounds import ClipSounds, recordings_folder
 from avsc.features.pages.page import check_page_options, check_single_file, remove_page, write_page
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import AvscError, SettingError
+from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
-from avsc.manifests.table import name_warnings
 from avsc.train.evaluate.bootstrap import METHOD
 from avsc.train.evaluate.calibration import Temperature, with_temperature
-from avsc.train.evaluate.evaluation_request import EvaluationRequest, RunRequest
+from avsc.train.evaluate.evaluation_request import EvaluationRequest
 from avsc.train.evaluate.mirror import check_sees, predict_flipped
 from avsc.train.evaluate.page import EvaluationPage
-from avsc.train.evaluate.pooling import TestedRuns, pool_answers, pool_predictions
-from avsc.train.evaluate.predict import ClipPredictions, check_store, predict_clips
+from avsc.train.evaluate.pooling import pool_answers, pool_predictions
+from avsc.train.evaluate.predict import ClipPredictions, predict_clips
 from avsc.train.evaluate.report import check_folder, write_report
 from avsc.train.evaluate.results import Results, summarise
 from avsc.train.evaluate.robustness.condition_predictions import run_answers
@@ -30,11 +28,11 @@ from avsc.train.evaluate.temperatures import (
     run_temperatures,
     tempered_answers,
 )
+from avsc.train.evaluate.tested_runs import TestedRuns, begin, check_same_run, evaluated_store
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.memory import memory_limit
-from avsc.train.fit.refs import find_store
-from avsc.train.fit.run_record import read_record, versions
+from avsc.train.fit.run_record import versions
 from avsc.train.fit.trained_run import Trained
 from avsc.train.protocol import Protocol
 
@@ -89,56 +87,6 @@ def _written(console: Console, rows: Sequence[int]) -> Iterator[int]:
         if console.due():
             console.draw("page", row + 1, len(rows), f"{row + 1}/{len(rows)}",
                          f"page: {row + 1} of {len(rows)} clips")  # fmt: skip
-
-
-def check_same_run(trained: Trained) -> None:
-    """Raise an `AvscError` if the run's folder holds another run by now."""
-    if read_record(trained.folder.settings).digest != trained.record.digest:
-        raise AvscError(
-            f"{trained.folder.path}: another run was started here while this one was evaluated; "
-            "nothing was written. Evaluate the run that is there now, or the one it replaced."
-        )
-
-
-def evaluated_store(trained: Trained, named: Path | None, allow_other: bool) -> Store:
-    """Open the store that the user named, or that a run was trained on.
-
-    Raises:
-        AvscError: it cannot be used.
-        SettingError: the run cannot be evaluated on it.
-    """
-    ref = trained.record.store
-    path = named or find_store(ref.path, trained.folder.path, "Name it by --store.")
-    store = Store.open(path, list(ref.specs))
-    check_store(store, trained, allow_other)
-    return store
-
-
-def begin(
-    tested: TestedRuns, store: Store, request: RunRequest, clips: int, console: Console
-) -> Computing:
-    """Say what is evaluated by what, and what is unusual about it; return what computes.
-
-    Args:
-        clips: their number.
-    """
-    record = tested.first.record
-    batch_size = request.batch_size or record.settings.batch_size
-    computing, text = Computing.chosen(request.device, batch_size, request.workers)
-    console.say(text)
-    console.say(
-        f"{tested.path}: {record.system.name}, {request.checkpoint} checkpoint, "
-        f"{tested.epochs}; {request.fold} fold: {clips} clips of {store.path}"
-    )
-    for warning in name_warnings(store.clips):
-        console.say(f"note: {warning}")
-    for run in tested.runs:
-        if run.file.name != f"{request.checkpoint}.pt":
-            console.say(
-                f"{run.folder.best} is damaged or not of the best epoch; {run.file.name} holds the "
-                "same weights"
-            )
-    return computing
 
 
 def _evaluate(

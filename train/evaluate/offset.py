@@ -24,9 +24,9 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.folder_claims import publish_together
 from avsc.train.data.samples import Ints
 from avsc.train.evaluate.by_second import BySecond, clips_by_second
-from avsc.train.evaluate.evaluate import check_same_run, evaluated_store
 from avsc.train.evaluate.predict import clip_samples
 from avsc.train.evaluate.robustness.classifier_inputs import embed_clips
+from avsc.train.evaluate.tested_runs import check_same_run, evaluated_store
 from avsc.train.evaluate.writing import json_bytes
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console

@@ -5,7 +5,6 @@ compared with the run, and only then the folder gets its name.
 """
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,7 +13,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
 
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.manifests.extras import installation, not_installed
@@ -32,15 +30,12 @@ from avsc.train.infer.exported import (
     FORMAT,
     Form,
     describe_spec,
-    read_exported,
     sha256,
 )
 from avsc.train.infer.graph import (
     COUNTS,
     OPSET,
-    Compute,
     Graph,
-    Inputs,
     drawn_inputs,
     encode_onnx,
     encode_pt2,
@@ -49,13 +44,14 @@ from avsc.train.infer.graph import (
 )
 from avsc.train.infer.onnx_runtime import open_onnx
 from avsc.train.infer.run import restore_with_encoders, run_specs
+from avsc.train.infer.verify_export import (
+    TOLERANCE,
+    check_difference,
+    check_weights,
+    largest_difference,
+)
 from avsc.train.model.network import Network
 from avsc.train.systems import ENCODER
-
-TOLERANCE = 1e-4
-"""Largest difference of a probability between a graph and the run."""
-BATCHES = ((1, 1), (2, 2), (7, 7), (7, 2))
-"""Samples and images that each form is tried with."""
 
 
 @dataclass(frozen=True)
@@ -128,65 +124,18 @@ def export(wanted: ExportRequest, say: Callable[[str], None]) -> None:
                     publish(path, data)
                     compute = open_onnx(path)[0] if form == "onnx" else open_pt2(path)
                     differences[form] = largest_difference(trained.network, compute)
-                _check(path.name, differences[form], TOLERANCE)
+                check_difference(path.name, differences[form], TOLERANCE)
             config["files"][path.name] = {"bytes": len(data), "sha256": sha256(data)}
         config["largest_differences"] = differences
         publish(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
         if "safetensors" in wanted.forms:
-            differences["safetensors"] = _reload(folder, trained.network)
+            differences["safetensors"] = check_weights(folder, trained.network)
         publish(folder / CARD, model_card(config, evaluation).encode())
         for form in wanted.forms:
             size = config["files"][FILES[form]]["bytes"]
             far = differences[form]
             same = "equal to the run" if far == 0 else f"within {far:.1e} of the run"
             say(f"{FILES[form]}: {size / 1e6:.1f} MB, {same}")
-
-
-def largest_difference(network: Network, compute: Compute) -> float:
-    """Return the largest difference of a probability, over batches that are drawn; NaN counts."""
-    graph, far = Graph(network).eval(), 0.0
-    for samples, images in BATCHES:
-        inputs = drawn_inputs(network, samples, images)
-        wanted = _logits(graph, inputs)
-        found = compute(inputs)[0]
-        if found.shape != wanted.shape:
-            return float("nan")
-        difference = float((found.softmax(1) - wanted.softmax(1)).abs().max())
-        if math.isnan(difference):
-            return difference
-        far = max(far, difference)
-    return far
-
-
-def _logits(graph: Graph, inputs: Inputs) -> Tensor:
-    with torch.no_grad():
-        logits: Tensor = graph(**inputs)[0]
-    return logits
-
-
-def _reload(folder: Path, network: Network) -> float:
-    """Open the weights as a user will; return 0, for they are the run's bit for bit."""
-    again = read_exported(folder).network()
-    state = again.state_dict()
-    for name, value in network.state_dict().items():
-        if not torch.equal(state[name], value):
-            _check(f"{FILES['safetensors']}, tensor {name}", float("inf"), 0)
-    ours, theirs = Graph(network).eval(), Graph(again).eval()
-    for samples, images in BATCHES:
-        inputs = drawn_inputs(network, samples, images)
-        if not torch.equal(_logits(ours, inputs), _logits(theirs, inputs)):
-            _check(FILES["safetensors"], float("inf"), 0)
-    return 0.0
-
-
-def _check(name: str, far: float, allowed: float) -> None:
-    """Raise an `AvscError` unless a difference is allowed; NaN is not."""
-    if not far <= allowed:
-        raise AvscError(
-            f"{name}: opened again, it gives probabilities that differ from the run's by "
-            f"{far:.3g}; wanted at most {allowed:g}. Nothing was exported. Leave this form out by "
-            "--forms, and report the network and the versions of torch and onnx."
-        )
 
 
 def _weights(network: Network, classes: str) -> bytes:

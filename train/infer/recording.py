@@ -34,7 +34,7 @@ def sample_piece(
     """Return the samples of a piece, what they refer to, and where the seconds of the piece end.
 
     A sample is an acoustic frame with the image of its time, a frame, or an image. Seconds are
-    those that evaluation expects of a clip (`avsc.train.evaluate.predict`): those that have an
+    those that evaluation expects of a clip (`avsc.train.evaluate.expected`): those that have an
     image or should have, or without images those up to the last one that a whole window lies in.
 
     Args:

@@ -27,7 +27,7 @@ from avsc.manifests.clips import Clip
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Samples
 from avsc.train.data.source import Source
-from avsc.train.evaluate.predict import check_store
+from avsc.train.evaluate.tested_runs import check_store
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.inputs import trained_inputs

@@ -13,19 +13,14 @@ from avsc.train.data.samples import Bools
 from avsc.train.data.source import Source
 from avsc.train.evaluate.predict import ClipSamples, clip_samples, predict_samples
 from avsc.train.evaluate.robustness.alterations import Recorded, UndefinedError
+from avsc.train.evaluate.robustness.changes import Altered, Missing
 from avsc.train.evaluate.robustness.classifier_inputs import (
     ClassifierInputs,
     classifier_alone,
     embed_clips,
     embed_modality,
 )
-from avsc.train.evaluate.robustness.conditions import (
-    COMPLETE,
-    CONDITIONS,
-    Altered,
-    Condition,
-    Missing,
-)
+from avsc.train.evaluate.robustness.conditions import COMPLETE, CONDITIONS, Condition
 from avsc.train.evaluate.submissions import Truth, read_submission
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console

@@ -8,9 +8,8 @@ from typing import Any
 from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import METHOD
-from avsc.train.evaluate.evaluate import begin, check_same_run, evaluated_store
 from avsc.train.evaluate.evaluation_request import RunRequest
-from avsc.train.evaluate.pooling import TestedRuns, pool_answers
+from avsc.train.evaluate.pooling import pool_answers
 from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.results import summarise
 from avsc.train.evaluate.robustness.condition_predictions import (
@@ -27,6 +26,7 @@ from avsc.train.evaluate.temperatures import (
     run_temperatures,
     tempered_answers,
 )
+from avsc.train.evaluate.tested_runs import TestedRuns, begin, check_same_run, evaluated_store
 from avsc.train.fit.console import Console
 from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.run_record import versions
