@@ -57,8 +57,8 @@ def load(
             )
         if answer == "late":
             raise SettingError(
-                f"{path}: an exported model, which has the classifier of both modalities and no "
-                "unimodal heads. Omit --answer late, or name the run that it was exported from."
+                f"{path}: an exported model, which has no unimodal heads and so no late product. "
+                "Omit --answer late, or name the run that it was exported from."
             )
         return load_exported(path, runtime, device)
     if runtime != "torch":
