@@ -20,7 +20,7 @@ import numpy.typing as npt
 from av.container import InputContainer
 
 from avsc.features.recording import Recording
-from avsc.features.streams import default_stream, open_input
+from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 MAX_GAP_SECONDS = 0.05
@@ -212,7 +212,7 @@ def opened_track(recording: Recording) -> Iterator[SoundTrack]:
 
 def _container(recording: Recording) -> InputContainer:
     try:
-        return open_input(recording.stream(), options=OPTIONS)
+        return av.open(recording.stream(), "r", metadata_errors="replace", options=OPTIONS)
     except av.error.InvalidDataError as error:
         if recording.content[4:8] != b"ftyp":
             raise

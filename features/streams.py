@@ -5,7 +5,7 @@ not made for people with impaired hearing or sight; of several, the one with mor
 beginning (up to five), then the one with more bits per second, then the first.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import av
 from av.container import InputContainer
@@ -22,17 +22,6 @@ HIGH_DYNAMIC_RANGE = (
 _PQ, _HLG = 16, 18
 
 COVERS = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-
-OPTIONS: dict[str, Any] = (
-    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-)
-"""Of PyAV: tags that are not UTF-8 are no reason to refuse a file; from 19 on, they never are."""
-
-
-def open_input(file: object, **options: Any) -> InputContainer:
-    """Open what is to be decoded, with options of `av.open`; raise what that raises."""
-    container: InputContainer = av.open(file, "r", **OPTIONS, **options)
-    return container
 
 
 def default_stream(container: InputContainer, kind: Literal["audio", "video"]) -> Stream | None:

@@ -23,7 +23,7 @@ from avsc.features.continuity import BROADCAST, Continuity, check_clock, check_i
 from avsc.features.h264 import begins_in_between
 from avsc.features.limits import Limits
 from avsc.features.recording import Recording, recorded
-from avsc.features.streams import default_stream, open_input
+from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 MAX_PACKETS = 1_000_000
@@ -97,7 +97,7 @@ def _opened(recording: Recording, files: ExitStack, **more: str) -> InputContain
     # A file that names others is not followed; no frame is too large for the limit.
     options = {"protocol_whitelist": "none", "max_pixels": str(recording.limits.pixels), **more}
     try:
-        container = open_input(recording.stream(), options=options)
+        container = av.open(recording.stream(), "r", metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(
             "undecodable",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from avsc.features.limits import Limits
 from avsc.features.live.address import Address, Kind
 from avsc.features.live.video_decoder import TimedFrame, VideoDecoder, VideoPacket
-from avsc.features.streams import default_stream, open_input
+from avsc.features.streams import default_stream
 from avsc.manifests.errors import MediaError
 
 AudioPacket: TypeAlias = "av.Packet[av.AudioStream]"
@@ -240,12 +240,14 @@ def _opened(address: Address, files: ExitStack, timeout: float) -> InputContaine
     try:
         if is_file:
             file = files.enter_context(Path(address.url).open("rb"))  # noqa: SIM115
-            container = open_input(file, options=address.options)
+            container = av.open(file, "r", metadata_errors="replace", options=address.options)
         else:
-            container = open_input(
+            container = av.open(
                 address.url,
+                "r",
                 format=address.format,
                 options=address.options,
+                metadata_errors="replace",
                 timeout=(timeout, timeout),
             )
     except (av.error.FFmpegError, OSError) as error:
