@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from commands import refused
 from stores import small_clips, small_store, timed_clips
 from systems import SMALL, make
@@ -13,6 +14,7 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.held_out import location_groups
 from avsc.train.fit.split import make_split
+from avsc.train.infer.run import restore_with_encoders
 from avsc.train.settings.scenes import Settings
 
 OPTIONS = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
@@ -129,3 +131,6 @@ def test_from_training_to_pooled_robustness(tmp_path, fit):
     for command in (["export", joint, "--out", tmp_path / "e"], ["offset", joint]):
         refused(fit(*command), 2, "holds the 2 runs of a cross-validation", "(fold-01)")
     refused(fit("predict", joint, "a.mp4"), 2, "holds the 2 runs of a cross-validation")
+    mine, theirs = (restore_with_encoders(run / "fold-02").network for run in (joint, audio))
+    weights = [network.acoustic.state_dict().values() for network in (mine, theirs)]
+    assert all(map(torch.equal, *weights))

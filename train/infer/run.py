@@ -17,6 +17,7 @@ from avsc.features.store.layout import read_description
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.encoders import donor_encoder
 from avsc.train.fit.refs import EncoderRef, find, is_store
+from avsc.train.fit.run_folder import RunFolder, in_same_fold, run_paths
 from avsc.train.fit.run_record import SceneRecord
 from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model.network import Network
@@ -84,14 +85,14 @@ def attach_encoders(trained: Trained) -> None:
 
 
 def _acoustic_donor(trained: Trained) -> torch.nn.Module:
-    record, path = trained.record, trained.folder.path
-    return _from_run(path, record.settings.acoustic_run, "audio", record.acoustic)
+    record = trained.record
+    return _from_run(trained, record.settings.acoustic_run, "audio", record.acoustic)
 
 
 def _visual_donor(trained: Trained) -> torch.nn.Module:
     record, path = trained.record, trained.folder.path
     if record.settings.visual_run is not None:
-        return _from_run(path, record.settings.visual_run, "visual", record.visual)
+        return _from_run(trained, record.settings.visual_run, "visual", record.visual)
     visual = first_visual(record.settings)
     wanted = "" if record.visual is None else record.visual.digest
     if visual.digest != wanted:
@@ -103,12 +104,14 @@ def _visual_donor(trained: Trained) -> torch.nn.Module:
 
 
 def _from_run(
-    path: Path, donor: Path | None, modality: Modality, ref: EncoderRef | None
+    trained: Trained, donor: Path | None, modality: Modality, ref: EncoderRef | None
 ) -> torch.nn.Module:
+    path = trained.folder.path
     assert donor is not None and ref is not None, "embeddings are made by a run's encoder"
     encoder = ENCODER[modality]
-    where = find(donor, path, lambda folder: (folder / "settings.json").is_file())
-    if not (where / "settings.json").is_file():
+    number = trained.record.settings.fold_number
+    where = in_same_fold(find(donor, path, lambda folder: bool(run_paths(folder))), number)
+    if not RunFolder(where).started:
         raise AvscError(
             f"{path}: its {encoder} encoder is of the run {donor}, which is not there (seen from "
             f"{Path.cwd()}, or beside the run). Put that run back."
