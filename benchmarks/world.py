@@ -58,7 +58,7 @@ class Row:
 
 
 DROPOUT = ("--modality-dropout", 0.3, "--modality-dropout-epochs", 3)
-ROBUST = ("--preset", "robust", "--modality-dropout-epochs", 3, "--validation-missing", 1)
+ROBUST = ("--preset", "robust", "--modality-dropout-epochs", 3)
 ROWS = {
     "audio": Row("audio", knows="sound"),
     "video": Row("video", knows="sight", passes=3),

@@ -9,8 +9,8 @@ from avsc.train.settings.declared import CheckedSettings, Presets, setting
 PRESETS = Presets(
     "preset",
     {
-        "none": {"modality_dropout": 0.0, "unimodal_heads": 0.0},
-        "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0},
+        "none": {"modality_dropout": 0.0, "unimodal_heads": 0.0, "validation_missing": 0.0},
+        "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0, "validation_missing": 1.0},
     },
 )
 """None is the paper's; robust has the values that won on validation (docs/decisions/0021)."""
@@ -45,9 +45,10 @@ class RobustSettings(CheckedSettings):
         least=0,
     )
     validation_missing: float = setting(
-        0.0,
+        None,
         "Weight of validation without audio, and of that without images, beside that on complete "
-        "clips, where the best epoch is selected by their mean; 0: by complete clips alone.",
+        "clips, where the best epoch is selected by their mean; 0: by complete clips alone.  "
+        "[default: by --preset, 0 or 1]",
         belongs_to="dropped",
         absent=0.0,
         least=0,
