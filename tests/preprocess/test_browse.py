@@ -73,15 +73,15 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         row.get_by_role("link").first.click()
         wanted = [clip.id for clip in clips if clip.scene == scene]
         expect(seen.locator("#shown")).to_have_text(f"{len(wanted)} of {len(clips)} clips")
-        assert seen.locator("#clip-table tbody a").all_inner_texts() == wanted
-        assert seen.locator("select[name=scene]").input_value() == scene
+        expect(seen.locator("#clip-table tbody a")).to_have_text(wanted)
+        expect(seen.locator("select[name=scene]")).to_have_value(scene)
 
         # a clip opens, and Back leads to what was there before
         seen.get_by_role("link", name=wanted[1]).click()
         seen.wait_for_selector(".images img")
         assert seen.inner_text("#clip-name") == wanted[1]
         # images; two channels of two products
-        assert seen.locator("#clip img").count() == 2 + 2 * 2
+        expect(seen.locator("#clip img")).to_have_count(2 + 2 * 2)
         shown = "[...document.querySelectorAll('#clip img')].every(i => i.naturalWidth)"
         seen.wait_for_function(shown)
         seen.go_back()
@@ -96,8 +96,8 @@ def test_page_opens_from_a_file_and_leads_to_clips(
         for order in ("ascending", "descending"):
             seen.locator("#clip-table thead th").first.click()
             seen.wait_for_selector(f"#clip-table th[aria-sort={order}]")
-        first = seen.locator("#clip-table tbody a").first.inner_text()
-        assert first == max(clip.id for clip in clips)
+        last = max(clip.id for clip in clips)
+        expect(seen.locator("#clip-table tbody a").first).to_have_text(last)
         assert (found.faults, found.requests) == ([], [])
 
 
@@ -122,8 +122,8 @@ def test_address_has_the_filters_and_the_open_clip(
         assert seen.evaluate("document.activeElement.textContent") == "Next"
         seen.get_by_role("button", name="Close").click()
         seen.wait_for_function("!location.hash.includes('open')")
-        assert seen.locator("#clip-table tbody a").all_inner_texts() == wanted
-        assert seen.locator("select[name=scene]").input_value() == scene
+        expect(seen.locator("#clip-table tbody a")).to_have_text(wanted)
+        expect(seen.locator("select[name=scene]")).to_have_value(scene)
         assert found.faults == []
 
 
@@ -131,15 +131,19 @@ def test_a_closed_clip_leaves_the_table_where_it_was(page: Path, chromium: Brows
     with visit(chromium, page) as found:
         seen = found.page
         seen.select_option("#clip-table_wrapper select.dt-input", "10")
+        rows = seen.locator("#clip-table tbody a")
+        expect(rows).to_have_count(10)
+        first = rows.first.inner_text()
         seen.get_by_role("link", name="2", exact=True).or_(
             seen.get_by_role("button", name="2", exact=True)
         ).first.click()
-        second = seen.locator("#clip-table tbody a").all_inner_texts()
-        seen.locator("#clip-table tbody a").first.click()
+        expect(rows.first).not_to_have_text(first)
+        second = rows.all_inner_texts()
+        rows.first.click()
         seen.wait_for_selector(".images img")
         seen.keyboard.press("Escape")
         seen.wait_for_function("!location.hash.includes('open')")
-        assert seen.locator("#clip-table tbody a").all_inner_texts() == second
+        expect(rows).to_have_text(second)
 
 
 def test_what_is_said_of_clips_that_are_not_on_the_page_leads_nowhere(

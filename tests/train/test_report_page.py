@@ -13,6 +13,7 @@ import soundfile
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from browser import browser, visit
+from playwright.sync_api import expect
 from stores import small_clips, small_store
 from systems import make
 from worst import NAMES
@@ -83,6 +84,12 @@ def table(visit, title):
     return {row[0]: row[1:] for row in rows}
 
 
+CLIPS_ARE = """wanted => {
+    const shown = [...document.querySelectorAll('#clip-table tbody a')].map(a => a.innerText);
+    return JSON.stringify(shown.sort()) === JSON.stringify(wanted);
+}"""
+
+
 def test_numbers_are_those_of_the_report(page, chromium):
     values = json.loads((page.parent / "metrics.json").read_text())["protocols"]
     with visit(chromium, page) as found:
@@ -116,9 +123,7 @@ def test_a_cell_of_the_confusion_leads_to_its_clips(page, report, chromium):
         for (scene, predicted), clips in wanted.items():
             row = section.locator("tbody tr").nth(SCENES.index(scene))
             row.locator("td").nth(SCENES.index(predicted)).locator("a").click()
-            shown = found.page.locator("#clip-table tbody a").all_inner_texts()
-            assert set(shown) == clips
-            assert len(shown) == len(clips)
+            found.page.wait_for_function(CLIPS_ARE, arg=sorted(clips))
 
 
 def test_a_clip_shows_what_was_predicted_second_by_second(page, chromium):
@@ -135,7 +140,7 @@ def test_a_clip_shows_what_was_predicted_second_by_second(page, chromium):
             assert [int(text) for text in percent] == pytest.approx(
                 [100 * value for value in probability], abs=0.51
             )
-        assert seen.locator(".images img").count() == 3
+        expect(seen.locator(".images img")).to_have_count(3)
         seconds = seen.evaluate(
             """async () => {
                 const audio = document.querySelector('#clip audio');
@@ -239,9 +244,9 @@ def test_a_comparison_shows_what_only_one_gets_right(page, report, fit, tmp_path
         assert found.page.get_by_text(verdict, exact=True).is_visible()
         found.page.locator("#clip-table tbody a").first.click()
         found.page.wait_for_selector(".strip")
-        assert found.page.locator(".strip").count() == 2
-        assert found.page.locator(".images img").count() == 3
-        assert found.page.locator("#clip audio").count() == 1
+        expect(found.page.locator(".strip")).to_have_count(2)
+        expect(found.page.locator(".images img")).to_have_count(3)
+        expect(found.page.locator("#clip audio")).to_have_count(1)
         assert (found.faults, found.requests) == ([], [])
         assert Axe().run(found.page).response["violations"] == []
 
