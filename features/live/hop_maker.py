@@ -108,16 +108,19 @@ class HopMaker:
         """
         assert self._images is not None
         latest, self._latest, self._clocked = self._latest, timed, clocked
-        step = timed.time - latest.time if latest is not None else Fraction(0)
+        before = None if latest is None else latest.time
         stretch = self._stretch
         if clocked or (stretch is not None and stretch.silent):
-            self._frame_clock(timed, latest, step)
+            self._frame_clock(timed, before)
             return
-        self._unheard += max(Fraction(0), min(step, Fraction(1)))
+        if before is not None:
+            self._unheard += max(Fraction(0), min(timed.time - before, Fraction(1)))
         if self._wanted.takes_missing and self._unheard > SOUND_WAIT:
             if stretch is not None:
                 stretch.silence()
-            self._frame_clock(timed, latest, step)
+                if self._images.apart:  # reset, and the sound did not follow
+                    before = stretch.zero + stretch.end
+            self._frame_clock(timed, before)
             return
         if self._unheard > AUDIO_WAIT:
             raise MediaError("no-sound", f"no sound for {AUDIO_WAIT} s")
@@ -129,10 +132,10 @@ class HopMaker:
         """End what came without a gap; with `disconnected` the next comes by a new connection."""
         stretch, self._stretch = self._stretch, None
         if stretch is not None:
-            if self._images is not None:
-                self._images.finish()
             if disconnected and stretch.silent and self._latest is not None:
                 stretch.end = self._latest.time + self._latest.duration - stretch.zero
+            if self._images is not None:
+                self._images.finish(stretch.end)
             stretch.finish()
             self._make(stretch, ended=True)
             self._ended = stretch.base + stretch.end, self._heard_at
@@ -176,17 +179,19 @@ class HopMaker:
         self.end_stretch("its sound came again")
         return clock
 
-    def _frame_clock(self, timed: TimedFrame, latest: TimedFrame | None, step: Fraction) -> None:
+    def _frame_clock(self, timed: TimedFrame, before: Fraction | None) -> None:
+        """Take a video frame's time for the source's; `before` is what that was until now."""
         assert self._images is not None
         stretch = self._stretch
-        if latest is not None and stretch is not None and not -MAX_BACK <= step <= MAX_JUMP:
+        step = Fraction(0) if before is None else timed.time - before
+        if before is not None and stretch is not None and not -MAX_BACK <= step <= MAX_JUMP:
             self.end_stretch(
-                f"its clock goes from {float(latest.time):.3f} s to {float(timed.time):.3f} s"
+                f"its clock goes from {float(before):.3f} s to {float(timed.time):.3f} s"
             )
             self._images.clear()
             stretch = None
         if stretch is None:
-            stretch = self._begin(timed.time, None, None if latest is None else latest.time)
+            stretch = self._begin(timed.time, None, before)
         self._images.add(timed, None)
         self._reached(stretch, max(stretch.end, timed.time - stretch.zero))
 

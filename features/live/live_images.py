@@ -69,6 +69,11 @@ class LiveImages:
         self._next.clear()
         self._zero, self._changed, self._upright = None, None, None
 
+    @property
+    def apart(self) -> bool:
+        """Whether video frames wait for the audio's clock to follow theirs."""
+        return bool(self._next)
+
     def has(self, key: int) -> bool:
         """Whether an image, or that there is none, is known."""
         return key in self._ready
@@ -111,12 +116,18 @@ class LiveImages:
         if self._zero is None:
             _limit(self._held)
 
-    def finish(self) -> None:
-        """End the stretch: its last video frame is on show for its own duration."""
+    def finish(self, end: Fraction) -> None:
+        """End the stretch: its last video frame is on show for its own duration.
+
+        Args:
+            end: of the stretch, seconds after its time 0; it has the images of a clip so long.
+        """
         if self._held and self._zero is not None:
             last = self._held[-1]
             while last.time + last.duration > self._instant(self._zero):
                 self._take(last)
+        count = self._spec.count(end)
+        self._ready = {key: image for key, image in self._ready.items() if key < count}
 
     @staticmethod
     def _jumps(before: TimedFrame, after: TimedFrame, now: Fraction | None) -> bool:

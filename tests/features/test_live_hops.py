@@ -365,6 +365,33 @@ def test_images_that_stop_are_missing(either: Source) -> None:
     assert either.gaps == []
 
 
+@pytest.mark.parametrize(("to", "silent", "end"), [(0.0, 3.2, 5.4), (500.0, 502.2, 4.4)])
+def test_a_clock_that_is_reset_and_sound_that_does_not_follow(
+    either: Source, to: float, silent: float, end: float
+) -> None:
+    for i in range(10):
+        either.image(100 + i / 5)
+    either.sound(100, 2)
+    for i in range(50):
+        either.wall += 0.2
+        either.image(to + i / 5)
+    reason = f"its clock goes from 102.000 s to {silent:.3f} s"
+    assert either.gaps == [(2, pytest.approx(end), reason)]  # by the wall clock
+    assert kinds(either)[:2] == [(0, True, True), (1, True, True)]
+    after = kinds(either)[2:]
+    assert len(after) >= 3
+    assert after == [(pytest.approx(end + k), False, True) for k in range(len(after))]
+
+
+def test_images_beyond_the_end_of_the_sound_are_no_part_of_its_last_second() -> None:
+    source = Source(HopSpec(None, ImageSpec(per_second=2)))
+    for i in range(16):
+        source.image(i / 5, i)
+    source.sound(0, 2.6)
+    source.maker.end_stretch("the end")
+    assert [len(item.images) for item in source.items if isinstance(item, Hop)] == [2, 2, 1]
+
+
 def test_a_clock_of_images_that_is_reset() -> None:
     source = Source(HopSpec(None, IMAGES))
     for second in (*range(4), *range(500, 504)):
