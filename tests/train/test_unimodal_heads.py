@@ -204,3 +204,5 @@ def test_what_has_no_heads_to_predict_by_is_told(fit, recordings, tmp_path):
     found = here.predict(video, audio=sound).probability
     np.testing.assert_array_equal(there.predict(video, audio=sound).probability, found)
     refused(fit("predict", out, video, *late), 2, "no unimodal heads", "exported from")
+    with pytest.raises(SettingError, match="answer is 'product'; one of fused, late"):
+        load(run, device="cpu", answer="product")

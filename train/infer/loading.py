@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -49,6 +50,8 @@ def load(
     path = Path(path)
     if path.is_file():
         raise SettingError(f"{path}: a file; name the folder of a run, or of an exported model.")
+    if answer not in get_args(Answer):
+        raise SettingError(f"answer is {answer!r}; one of {', '.join(get_args(Answer))}.")
     if is_exported(path):
         if temperature:
             raise SettingError(
