@@ -189,7 +189,12 @@ def test_the_runs_that_an_encoders_run_started_from_are_checked_too(home, tmp_pa
     shutil.rmtree(first)
     with pytest.raises(AvscError, match=r"video \(on which .* depends\): trained or validated"):
         make(home, tmp_path / "other", "baseline", **again)
-    told = rf"{run}: depends on run {first} .*, which is no longer there, so that it is not known"
+    told = rf"{run}: depends on run {first} .*, which is no longer there, or cannot be read, so"
+    assert re.search(told, capsys.readouterr().out)
+    first.mkdir()
+    (first / "settings.json").write_text('{"system": "places"}')
+    with pytest.raises(AvscError, match=r"video \(on which .* depends\): trained or validated"):
+        make(home, tmp_path / "other", "baseline", **again)
     assert re.search(told, capsys.readouterr().out)
 
 

@@ -1,7 +1,9 @@
 """Whether an encoder of another run may be used: it has not seen what the new one is tested on."""
 
+from pathlib import Path
+
 from avsc.features.store.reader import Store
-from avsc.manifests.errors import SettingError
+from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import DonorEncoder
 from avsc.train.fit.refs import find
@@ -43,8 +45,8 @@ def check_donor(
 def check_earlier_runs(run: RecordedRun, store: Store, split: Split, console: Console) -> None:
     """Check the runs that a run took encoders from, or was taught by, and those that these did.
 
-    One that is gone, or another by now, cannot be checked, which is said. Arguments and errors are
-    otherwise those of `check_donor`.
+    One that is gone, is another by now, or cannot be read is not checked, which is said. Arguments
+    and errors are otherwise those of `check_donor`.
     """
     record, settings = run.record, run.record.settings
     sources = (
@@ -55,18 +57,28 @@ def check_earlier_runs(run: RecordedRun, store: Store, split: Split, console: Co
     for path, ref in sources:
         if path is None or ref is None:
             continue
-        where = find(path, run.folder.path, lambda folder: bool(run_paths(folder)))
-        folder = RunFolder(in_same_fold(where, settings.fold_number))
-        earlier = read_record(folder.settings) if folder.started else None
-        if earlier is None or earlier.digest[:12] not in ref.origin:
+        earlier = _earlier_run(path, run)
+        if earlier is None or earlier.record.digest[:12] not in ref.origin:
             console.say(
-                f"{run.folder.path}: depends on {ref.origin}, which is no longer there, so that "
-                "it is not known which clips that one has seen"
+                f"{run.folder.path}: depends on {ref.origin}, which is no longer there, or cannot "
+                "be read, so that it is not known which clips that one has seen"
             )
             continue
-        named = f"{folder.path} (on which {run.folder.path} depends)"
-        _check_seen(RecordedRun(folder, earlier), named, store, split, console)
-        check_earlier_runs(RecordedRun(folder, earlier), store, split, console)
+        named = f"{earlier.folder.path} (on which {run.folder.path} depends)"
+        _check_seen(earlier, named, store, split, console)
+        check_earlier_runs(earlier, store, split, console)
+
+
+def _earlier_run(path: Path, run: RecordedRun) -> RecordedRun | None:
+    """Return the run where another one took something from; None if none can be read there."""
+    try:
+        where = find(path, run.folder.path, lambda folder: bool(run_paths(folder)))
+        folder = RunFolder(in_same_fold(where, run.record.settings.fold_number))
+        earlier = RecordedRun(folder, read_record(folder.settings))
+        part_clips(earlier, "training")  # raises an error if its split cannot be read
+    except (AvscError, OSError):  # e.g. another user's folder, or a run on labelled images
+        return None
+    return earlier
 
 
 def _check_seen(run: RecordedRun, named: str, store: Store, split: Split, console: Console) -> None:
