@@ -121,8 +121,11 @@ def test_the_command_of_a_run_says_the_same_settings(fit):
     """What --list prints is parsed by the very verbs that it names."""
     from avsc.train.cli import program
 
-    plan = make_plan("3", OUT, (3,), {"batch_size": 64, "store": Path("my store")})
-    for run in plan.runs.values():
+    given = {"batch_size": 64, "store": Path("my store")}
+    plan = make_plan("3", OUT, (3,), given)
+    robust = make_plan("3", OUT, (3,), {"preset": "robust", "modality_dropout": 0.0})
+    assert {run.settings.modality_dropout for run in robust.runs.values()} == {0.0}
+    for run in (*plan.runs.values(), *robust.runs.values()):
         words = shlex.split(run.command())
         assert words[:2] == ["avsc-fit", run.system.name]
         command = program.get_command(click.Context(program), words[1])

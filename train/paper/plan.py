@@ -74,10 +74,11 @@ class PlannedRun:
     def command(self) -> str:
         """Return the avsc-fit command that trains it, quoted for a shell."""
         words = ["avsc-fit", self.system.name, "--out", str(self.folder)]
-        usual = Settings(**self.system.defaults)
+        defaults, preset = self.system.defaults, self.settings.preset
+        usual = Settings(**defaults), Settings(**{**defaults, "preset": preset})
         for field in fields(Settings):
             value = getattr(self.settings, field.name)
-            if value != getattr(usual, field.name):
+            if any(value != getattr(settings, field.name) for settings in usual):
                 words += [option(field.name), str(value)]
         return shlex.join(words)
 
