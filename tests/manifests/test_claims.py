@@ -59,7 +59,7 @@ def test_it_can_be_waited_for(tmp_path: Path) -> None:
     with claimed(tmp_path, "busy", "", print):
         waiting = threading.Thread(target=taken, args=(tmp_path, said), kwargs={"wait": True})
         waiting.start()
-        while not said:
+        while not said and waiting.is_alive():
             time.sleep(0.01)
         time.sleep(0.1)
         assert waiting.is_alive()
