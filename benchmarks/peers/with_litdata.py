@@ -1,7 +1,7 @@
 """LitData: `optimize`, one sample a video, chunks of so many; read back by `StreamingDataset`.
 
 `optimize` empties two cache folders when it starts, by default `chunks` and `data` in the temporary
-folder, whoever's they are; here each job has its own.
+folder, even those of other programs; here each job has its own.
 """
 
 import os

@@ -31,7 +31,7 @@ RECIPES = Presets(
         },
     },
 )
-"""Docs/places.md has the reasons."""
+"""The reasons are in docs/places.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
