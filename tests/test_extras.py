@@ -24,6 +24,14 @@ SOURCE = ("manifests", "features", "preprocess", "train")
 FILES = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "constraints.txt")
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Link a file; copy it where the temporary folder is on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 class Installed:
     """An environment that holds avsc with one extra, and nothing of this one."""
 
@@ -49,7 +57,7 @@ class Installed:
         for cache in here.rglob("__pycache__"):
             new = there / cache.relative_to(here)
             if new.parent.is_dir() and not new.exists():
-                shutil.copytree(cache, new, copy_function=os.link)
+                shutil.copytree(cache, new, copy_function=link_or_copy)
 
     def __call__(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
