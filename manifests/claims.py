@@ -176,9 +176,10 @@ class Claim:
 
     def remove(self, other: Claimant) -> None:
         """Remove the claim of an owner who is gone, unless another has taken it by now."""
+        mode = "r+" if os.access(self.path, os.W_OK) else "r"  # NFS locks what may be written only
         with (
             contextlib.suppress(OSError),
-            self.path.open(encoding="utf-8", errors="replace") as file,
+            self.path.open(mode, encoding="utf-8", errors="replace") as file,
         ):
             with contextlib.suppress(OSError):  # some file systems have no locks
                 fcntl.flock(file, fcntl.LOCK_EX)  # those who want to remove it do so in turn
