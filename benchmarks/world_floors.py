@@ -137,7 +137,7 @@ def run_table(work: Path, trials: int) -> str:
     """Return the calibration errors and rises of every evaluated run."""
     truth = read_truth(work / "store")
     rows = [["run", "pattern", "error", "after temperature", "if calibrated", "95 % below",
-             "rises %", f"by {CLEARLY} %"]]  # fmt: skip
+             "rises %", f"by over {CLEARLY}, %"]]  # fmt: skip
     for run in sorted((work / "runs").iterdir()):
         rows += run_rows(run, truth, trials)
     return markdown_table(rows, left=2)
