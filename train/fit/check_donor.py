@@ -6,8 +6,6 @@ from avsc.features.store.reader import Store
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.console import Console
 from avsc.train.fit.encoders import DonorEncoder
-from avsc.train.fit.refs import find
-from avsc.train.fit.run_folder import RunFolder, in_same_fold, run_paths
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.split import Split, check_unseen, named_among, part_clips
 from avsc.train.fit.trained_run import RecordedRun
@@ -72,8 +70,7 @@ def check_earlier_runs(run: RecordedRun, store: Store, split: Split, console: Co
 def _earlier_run(path: Path, run: RecordedRun) -> RecordedRun | None:
     """Return the run where another one took something from; None if none can be read there."""
     try:
-        where = find(path, run.folder.path, lambda folder: bool(run_paths(folder)))
-        folder = RunFolder(in_same_fold(where, run.record.settings.fold_number))
+        folder = run.earlier(path)
         earlier = RecordedRun(folder, read_record(folder.settings))
         part_clips(earlier, "training")  # raises an error if its split cannot be read
     except (AvscError, OSError):  # e.g. another user's folder, or a run on labelled images

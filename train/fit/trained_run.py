@@ -11,7 +11,8 @@ from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.build_network import build_network
 from avsc.train.fit.checkpoint import load_weights
 from avsc.train.fit.recovery import best_file, load_best
-from avsc.train.fit.run_folder import RunFolder, fold_path, run_paths
+from avsc.train.fit.refs import find
+from avsc.train.fit.run_folder import RunFolder, fold_path, in_same_fold, run_paths
 from avsc.train.fit.run_record import RunRecord, SceneRecord, read_record
 from avsc.train.model.network import Network
 from avsc.train.model.visual import VisualEncoder, visual_encoder
@@ -35,6 +36,15 @@ class RecordedRun:
 
     folder: RunFolder
     record: SceneRecord
+
+    def earlier(self, path: Path) -> RunFolder:
+        """Return the folder of a run that this one took something from; it may be gone by now.
+
+        Args:
+            path: as this run's settings name it; of a cross-validation the run of the same fold.
+        """
+        where = find(path, self.folder.path, lambda folder: bool(run_paths(folder)))
+        return RunFolder(in_same_fold(where, self.record.settings.fold_number))
 
 
 @dataclass(frozen=True)

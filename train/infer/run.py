@@ -17,7 +17,6 @@ from avsc.features.store.layout import read_description
 from avsc.manifests.errors import AvscError, SettingError
 from avsc.train.fit.encoders import donor_encoder
 from avsc.train.fit.refs import EncoderRef, find, is_store
-from avsc.train.fit.run_folder import RunFolder, in_same_fold, run_paths
 from avsc.train.fit.run_record import SceneRecord
 from avsc.train.fit.trained_run import Trained, first_visual, restore
 from avsc.train.model.network import Network
@@ -109,18 +108,17 @@ def _from_run(
     path = trained.folder.path
     assert donor is not None and ref is not None, "embeddings are made by a run's encoder"
     encoder = ENCODER[modality]
-    number = trained.record.settings.fold_number
-    where = in_same_fold(find(donor, path, lambda folder: bool(run_paths(folder))), number)
-    if not RunFolder(where).started:
+    where = trained.earlier(donor)
+    if not where.started:
         raise AvscError(
             f"{path}: its {encoder} encoder is of the run {donor}, which is not there (seen from "
             f"{Path.cwd()}, or beside the run). Put that run back."
         )
-    found = donor_encoder(restore(where), modality)
+    found = donor_encoder(restore(where.path), modality)
     if found.ref.digest != ref.digest:
         raise AvscError(
             f"{path}: its {encoder} embeddings were made by an encoder with digest "
-            f"{ref.digest[:12]}; that of {where} has {found.ref.digest[:12]} by now. Put that "
+            f"{ref.digest[:12]}; that of {where.path} has {found.ref.digest[:12]} by now. Put that "
             "run back as it was, or train this one again with --no-resume."
         )
     return found.encoder
