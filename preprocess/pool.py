@@ -1,8 +1,8 @@
 """Submitting blocks to Dask and collecting their outcomes.
 
-Everything that Dask says arrives in its own threads; here it is put in one queue, which the driver
-alone reads. A result is released as it arrives, so that nothing held by a worker that is lost later
-is ever computed again.
+Everything that Dask says arrives in its own thread; here it is put in one queue, which the driver
+alone reads. A result is fetched and released in that thread as soon as it is there, whatever the
+driver is busy with: one that is lost with the worker that holds it has to be computed again.
 """
 
 import queue
@@ -14,6 +14,8 @@ from typing import Any, Self
 
 from dask.typing import Key
 from distributed import Client, Future
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from avsc.manifests.errors import AvscError
@@ -62,6 +64,7 @@ class Notice:
 
 
 Outcome = Done | Lost | Failed | Notice
+GONE = "the Dask scheduler is gone; run the command again, it does only what is missing."
 
 
 class Pool:
@@ -75,9 +78,9 @@ class Pool:
     """
 
     def __init__(self, client: Client) -> None:
-        self._client = client
+        self._client: Any = client  # Dask's client has few annotations
         self._run, self._count = uuid.uuid4().hex[:8], 0
-        self._queue: queue.SimpleQueue[Future[BlockSummary] | Notice] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Key | None, Outcome]] = queue.SimpleQueue()
         self.out: dict[Key, BlockTask] = {}
 
     def __enter__(self) -> Self:
@@ -101,44 +104,51 @@ class Pool:
         self._count += 1
         self.out[key] = task
         future = self._client.submit(make_block, task, key=key, pure=False)
-        future.add_done_callback(self._queue.put)
+        self._client.loop.add_callback(self._fetch, task, future)
 
     def wait(self, seconds: float) -> Iterator[Outcome]:
         """Yield what has happened; wait so long for the first."""
         try:
-            yield self._outcome(self._queue.get(timeout=seconds))
+            yield self._take(*self._queue.get(timeout=seconds))
             while True:
-                yield self._outcome(self._queue.get_nowait())
+                yield self._take(*self._queue.get_nowait())
         except queue.Empty:
             return
 
-    def _outcome(self, arrived: Future[BlockSummary] | Notice) -> Outcome:
-        if isinstance(arrived, Notice):
-            return arrived
-        task = self.out.pop(arrived.key)
-        if arrived.status == "finished":
-            summary = arrived.result()
-            arrived.release()
-            return Done(task, summary)
-        if arrived.status == "error":
-            fault = arrived.exception()
-            arrived.release()
-            return Lost(task) if isinstance(fault, KilledWorker) else Failed(task, fault)
-        gone = "the Dask scheduler is gone; run the command again, it does only what is missing."
-        return Failed(task, AvscError(gone))
+    def _take(self, key: Key | None, outcome: Outcome) -> Outcome:
+        if key is not None:
+            del self.out[key]
+        return outcome
+
+    async def _fetch(self, task: BlockTask, future: Future[BlockSummary]) -> None:
+        """Wait for a block's end; called in Dask's thread."""
+        outcome: Outcome
+        try:
+            outcome = Done(task, await self._client.gather(future))
+        except KilledWorker:
+            outcome = Lost(task)
+        except (FutureCancelledError, CommClosedError):
+            outcome = Failed(task, AvscError(GONE))
+        except Exception as fault:
+            outcome = Failed(task, fault)
+        future.release()
+        self._queue.put((future.key, outcome))
 
     def _on_event(self, event: tuple[float, Any]) -> None:
         """Take note of workers that come and go; called in Dask's thread."""
         said = event[1]
         action = said.get("action") if isinstance(said, dict) else None
         if action == "add-worker":
-            self._queue.put(Notice("worker-joined", said["worker"]))
+            self._put(Notice("worker-joined", said["worker"]))
         elif action == "remove-worker":
             keys = said["processing-tasks"]
             blocks = tuple(task.block for key in keys if (task := self.out.get(key)))
             kind = "worker-retired" if said["expected"] else "worker-lost"
-            self._queue.put(Notice(kind, said["worker"], blocks))
+            self._put(Notice(kind, said["worker"], blocks))
 
     def _on_memory_event(self, event: tuple[float, Any]) -> None:
         said = event[1]
-        self._queue.put(Notice("worker-over-memory", said["worker"], memory=said["rss"]))
+        self._put(Notice("worker-over-memory", said["worker"], memory=said["rss"]))
+
+    def _put(self, notice: Notice) -> None:
+        self._queue.put((None, notice))
