@@ -23,7 +23,7 @@ demo: $(READY)  ## synthesise a small data set, extract it, train on it, evaluat
 	@echo "Open demo/joint/evaluation-test/report.html in a browser, or read report.md beside it."
 
 test: $(READY)  ## run the tests against the installed package
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
 gpu: $(READY)  ## on a machine with a GPU: the tests of training, speed, and a run stopped and resumed
 	$(BIN)/python -c 'from avsc.train.fit.device import choose_device; print(choose_device("cuda")[1])'
