@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from avsc.manifests.errors import AvscError
 from avsc.train.data.batch import Batch
 from avsc.train.fit.trainer import Trainer
-from avsc.train.model.network import fast_dtype
+from avsc.train.model.precision import fast_dtype
 
 
 def wait(device: torch.device) -> None:

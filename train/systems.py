@@ -18,6 +18,10 @@ from typing import Any, Literal, Self
 from avsc.manifests.errors import SettingError
 
 Modality = Literal["audio", "visual"]
+Answer = Literal["fused", "late", "fallback"]
+"""Whose answer counts: that of the classifier of both modalities; the late product of the unimodal
+heads; or the classifier's where both modalities are there, else that of the head that is left.
+"""
 ENCODER: Mapping[Modality, str] = {"audio": "acoustic", "visual": "visual"}
 """What options, settings and checkpoints call a modality's encoder."""
 

@@ -1,4 +1,4 @@
-"""Unimodal heads: what they learn from, exact resumption, and their late product as an answer."""
+"""Unimodal heads: what they learn from, exact resumption, and the answers that they give."""
 
 import csv
 
@@ -131,6 +131,26 @@ def test_the_late_product_is_an_answer(fit, world, tmp_path):
     assert code == 0 and f"second: {report}" in out
 
 
+def test_the_fallback_is_the_classifier_or_the_head_that_is_left(fit, world):
+    run, cpu = world / "run", ("--device=cpu", "--workers=0", "--resamples=100")
+    asked = ("--save-predictions", "--conditions=complete,no-audio,no-audio-50,no-image")
+    heads = late_probability(run, world)
+    assert fit("robustness", run, *asked, *cpu)[0] == 0
+    assert fit("robustness", run, *asked, *cpu, "--answer=fallback")[0] == 0
+    fused, found = run / "robustness-test", run / "robustness-test-fallback"
+    name = "predictions-complete.tsv"
+    assert (found / name).read_bytes() == (fused / name).read_bytes()
+    complete, half = read_tsv(found / name), read_tsv(found / "predictions-no-audio-50.tsv")
+    for each in ("no-audio", "no-image"):
+        single = read_tsv(found / f"predictions-{each}.tsv")
+        np.testing.assert_allclose(single, heads[each].probability, atol=1e-6)
+        assert np.abs(single - read_tsv(fused / f"predictions-{each}.tsv")).max() > 1e-3
+    silent = (half != complete).any(1)
+    assert 0.4 < silent.mean() < 0.6
+    mute = read_tsv(found / "predictions-no-audio.tsv")
+    np.testing.assert_array_equal(half[silent], mute[silent])
+
+
 def test_what_has_no_late_product_is_refused(fit, world, tmp_path):
     on_vectors(world, tmp_path / "plain", epochs=1).fit()
     late = ("--answer=late", "--device=cpu")
@@ -171,7 +191,7 @@ def test_where_one_modality_is_missing_the_other_head_answers(fit, recordings):
     fused = load(recordings.folder / "joint", device="cpu")
     sound, video = recordings.files("clip-8")
     assert model.takes_missing and not fused.takes_missing
-    assert "joint, late product, " in repr(model) and model.fingerprint != fused.fingerprint
+    assert "joint, answer late, " in repr(model) and model.fingerprint != fused.fingerprint
     both, seen, heard = (
         model.predict(recording, audio=audio, protocol="strict").probability[:, None]
         for recording, audio in ((video, sound), (video, None), (sound, None))
@@ -185,7 +205,7 @@ def test_where_one_modality_is_missing_the_other_head_answers(fit, recordings):
         logits = network.heads.visual(network.embed_images(views))
     np.testing.assert_allclose(seen[:, 0], torch.softmax(logits.double(), 1), atol=1e-6)
     assert np.abs(seen - heard).max() > 1e-3 and np.abs(both - seen).max() > 1e-3
-    with pytest.raises(SettingError, match="which the late product does not ask"):
+    with pytest.raises(SettingError, match="without answer='late'"):
         model.embed(video, audio=sound)
     warm = ("predict", recordings.folder / "joint", video, "--answer=late", "--temperature")
     refused(fit(*warm), 2, "temperatures-late.json: not there", "--answer late --temperature`")
@@ -204,5 +224,5 @@ def test_what_has_no_heads_to_predict_by_is_told(fit, recordings, tmp_path):
     found = here.predict(video, audio=sound).probability
     np.testing.assert_array_equal(there.predict(video, audio=sound).probability, found)
     refused(fit("predict", out, video, *late), 2, "no unimodal heads", "exported from")
-    with pytest.raises(SettingError, match="answer is 'product'; one of fused, late"):
+    with pytest.raises(SettingError, match="answer is 'product'; one of fused, late, fallback"):
         load(run, device="cpu", answer="product")

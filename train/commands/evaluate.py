@@ -66,8 +66,8 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/evaluation-FOLD, with -late, -flip and -temperature "
-    "added for these options]",
+    help="Folder of the report.  [default: RUN/evaluation-FOLD, with -ANSWER, -flip and "
+    "-temperature added for these options]",
 )
 @click.option(
     "--embeddings",

@@ -11,11 +11,12 @@ Command = Callable[..., Any]
 
 answer_option = click.option(
     "--answer",
-    type=click.Choice(["fused", "late"]),
+    type=click.Choice(["fused", "late", "fallback"]),
     default="fused",
     show_default=True,
-    help="Of the classifier of both modalities, or the product of the unimodal heads' "
-    "(--unimodal-heads).",
+    help="Of the classifier of both modalities; of the product of the unimodal heads' "
+    "(--unimodal-heads); or of the classifier, and of the head that is left where a modality is "
+    "missing.",
 )
 
 

@@ -82,7 +82,7 @@ GROUPS = {
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the report.  [default: RUN/robustness-FOLD, then -late with --answer late, "
+    help="Folder of the report.  [default: RUN/robustness-FOLD, then -ANSWER with --answer, "
     "then -temperature with --temperature]",
 )
 @click.option(

@@ -53,10 +53,10 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     """
     check_folder(request.folder)
     check_page_options(request.page, request.media, request.single_file)
-    if request.embeddings and request.answer == "late":
+    if request.embeddings and request.answer != "fused":
         raise SettingError(
-            "--embeddings are inputs of the classifier of both modalities, which --answer late "
-            "does not ask. Use only one of them."
+            "--embeddings are inputs of the classifier of both modalities, which --answer "
+            f"{request.answer} does not ask alone. Use only one of them."
         )
     tested = TestedRuns.restore(request.run, request.checkpoint, request.answer, request.fold)
     doing = "an evaluation is being made here"

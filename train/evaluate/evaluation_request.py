@@ -8,8 +8,8 @@ from avsc.manifests.errors import SettingError
 from avsc.train.evaluate.bootstrap import Resampling
 from avsc.train.evaluate.robustness.condition_predictions import Asked
 from avsc.train.evaluate.robustness.conditions import Condition
-from avsc.train.fit.trained_run import Answer
 from avsc.train.protocol import PROTOCOLS, Protocol
+from avsc.train.systems import Answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class RunRequest:
         store: None means the store that the run was trained on.
         fold: ``"test"``, or one of the run's own parts, ``"train"`` or ``"validation"``.
         checkpoint: weights of the best epoch, or of the last checkpoint.
-        answer: of the classifier of both modalities, or the late product of the unimodal heads.
+        answer: whose answer counts.
         temperature: apply temperatures fitted on the run's validation clips.
         allow_other_store: accept a store of other contents.
         device: a name as `choose_device` takes it.
@@ -43,9 +43,9 @@ class RunRequest:
 
     def name(self, report: str, *options: str) -> str:
         """Return the name of a report's folder: its kind, the fold, and what is not usual."""
-        late = ["late"] if self.answer == "late" else []
+        answer = [] if self.answer == "fused" else [self.answer]
         temperature = ["temperature"] if self.temperature else []
-        return "-".join([report, self.fold, *late, *options, *temperature])
+        return "-".join([report, self.fold, *answer, *options, *temperature])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Runs that take no missing modalities have that of complete recordings alone, unl
 evaluated under conditions that take one away.
 
     RUN/temperatures.json       by protocol and pattern, with their run, weights and store
-    RUN/temperatures-late.json  the same for the late product of unimodal heads
+    RUN/temperatures-ANSWER.json  the same for another answer, such as ``late``
 
 What is there is used again as long as run, weights and store are the same; what is asked for
 besides is fitted and added.
@@ -129,15 +129,15 @@ def kept_temperatures(trained: Trained) -> dict[Protocol, Temperatures]:
 
 
 def temperatures_path(trained: Trained) -> Path:
-    """Return where the temperatures of a run are kept; those of its late product have a file."""
-    folder = trained.folder
-    return folder.late_temperatures if trained.network.late else folder.temperatures
+    """Return where the temperatures of a run are kept; those of each answer have a file."""
+    return trained.folder.temperatures(trained.network.answer)
 
 
 def fit_command(trained: Trained) -> str:
     """Return the command that fits a run's temperatures."""
-    late = " --answer late" if trained.network.late else ""
-    return f"avsc-fit evaluate {trained.folder.path}{late} --temperature"
+    answer = trained.network.answer
+    option = "" if answer == "fused" else f" --answer {answer}"
+    return f"avsc-fit evaluate {trained.folder.path}{option} --temperature"
 
 
 def _read(trained: Trained) -> dict[str, Any]:

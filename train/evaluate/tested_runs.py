@@ -16,7 +16,8 @@ from avsc.train.fit.refs import difference, find_store, other_kind
 from avsc.train.fit.run_folder import RunFolder
 from avsc.train.fit.run_record import read_record
 from avsc.train.fit.split import fold_rows
-from avsc.train.fit.trained_run import Answer, Trained, pooled_digest, restore_runs
+from avsc.train.fit.trained_run import Trained, pooled_digest, restore_runs
+from avsc.train.systems import Answer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 from avsc.manifests.errors import SettingError
 from avsc.train.fit.distributed import ALONE, Processes, started_by_srun
-from avsc.train.model.network import fast_dtype
+from avsc.train.model.precision import fast_dtype
 
 DEVICES = Path("/dev")
 """Where Linux's driver has a file for each GPU, nvidia0 and so on."""

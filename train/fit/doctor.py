@@ -26,7 +26,8 @@ from avsc.train.fit.compute import cores
 from avsc.train.fit.device import choose_device
 from avsc.train.model.acoustic import EMBEDDING, AcousticEncoder
 from avsc.train.model.classifiers import SceneClassifier
-from avsc.train.model.network import Network, fast_dtype
+from avsc.train.model.network import Network
+from avsc.train.model.precision import fast_dtype
 from avsc.train.model.visual import PAPER_BACKBONES, VisualEncoder, visual_encoder
 
 FRAME = (2, 290)

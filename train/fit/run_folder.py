@@ -30,6 +30,7 @@ from avsc.manifests.claims import Claim
 from avsc.manifests.errors import AvscError
 from avsc.manifests.files import Piece, publish
 from avsc.manifests.folder_claims import claimed
+from avsc.train.systems import Answer
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,9 @@ class RunFolder:
         """Seconds and device of each epoch."""
         return self.path / "timing.csv"
 
-    @property
-    def temperatures(self) -> Path:
-        """Temperatures of the probabilities."""
-        return self.path / "temperatures.json"
-
-    @property
-    def late_temperatures(self) -> Path:
-        """The same for the late product of unimodal heads."""
-        return self.path / "temperatures-late.json"
+    def temperatures(self, answer: Answer = "fused") -> Path:
+        """Temperatures of the probabilities of an answer."""
+        return self.path / f"temperatures{'' if answer == 'fused' else f'-{answer}'}.json"
 
     @property
     def tensorboard(self) -> Path:

@@ -19,10 +19,7 @@ from avsc.train.model.visual import VisualEncoder, visual_encoder
 from avsc.train.model.weights import WORDS, digest
 from avsc.train.settings.places import PlacesSettings
 from avsc.train.settings.scenes import Settings
-
-Answer = Literal["fused", "late"]
-"""Whose probabilities count: those of the classifier of both modalities, or the late product of the
-unimodal heads."""
+from avsc.train.systems import Answer
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,11 @@ def restore(
     Args:
         path: folder of the run.
         checkpoint: which weights: of the best epoch, or of the last checkpoint.
-        answer: what the network answers.
+        answer: whose answer counts.
 
     Raises:
         AvscError: something of the run is missing, damaged, or does not belong to it.
-        SettingError: it has no unimodal heads, and is asked for their product; or the folder holds
+        SettingError: it has no unimodal heads, which are to answer; or the folder holds
             a cross-validation.
     """
     folder = RunFolder(path)
@@ -95,9 +92,9 @@ def restore(
         )
     record = read_record(folder.settings)
     network = build_network(record, kept_visual(record, folder))
-    network.late = answer == "late"
-    if network.late and network.heads is None:
-        raise _without_heads(record, path)
+    network.answer = answer
+    if network.asks_heads and network.heads is None:
+        raise _without_heads(record, path, answer)
     if checkpoint == "best":
         epoch, file = load_best(folder, record.digest, network)
     else:
@@ -106,15 +103,15 @@ def restore(
     return Trained(folder, record, network, epoch, file)
 
 
-def _without_heads(record: SceneRecord, path: Path) -> SettingError:
+def _without_heads(record: SceneRecord, path: Path, answer: Answer) -> SettingError:
     if len(record.system.branches) == 1:
         return SettingError(
-            f"{path}: a run of {record.system.name}, which has one modality, so that there is no "
-            "product. Omit --answer late."
+            f"{path}: a run of {record.system.name}, which has one modality and no other answer. "
+            f"Omit --answer {answer}."
         )
     return SettingError(
-        f"{path}: was trained without unimodal heads, so that there is no late product. Omit "
-        "--answer late, or name a run that was trained with --unimodal-heads."
+        f"{path}: was trained without unimodal heads, which --answer {answer} asks. Omit it, or "
+        "name a run that was trained with --unimodal-heads."
     )
 
 

@@ -12,12 +12,12 @@ from avsc.manifests.extras import installation, not_installed
 from avsc.train.evaluate.robustness.conditions import PATTERNS
 from avsc.train.evaluate.temperatures import fit_command, kept_temperatures, temperatures_path
 from avsc.train.fit.device import choose_device
-from avsc.train.fit.trained_run import Answer, Trained, restore
+from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
 from avsc.train.infer.model import Model, Runtime
 from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
 from avsc.train.infer.run import NetworkRuntime, attach_encoders, run_specs
-from avsc.train.systems import ENCODER
+from avsc.train.systems import ENCODER, Answer
 
 
 def load(
@@ -39,8 +39,9 @@ def load(
         runtime: what computes: ``torch``, or ``onnx`` for an exported folder.
         temperature: apply the temperatures that ``avsc-fit evaluate --temperature`` fitted; an
             exported folder has those that it was exported with.
-        answer: ``fused``, of the classifier of both modalities, or ``late``, the product of the
-            run's unimodal heads.
+        answer: ``fused``, of the classifier of both modalities; ``late``, the product of the run's
+            unimodal heads; or ``fallback``, of the classifier, or of the head of the modality that
+            is left where one is missing.
 
     Raises:
         AvscError: something of the run or the folder is missing, damaged, or does not belong to it.
@@ -58,10 +59,10 @@ def load(
                 f"{path}: an exported model has the temperatures that it was exported with "
                 "(`avsc-fit export --evaluation`). Omit --temperature."
             )
-        if answer == "late":
+        if answer != "fused":
             raise SettingError(
-                f"{path}: an exported model, which has no unimodal heads and so no late product. "
-                "Omit --answer late, or name the run that it was exported from."
+                f"{path}: an exported model, which has no unimodal heads. Omit --answer {answer}, "
+                "or name the run that it was exported from."
             )
         return load_exported(path, runtime, device)
     if runtime != "torch":
@@ -87,7 +88,7 @@ def run_model(
         heat = {name: value for name, value in heat.items() if name == PATTERNS[None]}
     attach_encoders(trained)
     acoustic, images = run_specs(record, path, store)
-    told = ", late product" if network.late else ""
+    told = {"fused": "", "late": ", late product"}.get(network.answer, f", answer {network.answer}")
     told += f", temperatures {json.dumps(heat)}" if heat else ""
     return Model(
         str(path),
@@ -102,7 +103,7 @@ def run_model(
         NetworkRuntime(network.to(chosen), chosen),
         network.takes_missing,
         {name: heat[PATTERNS[name]] for name in ENCODER if PATTERNS[name] in heat},
-        "late" if network.late else "fused",
+        network.answer,
     )
 
 

@@ -24,7 +24,6 @@ from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.evaluate.calibration import tempered
 from avsc.train.fit.compute import cores
-from avsc.train.fit.trained_run import Answer
 from avsc.train.infer.arrays import Arrays
 from avsc.train.infer.predict import (
     Embeddings,
@@ -36,7 +35,7 @@ from avsc.train.infer.prediction import Prediction
 from avsc.train.infer.recording import InMemory
 from avsc.train.infer.windows import Windows
 from avsc.train.protocol import Segments
-from avsc.train.systems import Modality
+from avsc.train.systems import Answer, Modality
 
 LONGEST = 86_400
 """Seconds of a recording that are read unless another limit is asked for."""
@@ -84,8 +83,7 @@ class Model:
         runtime: what computes.
         takes_missing: whether a recording may lack its sound or its images.
         temperature_without: by the modality that a recording lacks; empty where none is applied.
-        answer: whether the runtime is that of the classifier of both modalities, or of the late
-            product of the unimodal heads.
+        answer: whose answer the runtime gives.
     """
 
     name: str
@@ -113,9 +111,9 @@ class Model:
         sees = f"sees images of {self.image_size} pixels, " if self.image_input else ""
         warm = [self.temperature, *self.temperature_without.values()]
         heat = "" if set(warm) == {1} else f", temperature {' / '.join(f'{t:g}' for t in warm)}"
-        late = ", late product" if self.answer == "late" else ""
+        answer = "" if self.answer == "fused" else f", answer {self.answer}"
         return (
-            f"<Model {self.name}: {self.system}{late}, {len(self.classes)} scenes, {hears}{sees}"
+            f"<Model {self.name}: {self.system}{answer}, {len(self.classes)} scenes, {hears}{sees}"
             f"protocol {self.protocol}{heat}, on {self.runtime.device}>"
         )
 

@@ -43,12 +43,12 @@ class NetworkRuntime:
         """Return what the classifier sees of samples: acoustic, then visual embedding.
 
         Raises:
-            SettingError: the network answers by the late product.
+            SettingError: unimodal heads answer.
         """
-        if self.network.late:
+        if self.network.asks_heads:
             raise SettingError(
-                "embeddings are inputs of the classifier of both modalities, which the late "
-                "product does not ask. Load the run without answer='late'."
+                "embeddings are inputs of the classifier of both modalities, which does not answer "
+                f"alone. Load the run without answer={self.network.answer!r}."
             )
         return self.network.embed(frames, images, view)
 

@@ -73,3 +73,19 @@ class UnimodalHeads(nn.Module):
         if not parts:
             raise ValueError("both modalities are missing; one must be there")
         return torch.stack(parts).sum(0)
+
+    def fall_back(
+        self, classifier: nn.Module, audio: Tensor | None, visual: Tensor | None
+    ) -> Tensor:
+        """Return logits [B, classes] of a classifier of both, or of the head that is left.
+
+        Args:
+            classifier: of the concatenated embeddings.
+            audio: as in `product`.
+            visual: the same.
+        """
+        product = self.product(audio, visual)
+        if audio is None or visual is None:
+            return product
+        both = torch.cat((audio, visual), dim=1)
+        return torch.where(both.isnan().any(1, True), product, classifier(both))

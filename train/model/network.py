@@ -5,7 +5,7 @@ Either encoder may be absent: audio only, video only. Stored embeddings pass thr
 its place. A network that was trained with modality dropout has a learned vector for each modality
 (`missing`), which stands for the embedding where a sample lacks it. With `fusion_norm` embeddings
 are normalised before they are concatenated. One that was trained with unimodal heads (`heads`) may
-be asked for their late product instead.
+answer instead of the classifier: see `Answer`.
 
 A *frozen* encoder stays as pre-training left it: its parameters require no gradient, so that no
 graph is kept through it, and it stays in evaluation mode whatever `train` says, so that its batch
@@ -23,21 +23,10 @@ from avsc.train.model.classifiers import UnimodalHeads
 from avsc.train.model.frozen import Compilation
 from avsc.train.model.fusion_norm import FusionNorm
 from avsc.train.model.missing import MissingEmbeddings
+from avsc.train.model.precision import fast_dtype
 from avsc.train.model.recompute import recompute_activations
 from avsc.train.model.visual import VisualEncoder
-from avsc.train.systems import Modality
-
-
-def fast_dtype(device: torch.device) -> torch.dtype:
-    """Return the floating-point type that a device's matrix units multiply.
-
-    bfloat16 on GPUs of compute capability 8.0 (Ampere) and above, float16 from 7.0 (Volta, Turing),
-    which only emulate bfloat16; float32 on other GPUs and on the CPU.
-    """
-    capability = (0, 0) if device.type != "cuda" else torch.cuda.get_device_capability(device)
-    if capability >= (8, 0):
-        return torch.bfloat16
-    return torch.float16 if capability >= (7, 0) else torch.float32
+from avsc.train.systems import Answer, Modality
 
 
 class Network(nn.Module):
@@ -57,7 +46,7 @@ class Network(nn.Module):
         heads: a classifier for each modality; None where there are none.
 
     Attributes:
-        late: whether the late product of the heads is the answer, and not the classifier's.
+        answer: whose answer counts.
         mirrors: whether the visual encoder is shown the mirror image of every image.
         recomputes: whether activations of the image model are computed twice.
     """
@@ -85,7 +74,8 @@ class Network(nn.Module):
         self.missing = missing
         self.fusion_norm = fusion_norm
         self.heads = heads
-        self.late = self.mirrors = self.recomputes = False
+        self.answer: Answer = "fused"
+        self.mirrors = self.recomputes = False
         for encoder in self._frozen():
             encoder.requires_grad_(False)
         self.train(self.training)
@@ -163,15 +153,20 @@ class Network(nn.Module):
     @property
     def takes_missing(self) -> bool:
         """Whether either modality may be missing."""
-        return self.late or self.missing is not None
+        return self.asks_heads or self.missing is not None
+
+    @property
+    def asks_heads(self) -> bool:
+        """Whether unimodal heads answer, for all samples or those that lack a modality."""
+        return self.answer != "fused"
 
     def absent(self, modality: Modality) -> Tensor:
         """Return what stands for an embedding that is missing, broadcast to [features].
 
-        NaN for the late product, which is then without that head; else the learned vector, or zeros
+        NaN where heads answer, which is then without that head; else the learned vector, or zeros
         where there is none.
         """
-        if self.late:
+        if self.asks_heads:
             return torch.tensor(torch.nan)
         return torch.zeros(()) if self.missing is None else self.missing.vector(modality).detach()
 
@@ -216,11 +211,15 @@ class Network(nn.Module):
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
     ) -> Tensor:
         """Return logits, float32 [B, classes], of embeddings; arguments as in `join`."""
-        if not self.late:
+        if not self.asks_heads:
             return self.classifier(self.join(acoustic, visual, missing))  # type: ignore[no-any-return]
         if self.heads is None or missing is not None:
-            raise ValueError("a late product needs heads, and None or NaN for what is missing")
-        return self.heads.product(*self._scaled(acoustic, visual))
+            raise ValueError("heads answer where there are such; None or NaN is missing to them")
+        scaled = self._scaled(acoustic, visual)
+        late = self.answer == "late"
+        return (
+            self.heads.product(*scaled) if late else self.heads.fall_back(self.classifier, *scaled)
+        )
 
     def decide_each(
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None

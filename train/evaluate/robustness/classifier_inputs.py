@@ -95,7 +95,7 @@ def classifier_alone(network: Network) -> Network:
     acoustic = None if network.acoustic is None else nn.Identity()
     visual = None if network.visual is None else nn.Identity()
     alone = Network(acoustic, visual, network.classifier, heads=network.heads)
-    alone.late = network.late
+    alone.answer = network.answer
     return alone.eval()
 
 

@@ -183,11 +183,13 @@ def _note(condition: Condition, without: int, network: Network) -> str:
     fed = "zeros" if network.missing is None else "the learned vector"
     if isinstance(condition.change, Missing):
         modality = condition.change.modality
-        if network.late:
+        if network.asks_heads:
             return f"without the {ENCODER[modality]} head"
         return f"{fed} in the place of the {ENCODER[modality]} embedding"
     if without:
-        instead = "its head is left out" if network.late else f"{fed} in the place of its embedding"
+        instead = (
+            "its head is left out" if network.asks_heads else f"{fed} in the place of its embedding"
+        )
         return f"segments without an image there: {without:,}; {instead}"
     return ""
 
