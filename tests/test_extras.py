@@ -36,16 +36,19 @@ class Installed:
     """An environment that holds avsc with one extra, and nothing of this one."""
 
     def __init__(self, source: Path, folder: Path, extra: str) -> None:
-        uv = Path(sys.executable).with_name("uv")
+        self.source, self.uv = source, Path(sys.executable).with_name("uv")
         self.bin = folder / "bin"
         self.variables = {
             name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
         }
         self.variables |= {"OMP_NUM_THREADS": "1"}
-        run(uv, "venv", "-q", "--no-project", "--python", sys.executable, folder)
-        python = self.bin / "python"
-        constraints = source / "constraints.txt"
-        run(uv, "pip", "install", "-q", "--python", python, "-c", constraints, f"{source}[{extra}]")
+        run(self.uv, "venv", "-q", "--no-project", "--python", sys.executable, folder)
+        self.install(extra)
+
+    def install(self, extra: str) -> None:
+        """Install avsc with an extra, beside what is there."""
+        into = ("--python", self.bin / "python", "-c", self.source / "constraints.txt")
+        run(self.uv, "pip", "install", "-q", *into, f"{self.source}[{extra}]")
         self._share_compiled()
 
     def _share_compiled(self) -> None:
@@ -120,11 +123,15 @@ def test_prep_extracts_without_torch_and_fit_trains_without_dask(
     options = ("--device", "cpu", "--format", "csv")
     assert str(sound) in fit.does("avsc-fit", "predict", tmp_path / "run", sound, *options)
     out = ("--out", tmp_path / "model")
-    fit.lacks(
-        "avsc-fit", "export", tmp_path / "run", *out, package="onnxruntime", extra="onnx", status=2
-    )
+    export = ("export", tmp_path / "run", *out)
+    fit.lacks("avsc-fit", *export, package="onnxruntime", extra="onnx", status=2)
     again = (*known, "--out", tmp_path / "other")
     fit.lacks("avsc-prep", "extract", *again, package="dask", extra="prep")
+
+    fit.install("onnx")
+    fit.does("avsc-fit", *export, "--forms", "safetensors,onnx")
+    options = ("--runtime", "onnx", "--format", "csv")
+    assert str(sound) in fit.does("avsc-fit", "predict", tmp_path / "model", sound, *options)
 
 
 def test_nothing_is_missing_here() -> None:
