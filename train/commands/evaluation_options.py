@@ -14,9 +14,9 @@ answer_option = click.option(
     type=click.Choice(["fused", "late", "fallback"]),
     default="fused",
     show_default=True,
-    help="Of the classifier of both modalities; of the product of the unimodal heads' "
-    "(--unimodal-heads); or of the classifier, and of the head that is left where a modality is "
-    "missing.",
+    help="Who answers: fused, the classifier of both modalities; late, the product of the unimodal "
+    "heads (--unimodal-heads); fallback, the classifier, or the head of the modality that is left "
+    "where one is missing.",
 )
 
 
