@@ -200,11 +200,14 @@ class Claim:
         """Create the file; return False if there is one."""
         folder = self.path.parent
         made = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # one of the folders was just removed, by who left it empty
+            return False
         try:
             with self.path.open("x", encoding="utf-8") as file:
                 file.write(self._text)
-        except (FileExistsError, FileNotFoundError):  # the folder may just have been removed
+        except (FileExistsError, FileNotFoundError):  # the folder likewise
             return False
         self._made = made
         return True

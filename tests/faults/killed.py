@@ -1,7 +1,9 @@
 """Processes that are killed, and users who press Ctrl-C."""
 
 import signal
+from contextlib import suppress
 
+import psutil
 from faults.ground import BLOCKS
 from faults.trial import Ended, Run, Trial
 
@@ -16,8 +18,9 @@ def one_worker(trial: Trial) -> None:
     for _ in range(KILLS):
         trial.moment(run)
         if workers := run.workers():
-            workers[trial.draw.integers(len(workers))].kill()
-            trial.times += 1
+            with suppress(psutil.NoSuchProcess):  # the one before may have been about to end
+                workers[trial.draw.integers(len(workers))].kill()
+                trial.times += 1
     _after(trial, run.wait())
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dask
@@ -244,9 +244,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clips(tmp_path_factory.mktemp("clips"), 4)
 
 
-def extract(manifest: Path, store: Path, *more: object) -> subprocess.CompletedProcess[str]:
+def extract(
+    manifest: Path, store: Path, *more: object, program: Sequence[object] = (PREP,)
+) -> subprocess.CompletedProcess[str]:
     options = ["--manifest", manifest, "--out", store, "--block-size", 2, *more]
-    command = list(map(str, [PREP, "extract", *options]))
+    command = list(map(str, [*program, "extract", *options]))
     environment = {**os.environ, "PATH": "/nowhere"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -325,6 +327,23 @@ def test_workers_of_this_machine_read_no_files_of_dasks(
 
 # A cluster that is up -------------------------------------------------------------------------
 
+# With more patience than for workers that somebody started before, as they are starting, too.
+PATIENT = """
+import sys, time
+from pathlib import Path
+from avsc.preprocess.workers import attached
+attached.PATIENCE = 600.0
+while not Path(sys.argv[sys.argv.index("--scheduler") + 1]).exists():
+    time.sleep(0.05)
+from avsc.preprocess.cli import main
+main()
+"""
+
+
+def extract_by(up: "Up", manifest: Path, store: Path) -> subprocess.CompletedProcess[str]:
+    """Extract by a cluster that comes up meanwhile."""
+    return extract(manifest, store, "--scheduler", up.file, program=[sys.executable, "-c", PATIENT])
+
 
 class Up:
     """A Dask scheduler and its workers, in processes of their own."""
@@ -366,7 +385,7 @@ def test_workers_of_a_cluster_that_is_up(manifest: Path, tmp_path: Path, up: Up)
     """By its file and by its address; the bytes are those of this machine's own workers."""
     up.worker()
     up.worker("--nworkers", "2")
-    done = extract(manifest, tmp_path / "a", "--scheduler", up.file)
+    done = extract_by(up, manifest, tmp_path / "a")
     assert done.returncode == 0, done.stderr
     assert "has no TLS: any client that reaches it can run programs as its user" in done.stderr
     address = json.loads(up.file.read_text())["address"]
@@ -378,7 +397,7 @@ def test_workers_of_a_cluster_that_is_up(manifest: Path, tmp_path: Path, up: Up)
 
 def test_worker_of_two_threads_is_refused(manifest: Path, tmp_path: Path, up: Up) -> None:
     up.start("worker", "--nthreads", "2", "--no-dashboard")
-    done = extract(manifest, tmp_path / "store", "--scheduler", up.file)
+    done = extract_by(up, manifest, tmp_path / "store")
     assert done.returncode == 1 and "has 2 threads, and one is wanted" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -399,7 +418,7 @@ def test_worker_without_avsc(manifest: Path, tmp_path: Path) -> None:
     up = Up(tmp_path, {**os.environ, "PYTHONPATH": str(tmp_path / "hide")})
     up.worker()
     try:
-        done = extract(manifest, tmp_path / "store", "--scheduler", up.file)
+        done = extract_by(up, manifest, tmp_path / "store")
     finally:
         up.stop()
     assert done.returncode == 1, done.stderr

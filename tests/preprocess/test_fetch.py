@@ -18,7 +18,7 @@ from avsc.preprocess.download.fetch import ArchiveError, Listener, RetryPolicy, 
 
 DATA = np.random.default_rng(0).bytes(1_500_000)
 ARCHIVE = Archive("audio.1", "a.zip", len(DATA), hashlib.md5(DATA).hexdigest())
-QUICK = RetryPolicy(attempts=3, delay=0.001, longest=0.01, timeout=5.0)
+QUICK = RetryPolicy(attempts=3, delay=0.001, longest=0.01, timeout=600.0)
 
 
 class Transfer:

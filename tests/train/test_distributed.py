@@ -219,7 +219,7 @@ def test_two_processes_train_a_system_as_one_does(fit, tmp_path, options):
 QUICK = """
 import sys
 from avsc.train.fit import peers
-peers.BEAT, peers.QUIET, peers.SILENCE = 0.3, 2.0, float(sys.argv.pop(1))
+peers.BEAT, peers.QUIET, peers.SILENCE = 0.3, 3.0, float(sys.argv.pop(1))
 from avsc.train.cli import main
 main()
 """
@@ -251,7 +251,8 @@ def test_one_that_stops_answering_does_not_hold_up_the_other(fit, tmp_path, aske
     assert running[0].returncode == 75, said
     why = "SIGTERM while it waited" if asked else "process 1 of 2 has sent no heartbeat"
     assert why in said and "resumes from the last checkpoint" in said and "Traceback" not in said
-    assert took > 1.4 if asked else took > silence - 1  # since a heartbeat that is 0.5 s old
+    # A heartbeat is sent every half a second; of a slow machine, the last may be older.
+    assert took > (1.8 if asked else silence - 2)
     assert not (out / "claim").exists()
     done = len((out / "metrics.csv").read_text().splitlines()) - 1
     code, said, _ = fit(*run, "--epochs", done)
