@@ -47,6 +47,8 @@ SwitchType=switch/none
 KillWait=5
 SlurmctldTimeout=30
 SlurmdTimeout=30
+MessageTimeout=100
+TCPTimeout=30
 MinJobAge=300
 NodeName=n1 NodeHostName=localhost NodeAddr=127.0.0.1 Port={n1} CPUs=2 RealMemory=4000
 NodeName=n2 NodeHostName=localhost NodeAddr=127.0.0.1 Port={n2} CPUs=2 RealMemory=4000
@@ -74,9 +76,12 @@ class Slurm:
         )
         return done.stdout.strip()
 
-    def jobs(self) -> list[str]:
-        """Return the numbers of the jobs in the queue, running or not."""
-        return self.say("squeue", "--noheader", "--format=%i").split()
+    def jobs(self, states: str = "PENDING,CONFIGURING,RUNNING") -> list[str]:
+        """Return the numbers of the jobs that run or are to run.
+
+        Those that are being ended (COMPLETING) are cancelled, and left out.
+        """
+        return self.say("squeue", "--noheader", "--format=%i", f"--states={states}").split()
 
     def wait_for(self, count: int, seconds: float = 600) -> list[str]:
         """Wait until so many jobs run, and return their numbers."""
@@ -119,9 +124,9 @@ class Slurm:
         self.start(name, "slurmd", "-N", name)
 
     def wait_empty(self, seconds: float = 600) -> None:
-        """Wait until there is no job in the queue."""
+        """Wait until there is no job in the queue, and each has come to its end."""
         limit = time.monotonic() + seconds
-        while self.jobs():
+        while self.jobs("PENDING,CONFIGURING,RUNNING,COMPLETING"):
             if time.monotonic() > limit:
                 raise TimeoutError(f"jobs are left: {self.say('squeue')}")
             time.sleep(0.1)

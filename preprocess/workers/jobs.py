@@ -161,7 +161,7 @@ class BatchJobs:
 
     def _look(self, record: Record, say: Say) -> None:
         """Give up jobs that have ended although their worker never came; others replace them."""
-        workers = self.cluster.scheduler_info["workers"].values()
+        workers = tuple(self.cluster.scheduler_info["workers"].values())  # Dask's thread changes it
         arrived = {str(worker["name"]) for worker in workers}
         if arrived:
             self._fruitless, self._waited = 0, False
@@ -174,6 +174,7 @@ class BatchJobs:
             if job.job_id is not None and self._exists(job.job_id):
                 return  # the oldest are first in the queue; those behind it can wait
             record("job-gone", job=job.job_id)
+            job.status = Status.closed  # or Dask would miss it at its own end
             self.cluster.loop.add_callback(self.cluster.workers.pop, name, None)
             self._fruitless += 1
         if self._fruitless >= FRUITLESS:

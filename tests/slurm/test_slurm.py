@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from datetime import datetime
 from pathlib import Path
 
 import psutil
@@ -190,18 +189,30 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, tmp_path: Path) -> None:
     assert not (run.store / "claims").exists()
 
 
+# Retires as at the end of its --lifetime, when it has made some blocks, however slow the machine.
+SHORT_LIVED = """
+import asyncio
+async def live(worker):
+    while worker.state.executed_count < 15:
+        await asyncio.sleep(0.02)
+    await worker.close_gracefully(reason="worker-lifetime-reached")
+def dask_setup(worker):
+    worker.loop.add_callback(live, worker)
+"""
+
+
 def test_workers_whose_time_is_over_are_replaced(
     queue: Slurm, manifest: Path, local: Path, tmp_path: Path
 ) -> None:
-    """One worker at a time lives for half of what two of this machine needed for all blocks.
+    """One worker at a time, and none lives for all blocks.
 
     The user's own configuration of dask-jobqueue says so.
     """
     run = OnSlurm(queue, manifest, tmp_path, CLUSTER.replace("maximum = 2", "maximum = 1"))
-    work = [event for event in events(local) if event["event"] in ("begun", "done")]
-    first, *_, last = (datetime.fromisoformat(str(event["time"])) for event in work)
-    life = ["--lifetime", f"{0.5 * (last - first).total_seconds():.1f}s"]
-    run.environment["DASK_JOBQUEUE__SLURM__WORKER_EXTRA_ARGS"] = str(life)
+    life = tmp_path / "short_lived.py"
+    life.write_text(SHORT_LIVED)
+    options = ["--lifetime", "3600s", "--preload", str(life)]
+    run.environment["DASK_JOBQUEUE__SLURM__WORKER_EXTRA_ARGS"] = str(options)
     done = run.run()
     assert done.returncode == 0, done.stderr
     same(run.store, local)
@@ -246,6 +257,29 @@ def test_jobs_that_are_refused_are_one_line(queue: Slurm, manifest: Path, tmp_pa
     assert done.returncode == 1
     assert "sbatch refuses the jobs" in done.stderr and "invalid partition" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# Looks every second for jobs that have ended, not every half minute.
+WATCHFUL = """
+from avsc.preprocess.workers import jobs
+jobs.LOOK_AFTER = 1.0
+from avsc.preprocess.cli import main
+main()
+"""
+
+
+def test_jobs_that_end_before_their_worker_are_one_line(
+    queue: Slurm, manifest: Path, tmp_path: Path
+) -> None:
+    run = OnSlurm(queue, manifest, tmp_path, f"{CLUSTER}prologue = ['echo no scratch; exit 1']\n")
+    run.command[:1] = [sys.executable, "-c", WATCHFUL]
+    done = run.run()
+    assert done.returncode == 1, done.stderr
+    line = done.stderr.strip().splitlines()[-1]
+    assert " jobs in a row ended before their worker arrived. Their logs are in " in line
+    assert line.endswith("; the newest ends in: no scratch")
+    assert "Traceback" not in done.stderr
+    assert queue.jobs() == []
 
 
 def test_documented_job_array_then_close(
