@@ -189,12 +189,13 @@ def test_nothing_is_left_in_the_queue(queue: Slurm, tmp_path: Path) -> None:
     assert not (run.store / "claims").exists()
 
 
-# Retires as at the end of its --lifetime, when it has made some blocks, however slow the machine.
+# Retires as at the end of its --lifetime, within a block, when it has made some, however slow the
+# machine is.
 SHORT_LIVED = """
 import asyncio
 async def live(worker):
-    while worker.state.executed_count < 15:
-        await asyncio.sleep(0.02)
+    while worker.state.executed_count < 15 or worker.data:
+        await asyncio.sleep(0.005)
     await worker.close_gracefully(reason="worker-lifetime-reached")
 def dask_setup(worker):
     worker.loop.add_callback(live, worker)
@@ -217,7 +218,8 @@ def test_workers_whose_time_is_over_are_replaced(
     assert done.returncode == 0, done.stderr
     same(run.store, local)
     assert len([e for e in run.events() if e["event"] == "job-submitted"]) > 1
-    assert "worker-retired" in [event["event"] for event in run.events()]
+    # Lost, when it ended its block just then: a result that nobody has keeps Dask from retiring it.
+    assert {"worker-retired", "worker-lost"} & {event["event"] for event in run.events()}
 
 
 @pytest.mark.long
