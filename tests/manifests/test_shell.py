@@ -58,7 +58,7 @@ def defect():
 def wait():
     try:
         print("waiting", flush=True)
-        time.sleep(300)
+        time.sleep(900)
     finally:
         os.kill(os.getpid(), signal.SIGTERM)
         print("unwound", flush=True)
@@ -296,7 +296,7 @@ def test_terminated_process_unwinds_undisturbed_by_a_second_signal() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
     assert process.returncode == 143
     assert out == b"unwound\n"
     assert err == b"avsc-test: terminated; run the command again to resume.\n"

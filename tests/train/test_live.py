@@ -162,12 +162,13 @@ def test_the_tally():
 
 def test_a_stream_is_written_line_by_line(world, recording, monkeypatch, capsys):
     monkeypatch.setattr(live_feed, "PATIENCE", 60.0)  # however slow the machine, nothing is dropped
+    monkeypatch.setattr(live_feed, "PAUSES", (1, 1000))  # the second is more than is waited for
     model = load(world.fit("joint"), device="cpu")
     out = io.StringIO()
     flushed = []
     monkeypatch.setattr(out, "flush", lambda: flushed.append(len(out.getvalue().splitlines())))
     with sent("http", recording, [(0, 4, 0, 0), (6, 9, 5, 0)], pace=2) as address:
-        settings = FeedSettings(give_up=3)
+        settings = FeedSettings(give_up=600)
         form = Format("jsonl", model.classes, 1, False)
         with pytest.raises(MediaError, match="--give-up"):
             write_live(model, parse_addresses(address), Windows(), settings, form, out)
