@@ -75,6 +75,13 @@ class OnSlurm:
         self.command = command(manifest, self.store, "--cluster", "slurm", "--cluster-config", file)
         self.environment = dict(queue.environment)
 
+    def preload(self, text: str, *options: str) -> None:
+        """Let workers run a script first, as the user's configuration of dask-jobqueue can."""
+        file = self.store.with_name("preload.py")
+        file.write_text(text)
+        words = str([*options, "--preload", str(file)])
+        self.environment["DASK_JOBQUEUE__SLURM__WORKER_EXTRA_ARGS"] = words
+
     def start(self) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
         return subprocess.Popen(
@@ -131,14 +138,31 @@ def test_jobs_make_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [ODD]
 
 
+# Blocks from the ninth on wait for a file, so that each worker has one until then.
+HELD = """
+import time
+from pathlib import Path
+from avsc.preprocess import block
+make = getattr(block.make_block, "first", block.make_block)  # Dask loads a preload twice
+def hold(task):
+    while task.block >= 8 and not Path({file!r}).exists():
+        time.sleep(0.05)
+    return make(task)
+hold.first = make
+block.make_block = hold
+"""
+
+
 def test_cancelled_job_costs_only_its_blocks(
     queue: Slurm, manifest: Path, local: Path, tmp_path: Path
 ) -> None:
     run = OnSlurm(queue, manifest, tmp_path)
+    run.preload(HELD.format(file=str(tmp_path / "go")))
     driver = run.start()
     queue.wait_for(2)
     run.wait_for(4)
     queue.say("scancel", queue.jobs()[0])
+    (tmp_path / "go").touch()
     one_worker_was_lost(run, driver, local)
 
 
@@ -147,12 +171,14 @@ def test_lost_node_costs_only_its_blocks(
 ) -> None:
     """One job fits on each node; of one, the daemon and all that it runs are ended."""
     run = OnSlurm(queue, manifest, tmp_path, CLUSTER.replace("1500 MB", "2500 MB"))
+    run.preload(HELD.format(file=str(tmp_path / "go")))
     driver = run.start()
     queue.wait_for(2)
     run.wait_for(4)
     node, other = queue.nodes()
     assert node != other
     queue.lose(node)
+    (tmp_path / "go").touch()
     try:
         one_worker_was_lost(run, driver, local)
     finally:
@@ -210,10 +236,7 @@ def test_workers_whose_time_is_over_are_replaced(
     The user's own configuration of dask-jobqueue says so.
     """
     run = OnSlurm(queue, manifest, tmp_path, CLUSTER.replace("maximum = 2", "maximum = 1"))
-    life = tmp_path / "short_lived.py"
-    life.write_text(SHORT_LIVED)
-    options = ["--lifetime", "3600s", "--preload", str(life)]
-    run.environment["DASK_JOBQUEUE__SLURM__WORKER_EXTRA_ARGS"] = str(options)
+    run.preload(SHORT_LIVED, "--lifetime", "3600s")
     done = run.run()
     assert done.returncode == 0, done.stderr
     same(run.store, local)
