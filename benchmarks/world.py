@@ -117,7 +117,7 @@ WORLDS = {
     ),
     "faint-cue": World(
         {
-            **SIZES, "size": "96x64", "clips_per_scene": 60, "seconds": 10.0, "epochs": 12,
+            **SIZES, "size": "96x64", "clips_per_scene": 60, "seconds": 10.0, "epochs": 5,
             "pictures_per_class": 200, "lr_max": 0.02,
         },
         {"clips_per_scene": 36, "epochs": 8},
