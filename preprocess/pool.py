@@ -7,7 +7,7 @@ driver is busy with: one that is lost with the worker that holds it has to be co
 
 import queue
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +67,14 @@ Outcome = Done | Lost | Failed | Notice
 GONE = "the Dask scheduler is gone; run the command again, it does only what is missing."
 
 
+def _call(make: Callable[[BlockTask], BlockSummary], task: BlockTask) -> BlockSummary:
+    """Make a block on a worker."""
+    try:
+        return make(task)
+    except RecursionError as fault:  # its thousand frames would never arrive, nor the fault
+        raise fault.with_traceback(None) from None
+
+
 class Pool:
     """Blocks that are out.
 
@@ -103,7 +111,7 @@ class Pool:
         key = f"block-{self._run}-{self._count}"
         self._count += 1
         self.out[key] = task
-        future = self._client.submit(make_block, task, key=key, pure=False)
+        future = self._client.submit(_call, make_block, task, key=key, pure=False)
         self._client.loop.add_callback(self._fetch, task, future)
 
     def wait(self, seconds: float) -> Iterator[Outcome]:

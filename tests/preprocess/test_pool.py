@@ -11,7 +11,7 @@ from distributed import Client
 
 from avsc.preprocess import pool as module
 from avsc.preprocess.plan import BlockTask
-from avsc.preprocess.pool import Done, Notice, Outcome, Pool
+from avsc.preprocess.pool import Done, Failed, Notice, Outcome, Pool
 from avsc.preprocess.workers.local import local_workers
 
 TASK = BlockTask(Path("store"), Path("root"), 7, (), {}, {})
@@ -52,6 +52,19 @@ def test_a_worker_lost_while_it_sends_its_result(
         pool.submit(TASK)
         assert last(pool) == Done(TASK, "sent")
     assert mark.exists()
+
+
+def test_a_block_that_ends_in_a_deep_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's client never gets to read it."""
+
+    def deep(task: BlockTask) -> Any:
+        return deep(task)
+
+    monkeypatch.setattr(module, "make_block", deep)
+    with local_workers(1, None, False) as workers, Pool(workers.client) as pool:
+        pool.submit(TASK)
+        outcome = last(pool)
+    assert isinstance(outcome, Failed) and isinstance(outcome.fault, RecursionError)
 
 
 def wait_until(true: Callable[[], bool]) -> None:
