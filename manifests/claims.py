@@ -202,7 +202,7 @@ class Claim:
         made = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError:  # one of the folders was just removed, by who left it empty
+        except FileNotFoundError:  # another process has just removed one of the folders
             return False
         try:
             with self.path.open("x", encoding="utf-8") as file:

@@ -129,3 +129,21 @@ def test_claims_that_cannot_be_written_cost_no_time(
             assert claims.take(block) is None
             claims.give_up(block)
     assert sum(waited) == 0
+
+
+def test_a_folder_that_another_run_removes_as_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the block would be made without a claim."""
+    made: list[str] = []
+
+    def mkdir(path: Path, *mode: int) -> None:
+        made.append(str(path))
+        if len(made) == 3:  # the folder of claims is there, and that in it is to be made
+            (tmp_path / FOLDER).rmdir()
+        make(path, *mode)
+
+    make = os.mkdir
+    monkeypatch.setattr(os, "mkdir", mkdir)
+    assert BlockClaims(tmp_path).take(0) is None
+    assert len(made) > 3 and claim_file(tmp_path, 0).exists()

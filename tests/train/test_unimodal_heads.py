@@ -205,7 +205,7 @@ def test_where_one_modality_is_missing_the_other_head_answers(fit, recordings):
         logits = network.heads.visual(network.embed_images(views))
     np.testing.assert_allclose(seen[:, 0], torch.softmax(logits.double(), 1), atol=1e-6)
     assert np.abs(seen - heard).max() > 1e-3 and np.abs(both - seen).max() > 1e-3
-    with pytest.raises(SettingError, match="without answer='late'"):
+    with pytest.raises(SettingError, match="'late' is of unimodal heads, too"):
         model.embed(video, audio=sound)
     warm = ("predict", recordings.folder / "joint", video, "--answer=late", "--temperature")
     refused(fit(*warm), 2, "temperatures-late.json: not there", "--answer late --temperature`")

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
+
+from avsc.train.systems import Answer
 
 Command = Callable[..., Any]
 
 
 answer_option = click.option(
     "--answer",
-    type=click.Choice(["fused", "late", "fallback"]),
+    type=click.Choice(get_args(Answer)),
     default="fused",
     show_default=True,
     help="Who answers: fused, the classifier of both modalities; late, the product of the unimodal "

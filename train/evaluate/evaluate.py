@@ -55,8 +55,8 @@ def evaluate_run(request: EvaluationRequest, console: Console, wait: bool = Fals
     check_page_options(request.page, request.media, request.single_file)
     if request.embeddings and request.answer != "fused":
         raise SettingError(
-            "--embeddings are inputs of the classifier of both modalities, which --answer "
-            f"{request.answer} does not ask alone. Use only one of them."
+            "--embeddings are inputs of the classifier of both modalities, and --answer "
+            f"{request.answer} is of unimodal heads, too. Use only one of them."
         )
     tested = TestedRuns.restore(request.run, request.checkpoint, request.answer, request.fold)
     doing = "an evaluation is being made here"

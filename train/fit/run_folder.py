@@ -90,7 +90,8 @@ class RunFolder:
 
     def temperatures(self, answer: Answer = "fused") -> Path:
         """Temperatures of the probabilities of an answer."""
-        return self.path / f"temperatures{'' if answer == 'fused' else f'-{answer}'}.json"
+        name = "temperatures" if answer == "fused" else f"temperatures-{answer}"
+        return self.path / f"{name}.json"
 
     @property
     def tensorboard(self) -> Path:

@@ -88,6 +88,7 @@ def run_model(
         heat = {name: value for name, value in heat.items() if name == PATTERNS[None]}
     attach_encoders(trained)
     acoustic, images = run_specs(record, path, store)
+    # Runs of prediction resume by this text, and those of the late product were begun with it.
     told = {"fused": "", "late": ", late product"}.get(network.answer, f", answer {network.answer}")
     told += f", temperatures {json.dumps(heat)}" if heat else ""
     return Model(

@@ -47,8 +47,8 @@ class NetworkRuntime:
         """
         if self.network.asks_heads:
             raise SettingError(
-                "embeddings are inputs of the classifier of both modalities, which does not answer "
-                f"alone. Load the run without answer={self.network.answer!r}."
+                "embeddings are inputs of the classifier of both modalities, and answer "
+                f"{self.network.answer!r} is of unimodal heads, too. Load the run without it."
             )
         return self.network.embed(frames, images, view)
 

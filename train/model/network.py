@@ -214,12 +214,11 @@ class Network(nn.Module):
         if not self.asks_heads:
             return self.classifier(self.join(acoustic, visual, missing))  # type: ignore[no-any-return]
         if self.heads is None or missing is not None:
-            raise ValueError("heads answer where there are such; None or NaN is missing to them")
+            raise ValueError("this answer needs heads, and None or NaN for what is missing")
         scaled = self._scaled(acoustic, visual)
-        late = self.answer == "late"
-        return (
-            self.heads.product(*scaled) if late else self.heads.fall_back(self.classifier, *scaled)
-        )
+        if self.answer == "late":
+            return self.heads.product(*scaled)
+        return self.heads.fall_back(self.classifier, *scaled)
 
     def decide_each(
         self, acoustic: Tensor | None, visual: Tensor | None, missing: Tensor | None = None
