@@ -11,7 +11,7 @@ from avsc.manifests.shell import settings
 from avsc.train.commands.evaluation_options import evaluation_options
 
 GROUPS = {
-    "Conditions": "conditions predictions seed",
+    "Conditions": "conditions predictions realign seed",
     "Compared with": "audio_run visual_run margin resamples",
     "Data": "store root truth fold allow_missing allow_other_store",
     "Model": "checkpoint answer temperature protocol",
@@ -83,7 +83,13 @@ GROUPS = {
     "--out",
     type=click.Path(path_type=Path),
     help="Folder of the report.  [default: RUN/robustness-FOLD, then -ANSWER with --answer, "
-    "then -temperature with --temperature]",
+    "-realigned with --realign, -temperature with --temperature]",
+)
+@click.option(
+    "--realign",
+    is_flag=True,
+    help="Shift each clip back by the offset that the run's offset head (`avsc-fit offset`) finds "
+    "in it under each condition, where it is sure.",
 )
 @click.option(
     "--temperature",

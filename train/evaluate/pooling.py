@@ -12,6 +12,7 @@ from avsc.train.evaluate.robustness.condition_predictions import (
     ConditionAnswer,
     ConditionAnswers,
 )
+from avsc.train.evaluate.robustness.realign import pool_realigned
 from avsc.train.protocol import Protocol, Segments
 
 
@@ -79,4 +80,5 @@ def _pool(answers: Sequence[ConditionAnswer]) -> ConditionAnswer:
         note="; ".join(dict.fromkeys(answer.note for answer in answers if answer.note)),
         without=np.concatenate(without)[order] if known else None,
         donor={clip: donor for each in answers for clip, donor in each.donor.items()},
+        realigned=pool_realigned([answer.realigned for answer in answers]),
     )

@@ -9,13 +9,17 @@ several such products, and the likelihood is the mean of theirs.
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 DROPOUT = 0.5
 HIDDEN = 64
 SIZE = 16
 PRODUCTS = 12
+SURE = 0.5
+"""Probability below which an offset is not stated as found, and nothing is shifted by it."""
 
 
 class OffsetHead(nn.Module):
@@ -54,6 +58,20 @@ class OffsetHead(nn.Module):
             sums.append((heard[:, later] * seen[:, second]).sum((1, 3)))
         logits = torch.logsumexp(torch.stack(sums, 1), 2) - math.log(PRODUCTS)
         return logits / self.temperature
+
+    @torch.no_grad()
+    def probability(
+        self, audio: NDArray[np.float32], visual: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Return the probability of each offset of one recording, float64 [2 most + 1].
+
+        Args:
+            audio: float32 [seconds, features].
+            visual: float32 [seconds, features], of the same seconds.
+        """
+        logits = self(torch.from_numpy(audio)[None], torch.from_numpy(visual)[None])
+        found: NDArray[np.float64] = torch.softmax(logits.double(), 1)[0].numpy()
+        return found
 
 
 class Projection(nn.Module):

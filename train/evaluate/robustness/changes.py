@@ -92,7 +92,7 @@ class Shifted:
                 f"{len(whole)} clips are of {last} s (or another divisor), and would be shifted "
                 "onto themselves"
             )
-        image = inputs.images_of(clip, _cyclic(inputs, clip, self.seconds))
+        image = inputs.images_of(clip, cyclic(inputs, clip, self.seconds))
         return _with_images(inputs, image)
 
 
@@ -122,12 +122,12 @@ class OtherClip:
                 raise UndefinedError(f"a clip has no other clip of {which} scene")
             donor[number] = there[draw.integers(len(there))]
         clip = donor[np.searchsorted(rows, inputs.samples.clip)]
-        image = inputs.images_of(clip, _cyclic(inputs, clip, 0))
+        image = inputs.images_of(clip, cyclic(inputs, clip, 0))
         pairs = dict(zip(rows.tolist(), donor.tolist(), strict=True))
         return replace(_with_images(inputs, image), donor=pairs)
 
 
-def _cyclic(inputs: ClassifierInputs, clip: Ints, later: int) -> Ints:
+def cyclic(inputs: ClassifierInputs, clip: Ints, later: int | Ints) -> Ints:
     """Return the second of a clip that lies so much after that of each sample, cyclically.
 
     Raises:

@@ -10,7 +10,6 @@ from avsc.features.pages.clip_sounds import recordings_folder
 from avsc.features.store.reader import Store
 from avsc.manifests.errors import SettingError
 from avsc.train.data.samples import Bools
-from avsc.train.data.source import Source
 from avsc.train.evaluate.predict import ClipSamples, clip_samples, predict_samples
 from avsc.train.evaluate.robustness.alterations import Recorded, UndefinedError
 from avsc.train.evaluate.robustness.changes import Altered, Missing
@@ -21,11 +20,13 @@ from avsc.train.evaluate.robustness.classifier_inputs import (
     embed_modality,
 )
 from avsc.train.evaluate.robustness.conditions import COMPLETE, CONDITIONS, Condition
+from avsc.train.evaluate.robustness.realign import Realigned, check_rate, realign
 from avsc.train.evaluate.submissions import Truth, read_submission
 from avsc.train.fit.compute import Computing
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import Trained
 from avsc.train.model.network import Network
+from avsc.train.model.offset_head import OffsetHead
 from avsc.train.protocol import Protocol, Segments, segments
 from avsc.train.systems import ENCODER, Modality
 
@@ -42,6 +43,8 @@ class Asked:
         seed: of the segments that lack a modality, and of the clips that lend images.
         allow_missing: go on with the segments that are there if some are missing in the store.
         root: folder of the recordings, for noise; None means that of the last extraction.
+        head: finds the offset that each clip is shifted back by, under every condition; None
+            shifts none.
     """
 
     conditions: Sequence[Condition]
@@ -49,6 +52,7 @@ class Asked:
     seed: int = 0
     allow_missing: bool = False
     root: Path | None = None
+    head: OffsetHead | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class ConditionAnswer:
         lacking: that modality; None where none is missing.
         untempered: the predictions before a temperature was applied; None where none was.
         donor: by the clip's row, the row of the clip whose images it had.
+        realigned: how many clips were shifted back; None where none were to be.
     """
 
     segments: Segments | None
@@ -70,6 +75,7 @@ class ConditionAnswer:
     lacking: Modality | None = None
     untempered: Segments | None = None
     donor: dict[int, int] = field(default_factory=dict)
+    realigned: Realigned | None = None
 
 
 ConditionAnswers = dict[str, ConditionAnswer]
@@ -106,23 +112,33 @@ def run_answers(
         embed_clips(network, clips, computing, console),
         Recorded(store, feature, rows, root, computing.workers, asked.seed),
     )
+    if asked.head is not None:
+        check_rate(subject.inputs)
     alone = classifier_alone(network)
     answers: dict[Protocol, ConditionAnswers] = {protocol: {} for protocol in asked.protocols}
     for condition in asked.conditions:
         console.say(f"condition: {condition.about}")
         try:
-            source, altered = subject.under(condition, computing, console)
+            inputs, altered = subject.under(condition, computing, console)
         except UndefinedError as fault:
             for named in answers.values():
                 named[condition.name] = ConditionAnswer(None, f"not defined: {fault}")
             continue
-        probability = predict_samples(alone, source, altered.samples, computing, console)
+        realigned = None
+        if asked.head is not None:
+            altered, realigned = realign(asked.head, inputs, altered)
+        probability = predict_samples(alone, inputs.source, altered.samples, computing, console)
         for protocol, named in answers.items():
             predicted = segments(probability, subject.inputs.samples, protocol)
             without = _segments_without(altered, protocol)
             note = _note(condition, int(without.sum()), network)
             named[condition.name] = ConditionAnswer(
-                predicted, note, without, altered.lacking, donor=altered.donor
+                predicted,
+                note,
+                without,
+                altered.lacking,
+                donor=altered.donor,
+                realigned=realigned,
             )
     return answers
 
@@ -145,7 +161,7 @@ class _Subject:
 
     def under(
         self, condition: Condition, computing: Computing, console: Console
-    ) -> tuple[Source, Altered]:
+    ) -> tuple[ClassifierInputs, Altered]:
         """Return the embeddings under a condition, and which of them the samples read.
 
         Raises:
@@ -161,13 +177,13 @@ class _Subject:
             source = condition.alteration(self.clips.source, self.recorded)
             clips = replace(self.clips, source=source)
             vectors = embed_modality(modality, self.network, clips, computing, console)
-            return replace(inputs, vectors={**inputs.vectors, modality: vectors}).source, unaltered
+            return replace(inputs, vectors={**inputs.vectors, modality: vectors}), unaltered
         if condition.change is None:
-            return inputs.source, unaltered
+            return inputs, unaltered
         for modality in WORDS:
             if modality not in inputs.vectors:
                 raise self._without(modality)
-        return inputs.source, condition.change(inputs, self.recorded.seed)
+        return inputs, condition.change(inputs, self.recorded.seed)
 
     def _without(self, modality: Modality) -> UndefinedError:
         return UndefinedError(f"the system takes no {WORDS[modality]}")

@@ -63,7 +63,11 @@ def write_robustness(
 def remarks(found: Robustness) -> list[str]:
     """Return what was fed under which conditions, and the temperatures."""
     protocol = found.provenance["protocol"]
-    return [*notes(found.rows), *temperature_lines(protocol, found.temperatures)]
+    said = [*notes(found.rows), *temperature_lines(protocol, found.temperatures)]
+    if how := found.provenance.get("realigned"):
+        unshifted = "; the temperatures were fitted on clips as they are" * bool(found.temperatures)
+        said.append(f"each clip was shifted back {how}{unshifted}")
+    return said
 
 
 def _values(found: Robustness) -> bytes:

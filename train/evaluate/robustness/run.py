@@ -9,6 +9,7 @@ from avsc.manifests.errors import SettingError
 from avsc.manifests.folder_claims import claimed
 from avsc.train.evaluate.bootstrap import METHOD
 from avsc.train.evaluate.evaluation_request import RunRequest
+from avsc.train.evaluate.offset import load_head
 from avsc.train.evaluate.pooling import pool_answers
 from avsc.train.evaluate.report import check_folder
 from avsc.train.evaluate.results import summarise
@@ -19,6 +20,7 @@ from avsc.train.evaluate.robustness.condition_predictions import (
     run_answers,
 )
 from avsc.train.evaluate.robustness.measures import Rivals, Robustness, measure
+from avsc.train.evaluate.robustness.realign import how_realigned
 from avsc.train.evaluate.robustness.report import write_robustness
 from avsc.train.evaluate.submissions import Truth, find_truth, read_submission
 from avsc.train.evaluate.temperatures import (
@@ -30,6 +32,8 @@ from avsc.train.evaluate.tested_runs import TestedRuns, begin, check_same_run, e
 from avsc.train.fit.console import Console
 from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.run_record import versions
+from avsc.train.fit.trained_run import Trained
+from avsc.train.model.offset_head import OffsetHead
 from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
@@ -46,6 +50,7 @@ class RobustnessRequest(RunRequest):
         singles: by modality, an evaluated run or a predictions file of it alone.
         rivals: margin and resampling; its singles are read from `singles`.
         save_predictions: write the predictions under each condition, too.
+        realign: shift each clip back by the offset that the run's offset head finds in it.
     """
 
     run: Path | None
@@ -55,6 +60,7 @@ class RobustnessRequest(RunRequest):
     singles: Mapping[Modality, Path] = field(default_factory=dict)
     rivals: Rivals = field(default_factory=Rivals)
     save_predictions: bool = False
+    realign: bool = False
 
     def __post_init__(self) -> None:
         if (self.run is None) == (not self.predictions):
@@ -67,6 +73,8 @@ class RobustnessRequest(RunRequest):
             raise SettingError("--store is for a run; predictions files have --truth.")
         if self.run is None and self.temperature:
             raise SettingError("--temperature is for a run, which has validation clips to fit on.")
+        if self.run is None and self.realign:
+            raise SettingError("--realign is for a run, which has an offset head.")
 
     @property
     def protocol(self) -> Protocol:
@@ -80,7 +88,7 @@ class RobustnessRequest(RunRequest):
         if self.out is not None:
             return self.out
         if self.run is not None:
-            return self.run / self.name("robustness")
+            return self.run / self.name("robustness", *(["realigned"] if self.realign else []))
         return Path("robustness") / next(iter(self.predictions.values())).stem
 
 
@@ -128,11 +136,15 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
     number = sum(len(rows) for _, rows in parts)
     if request.temperature:
         tested.check_temperature(request.fold)
+    heads = [offset_head(run) if request.realign else None for run in tested.runs]
     computing, asked = begin(tested, store, request, number, console), request.asked
     temperatures: Temperatures = {}
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
         answers = pool_answers(
-            [run_answers(run, store, rows, asked, computing, console) for run, rows in parts]
+            [
+                run_answers(run, store, rows, replace(asked, head=head), computing, console)
+                for (run, rows), head in zip(parts, heads, strict=True)
+            ]
         )[request.protocol]
         if request.temperature:
             every = run_temperatures(trained, store, asked, computing, console)
@@ -150,9 +162,25 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
         "epoch": own["epoch"],
         "store": str(store.path),
         "store_fingerprint": store.fingerprint,
+        **({} if heads[0] is None else {"realigned": how_realigned(heads[0])}),
     }
     found = _measured(request, answers, Truth.of(store), provenance)
     return replace(found, temperatures=temperatures)
+
+
+def offset_head(trained: Trained) -> OffsetHead:
+    """Return the offset head of a run of both modalities.
+
+    Raises:
+        SettingError: the run is of one modality.
+        AvscError: it has no offset head of its own.
+    """
+    if len(trained.record.system.branches) < 2:
+        raise SettingError(
+            f"--realign shifts one modality against the other, and {trained.folder.path} is a run "
+            f"of {trained.record.system.name}, which has one. Omit it, or name a run of both."
+        )
+    return load_head(trained)
 
 
 def _measured(

@@ -1,6 +1,7 @@
 """Figures under conditions as a Markdown table, as CSV and as plain values."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from avsc.manifests import escape
@@ -11,6 +12,7 @@ from avsc.train.evaluate.calibration_intervals import CalibrationDifference
 from avsc.train.evaluate.compare import Difference
 from avsc.train.evaluate.results import Results
 from avsc.train.evaluate.robustness.measures import ConditionFigures, ConditionRow
+from avsc.train.evaluate.robustness.realign import Realigned
 from avsc.train.evaluate.writing import (
     CALIBRATION,
     LOG_LOSS,
@@ -59,11 +61,14 @@ def condition_cells(
     header = ["condition", "acc. %", "95 % interval", "- complete", "interval"]
     header += ["ECE", "95 % interval", "- complete", "interval"]
     warm = first.calibration_error_before is not None
-    others = [[*header, *(["ECE untempered"] if warm else [])]]
+    header += ["ECE untempered"] if warm else []
+    realigned = rows[0].answer.realigned is not None
+    others = [[*header, *(["offset sure %", "shifted %"] if realigned else [])]]
     for row in rows:
         name, measured = row.condition.about, row.measured
         losses.append([name, *(_losses(measured, singles) if measured else [UNDEFINED])])
-        others.append([name, *(_others(measured) if measured else [UNDEFINED])])
+        others.append([name, *([*_others(measured), *_shares(row.answer.realigned)]
+                               if measured else [UNDEFINED])])  # fmt: skip
     for modality, results in alone.items():
         name = f"{ALONE[modality]}, complete"
         losses.append(
@@ -104,6 +109,15 @@ def _others(measured: ConditionFigures) -> list[str]:
     return cells if before is None else [*cells, f"{before:.3f}"]
 
 
+def _shares(realigned: Realigned | None) -> list[str]:
+    """Return the shares of the clips whose offset was found, and that were shifted by it."""
+    if realigned is None:
+        return []
+    return [
+        f"{100 * number / realigned.clips:.1f}" for number in (realigned.sure, realigned.shifted)
+    ]
+
+
 def _own(results: Results) -> list[str]:
     """Return accuracy and calibration error, each with its interval."""
     accuracy = _figure(results.scores.accuracy, results.accuracy_interval, PERCENT)
@@ -140,6 +154,7 @@ def condition_values(rows: Sequence[ConditionRow]) -> list[dict[str, Any]]:
             "note": row.answer.note,
             "defined": row.measured is not None,
             **({} if row.measured is None else _figures(row.measured)),
+            **({} if row.answer.realigned is None else {"realigned": asdict(row.answer.realigned)}),
         }
         for row in rows
     ]
@@ -200,7 +215,8 @@ def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
         "not_worse_than_left", "segments_without", "confidence_rose", "calibration_error_before",
         "note",
     ]  # fmt: skip
-    table: list[list[Any]] = [header]
+    asked = [field.name for field in fields(Realigned)] if rows[0].answer.realigned else []
+    table: list[list[Any]] = [[*header, *asked]]
     for row in rows:
         measured = row.measured
         cells: list[Any] = [""] * (len(header) - 2)
@@ -222,7 +238,8 @@ def conditions_csv(rows: Sequence[ConditionRow]) -> bytes:
                 "" if measured.rose is None else measured.rose,
                 "" if before is None else before,
             ]  # fmt: skip
-        table.append([row.condition.name, *cells, row.answer.note])
+        shifted = [getattr(row.answer.realigned, name, "") for name in asked]
+        table.append([row.condition.name, *cells, row.answer.note, *shifted])
     return escape.csv_sheet(table)
 
 
