@@ -1,8 +1,10 @@
 """The offset head: against Bayes' rule on drawn symbols, on a run, and on recordings."""
 
+import csv
 import itertools
 import json
 import math
+import shutil
 
 import h5py
 import numpy as np
@@ -17,6 +19,7 @@ from avsc.features.store.reader import Store
 from avsc.train.evaluate import offset as offsets
 from avsc.train.evaluate.by_second import BySecond, means
 from avsc.train.evaluate.offset import OffsetRequest, fit_head, measure_head
+from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import load
@@ -166,6 +169,86 @@ def test_what_cannot_be_done_is_said(run, monkeypatch, capsys):
     refused(fit(run, "--audio=a.wav"), 2, "no recording is named")
     refused(fit(run, "--input=a.mp4", "--max-offset=2"), 2, "--max-offset", "without --input")
     refused(fit(run.parent / "audio", "--input=a.mp4"), 1, "no offset head", "avsc-fit offset")
+
+
+def found_by_hand(head, sound, sight):
+    """Return the offset of a clip and its probability, by the definition in words."""
+    heard, seen = (
+        projection(torch.from_numpy(stream)).detach().double()
+        for projection, stream in ((head.audio, sound), (head.visual, sight))
+    )
+    scores = []
+    for d in range(-MOST, MOST + 1):
+        sums = sum((heard[k + d] * seen[k]).sum(1) for k in range(SECONDS) if 0 <= k + d < SECONDS)
+        scores.append(float(torch.logsumexp(sums, 0) / head.temperature))
+    weights = np.exp(np.array(scores) - max(scores))
+    return int(weights.argmax()) - MOST, weights.max() / weights.sum()
+
+
+def probabilities(path, store):
+    found = read_predictions(path, store.clips, store.classes).probability
+    return found.reshape(-1, SECONDS, len(store.classes))
+
+
+def test_clips_are_shifted_back_where_the_head_is_sure(run, head, monkeypatch, capsys):
+    """The toy's truth: vectors of the files, its classifier, and offsets counted one by one."""
+    trained, store = restore(run), Store.open(run.parent / "store")
+    (run / "offset").mkdir(exist_ok=True)
+    (run / "offset" / "head.pt").write_bytes(offsets._encoded(head, trained))
+    late = {"complete": 0, "audio-early-1s": -1, "audio-late-2s": 2, "audio-late-5s": 5}
+    command = ("robustness", run, "--device=cpu", "--resamples=100", "--save-predictions")
+    names = ",".join([*late, "no-image-10", "no-image"])
+    for option in ((), ("--realign",)):
+        status, out, err = run_fit(monkeypatch, capsys, *command, *option, "--conditions", names)
+        assert status == 0, err
+    assert "offset sure %" in out and "was shifted back by the run's offset head, up to 3 s" in out
+    folder, plain = run / "robustness-test-realigned", run / "robustness-test"
+    report = json.loads((folder / "robustness.json").read_text())
+    rows = {row["condition"]: row for row in report["rows"]}
+    assert "where its probability is 0.5 or more" in report["realigned"]
+    assert "realigned" not in json.loads((plain / "robustness.json").read_text())
+    test = [row for row, clip in enumerate(store.clips) if clip.fold == "test"]
+    clips = drawn(len(store.clips), 11, scenes=1)[1]
+    sound, sight = (torch.from_numpy(each[test]) for each in (clips.audio, clips.visual))
+    for name, shift in late.items():
+        predicted, unshifted, complete = (
+            probabilities(where / f"predictions-{of}.tsv", store)
+            for where, of in ((folder, name), (plain, name), (plain, "complete"))
+        )
+        shifted = sight.roll(-shift, 1)
+        found = [found_by_hand(head, *pair) for pair in zip(sound.numpy(), shifted.numpy(),
+                                                            strict=True)]  # fmt: skip
+        sure = [p >= 0.5 for _, p in found]
+        for clip, (d, _) in enumerate(found):
+            back = d if sure[clip] else 0
+            paired = torch.cat([sound[clip], shifted[clip].roll(back, 0)], 1)
+            with torch.no_grad():
+                logits = trained.network.classifier(paired).double()
+            wanted = torch.softmax(logits, 1).numpy()
+            np.testing.assert_allclose(predicted[clip], wanted, atol=1e-6)
+            as_before = {shift: complete, 0: unshifted}.get(back)
+            if as_before is not None:  # found, or left as it is: to the last bit
+                np.testing.assert_array_equal(predicted[clip], as_before[clip])
+        right = sum(d == shift and s for (d, _), s in zip(found, sure, strict=True))
+        assert right == 0 if abs(shift) > MOST else right >= 5
+        moved = sum(s and d != 0 for (d, _), s in zip(found, sure, strict=True))
+        assert rows[name]["realigned"] == {"clips": 6, "sure": sum(sure), "shifted": moved}
+    assert rows["no-image"]["realigned"]["sure"] == 0  # they lack a modality
+    assert rows["no-image-10"]["realigned"]["sure"] < rows["complete"]["realigned"]["sure"]
+    table = list(csv.DictReader((folder / "robustness.csv").read_text("utf-8-sig").splitlines()))
+    assert [row["sure"] for row in table] == [str(row["realigned"]["sure"])
+                                              for row in rows.values()]  # fmt: skip
+
+
+def test_what_cannot_be_realigned_is_said(run, tmp_path, monkeypatch, capsys):
+    def realign(*arguments):
+        command = ("robustness", *arguments, "--realign", "--resamples=100", "--device=cpu")
+        return run_fit(monkeypatch, capsys, *command)
+
+    refused(realign("--predictions=complete=a.tsv"), 2, "--realign is for a run")
+    refused(realign(run.parent / "audio"), 2, "a run of audio, which has one")
+    shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("offset"))
+    refused(realign(tmp_path / "run"), 1, "no offset head", "avsc-fit offset")
 
 
 def test_a_recording_is_told_by_the_embeddings_of_the_model(tmp_path, monkeypatch, capsys):
