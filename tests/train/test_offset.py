@@ -234,7 +234,10 @@ def test_clips_are_shifted_back_where_the_head_is_sure(run, head, monkeypatch, c
         moved = sum(s and d != 0 for (d, _), s in zip(found, sure, strict=True))
         assert rows[name]["realigned"] == {"clips": 6, "sure": sum(sure), "shifted": moved}
     assert rows["no-image"]["realigned"]["sure"] == 0  # they lack a modality
-    assert rows["no-image-10"]["realigned"]["sure"] < rows["complete"]["realigned"]["sure"]
+    some, complete = (probabilities(plain / f"predictions-{name}.tsv", store)
+                      for name in ("no-image-10", "complete"))  # fmt: skip
+    whole = (some == complete).all((1, 2))
+    assert whole.sum() < 6 and rows["no-image-10"]["realigned"]["sure"] <= whole.sum()
     table = list(csv.DictReader((folder / "robustness.csv").read_text("utf-8-sig").splitlines()))
     assert [row["sure"] for row in table] == [str(row["realigned"]["sure"])
                                               for row in rows.values()]  # fmt: skip
