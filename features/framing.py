@@ -62,6 +62,24 @@ def inside(i: npt.ArrayLike, spec: AcousticSpec) -> npt.NDArray[np.bool_]:
     return whole
 
 
+def in_step(late: float, spec: AcousticSpec) -> tuple[int, int]:
+    """Return where sound that is so many seconds late begins when it is moved back.
+
+    Args:
+        late: seconds, rounded to samples; early where it is negative.
+        spec: of the frames.
+
+    Returns:
+        Number of its first sample, and that of the first frame from time 0 on that lies in it.
+
+    >>> from avsc.features.specs import ScalogramSpec
+    >>> in_step(2.0, ScalogramSpec()), in_step(-2.0, ScalogramSpec())
+    ((-32000, 0), (32000, 12))
+    """
+    begin = -round(late * spec.sample_rate)
+    return begin, max(0, -(-begin // spec.hop))
+
+
 def magnitude(samples: npt.NDArray[np.float32], spec: AcousticSpec) -> npt.NDArray[np.float32]:
     """Return the magnitude spectra of all frames, divided by the sum of the window.
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import soxr
 
 from avsc.features.clip import check_finite, check_length, empty, filter_bank, no_image, time_line
-from avsc.features.framing import first_sample, magnitude, n_frames
+from avsc.features.framing import first_sample, in_step, magnitude, n_frames
 from avsc.features.images import frames_on_show, rgb
 from avsc.features.isolate import time_limit, unforeseen
 from avsc.features.jpeg import encode
@@ -68,6 +68,8 @@ class PieceRequest:
         images: spec of the images; None for none.
         one_suffices: whether sound or images may be missing; pieces then have None there. Damaged
             ones are an error all the same.
+        audio_late: seconds by which the sound is late, and is moved back, where there are images;
+            early where it is negative. The clip is as long as its sound is then.
     """
 
     clip: str
@@ -77,6 +79,7 @@ class PieceRequest:
     images: ImageSpec | None
     limits: Limits
     one_suffices: bool = False
+    audio_late: float = 0.0
 
 
 def pieces_in_time(wanted: PieceRequest) -> Iterator[Piece]:
@@ -111,6 +114,7 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
     warnings: list[str] = []
     if wanted.one_suffices:
         wanted, audio, video = _what_is_there(wanted, audio, video)
+    late = 0.0 if wanted.acoustic is None or wanted.images is None else wanted.audio_late
     heard: Iterator[Heard10] = iter(())
     seen: Iterator[Seen10] = iter(())
     if wanted.acoustic is not None:
@@ -120,7 +124,7 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
                 f"{wanted.clip}: no sound is named; name its file in the manifest's column "
                 "'audio', the video itself for its own track.",
             )
-        heard = _frames(audio, wanted.acoustic, warnings)
+        heard = _frames(audio, wanted.acoustic, warnings, late)
     if wanted.images is not None:
         if video is None:
             raise MediaError(
@@ -128,7 +132,7 @@ def pieces(wanted: PieceRequest) -> Iterator[Piece]:
                 f"{wanted.clip}: no video is named; name its file in the manifest's column "
                 "'video'.",
             )
-        seen = _images(audio, video, wanted.images, warnings)
+        seen = _images(audio, video, wanted.images, warnings, late)
     last: Piece | None = None
     for sound, sight in zip_longest(heard, seen):
         if last is not None:
@@ -174,19 +178,27 @@ def _piece(wanted: PieceRequest, sound: Heard10 | None, sight: Seen10 | None) ->
     return Piece(first, frames, None if wanted.images is None else images, lost)
 
 
-def _frames(recording: Recording, spec: AcousticSpec, warnings: list[str]) -> Iterator[Heard10]:
+def _frames(
+    recording: Recording, spec: AcousticSpec, warnings: list[str], late: float
+) -> Iterator[Heard10]:
     """Yield the number of the first frame, and the frames, of each ten seconds."""
-    heard, held = Heard(), _Held()
+    begin, earliest = in_step(late, spec)
+    heard, held = Heard(), _Held(begin)
     first, stop, piece = 0, first_frame(1, spec), 1
     for part in _resampled(recording, heard, spec.sample_rate):
         held.add(part)
         while held.end >= (end := int(first_sample(stop - 1, spec)) + spec.window):
-            samples = held.take(int(first_sample(first, spec)), end)
-            yield first, _logarithms(recording, samples, spec)
+            first = min(max(first, earliest), stop)
+            if first < stop:
+                samples = held.take(int(first_sample(first, spec)), end)
+                yield first, _logarithms(recording, samples, spec)
+            else:
+                yield first, empty(spec)
             piece += 1
             first, stop = stop, first_frame(piece, spec)
     warnings += heard.warnings
-    check_length(recording.path, held.end, spec)
+    check_length(recording.path, held.end - begin, spec)
+    first = max(first, earliest)
     if n_frames(held.end, spec) > first:
         samples = held.take(int(first_sample(first, spec)), held.end)
         yield first, _logarithms(recording, samples, spec)
@@ -195,14 +207,17 @@ def _frames(recording: Recording, spec: AcousticSpec, warnings: list[str]) -> It
 class _Held:
     """Samples as they come, of which those are let go that lie before what was taken last.
 
+    Args:
+        begin: number of the first sample.
+
     Attributes:
-        end: number of samples that have come.
+        end: number of the sample that comes next.
     """
 
-    def __init__(self) -> None:
-        self.end = 0
+    def __init__(self, begin: int) -> None:
+        self.end = begin
         self._parts: list[Floats] = []
-        self._begin = 0
+        self._begin = begin
 
     def add(self, samples: Floats) -> None:
         """Add samples [2, n]."""
@@ -252,13 +267,21 @@ def _resampled(recording: Recording, heard: Heard, sample_rate: int) -> Iterator
 
 
 def _images(
-    audio: Recording | None, video: Recording, spec: ImageSpec, warnings: list[str]
+    audio: Recording | None, video: Recording, spec: ImageSpec, warnings: list[str], late: float
 ) -> Iterator[Seen10]:
     """Yield the JPEGs of each ten seconds, and why there is none, by key."""
     images: dict[int, JPEG] = {}
     lost: dict[int, str] = {}
     stop, none = SECONDS * spec.per_second, True
     end, start = time_line(audio, video)
+    if end is not None and late:
+        if late >= end:
+            raise MediaError(
+                "too-short",
+                f"{video.path}: {end:.3f} s of sound, said to be {late:g} s late, so that none "
+                "belongs to the images. State a smaller lag (--audio-late).",
+            )
+        end -= late
     for key, frame in frames_on_show(video, end, start, warnings, spec):
         none = False
         while key >= stop:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from commands import refused, run_fit
-from inferred import Trained
 from stores import small_store
 from systems import make
 
@@ -22,9 +21,7 @@ from avsc.train.evaluate.offset import OffsetRequest, fit_head, measure_head
 from avsc.train.evaluate.predictions import read_predictions
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
-from avsc.train.infer import load
-from avsc.train.infer.offset import Offset
-from avsc.train.model.offset_head import OffsetHead
+from avsc.train.infer.prediction import Offset
 
 SYMBOLS, SECONDS, MOST = 4, 10, 3
 SEEN = np.random.default_rng(7).normal(size=(2, SYMBOLS, 6)).astype(np.float32)
@@ -168,7 +165,7 @@ def test_what_cannot_be_done_is_said(run, monkeypatch, capsys):
     refused(fit(run, "--max-offset=9", "--device=cpu"), 2, "clips of 10 s; wanted some of 11 s")
     refused(fit(run, "--audio=a.wav"), 2, "no recording is named")
     refused(fit(run, "--input=a.mp4", "--max-offset=2"), 2, "--max-offset", "without --input")
-    refused(fit(run.parent / "audio", "--input=a.mp4"), 1, "no offset head", "avsc-fit offset")
+    refused(fit(run.parent / "audio", "--input=a.mp4"), 2, "a run of audio", "one stream only")
 
 
 def found_by_hand(head, sound, sight):
@@ -252,28 +249,3 @@ def test_what_cannot_be_realigned_is_said(run, tmp_path, monkeypatch, capsys):
     refused(realign(run.parent / "audio"), 2, "a run of audio, which has one")
     shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("offset"))
     refused(realign(tmp_path / "run"), 1, "no offset head", "avsc-fit offset")
-
-
-def test_a_recording_is_told_by_the_embeddings_of_the_model(tmp_path, monkeypatch, capsys):
-    world = Trained(tmp_path)
-    run = world.fit("joint")
-    trained, model = restore(run), load(run, device="cpu")
-    head = OffsetHead(1024, trained.network.visual.features, MOST).eval()
-    torch.nn.init.normal_(head.visual.last.weight)
-    (run / "offset").mkdir()
-    (run / "offset" / "head.pt").write_bytes(offsets._encoded(head, trained))
-    sound, video = world.files("clip-7")
-    status, out, err = run_fit(monkeypatch, capsys, "offset", run, "--input", video, "--audio",
-                               sound, "--device=cpu")  # fmt: skip
-    assert status == 0, err
-    embedded = model.embed(video, audio=sound)
-    second = (embedded.timestamps // 1000).astype(int)
-    values = np.stack([embedded.embeddings[second == k].mean(0) for k in range(second.max() + 1)])
-    streams = torch.from_numpy(values)[None].split([1024, values.shape[1] - 1024], 2)
-    probability = torch.softmax(head(*streams)[0].detach(), 0)
-    late = int(probability.argmax()) - MOST
-    way = "in step" if not late else f"{abs(late)} s {'late' if late > 0 else 'early'}"
-    assert way in out and f"(probability {float(probability.max()):.2f}; chance 0.14)" in out
-    short = run_fit(monkeypatch, capsys, "offset", run, "--input", world.files("clip-9")[1],
-                    "--audio", world.files("clip-9")[0], "--device=cpu")  # fmt: skip
-    refused(short, 1, "wanted 5 s or more")

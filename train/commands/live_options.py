@@ -81,6 +81,11 @@ def live_addresses(
             raise SettingError(
                 f"--{name} is for recordings; the answers for a live source go to standard output."
             )
+    if values["audio_late"]:
+        raise SettingError(
+            "--audio-late is for recordings; of a live source, sound and images are taken as they "
+            "come. Omit it."
+        )
     return parse_addresses(source, None if audio is None else str(audio))
 
 

@@ -75,9 +75,9 @@ def offset(
                     f"{option(name)} is of the head's training, and --input asks the head that was "
                     "trained. Omit it, or train another head first, without --input."
                 )
-        from avsc.train.infer.offset import find_offset
+        from avsc.train.infer import load
 
-        click.echo(str(find_offset(run, recording, audio, device)))
+        click.echo(str(load(run, device=device).offset(recording, audio=audio)))
         return DONE
     if audio is not None:
         raise click.UsageError(f"--audio is {audio}, but no recording is named by --input.")

@@ -37,11 +37,23 @@ LOADING = ("device", "store", "runtime", "temperature", "answer")
 """Options that say how a model is loaded."""
 
 GROUPS = {
-    "Recordings": "audio root max_seconds max_megabytes clip_timeout",
+    "Recordings": "audio audio_late root max_seconds max_megabytes clip_timeout",
     "Answers": "window hop smooth protocol answer temperature top_k form out",
     "A live source": LIVE,
     "Where it runs": "workers runtime device store",
 }
+
+
+def _lag(_: click.Context, parameter: click.Parameter, value: str) -> float | str:
+    """Return a number of seconds, or auto."""
+    if value == "auto":
+        return value
+    try:
+        return float(value)
+    except ValueError as fault:
+        raise click.BadParameter(
+            f"{value!r}; wanted seconds, such as 2 or -0.5, or auto."
+        ) from fault
 
 
 @click.command(cls=Verb, example="avsc-fit predict runs/joint walk.mp4", groups=GROUPS)
@@ -49,6 +61,15 @@ GROUPS = {
 @click.argument("inputs", metavar="INPUT...", nargs=-1)
 @live_options
 @click.option("--audio", type=click.Path(path_type=Path), help="File of the sound of one INPUT.")
+@click.option(
+    "--audio-late",
+    callback=_lag,
+    metavar="SECONDS|auto",
+    default="0",
+    show_default=True,
+    help="Seconds by which the audio of the recordings is late (below 0: early); it is moved back. "
+    "auto: what the run's offset head (`avsc-fit offset`) finds of each, where it is sure.",
+)
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -160,21 +181,24 @@ def predict(
         Display(60.0, stderr=True) as display,
         opened_inputs(inputs, audio, values["root"], sees, limits) as items,
     ):
-        work = Work(loaded, windows, limits, values["workers"] or cores())
+        workers = values["workers"] or cores()
+        work = Work(loaded, windows, limits, workers, values["audio_late"])
         return _predict(work, items, values, display)
 
 
 def _predict(
     work: "Work", items: Sequence["Item"], values: dict[str, Any], display: "Display"
 ) -> int:
+    from avsc.train.infer.offset import check_audio_late
     from avsc.train.infer.output import check_names, opened_output
 
-    model, windows = work.model, work.windows
+    model, windows, late = work.model, work.windows, work.audio_late
+    check_audio_late(model, late)
     form = _format(model, windows, values)
     if form.needs_names:
         check_names(items)
     request = {
-        "model": model.fingerprint,
+        "model": model.fingerprint + (f", audio late {late}" if late else ""),
         "format": form.name,
         "top": form.top,
         "windows": [windows.length, windows.hop, windows.smooth],
@@ -202,7 +226,8 @@ def _format(model: "Model", windows: "Windows", values: dict[str, Any]) -> "Form
             "--format challenge names seconds: wanted --window 1 --hop 1, or --protocol clip."
         )
     top = top or (SHOWN if name == "table" else len(model.classes))
-    return Format(name, model.classes, min(top, len(model.classes)), whole, model.takes_missing)
+    top, late = min(top, len(model.classes)), values["audio_late"] != 0
+    return Format(name, model.classes, top, whole, model.takes_missing, late)
 
 
 def _run(work: "Work", items: Sequence["Item"], output: "Output", display: "Display") -> None:
@@ -235,4 +260,6 @@ def _remarks(found: "Prediction | None") -> list[str]:
         return []
     lost = [f"{start:g} to {end:g} s" for start, end in found.missing]
     some = f"{', '.join(lost[:3])}{' and more' if len(lost) > 3 else ''}"
-    return [*found.warnings, *([f"{found.file}: no answer for {some}"] if lost else [])]
+    corrected = found.correction.remark if found.correction else ""
+    said = [corrected] if corrected else []
+    return [*said, *found.warnings, *([f"{found.file}: no answer for {some}"] if lost else [])]

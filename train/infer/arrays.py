@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from avsc.features.clip import check_finite, check_length, filter_bank
-from avsc.features.framing import magnitude
+from avsc.features.framing import in_step, magnitude
 from avsc.features.jpeg import encode, shape
 from avsc.features.limits import RATES
 from avsc.features.piecewise import SECONDS, Piece, first_frame
@@ -57,15 +57,24 @@ class Arrays:
                     "numbers of seconds, one for each image."
                 )
 
-    def pieces(self, acoustic: AcousticSpec | None, images: ImageSpec | None) -> Iterator[Piece]:
+    def pieces(
+        self, acoustic: AcousticSpec | None, images: ImageSpec | None, audio_late: float = 0.0
+    ) -> Iterator[Piece]:
         """Yield the pieces of the recording, as `avsc.features.piecewise` does of a file's.
+
+        Args:
+            acoustic: spec of the frames; None for none.
+            images: spec of the images; None for none.
+            audio_late: seconds by which the sound is late, and is moved back, where both are asked
+                for.
 
         Raises:
             SettingError: there is no waveform, or there are no images, and a spec asks for them.
             MediaError: the sound is shorter than a window, or an image cannot be coded.
         """
-        frames = None if acoustic is None else self._frames(acoustic)
-        shown = None if images is None else self._images(images)
+        late = 0.0 if acoustic is None or images is None else audio_late
+        earliest, frames = (0, None) if acoustic is None else self._frames(acoustic, late)
+        shown = None if images is None else self._images(images, late)
         per_second = 1 if images is None else images.per_second
         n_images = 0 if not shown else 1 + max(shown)
         count = ceil(max(self._seconds() or 0, n_images / per_second) / SECONDS)
@@ -73,11 +82,13 @@ class Arrays:
             first, part = 0, None
             if frames is not None and acoustic is not None:
                 first = first_frame(number, acoustic)
-                part = frames[first : first_frame(number + 1, acoustic)]
+                stop = first_frame(number + 1, acoustic)
+                first = min(max(first, earliest), stop)
+                part = frames[max(0, first - earliest) : max(0, stop - earliest)]
             seen = None
             if shown is not None:
-                stop = SECONDS * per_second
-                seen = {k: data for k, data in shown.items() if k // stop == number}
+                ten = SECONDS * per_second
+                seen = {k: data for k, data in shown.items() if k // ten == number}
             yield Piece(first, part, seen, {}, last=number == count - 1)
 
     def _seconds(self) -> float | None:
@@ -85,20 +96,23 @@ class Arrays:
             return None
         return float(np.asarray(self.waveform).shape[1] / self.rate)
 
-    def _frames(self, spec: AcousticSpec) -> NDArray[np.float32]:
+    def _frames(self, spec: AcousticSpec, late: float) -> tuple[int, NDArray[np.float32]]:
+        """Return the number of the first frame, and the frames."""
         if self.waveform is None or self.rate is None:
             raise SettingError(
                 f"{self.name}: the model hears; wanted `waveform`, float32 [2, samples] (left and "
                 "right, full scale 1), and its `rate`, Hz."
             )
         stereo = np.asarray(self.waveform, np.float32)
+        begin, first = in_step(late, spec)
         samples = stereo_at(stereo, self.rate, spec.sample_rate)
+        samples = samples[:, first * spec.hop - begin :]
         check_length(self.name, samples.shape[1], spec)
         frames = filter_bank(spec).log(magnitude(samples, spec), spec.floor)
         check_finite(self.name, frames)
-        return frames
+        return first, frames
 
-    def _images(self, spec: ImageSpec) -> dict[int, JPEG]:
+    def _images(self, spec: ImageSpec, late: float) -> dict[int, JPEG]:
         """Return the JPEGs by key."""
         if not self.images:
             raise SettingError(
@@ -108,7 +122,7 @@ class Arrays:
         n = spec.per_second
         times = np.arange(len(self.images)) / n if self.times is None else np.asarray(self.times)
         sound, last = self._seconds(), float(times[-1]) + 1 / n
-        keys = np.arange(spec.count(last if sound is None else min(sound, last)))
+        keys = np.arange(spec.count(last if sound is None else min(sound - late, last)))
         which = np.searchsorted(times, (keys + 0.5) / n, side="right") - 1
         coded = {int(i): _coded(self.images[i], spec) for i in np.unique(which[which >= 0])}
         return {int(k): coded[int(i)] for k, i in zip(keys, which, strict=True) if i >= 0}

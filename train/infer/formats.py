@@ -34,6 +34,7 @@ class Format:
         top: scenes that are written of an answer, where not all are.
         whole: whether there is one answer for each recording.
         lacks: whether a recording may lack a modality, for which CSV then has a column.
+        late: whether the lag of audio is corrected, for which CSV then has columns.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Format:
     top: int
     whole: bool
     lacks: bool = False
+    late: bool = False
 
     @property
     def needs_names(self) -> bool:
@@ -51,7 +53,7 @@ class Format:
     def header(self) -> str:
         """What a file begins with."""
         if self.name == "csv":
-            return csv_header(self.classes, self.lacks)
+            return csv_header(self.classes, self.lacks, self.late)
         if self.name == "challenge":
             return csv_bytes([["filename", "scene_label", *self.classes]], "\t").decode()
         return "WEBVTT\n" if self.name == "webvtt" else ""
@@ -64,7 +66,7 @@ class Format:
             clip: its name where only its name has room, as in those of segments.
         """
         if self.name == "csv":
-            return csv_rows(found, self.lacks)
+            return csv_rows(found, self.lacks, self.late)
         if self.name == "challenge":
             return self._challenge(found, clip)
         lines = {
@@ -76,7 +78,7 @@ class Format:
         return "".join(f"{line}\n" for line in lines(found))
 
     def _table(self, found: Prediction) -> Iterator[str]:
-        yield escape.terminal(found.file) + "".join(f"  {LACKS[m]}" for m in found.without)
+        yield escape.terminal(found.file) + "".join(f"  {said}" for said in _said(found))
         for (start, end), best in zip(found.times.tolist(), found.top(self.top), strict=True):
             scores = "  ".join(f"{label} {score:.3f}" for label, score in best)
             yield f"  {clock(start)} - {clock(end)}  {escape.terminal(scores)}"
@@ -86,15 +88,16 @@ class Format:
             scores = [{"label": label, "score": score} for label, score in best]
             values = {"file": found.file, "start": start, "end": end, "scores": scores}
             lacks = {"without": found.without} if found.without else {}
-            yield json.dumps({**values, **lacks}, ensure_ascii=False)
+            late = {"audio_late": found.correction.values} if found.correction else {}
+            yield json.dumps({**values, **lacks, **late}, ensure_ascii=False)
 
     def _audacity(self, found: Prediction) -> Iterator[str]:
         for start, end, scene, _ in runs(found):
             yield f"{start:.6f}\t{end:.6f}\t{escape.terminal(scene)}"
 
     def _webvtt(self, found: Prediction) -> Iterator[str]:
-        for modality in found.without:
-            yield f"\nNOTE {LACKS[modality]}"
+        for said in _said(found):
+            yield f"\nNOTE {said}"
         for start, end, scene, score in runs(found):
             marked = scene.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
             yield f"\n{clock(start)} --> {clock(end)}\n{escape.terminal(marked)} {score:.2f}"
@@ -105,6 +108,12 @@ class Format:
         return csv_bytes(
             ([name, scene, *map(repr, values)] for name, (_, _, scene, values) in rows), "\t"
         ).decode()
+
+
+def _said(found: Prediction) -> list[str]:
+    """Return what a recording lacks, and how it was corrected."""
+    corrected = [] if found.correction is None else [str(found.correction)]
+    return [*(LACKS[modality] for modality in found.without), *corrected]
 
 
 def runs(found: Prediction) -> Iterator[tuple[float, float, str, float]]:

@@ -15,6 +15,7 @@ from avsc.train.fit.device import choose_device
 from avsc.train.fit.trained_run import Trained, restore
 from avsc.train.infer.exported import FORM_OF, Exported, is_exported, read_exported, sha256
 from avsc.train.infer.model import Model, Runtime
+from avsc.train.infer.offset import OffsetFinder
 from avsc.train.infer.onnx_runtime import OnnxRuntime, open_onnx
 from avsc.train.infer.run import NetworkRuntime, attach_encoders, run_specs
 from avsc.train.systems import ENCODER, Answer
@@ -105,6 +106,7 @@ def run_model(
         network.takes_missing,
         {name: heat[PATTERNS[name]] for name in ENCODER if PATTERNS[name] in heat},
         network.answer,
+        OffsetFinder(path, network.embed),
     )
 
 
@@ -149,6 +151,7 @@ def load_exported(path: Path, runtime: str = "torch", device: str = "auto") -> M
         computes(exported, device),
         bool(exported.values["network"].get("missing")),
         exported.values.get("temperature_without", {}),
+        offsets=OffsetFinder(path, None),
     )
 
 

@@ -8,22 +8,28 @@ a time, so that memory does not grow where decoding is faster than the network.
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from avsc.features.isolate import Child
 from avsc.features.limits import Limits
-from avsc.features.piecewise import Piece, pieces_in_time
+from avsc.features.piecewise import Piece, PieceRequest, pieces_in_time
 from avsc.manifests.errors import AvscError
 from avsc.train.infer.inputs import Item
 from avsc.train.infer.model import Model
+from avsc.train.infer.offset import AudioLate, Finding, check_audio_late, correction
 from avsc.train.infer.predict import Answering
-from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.prediction import Correction, Prediction
 from avsc.train.infer.windows import Windows
 
 WAITING = 2
 """Pieces that wait for the network, for each worker."""
+TOGETHER = 64
+"""Recordings whose offsets are found before they are classified."""
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,15 @@ class Work:
         windows: what is to be answered for.
         limits: what is refused.
         workers: processes that decode.
+        audio_late: by how many seconds the audio of each is late; ``auto``: what is found of each,
+            for which it is decoded twice.
     """
 
     model: Model
     windows: Windows
     limits: Limits
     workers: int
+    audio_late: AudioLate = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,10 @@ _Message = tuple[Item, Piece | AvscError | None] | BaseException
 class _Decoders:
     """Worker processes, each with a thread that looks after it; a context manager."""
 
-    def __init__(self, work: Work, items: Sequence[Item]) -> None:
-        self._model, self._limits = work.model, work.limits
+    def __init__(
+        self, work: Work, items: Sequence[Item], corrections: Mapping[Item, Correction]
+    ) -> None:
+        self._model, self._limits, self._corrections = work.model, work.limits, corrections
         workers = min(work.workers, len(items))
         self._items = iter(items)
         self._lock = threading.Lock()
@@ -102,8 +113,7 @@ class _Decoders:
         with Child() as child:
             self._children.add(child)
             while (item := self._next()) is not None:
-                wanted = self._model.wanted(item.name, item.audio, item.video, self._limits)
-                child.ask(pieces_in_time, wanted)
+                child.ask(pieces_in_time, self._wanted(item))
                 try:
                     for piece in child.answers(item.name, self._limits):
                         self._messages.put((item, piece))
@@ -117,6 +127,11 @@ class _Decoders:
             self._children.discard(child)
             return child.dead
 
+    def _wanted(self, item: Item) -> PieceRequest:
+        corrected = self._corrections.get(item)
+        late = 0.0 if corrected is None else corrected.seconds
+        return self._model.wanted(item.name, item.audio, item.video, self._limits, late)
+
     def _next(self) -> Item | None:
         with self._lock:
             return None if self._over.is_set() else next(self._items, None)
@@ -128,31 +143,74 @@ def _named(item: Item, fault: AvscError) -> str:
     return text if item.name in text else f"{item.name}: {text}"
 
 
+class _Task(Protocol[T_co]):
+    """What is made of the pieces of a recording."""
+
+    def add(self, piece: Piece) -> None: ...
+
+    def result(self) -> T_co: ...
+
+
 def predict_many(work: Work, items: Sequence[Item]) -> Iterator[Outcome]:
-    """Yield what becomes of each recording, in the order in which they are done."""
+    """Yield what becomes of each recording, in the order in which they are done.
+
+    Raises:
+        AvscError: offsets are to be found, and cannot be.
+    """
+    check_audio_late(work.model, work.audio_late)
+    step = TOGETHER if work.audio_late == "auto" else max(1, len(items))
+    for start in range(0, len(items), step):
+        part = items[start : start + step]
+        corrections = _corrections(work, part)
+
+        def answering(item: Item, known: Mapping[Item, Correction] = corrections) -> Answering:
+            return Answering(work.model, item.name, work.windows, correction=known.get(item))
+
+        for item, found in _results(work, part, answering, corrections):
+            if isinstance(found, AvscError):
+                yield Outcome(item, None, _named(item, found))
+            else:
+                yield Outcome(item, found, "")
+
+
+def _corrections(work: Work, items: Sequence[Item]) -> dict[Item, Correction]:
+    """Return by how much the audio of each recording is moved; a fault will be found again."""
+    if work.audio_late != "auto":
+        return dict.fromkeys(items, Correction(work.audio_late)) if work.audio_late else {}
+    found = _results(work, items, lambda item: Finding(work.model, item.name), {})
+    return {item: correction(offset) for item, offset in found}
+
+
+def _results(
+    work: Work,
+    items: Sequence[Item],
+    begin: Callable[[Item], _Task[T_co]],
+    corrections: Mapping[Item, Correction],
+) -> Iterator[tuple[Item, T_co | AvscError]]:
+    """Yield what is made of each recording, or its fault, in the order in which they are done."""
     if not items:
         return
-    under_way: dict[Item, Answering] = {}
+    under_way: dict[Item, _Task[T_co]] = {}
     over: set[Item] = set()  # what still comes of a recording that failed here is let go
     left = len(items)
-    with _Decoders(work, items) as decoders:
+    with _Decoders(work, items, corrections) as decoders:
         while left:
             item, said = decoders.message()
             if item in over:
                 continue
             if item not in under_way:
-                under_way[item] = Answering(work.model, item.name, work.windows)
-            prediction, failure = None, ""
+                under_way[item] = begin(item)
+            result: T_co | AvscError
             try:
                 if isinstance(said, Piece):
                     under_way[item].add(said)
                     continue
                 if said is not None:
                     raise said
-                prediction = under_way[item].prediction()
+                result = under_way[item].result()
             except AvscError as fault:
-                failure = _named(item, fault)
+                result = fault
             left -= 1
             over.add(item)
             del under_way[item]
-            yield Outcome(item, prediction, failure)
+            yield item, result

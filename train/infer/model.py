@@ -18,20 +18,22 @@ from torch import Tensor
 from avsc.features.limits import Limits
 from avsc.features.piecewise import Piece, PieceRequest, pieces
 from avsc.features.specs import AcousticSpec, ImageSpec
-from avsc.manifests.errors import SettingError
+from avsc.manifests.errors import MediaError, SettingError
 from avsc.train import protocol as segmentation
 from avsc.train.data.augment import UNCHANGED, ImageInput
 from avsc.train.data.loader import ImageLoader, ImageRequest
 from avsc.train.evaluate.calibration import tempered
 from avsc.train.fit.compute import cores
 from avsc.train.infer.arrays import Arrays
-from avsc.train.infer.predict import (
-    Embeddings,
-    embed_pieces,
-    predict_pieces,
-    probabilities,
+from avsc.train.infer.offset import (
+    AudioLate,
+    OffsetFinder,
+    check_audio_late,
+    correction,
+    find_offset,
 )
-from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.predict import Answering, Embeddings, embed_pieces, probabilities
+from avsc.train.infer.prediction import Correction, Offset, Prediction
 from avsc.train.infer.recording import InMemory
 from avsc.train.infer.windows import Windows
 from avsc.train.protocol import Segments
@@ -84,6 +86,7 @@ class Model:
         takes_missing: whether a recording may lack its sound or its images.
         temperature_without: by the modality that a recording lacks; empty where none is applied.
         answer: whose answer the runtime gives.
+        offsets: finds by how much the audio of a recording is late.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Model:
     takes_missing: bool = False
     temperature_without: Mapping[Modality, float] = field(default_factory=dict)
     answer: Answer = "fused"
+    offsets: OffsetFinder = field(default=OffsetFinder(Path(), None), repr=False)
 
     @property
     def image_size(self) -> int | None:
@@ -148,6 +152,7 @@ class Model:
         hop: float | None = None,
         smooth: float = 0.0,
         protocol: segmentation.Protocol | None = None,
+        audio_late: AudioLate = 0.0,
     ) -> Prediction:
         """Classify a recording.
 
@@ -159,14 +164,44 @@ class Model:
             hop: from one window to the next, seconds; None: as long as the window.
             smooth: answers are averaged over so many seconds; 0 averages nothing.
             protocol: ``strict``, ``centred`` or ``clip``; None: the model's own.
+            audio_late: seconds by which the audio is late, and is moved back (early where it is
+                negative); ``auto``: what the run's offset head finds, where it is sure.
 
         Raises:
             MediaError: the recording lacks what the model takes, or cannot be read.
             SettingError: an argument cannot be used.
+            AvscError: ``auto``, and the run has no offset head.
         """
-        name, pieces = self._pieces(recording, audio)
+        check_audio_late(self, audio_late)
+        corrected = self._correction(recording, audio, audio_late)
+        late = 0.0 if corrected is None else corrected.seconds
+        name, pieces = self._pieces(recording, audio, late)
         windows = Windows(window, hop, smooth, protocol)
-        return predict_pieces(self, name, pieces, windows, cores())
+        answering = Answering(self, name, windows, cores(), corrected)
+        for piece in pieces:
+            answering.add(piece)
+        return answering.result()
+
+    def offset(self, recording: str | Path | Arrays, *, audio: str | Path | None = None) -> Offset:
+        """Return by how much the audio of a recording is late, by the run's offset head.
+
+        Raises:
+            MediaError: it cannot be read, or is too short.
+            SettingError: the model is of one modality, or no run.
+            AvscError: the run has no offset head.
+        """
+        check_audio_late(self, "auto")
+        return find_offset(self, *self._pieces(recording, audio), cores())
+
+    def _correction(
+        self, recording: str | Path | Arrays, audio: str | Path | None, late: AudioLate
+    ) -> Correction | None:
+        if late != "auto":
+            return Correction(late) if late else None
+        try:
+            return correction(self.offset(recording, audio=audio))
+        except MediaError as fault:
+            return correction(fault)
 
     def embed(
         self, recording: str | Path | Arrays, *, audio: str | Path | None = None
@@ -176,7 +211,7 @@ class Model:
         return embed_pieces(self, name, pieces, cores())
 
     def _pieces(
-        self, recording: str | Path | Arrays, audio: str | Path | None
+        self, recording: str | Path | Arrays, audio: str | Path | None, late: float = 0.0
     ) -> tuple[str, Iterator[Piece]]:
         if isinstance(recording, Arrays):
             if audio is not None:
@@ -187,13 +222,18 @@ class Model:
             silent, blind = recording.waveform is None, not recording.images
             if self.takes_missing and silent != blind:
                 acoustic, images = None if silent else acoustic, None if blind else images
-            return recording.name, recording.pieces(acoustic, images)
+            return recording.name, recording.pieces(acoustic, images, late)
         path = Path(recording)
         sound = path if audio is None else Path(audio)
-        return str(path), pieces(self.wanted(str(path), sound, path))
+        return str(path), pieces(self.wanted(str(path), sound, path, audio_late=late))
 
     def wanted(
-        self, name: str, audio: Path | None, video: Path | None, limits: Limits | None = None
+        self,
+        name: str,
+        audio: Path | None,
+        video: Path | None,
+        limits: Limits | None = None,
+        audio_late: float = 0.0,
     ) -> PieceRequest:
         """Return what the model takes of a recording; see `avsc.features.piecewise`.
 
@@ -202,11 +242,12 @@ class Model:
             audio: its sound; equal to `video` when that is the video file's own track.
             video: its images.
             limits: what is refused; None: recordings may be as long as a day.
+            audio_late: seconds by which its sound is late.
         """
         shown = video if self.images else None
         limits = limits or Limits(seconds=LONGEST)
         return PieceRequest(
-            name, audio, shown, self.acoustic, self.images, limits, self.takes_missing
+            name, audio, shown, self.acoustic, self.images, limits, self.takes_missing, audio_late
         )
 
     def views(self, jpegs: Sequence[bytes | NDArray[np.uint8]], workers: int = 0) -> Tensor:

@@ -13,7 +13,7 @@ from avsc.features.framing import centre_sample
 from avsc.features.piecewise import Piece
 from avsc.manifests.errors import MediaError
 from avsc.train.data.samples import Samples
-from avsc.train.infer.prediction import Prediction
+from avsc.train.infer.prediction import Correction, Prediction
 from avsc.train.infer.recording import sample_piece
 from avsc.train.infer.windows import Windows, answers, smoothed
 from avsc.train.model.ten_seconds import Compute, compute_by_ten_seconds
@@ -120,17 +120,26 @@ class Answering:
         name: of the recording.
         windows: what is to be answered for.
         workers: threads that prepare images.
+        correction: of the lag of its audio, which the pieces were made with.
     """
 
-    def __init__(self, model: "Model", name: str, windows: Windows, workers: int = 0) -> None:
+    def __init__(
+        self,
+        model: "Model",
+        name: str,
+        windows: Windows,
+        workers: int = 0,
+        correction: Correction | None = None,
+    ) -> None:
         self._model, self._name, self._windows = model, name, windows
+        self._correction = correction
         self._computed = Computation(model, name, model.runtime, workers)
 
     def add(self, piece: Piece) -> None:
         """Take the next piece."""
         self._computed.add(piece)
 
-    def prediction(self) -> Prediction:
+    def result(self) -> Prediction:
         """Return the answers.
 
         Raises:
@@ -162,7 +171,14 @@ class Answering:
             found.missing,
             warnings,
             without,
+            self._corrected(),
         )
+
+    def _corrected(self) -> Correction | None:
+        """Return the correction; what lacks sound or images is classified as recorded."""
+        if self._correction is None or not self._computed.without:
+            return self._correction
+        return replace(self._correction, seconds=0.0)
 
     def _too_narrow(self, count: int, protocol: Protocol) -> MediaError:
         spec = self._model.acoustic
@@ -173,16 +189,6 @@ class Answering:
             f"{self._name}: none of its {count} windows of {self._windows.length:g} s has anything "
             f"to answer from{frame}: ask for longer windows (--window){centred}.",
         )
-
-
-def predict_pieces(
-    model: "Model", name: str, pieces: Iterable[Piece], windows: Windows, workers: int = 0
-) -> Prediction:
-    """Return a model's answers for a recording; see `Answering`."""
-    answering = Answering(model, name, windows, workers)
-    for piece in pieces:
-        answering.add(piece)
-    return answering.prediction()
 
 
 def embed_pieces(
