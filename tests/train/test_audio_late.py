@@ -98,8 +98,9 @@ def test_what_was_done_is_in_every_output(world, monkeypatch, capsys):
     video = world.files("clip-7")[1]
 
     def predict(*arguments):
-        return run_fit(monkeypatch, capsys, "predict", world.folder / "joint", video, "--audio",
-                       world.folder / "early-3.3.wav", "--device=cpu", "--workers=1", *arguments)  # fmt: skip
+        command = ("predict", world.folder / "joint", video, "--device=cpu", "--workers=1")
+        sound = ("--audio", world.folder / "early-3.3.wav")
+        return run_fit(monkeypatch, capsys, *command, *sound, *arguments)
 
     status, out, err = predict("--audio-late=-3.3", "--format=csv")
     assert status == 0 and f"note: {video}: no answer for 0 to 1 s, 1 to 2 s, 2 to 3 s" in err
