@@ -94,10 +94,11 @@ class Finding:
         self._computed, self._seconds = Computation(model, name, embed, workers), 0
 
     def add(self, piece: Piece) -> None:
-        """Take the next piece; those after ten minutes are let go."""
-        if self._seconds < HEARD:
+        """Take the next piece; those after ten minutes, and of one modality, are let go."""
+        both = piece.frames is not None and piece.images is not None
+        if both and self._seconds < HEARD:
             self._computed.add(piece)
-        self._seconds += SECONDS
+            self._seconds += SECONDS
 
     def result(self) -> Offset:
         """Return the offset.
@@ -106,7 +107,7 @@ class Finding:
             MediaError: too few seconds have both sound and image.
         """
         head, length = self._head, 0
-        if not self._computed.without:
+        if self._seconds:
             samples, embeddings = self._computed.result()
             width = len(head.audio.mean)
             second = samples.second
