@@ -18,7 +18,7 @@ from avsc.train.evaluate import offset as offsets
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer import Arrays, load
 from avsc.train.infer.formats import Format
-from avsc.train.infer.offset import Finding, OffsetFinder
+from avsc.train.infer.offset import OffsetFinder, OffsetSearch
 from avsc.train.model.offset_head import OffsetHead
 
 MOST, RATE = 3, 16_000
@@ -161,7 +161,7 @@ def test_what_cannot_be_corrected_is_refused(world, model, tmp_path):
         model.predict(video, audio=sound, audio_late=601)
     with pytest.raises(MediaError, match=r"12\.700 s of sound, said to be 13 s late, so that none"):
         model.predict(video, audio=sound, audio_late=13)
-    silent = Finding(model, "silent.mp4")
+    silent = OffsetSearch(model, "silent.mp4")
     silent.add(Piece(0, None, {0: np.zeros(0, np.uint8)}, {}))
     with pytest.raises(
         MediaError, match=r"silent\.mp4: 0 s from its start have both sound and ima"

@@ -19,7 +19,7 @@ from avsc.features.piecewise import Piece, PieceRequest, pieces_in_time
 from avsc.manifests.errors import AvscError
 from avsc.train.infer.inputs import Item
 from avsc.train.infer.model import Model
-from avsc.train.infer.offset import AudioLate, Finding, check_audio_late, correction
+from avsc.train.infer.offset import AudioLate, OffsetSearch, check_audio_late, correction
 from avsc.train.infer.predict import Answering
 from avsc.train.infer.prediction import Correction, Prediction
 from avsc.train.infer.windows import Windows
@@ -177,7 +177,7 @@ def _corrections(work: Work, items: Sequence[Item]) -> dict[Item, Correction]:
     """Return by how much the audio of each recording is moved; a fault will be found again."""
     if work.audio_late != "auto":
         return dict.fromkeys(items, Correction(work.audio_late)) if work.audio_late else {}
-    found = _results(work, items, lambda item: Finding(work.model, item.name), {})
+    found = _results(work, items, lambda item: OffsetSearch(work.model, item.name), {})
     return {item: correction(offset) for item, offset in found}
 
 

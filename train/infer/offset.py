@@ -79,7 +79,7 @@ class OffsetFinder:
         return load_head(restore(self.run))
 
 
-class Finding:
+class OffsetSearch:
     """The offset of a recording, whose pieces come one by one.
 
     Args:
@@ -125,13 +125,13 @@ class Finding:
 
 
 def find_offset(model: "Model", name: str, pieces: Iterable[Piece], workers: int = 0) -> Offset:
-    """Return by how much the audio of a recording is late; see `Finding`."""
-    finding, seconds = Finding(model, name, workers), 0
+    """Return by how much the audio of a recording is late; see `OffsetSearch`."""
+    search, seconds = OffsetSearch(model, name, workers), 0
     for piece in pieces:
-        finding.add(piece)
+        search.add(piece)
         if (seconds := seconds + SECONDS) >= HEARD:
             break
-    return finding.result()
+    return search.result()
 
 
 def correction(found: Offset | AvscError) -> Correction:
