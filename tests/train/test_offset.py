@@ -19,6 +19,7 @@ from avsc.train.evaluate import offset as offsets
 from avsc.train.evaluate.by_second import BySecond, means
 from avsc.train.evaluate.offset import OffsetRequest, fit_head, measure_head
 from avsc.train.evaluate.predictions import read_predictions
+from avsc.train.evaluate.robustness.realign import Realigned, pool_realigned
 from avsc.train.fit.console import Console
 from avsc.train.fit.trained_run import restore
 from avsc.train.infer.prediction import Offset
@@ -238,6 +239,12 @@ def test_clips_are_shifted_back_where_the_head_is_sure(run, head, monkeypatch, c
     table = list(csv.DictReader((folder / "robustness.csv").read_text("utf-8-sig").splitlines()))
     assert [row["sure"] for row in table] == [str(row["realigned"]["sure"])
                                               for row in rows.values()]  # fmt: skip
+
+
+def test_clips_of_several_runs_are_counted_together():
+    assert pool_realigned([None, None]) is None
+    pooled = pool_realigned([Realigned(6, 5, 4), Realigned(2, 1, 0)])
+    assert pooled == Realigned(8, 6, 4)
 
 
 def test_what_cannot_be_realigned_is_said(run, tmp_path, monkeypatch, capsys):
