@@ -34,15 +34,19 @@ from world_figures import (
 PROGRAMS = Path(sys.executable).parent
 
 
+ASK = "robustness"
+"""Verb of a row that trains nothing: another row's run, asked for another answer."""
+
+
 @dataclass(frozen=True)
 class Row:
     """A row of the tables.
 
     Attributes:
-        verb: of avsc-fit.
+        verb: of avsc-fit, or `ASK` of a run of another row.
         options: of its own.
         knows: what it may tell scenes by: sound, sight, both.
-        donor: the row whose acoustic encoder it takes.
+        donor: the row whose acoustic encoder it takes, or whose run it asks.
         teacher: the row that teaches it.
         random: whether its image model keeps random weights.
         passes: epochs for each one of the others; an epoch of images alone is a short one.
@@ -74,6 +78,7 @@ ROWS = {
     "dropout-heads": Row("joint", (*DROPOUT, "--unimodal-heads", 0.3)),
     "dropout-teacher": Row("joint", DROPOUT, teacher="joint"),
     "robust": Row("joint", ROBUST),
+    "robust-fallback": Row(ASK, ("--answer", "fallback"), donor="robust"),
     "audio-teacher": Row("audio", knows="sound", teacher="joint"),
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
@@ -181,10 +186,10 @@ class Benchmark:
         yield from ("--backbone", self.chosen.backbone, "--image-size", self.chosen.image_size)
 
     def train(self, name: str, seed: int) -> None:
-        """Train a row with a seed, unless it is evaluated already."""
+        """Train a row with a seed, unless it is evaluated already or trains nothing."""
         row, chosen, work = ROWS[name], self.chosen, self.chosen.work
         folder = self.runs.folder(name, seed)
-        if (folder / DONE).exists():
+        if row.verb == ASK or (folder / DONE).exists():
             return
         others = [
             part
@@ -203,15 +208,18 @@ class Benchmark:
 
     def evaluate(self, name: str, seed: int) -> None:
         """Evaluate a run under every condition, and with a temperature for each pattern."""
-        folder = self.runs.folder(name, seed)
+        row, folder = ROWS[name], self.runs.folder(name, seed)
+        run, asked = folder, ()
+        if row.verb == ASK:
+            run, asked = self.runs.folder(row.donor, seed), row.options
         for report, conditions, options in (
             (REPORT, self.runs.conditions, ()),
             (TEMPERED, PATTERNS, ("--temperature",)),
         ):
             if not (folder / report / "robustness.md").exists():
                 self.run(
-                    "avsc-fit", "robustness", folder, "--save-predictions", *options,
-                    "--conditions", ",".join(conditions),
+                    "avsc-fit", "robustness", run, "--save-predictions", *asked, *options,
+                    "--conditions", ",".join(conditions), "--out", folder / report,
                 )  # fmt: skip
 
     def _pairs(self, row: Row) -> bool:

@@ -108,7 +108,8 @@ def system_table(runs: WorldRuns) -> str:
         seconds = [
             time.seconds
             for seed in runs.seeds_of(name)
-            for time in read_timing(runs.folder(name, seed) / "timing.csv")
+            if (timing := runs.folder(name, seed) / "timing.csv").exists()
+            for time in read_timing(timing)
         ]
         rows.append([
             name, knows, str(len(figures)), with_interval(figures),
