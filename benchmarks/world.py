@@ -63,6 +63,7 @@ class Row:
 
 DROPOUT = ("--modality-dropout", 0.3, "--modality-dropout-epochs", 3)
 ROBUST = ("--preset", "robust", "--modality-dropout-epochs", 3)
+ROBUST_SMALL = ("--preset", "robust-small", "--modality-dropout-epochs", 3)
 ROWS = {
     "audio": Row("audio", knows="sound"),
     "video": Row("video", knows="sight", passes=3),
@@ -79,10 +80,12 @@ ROWS = {
     "dropout-teacher": Row("joint", DROPOUT, teacher="joint"),
     "robust": Row("joint", ROBUST),
     "robust-fallback": Row(ASK, ("--answer", "fallback"), donor="robust"),
+    "robust-small": Row("joint", ROBUST_SMALL),
     "audio-teacher": Row("audio", knows="sound", teacher="joint"),
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
     "mixup": Row("joint", ("--mixup", 0.2)),
+    "decay": Row("joint", ("--weight-decay", 0.02)),
     "average": Row("joint", ("--weight-average", 0.99)),
 }
 """Every row: the paper's systems, random image models, and one option each."""

@@ -9,11 +9,31 @@ from avsc.train.settings.declared import CheckedSettings, Presets, setting
 PRESETS = Presets(
     "preset",
     {
-        "none": {"modality_dropout": 0.0, "unimodal_heads": 0.0, "validation_missing": 0.0},
-        "robust": {"modality_dropout": 0.5, "unimodal_heads": 1.0, "validation_missing": 1.0},
+        "none": {
+            "modality_dropout": 0.0,
+            "unimodal_heads": 0.0,
+            "validation_missing": 0.0,
+            "weight_average": 0.0,
+            "weight_decay": 0.0,
+        },
+        "robust": {
+            "modality_dropout": 0.5,
+            "unimodal_heads": 1.0,
+            "validation_missing": 1.0,
+            "weight_average": 0.0,
+            "weight_decay": 0.0,
+        },
+        "robust-small": {
+            "modality_dropout": 0.3,
+            "unimodal_heads": 0.3,
+            "validation_missing": 1.0,
+            "weight_average": 0.99,
+            "weight_decay": 0.02,
+        },
     },
 )
-"""None is the paper's; robust has the values that won on validation (docs/decisions/0021)."""
+"""None is the paper's; the others have the values that won on validation (docs/decisions/0021 and,
+for small training sets, 0032)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +42,11 @@ class RobustSettings(CheckedSettings):
 
     presets: ClassVar[Presets] = PRESETS
 
-    preset: Literal["none", "robust"] = setting(
+    preset: Literal["none", "robust", "robust-small"] = setting(
         "none",
-        f"Values of several options, where they are not given: {PRESETS}.",
+        "Values of several options, where they are not given; robust for systems that hold when a "
+        "modality is missing, robust-small for such where training clips are few enough to be "
+        f"learned by heart: {PRESETS}.",
         absent="none",
         free=True,
     )
@@ -32,7 +54,7 @@ class RobustSettings(CheckedSettings):
         None,
         "Probability that a training sample loses its audio or its image, in whose place the "
         "system learns a vector, so that it can be used without either; 0 is the paper's setting.  "
-        "[default: by --preset, 0 or 0.5]",
+        "[default: by --preset, 0, 0.5 or 0.3]",
         belongs_to="dropped",
         absent=0.0,
         least=0,
@@ -57,7 +79,7 @@ class RobustSettings(CheckedSettings):
         None,
         "Weight of the losses of two more classifiers, of audio and of images alone, that are "
         "trained beside that of both; 0 is the paper's setting, without them.  [default: by "
-        "--preset, 0 or 1]",
+        "--preset, 0, 1 or 0.3]",
         belongs_to="fused",
         absent=0.0,
         least=0,

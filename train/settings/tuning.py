@@ -25,9 +25,10 @@ class TuningSettings(ComputingSettings):
     )
 
     weight_average: float = setting(
-        0.0,
+        None,
         "Decay per step, e.g. 0.999, of an average of the weights over the steps, which is "
-        "validated and kept in place of the last; 0 is the paper's setting.",
+        "validated and kept in place of the last; 0 is the paper's setting.  [default: by "
+        "--preset, 0 or 0.99]",
         absent=0.0,
         least=0,
         most=1,
