@@ -85,7 +85,7 @@ ROWS = {
     "shift": Row("joint", ("--shift", 1)),
     "norm": Row("joint", ("--fusion-norm", "layer")),
     "mixup": Row("joint", ("--mixup", 0.2)),
-    "decay": Row("joint", ("--weight-decay", 0.02)),
+    "decay": Row("joint", ("--weight-decay", 0.01)),
     "average": Row("joint", ("--weight-average", 0.99)),
 }
 """Every row: the paper's systems, random image models, and one option each."""

@@ -42,7 +42,7 @@ def test_a_preset_gives_way_to_what_is_given(joint, tmp_path):
 def test_a_preset_is_shown_and_others_are_refused(joint):
     shown = " ".join(joint("--help").output.split()).replace("- ", "-")  # wrapped at hyphens
     assert "robust: --modality-dropout 0.5 --unimodal-heads 1.0 --validation-missing 1.0 " in shown
-    assert "0.3 --validation-missing 1.0 --weight-average 0.99 --weight-decay 0.02." in shown
+    assert "0.3 --validation-missing 1.0 --weight-average 0.99 --weight-decay 0.01." in shown
     refused = joint("--preset=rubust")
     assert refused.exit_code == 2 and "'robust'" in refused.output
     assert all(each.name != "preset" for each in places.params if isinstance(each, click.Option))

@@ -28,7 +28,7 @@ PRESETS = Presets(
             "unimodal_heads": 0.3,
             "validation_missing": 1.0,
             "weight_average": 0.99,
-            "weight_decay": 0.02,
+            "weight_decay": 0.01,
         },
     },
 )

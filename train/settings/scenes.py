@@ -113,7 +113,7 @@ class Settings(TuningSettings, RobustSettings, ValidationSettings):
     lr_factor: int = setting(2, "Length of each cycle relative to the previous one.", least=1)
     momentum: float = setting(0.9, "Momentum of SGD.", least=0, most=1)
     weight_decay: float = setting(
-        None, "Weight decay; 0 is the paper's setting.  [default: by --preset, 0 or 0.02]", least=0
+        None, "Weight decay; 0 is the paper's setting.  [default: by --preset, 0 or 0.01]", least=0
     )
     dropout: float = setting(0.5, "Dropout probability of hidden units.", least=0, most=1)
     fusion_norm: Literal["none", "layer", "batch"] = setting(
