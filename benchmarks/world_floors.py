@@ -7,17 +7,19 @@ modality is taken away: where the two contradict each other. Both are known here
     python benchmarks/world_floors.py --work DIR [--trials 300]
 
 prints both for the world in DIR, and beside every evaluated run its calibration errors, what they
-would be if its probabilities were true, and how often and by how much its confidence rises.
+would be if its probabilities were true, and how often and by how much its confidence rises, in all
+segments and in those where sound and sight suggest the same scene.
 """
 
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from world_figures import PATTERNS, REPORT, TEMPERED
 
 from avsc.preprocess.synth.design import Floats, SceneDesign, draw_symbols
@@ -33,6 +35,39 @@ UNSEEN: Mapping[str, tuple[int, ...]] = dict(zip(PATTERNS, ((), (1,), (2,)), str
 """Axes of p(scene, sound, sight) that each pattern of what is there sums over."""
 CLEARLY = 0.05
 """By how much confidence rises that rises clearly."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A world, and what was drawn.
+
+    Attributes:
+        design: its model.
+        symbols: those of each clip, as one text, or a list of one a second.
+    """
+
+    design: SceneDesign
+    symbols: Mapping[str, str | list[str]]
+
+    def drawn(self, clip: str, second: int) -> tuple[int, int]:
+        """Return the index of the sound and of the sight of a second."""
+        held = self.symbols[clip]
+        text = held if isinstance(held, str) else held[second]
+        return next(
+            (row, column)
+            for row, sound in enumerate(self.design.sounds)
+            for column, sight in enumerate(self.design.sights)
+            if text == f"{sound} {sight}"
+        )
+
+
+def agreeing(design: SceneDesign) -> NDArray[np.bool_]:
+    """Return whether a scene is the most probable by sound and by sight, [sounds, sights]."""
+    likely = []
+    for missing in ("no-image", "no-audio"):
+        p = posteriors(design)[missing]
+        likely.append(p >= p.max(axis=0) - 1e-9)
+    return (likely[0] & likely[1]).any(axis=0)
 
 
 def posteriors(design: SceneDesign) -> dict[str, Floats]:
@@ -110,8 +145,9 @@ def optimum_table(design: SceneDesign, answer: Mapping[str, Any], trials: int) -
     return markdown_table(rows)
 
 
-def run_rows(run: Path, truth: Truth, trials: int) -> Iterator[list[str]]:
+def run_rows(run: Path, truth: Truth, world: World, trials: int) -> Iterator[list[str]]:
     """Yield a row for each pattern in which an evaluated run kept its predictions."""
+    alike = agreeing(world.design)
     kept = {
         name: [
             read_predictions(folder / f"predictions-{name}.tsv", truth.clips, truth.classes, None)
@@ -126,20 +162,25 @@ def run_rows(run: Path, truth: Truth, trials: int) -> Iterator[list[str]]:
         mean, most = if_calibrated(found[-1], trials)
         errors = [f"{calibration(each).error:.3f}" for each in found]
         more = found[0].probability.max(axis=1) - kept["complete"][0].probability.max(axis=1)
-        rise = ["-", "-"]
+        rise = ["-", "-", "-"]
         if name != "complete":
-            rise = [f"{100 * share:.1f}" for share in ((more > 0).mean(), (more > CLEARLY).mean())]
+            agree = np.array([
+                alike[world.drawn(truth.clips[clip].id, second)]
+                for clip, second in zip(found[0].clip, found[0].second, strict=True)
+            ])  # fmt: skip
+            shares = (more > 0).mean(), (more > CLEARLY).mean(), (more[agree] > 0).mean()
+            rise = [f"{100 * share:.1f}" for share in shares]
         yield [run.name, name, errors[0], errors[1] if len(errors) > 1 else "-",
                f"{mean:.3f}", f"{most:.3f}", *rise]  # fmt: skip
 
 
-def run_table(work: Path, trials: int) -> str:
+def run_table(work: Path, world: World, trials: int) -> str:
     """Return the calibration errors and rises of every evaluated run."""
     truth = read_truth(work / "store")
     rows = [["run", "pattern", "error", "after temperature", "if calibrated", "95 % below",
-             "rises %", f"by over {CLEARLY}, %"]]  # fmt: skip
+             "rises %", f"by over {CLEARLY}, %", "where both agree, %"]]  # fmt: skip
     for run in sorted((work / "runs").iterdir()):
-        rows += run_rows(run, truth, trials)
+        rows += run_rows(run, truth, world, trials)
     return markdown_table(rows, left=2)
 
 
@@ -151,7 +192,8 @@ def main() -> None:
     answer = json.loads((chosen.work / "data" / "world.json").read_text())
     design = named_design(answer["design"]["name"])
     print(optimum_table(design, answer, chosen.trials), end="\n\n")
-    print(run_table(chosen.work, chosen.trials))
+    world = World(design, answer["symbols"])
+    print(run_table(chosen.work, world, chosen.trials))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from world_figures import PATTERNS, REPORT
+from world_floors import World
 
 from avsc.preprocess.synth.design import Floats, SceneDesign
 from avsc.preprocess.synth.designs import named_design
@@ -46,45 +47,23 @@ PENALTY = 0.1
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class World:
-    """A world, and what was drawn.
+def log_loss(design: SceneDesign, known: Mapping[Modality, Floats], scene: Ints) -> float:
+    """Return the log-loss of Bayes' rule on probabilities of symbols, nats.
 
-    Attributes:
-        design: its model.
-        symbols: those of each clip, as one text, or a list of one a second.
+    Args:
+        design: the world's model.
+        known: p(symbol) of each sample by modality, [samples, symbols]; nothing where missing.
+        scene: the true ones, int64 [samples], equally frequent.
     """
-
-    design: SceneDesign
-    symbols: Mapping[str, str | list[str]]
-
-    def drawn(self, clip: str, second: int) -> tuple[int, int]:
-        """Return the index of the sound and of the sight of a second."""
-        held = self.symbols[clip]
-        text = held if isinstance(held, str) else held[second]
-        return next(
-            (row, column)
-            for row, sound in enumerate(self.design.sounds)
-            for column, sight in enumerate(self.design.sights)
-            if text == f"{sound} {sight}"
-        )
-
-    def log_loss(self, known: Mapping[Modality, Floats], scene: Ints) -> float:
-        """Return the log-loss of Bayes' rule on probabilities of symbols, nats.
-
-        Args:
-            known: p(symbol) of each sample by modality, [samples, symbols]; nothing where missing.
-            scene: the true ones, int64 [samples], equally frequent.
-        """
-        p = self.design.joint()
-        odds = []
-        for modality, others in PRIOR_OVER.items():
-            prior = p.sum(axis=others)
-            odds.append(known[modality] / prior if modality in known else np.ones((1, len(prior))))
-        audio, visual = (np.broadcast_to(each, (len(scene), each.shape[1])) for each in odds)
-        posterior = np.einsum("kav,na,nv->nk", p, audio, visual, optimize=True)
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        return float(-np.log(posterior[np.arange(len(scene)), scene]).mean())
+    p = design.joint()
+    odds = []
+    for modality, others in PRIOR_OVER.items():
+        prior = p.sum(axis=others)
+        odds.append(known[modality] / prior if modality in known else np.ones((1, len(prior))))
+    audio, visual = (np.broadcast_to(each, (len(scene), each.shape[1])) for each in odds)
+    posterior = np.einsum("kav,na,nv->nk", p, audio, visual, optimize=True)
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    return float(-np.log(posterior[np.arange(len(scene)), scene]).mean())
 
 
 @dataclass(frozen=True)
@@ -142,7 +121,7 @@ def rows_of(run: Path, world: World) -> Iterator[list[str]]:
         left = [modality for modality in known if modality != missing]
         if not left or pattern not in measured or (missing is not None and len(known) < 2):
             continue
-        found = (world.log_loss({m: p[m] for m in left}, test.scene) for p in (sure, known))
+        found = (log_loss(world.design, {m: p[m] for m in left}, test.scene) for p in (sure, known))
         right = " ".join(
             f"{modality} {100 * (known[modality].argmax(1) == test.symbol[modality]).mean():.1f}"
             for modality in left

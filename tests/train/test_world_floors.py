@@ -44,6 +44,12 @@ def test_no_optimum_of_ours_is(floors: Any, design: SceneDesign) -> None:
         assert floors.risen(design, pattern)[0] == 0
 
 
+def test_sound_and_sight_agree_on_the_pair_of_scenes(floors: Any) -> None:
+    """Nineteen of twenty sounds and seven of ten hues are the pair's own; others contradict."""
+    p, agree = FAINT_CUE.joint().sum(axis=0), floors.agreeing(FAINT_CUE)
+    assert p[agree].sum() == pytest.approx(0.95 * 0.7 + 0.05 * 0.3 / 4)
+
+
 def test_the_optimum_scores_as_computed_on_a_draw(floors: Any) -> None:
     drawn = floors.optimal_segments(FAINT_CUE, 36, 10, seed=0)
     wanted = dict(
