@@ -15,6 +15,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,15 @@ class World:
     def drawn(self, clip: str, second: int) -> tuple[int, int]:
         """Return the index of the sound and of the sight of a second."""
         held = self.symbols[clip]
-        text = held if isinstance(held, str) else held[second]
-        return next(
-            (row, column)
+        return self._places[held if isinstance(held, str) else held[second]]
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        return {
+            f"{sound} {sight}": (row, column)
             for row, sound in enumerate(self.design.sounds)
             for column, sight in enumerate(self.design.sights)
-            if text == f"{sound} {sight}"
-        )
+        }
 
 
 def agreeing(design: SceneDesign) -> NDArray[np.bool_]:
@@ -192,8 +195,7 @@ def main() -> None:
     answer = json.loads((chosen.work / "data" / "world.json").read_text())
     design = named_design(answer["design"]["name"])
     print(optimum_table(design, answer, chosen.trials), end="\n\n")
-    world = World(design, answer["symbols"])
-    print(run_table(chosen.work, world, chosen.trials))
+    print(run_table(chosen.work, World(design, answer["symbols"]), chosen.trials))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from avsc.train.data.samples import Ints
 from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs, rows_of
-from avsc.train.systems import Modality
+from avsc.train.systems import ENCODER, Modality
 
 Floats = NDArray[np.float32]
 
@@ -54,6 +54,26 @@ def means(values: Floats, second: Ints, seconds: int) -> Floats:
         return np.asarray(total / count[:, None], np.float32)
 
 
+def clip_streams(inputs: ClassifierInputs, row: int, length: int) -> dict[Modality, Floats] | None:
+    """Return both streams of a clip, float32 [length, features]; None if a second lacks one.
+
+    Args:
+        inputs: embeddings of clips of both modalities.
+        row: of the clip in the store's clip table.
+        length: seconds from its start.
+    """
+    samples = inputs.samples
+    own = samples.take((samples.clip == row) & (samples.second < length))
+    streams = {}
+    for modality in ENCODER:
+        rows = rows_of(own, modality)
+        assert rows is not None
+        streams[modality] = means(inputs.vectors[modality][rows], own.second, length)
+        if (rows == inputs.absent(modality)).any() or not np.isfinite(streams[modality]).all():
+            return None
+    return streams
+
+
 def clips_by_second(inputs: ClassifierInputs) -> BySecond:
     """Return the clips that have audio and image in every second, all of the most frequent length.
 
@@ -62,20 +82,11 @@ def clips_by_second(inputs: ClassifierInputs) -> BySecond:
     Args:
         inputs: embeddings of clips of both modalities.
     """
-    samples, length = inputs.samples, int(np.bincount(list(inputs.seconds.values())).argmax())
-    assert samples.frame is not None
-    assert samples.image is not None
-    streams: dict[Modality, list[Floats]] = {"audio": [], "visual": []}
+    length = int(np.bincount(list(inputs.seconds.values())).argmax())
+    streams: dict[Modality, list[Floats]] = {modality: [] for modality in ENCODER}
     for row in inputs.seconds:
-        own = samples.take((samples.clip == row) & (samples.second < length))
-        parts = {
-            modality: means(inputs.vectors[modality][rows], own.second, length)
-            for modality in streams
-            if (rows := rows_of(own, modality)) is not None
-        }
-        if all(np.isfinite(part).all() for part in parts.values()):
-            for modality, part in parts.items():
-                streams[modality].append(part)
+        for modality, stream in (clip_streams(inputs, row, length) or {}).items():
+            streams[modality].append(stream)
     width = {modality: vectors.shape[1] for modality, vectors in inputs.vectors.items()}
     audio, visual = (
         np.stack(parts) if parts else np.empty((0, length, width[modality]), np.float32)

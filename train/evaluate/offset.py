@@ -94,11 +94,7 @@ def train_offset(request: OffsetRequest, computing: Computing, console: Console)
             too short.
     """
     trained = restore(request.run)
-    if len(trained.record.system.branches) < 2:
-        raise SettingError(
-            f"{request.run}: a run of {trained.record.system.name}, which has one stream only. "
-            "Name a run of both modalities."
-        )
+    _check_streams(trained)
     if trained.record.settings.validation == "none":
         raise SettingError(
             f"{request.run}: trained with --validation none, which leaves no clips to choose the "
@@ -240,12 +236,23 @@ def _encoded(head: OffsetHead, trained: Trained) -> bytes:
     return buffer.getvalue()
 
 
+def _check_streams(trained: Trained) -> None:
+    """Raise a `SettingError` unless a run is of both modalities."""
+    if len(trained.record.system.branches) < 2:
+        raise SettingError(
+            f"{trained.folder.path}: a run of {trained.record.system.name}, which has one stream "
+            "only. Name a run of both modalities."
+        )
+
+
 def load_head(trained: Trained) -> OffsetHead:
     """Return the offset head of a run.
 
     Raises:
-        AvscError: there is none, it is damaged, or of another run or epoch.
+        SettingError: the run is not of both modalities.
+        AvscError: there is no head, it is damaged, or of another run or epoch.
     """
+    _check_streams(trained)
     path = trained.folder.path / FOLDER / HEAD
     remedy = f"Train one by `avsc-fit offset {trained.folder.path}`."
     try:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avsc.manifests.errors import SettingError
-from avsc.train.evaluate.by_second import means
+from avsc.train.evaluate.by_second import clip_streams
 from avsc.train.evaluate.robustness.changes import MOST_PER_SECOND, Altered, cyclic
-from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs, rows_of
+from avsc.train.evaluate.robustness.classifier_inputs import ClassifierInputs
 from avsc.train.model.offset_head import SURE, OffsetHead
-from avsc.train.systems import ENCODER
 
 
 @dataclass(frozen=True)
@@ -87,17 +86,9 @@ def realign(
 
 def _offset(head: OffsetHead, inputs: ClassifierInputs, row: int) -> int | None:
     """Return by how many seconds the audio of a clip is late; None where that is not sure."""
-    own, length = inputs.samples.take(inputs.samples.clip == row), inputs.seconds[row]
-    if length < head.most + 2:
+    length = inputs.seconds[row]
+    streams = clip_streams(inputs, row, length) if length >= head.most + 2 else None
+    if streams is None:
         return None
-    streams = []
-    for modality in ENCODER:
-        rows = rows_of(own, modality)
-        assert rows is not None
-        if (rows == inputs.absent(modality)).any():
-            return None
-        streams.append(means(inputs.vectors[modality][rows], own.second, length))
-    if not all(np.isfinite(stream).all() for stream in streams):
-        return None
-    probability = head.probability(*streams)
+    probability = head.probability(**streams)
     return int(probability.argmax()) - head.most if probability.max() >= SURE else None

@@ -32,8 +32,6 @@ from avsc.train.evaluate.tested_runs import TestedRuns, begin, check_same_run, e
 from avsc.train.fit.console import Console
 from avsc.train.fit.memory import memory_limit
 from avsc.train.fit.run_record import versions
-from avsc.train.fit.trained_run import Trained
-from avsc.train.model.offset_head import OffsetHead
 from avsc.train.protocol import Protocol
 from avsc.train.systems import Modality
 
@@ -136,7 +134,7 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
     number = sum(len(rows) for _, rows in parts)
     if request.temperature:
         tested.check_temperature(request.fold)
-    heads = [offset_head(run) if request.realign else None for run in tested.runs]
+    heads = [load_head(run) if request.realign else None for run in tested.runs]
     computing, asked = begin(tested, store, request, number, console), request.asked
     temperatures: Temperatures = {}
     with memory_limit(f"Choose a --batch-size below {computing.batch_size}."):
@@ -166,21 +164,6 @@ def _of_run(tested: TestedRuns, request: RobustnessRequest, console: Console) ->
     }
     found = _measured(request, answers, Truth.of(store), provenance)
     return replace(found, temperatures=temperatures)
-
-
-def offset_head(trained: Trained) -> OffsetHead:
-    """Return the offset head of a run of both modalities.
-
-    Raises:
-        SettingError: the run is of one modality.
-        AvscError: it has no offset head of its own.
-    """
-    if len(trained.record.system.branches) < 2:
-        raise SettingError(
-            f"--realign shifts one modality against the other, and {trained.folder.path} is a run "
-            f"of {trained.record.system.name}, which has one. Omit it, or name a run of both."
-        )
-    return load_head(trained)
 
 
 def _measured(
