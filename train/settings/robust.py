@@ -45,8 +45,8 @@ class RobustSettings(CheckedSettings):
     preset: Literal["none", "robust", "robust-small"] = setting(
         "none",
         "Values of several options, where they are not given; robust for systems that hold when a "
-        "modality is missing, robust-small for such where training clips are few enough to be "
-        f"learned by heart: {PRESETS}.",
+        "modality is missing, robust-small for the same where training clips are so few that a "
+        f"classifier memorises them: {PRESETS}.",
         absent="none",
         free=True,
     )
