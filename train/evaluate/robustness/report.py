@@ -66,7 +66,7 @@ def remarks(found: Robustness) -> list[str]:
     said = [*notes(found.rows), *temperature_lines(protocol, found.temperatures)]
     if how := found.provenance.get("realigned"):
         unshifted = "; the temperatures were fitted on clips as they are" * bool(found.temperatures)
-        said.append(f"clips were shifted back {how}{unshifted}")
+        said.append(f"each clip was shifted back {how}{unshifted}")
     return said
 
 
